@@ -1,0 +1,2 @@
+//! The `weaverec` binary.
+fn main() {}
