@@ -1,1 +1,5 @@
-//! Placeholder while dependencies build.
+//! The benchmark harness behind the `weaverec` binary: raw logs in, an honest comparison table out.
+
+pub mod metric;
+pub mod report;
+pub mod statistics;

@@ -1,1 +1,26 @@
-//! Placeholder while dependencies build.
+//! LoRA training, weaving, merging and ranking for sequential recommendation with language models, on candle.
+//!
+//! ```text
+//! tokens ──► backbone (frozen) + lora (trained) ──► train ──► adapters ──► weave / merge ──► one adapter ──► rank
+//! ```
+//!
+//! * [`backbone`]: the Llama-family decoder, its weights and tokenizer, and the small `nano` decoder pre-trained here;
+//! * [`op`]: the differentiable operations that training is made of;
+//! * [`lora`]: adapters as PEFT defines and stores them;
+//! * [`train`]: loss, optimiser, schedule, loop and checkpoints;
+//! * [`weave`]: which adapters a scenario needs, what each is trained on and how they merge (arXiv 2510.26546);
+//! * [`merge`]: the merge rules and folding into the base;
+//! * [`rank`]: the likelihood of candidates given a prompt, and free greedy decoding.
+//!
+//! This crate reads tokens and text as plain values: it knows neither the raw logs nor the prepared folders.
+
+pub mod backbone;
+pub mod error;
+pub mod lora;
+pub mod merge;
+pub mod op;
+pub mod rank;
+pub mod train;
+pub mod weave;
+
+pub use error::{Error, Result};

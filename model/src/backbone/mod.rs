@@ -1,0 +1,12 @@
+//! The frozen language model: configuration, weights, tokenizer and the decoder itself.
+
+pub mod config;
+pub mod decoder;
+pub mod nano;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::LlamaConfig;
+pub use decoder::{Decoder, KvCache, Pass};
+pub use tokenizer::Tokenizer;
+pub use weights::Weights;
