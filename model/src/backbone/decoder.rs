@@ -1,0 +1,316 @@
+//! The Llama-family decoder: embedding, blocks of grouped-query attention and gated feed-forward, final norm, output head.
+//!
+//! Llama, SmolLM2 and the `nano` decoder are this one implementation with other sizes. It works on packed rows (see
+//! [`crate::op`]), in training and in ranking alike, and its projections carry an adapter where one is given.
+//!
+//! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::{LlamaConfig, Weights};
+use crate::lora::Adapter;
+use crate::op::{
+    Heads, LoraFactors, RopeTable, Segment, attention, linear, rms_norm, rope, swiglu,
+};
+use crate::{Error, Result};
+
+/// The projections of a block that adapters attach to, as paths below `model.layers.N.`.
+pub const PROJECTIONS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+/// What one forward pass is given: packed tokens, their positions, and which rows belong together.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    tokens: Vec<u32>,
+    positions: Vec<u32>,
+    segments: Arc<[Segment]>,
+}
+
+impl Pass {
+    /// Packs whole sequences, each from position 0.
+    pub fn sequences<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        Self::continuing(sequences.into_iter().map(|tokens| (tokens, 0..0)))
+    }
+
+    /// Packs continuations: each goes on after the cached rows it names, at the positions that follow them.
+    pub fn continuing<'a>(parts: impl IntoIterator<Item = (&'a [u32], Range<usize>)>) -> Self {
+        let (mut tokens, mut positions, mut segments) = (Vec::new(), Vec::new(), Vec::new());
+        for (part, context) in parts.into_iter().filter(|(part, _)| !part.is_empty()) {
+            let start = tokens.len();
+            tokens.extend_from_slice(part);
+            positions.extend((0..part.len()).map(|i| (context.len() + i) as u32));
+            segments.push(Segment { rows: start..tokens.len(), context });
+        }
+        Pass { tokens, positions, segments: segments.into() }
+    }
+
+    /// Number of packed rows.
+    pub fn rows(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The runs of rows that belong together.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+}
+
+/// Keys and values of rows already seen, a pair of `(rows, kv width)` tensors a layer.
+#[derive(Clone, Debug, Default)]
+pub struct KvCache {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl KvCache {
+    /// Number of cached rows.
+    pub fn rows(&self) -> usize {
+        self.layers.first().map_or(0, |(k, _)| k.dims()[0])
+    }
+
+    /// Puts the rows of `later` after the rows held.
+    pub fn append(&mut self, later: KvCache) -> Result<()> {
+        if self.layers.is_empty() {
+            self.layers = later.layers;
+            return Ok(());
+        }
+        for ((k, v), (later_k, later_v)) in self.layers.iter_mut().zip(later.layers) {
+            *k = Tensor::cat(&[&*k, &later_k], 0)?;
+            *v = Tensor::cat(&[&*v, &later_v], 0)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Projection {
+    weight: Tensor,
+    lora: Option<LoraFactors>,
+}
+
+impl Projection {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(linear(x, &self.weight, self.lora.as_ref())?)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    input_norm: Tensor,
+    post_attention_norm: Tensor,
+    /// In the order of [`PROJECTIONS`].
+    projections: [Projection; 7],
+}
+
+/// A decoder over frozen weights, with or without an adapter. Clones share their tensors.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    config: LlamaConfig,
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    norm: Tensor,
+    head: Tensor,
+    inverse_frequencies: Arc<[f32]>,
+}
+
+impl Decoder {
+    /// Builds the decoder from weights in memory.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape than the configuration says.
+    pub fn new(weights: &Weights, config: &LlamaConfig, device: &Device) -> Result<Self> {
+        Self::from_parameters(config, |name, shape| Ok(weights.get(name, shape)?.to_device(device)?))
+    }
+
+    /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
+    pub fn from_parameters(
+        config: &LlamaConfig,
+        parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let width = config.hidden_size;
+        let embedding = parameter("model.embed_tokens.weight", &[config.vocab_size, width])?;
+        let head = match config.tie_word_embeddings {
+            true => embedding.clone(),
+            false => parameter("lm_head.weight", &[config.vocab_size, width])?,
+        };
+        let shapes = projection_shapes(config);
+        let blocks = (0..config.num_hidden_layers)
+            .map(|layer| {
+                let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
+                let mut projections = Vec::with_capacity(PROJECTIONS.len());
+                for (name, (out, input)) in PROJECTIONS.iter().zip(shapes) {
+                    projections.push(Projection { weight: parameter(&at(name), &[out, input])?, lora: None });
+                }
+                Ok(Block {
+                    input_norm: parameter(&at("input_layernorm"), &[width])?,
+                    post_attention_norm: parameter(&at("post_attention_layernorm"), &[width])?,
+                    projections: projections
+                        .try_into()
+                        .map_err(|_| Error::Usage("a block has seven projections".into()))?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let norm = parameter("model.norm.weight", &[width])?;
+        let inverse_frequencies = config.inverse_frequencies().into();
+        Ok(Decoder { config: config.clone(), embedding, blocks, norm, head, inverse_frequencies })
+    }
+
+    /// The decoder's sizes.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// The output head, `(vocabulary, width)`; the embedding itself where they are tied.
+    pub fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    /// The modules that adapters attach to, with their `(out, in)` shapes, from the first layer to the last.
+    pub fn modules(&self) -> Vec<(String, (usize, usize))> {
+        let shapes = projection_shapes(&self.config);
+        (0..self.blocks.len())
+            .flat_map(|layer| {
+                PROJECTIONS
+                    .iter()
+                    .zip(shapes)
+                    .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape))
+            })
+            .collect()
+    }
+
+    /// This decoder with low-rank updates in the modules named; modules not named have none.
+    ///
+    /// # Errors
+    /// A name that is no module of this decoder, or factors that do not fit it.
+    pub fn with_lora(&self, mut factors: HashMap<String, LoraFactors>) -> Result<Self> {
+        let mut decoder = self.clone();
+        for ((name, (out, input)), projection) in self.modules().into_iter().zip(decoder.projections_mut()) {
+            projection.lora = factors.remove(&name);
+            if let Some(lora) = &projection.lora {
+                let fits = lora.a.dim(1)? == input && lora.b.dim(0)? == out && lora.a.dim(0)? == lora.b.dim(1)?;
+                if !fits {
+                    return Err(Error::Usage(format!(
+                        "the adapter's {name} has A {:?} and B {:?} where the base needs (r, {input}) and ({out}, r): \
+                         it was trained on another base",
+                        lora.a.dims(),
+                        lora.b.dims()
+                    )));
+                }
+            }
+        }
+        match factors.into_keys().min() {
+            None => Ok(decoder),
+            Some(name) => Err(Error::Usage(format!(
+                "the adapter has a module {name} that this base of {} layers has not: it was trained on another base",
+                self.blocks.len()
+            ))),
+        }
+    }
+
+    /// This decoder with an adapter beside its weights, as in training.
+    pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
+        let factors = adapter.modules.iter().map(|(name, module)| {
+            let lora =
+                LoraFactors { a: module.a.clone(), b: module.b.clone(), scale: module.scale, dropout: None };
+            (name.clone(), lora)
+        });
+        self.with_lora(factors.collect())
+    }
+
+    /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.
+    pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
+        let mut decoder = self.with_adapter(adapter)?;
+        for projection in decoder.projections_mut() {
+            if let Some(lora) = projection.lora.take() {
+                let delta = (lora.b.matmul(&lora.a)? * lora.scale)?;
+                projection.weight = (&projection.weight + delta)?;
+            }
+        }
+        Ok(decoder)
+    }
+
+    /// Hidden states after the final norm, `(rows, width)`.
+    pub fn hidden(&self, pass: &Pass) -> Result<Tensor> {
+        Ok(self.forward(pass, None, false)?.0)
+    }
+
+    /// Hidden states, and the keys and values of this pass' rows.
+    pub fn hidden_and_cache(&self, pass: &Pass, cache: Option<&KvCache>) -> Result<(Tensor, KvCache)> {
+        self.forward(pass, cache, true)
+    }
+
+    /// Hidden states of rows that continue cached ones.
+    pub fn hidden_after(&self, pass: &Pass, cache: &KvCache) -> Result<Tensor> {
+        Ok(self.forward(pass, Some(cache), false)?.0)
+    }
+
+    /// Next-token logits at every position of one sequence, `(tokens, vocabulary)`.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
+        Ok(linear(&self.hidden(&Pass::sequences([tokens]))?, &self.head, None)?)
+    }
+
+    fn forward(&self, pass: &Pass, cache: Option<&KvCache>, keep: bool) -> Result<(Tensor, KvCache)> {
+        if let Some(bad) = pass.tokens.iter().find(|t| **t as usize >= self.config.vocab_size) {
+            return Err(Error::Usage(format!(
+                "token {bad} is outside the vocabulary of {}: the tokenizer belongs to another model",
+                self.config.vocab_size
+            )));
+        }
+        let heads = Heads {
+            query: self.config.num_attention_heads,
+            key_value: self.config.num_key_value_heads,
+            width: self.config.head_dim(),
+        };
+        let eps = self.config.rms_norm_eps;
+        let table = RopeTable::new(&pass.positions, &self.inverse_frequencies);
+        let ids = Tensor::new(pass.tokens.as_slice(), self.embedding.device())?;
+        let mut x = self.embedding.index_select(&ids, 0)?;
+        let mut kept = KvCache::default();
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let [q, k, v, o, gate, up, down] = &block.projections;
+            let normed = rms_norm(&x, &block.input_norm, eps)?;
+            let queries = rope(&q.forward(&normed)?, &table)?;
+            let keys = rope(&k.forward(&normed)?, &table)?;
+            let values = v.forward(&normed)?;
+            let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
+            let mixed = attention(&queries, &keys, &values, heads, &pass.segments, cached)?;
+            x = (x + o.forward(&mixed)?)?;
+            let normed = rms_norm(&x, &block.post_attention_norm, eps)?;
+            x = (&x + down.forward(&swiglu(&gate.forward(&normed)?, &up.forward(&normed)?)?)?)?;
+            if keep {
+                kept.layers.push((keys, values));
+            }
+        }
+        Ok((rms_norm(&x, &self.norm, eps)?, kept))
+    }
+
+    fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {
+        self.blocks.iter_mut().flat_map(|block| block.projections.iter_mut())
+    }
+}
+
+/// `(out, in)` of each projection, in the order of [`PROJECTIONS`].
+fn projection_shapes(config: &LlamaConfig) -> [(usize, usize); 7] {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let query = config.num_attention_heads * config.head_dim();
+    let key_value = config.num_key_value_heads * config.head_dim();
+    [
+        (query, hidden),
+        (key_value, hidden),
+        (key_value, hidden),
+        (hidden, query),
+        (inner, hidden),
+        (inner, hidden),
+        (hidden, inner),
+    ]
+}

@@ -1,0 +1,113 @@
+//! `nano`: a decoder of about a million parameters, pre-trained here on auxiliary text, so that LoRA on it means something within
+//! minutes on two cores.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor, Var};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::{Decoder, LlamaConfig, Weights};
+use crate::train::{Example, Fit, Outcome, Progress, TrainConfig, fit};
+use crate::op::mix;
+use crate::{Error, Result};
+
+/// Sizes of a nano decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NanoConfig {
+    /// Tokens of the byte-level BPE vocabulary, special ones included.
+    pub vocabulary: usize,
+    /// Width of the hidden states.
+    pub width: usize,
+    /// Width of the feed-forward.
+    pub inner: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Number of query heads.
+    pub heads: usize,
+    /// Number of key/value heads.
+    pub key_value_heads: usize,
+}
+
+impl NanoConfig {
+    /// The Llama configuration of these sizes, with tied embeddings.
+    pub fn llama(&self, end_of_text: u32) -> LlamaConfig {
+        LlamaConfig {
+            vocab_size: self.vocabulary,
+            hidden_size: self.width,
+            intermediate_size: self.inner,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: self.key_value_heads,
+            head_dim: None,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            max_position_embeddings: 2048,
+            tie_word_embeddings: true,
+            bos_token_id: Some(end_of_text),
+            eos_token_ids: vec![end_of_text],
+        }
+    }
+}
+
+/// Pre-trains a decoder from scratch, all weights, on `examples`.
+///
+/// Initial values are normal with deviation 0.02 (norms: one), keyed by the seed and the tensor's name. Progress, checkpoint and
+/// resume are those of [`fit`].
+pub fn pretrain(
+    config: &LlamaConfig,
+    examples: &[Example],
+    held_out: &[Example],
+    training: &TrainConfig,
+    seed: u64,
+    checkpoint: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Weights, Outcome)> {
+    let variables = std::cell::RefCell::new(BTreeMap::<String, Var>::new());
+    let decoder = Decoder::from_parameters(config, |name, shape| {
+        let variable = initial(name, shape, seed)?;
+        let tensor = variable.as_tensor().clone();
+        variables.borrow_mut().insert(name.to_string(), variable);
+        Ok(tensor)
+    })?;
+    let variables = variables.into_inner();
+    let request = Fit {
+        variables: variables.values().cloned().collect(),
+        examples,
+        held_out,
+        config: training,
+        seed,
+        checkpoint,
+        model: &|_| Ok(decoder.clone()),
+    };
+    let outcome = fit(request, progress)?;
+    let tensors: HashMap<String, Tensor> = variables
+        .into_iter()
+        .map(|(name, variable)| Ok((name, variable.as_detached_tensor().copy()?)))
+        .collect::<Result<_>>()?;
+    Ok((Weights::from_tensors(tensors), outcome))
+}
+
+fn initial(name: &str, shape: &[usize], seed: u64) -> Result<Var> {
+    let count: usize = shape.iter().product();
+    let values = match shape.len() {
+        1 => vec![1.0; count],
+        2 => {
+            let mut rng = ChaCha8Rng::seed_from_u64(mix(seed) ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
+            let mut normal = || {
+                let (u, v): (f32, f32) = (rng.random(), rng.random());
+                // Box and Muller; 1 − u is never zero.
+                0.02 * (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+            };
+            (0..count).map(|_| normal()).collect()
+        }
+        _ => return Err(Error::Usage(format!("{name} has shape {shape:?}; a decoder has vectors and matrices"))),
+    };
+    Ok(Var::from_vec(values, shape, &Device::Cpu)?)
+}

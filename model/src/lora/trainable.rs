@@ -1,0 +1,82 @@
+//! An adapter in training: its factors as variables.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{Device, Tensor, Var};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Adapter, LoraConfig, LoraModule};
+use crate::Result;
+use crate::backbone::Decoder;
+use crate::op::{LoraFactors, mix};
+
+/// The variables of one adapter, a pair (A, B) a module.
+#[derive(Debug)]
+pub struct TrainableLora {
+    config: LoraConfig,
+    modules: BTreeMap<String, (Var, Var)>,
+}
+
+impl TrainableLora {
+    /// A fresh adapter for the modules of `decoder` that the configuration targets.
+    ///
+    /// As PEFT initialises it: A uniform within ±1/√in, B zero, so that the first step starts from the base. The values depend on
+    /// the seed and the module's name alone.
+    pub fn new(decoder: &Decoder, config: LoraConfig, seed: u64) -> Result<Self> {
+        let mut modules = BTreeMap::new();
+        for (name, (out, input)) in decoder.modules() {
+            if !config.targets(&name) {
+                continue;
+            }
+            let rank = config.rank_for(&name);
+            let mut rng = ChaCha8Rng::seed_from_u64(mix(seed) ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
+            let bound = 1.0 / (input as f32).sqrt();
+            let a: Vec<f32> = (0..rank * input).map(|_| rng.random_range(-bound..bound)).collect();
+            let a = Var::from_vec(a, (rank, input), &Device::Cpu)?;
+            let b = Var::zeros((out, rank), candle_core::DType::F32, &Device::Cpu)?;
+            modules.insert(name, (a, b));
+        }
+        Ok(TrainableLora { config, modules })
+    }
+
+    /// All variables, in a fixed order: A and B of each module, modules by name.
+    pub fn variables(&self) -> Vec<Var> {
+        self.modules.values().flat_map(|(a, b)| [a.clone(), b.clone()]).collect()
+    }
+
+    /// The decoder with these factors, ready for a training pass; `dropout_key` selects this pass' dropout mask, `None` switches it off.
+    pub fn attach(&self, decoder: &Decoder, dropout_key: Option<u64>) -> Result<Decoder> {
+        let p = self.config.lora_dropout as f32;
+        let factors: HashMap<String, LoraFactors> = self
+            .modules
+            .iter()
+            .enumerate()
+            .map(|(i, (name, (a, b)))| {
+                let dropout = dropout_key.filter(|_| p > 0.0).map(|key| (p, mix(key ^ mix(i as u64))));
+                let lora = LoraFactors {
+                    a: a.as_tensor().clone(),
+                    b: b.as_tensor().clone(),
+                    scale: self.config.scale_for(name),
+                    dropout,
+                };
+                (name.clone(), lora)
+            })
+            .collect();
+        decoder.with_lora(factors)
+    }
+
+    /// A copy of the current values as an adapter.
+    pub fn adapter(&self) -> Result<Adapter> {
+        let modules = self
+            .modules
+            .iter()
+            .map(|(name, (a, b))| {
+                let copy = |var: &Var| -> Result<Tensor> { Ok(var.as_detached_tensor().copy()?) };
+                let module = LoraModule { a: copy(a)?, b: copy(b)?, scale: self.config.scale_for(name) };
+                Ok((name.clone(), module))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Adapter { config: self.config.clone(), modules })
+    }
+}

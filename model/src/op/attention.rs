@@ -1,0 +1,287 @@
+//! Causal attention over packed rows with grouped queries, a backward, and rows of a key/value cache as context.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::gemm::{View, gemm, threads, with_threads};
+use super::math::{dot, exp_in_place};
+use super::storage::{contiguous, operand, with_values};
+
+/// A run of rows that attend to one another causally, after a context of cached rows that all of them see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The segment's rows in the packed matrix.
+    pub rows: Range<usize>,
+    /// The rows of the cache that every row of the segment sees; empty where there is no cache.
+    pub context: Range<usize>,
+}
+
+/// Sizes of the heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Number of query heads.
+    pub query: usize,
+    /// Number of key/value heads; divides the number of query heads.
+    pub key_value: usize,
+    /// Width of a head.
+    pub width: usize,
+}
+
+/// Attention of packed queries, `(rows, query · width)`, over packed keys and values, `(rows, key_value · width)`.
+///
+/// `cache` holds earlier keys and values, `(cached rows, key_value · width)` each, which the segments' contexts refer to; there
+/// is no gradient through it. The segments must cover the rows from first to last without gaps.
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: Heads,
+    segments: &Arc<[Segment]>,
+    cache: Option<(&Tensor, &Tensor)>,
+) -> Result<Tensor> {
+    let op = Attention {
+        heads,
+        segments: segments.clone(),
+        cache: cache.map(|(k, v)| (k.clone(), v.clone())),
+    };
+    q.apply_op3(k, v, op)
+}
+
+struct Attention {
+    heads: Heads,
+    segments: Arc<[Segment]>,
+    cache: Option<(Tensor, Tensor)>,
+}
+
+/// One head's work on one segment: everything it reads, as views.
+struct Work<'a> {
+    q: View<'a>,
+    k: View<'a>,
+    v: View<'a>,
+    context: Option<(View<'a>, View<'a>)>,
+    rows: usize,
+    seen: usize,
+}
+
+impl Attention {
+    fn scale(&self) -> f32 {
+        1.0 / (self.heads.width as f32).sqrt()
+    }
+
+    fn check(&self, q: &Shape, k: &Shape, v: &Shape) -> Result<usize> {
+        let (rows, width) = q.dims2()?;
+        let heads = self.heads;
+        let kv = (rows, heads.key_value * heads.width);
+        if width != heads.query * heads.width || k.dims2()? != kv || v.dims2()? != kv {
+            bail!("attention: queries {q:?}, keys {k:?} and values {v:?} do not fit {heads:?}");
+        }
+        let mut next = 0;
+        for segment in self.segments.iter() {
+            if segment.rows.start != next || segment.rows.end < next {
+                bail!("attention: segment {segment:?} does not follow row {next}");
+            }
+            next = segment.rows.end;
+            let cached = match &self.cache {
+                Some((k, _)) => k.dim(0)?,
+                None => 0,
+            };
+            if segment.context.end > cached && !segment.context.is_empty() {
+                bail!("attention: segment {segment:?} looks beyond the {cached} cached rows");
+            }
+        }
+        if next != rows {
+            bail!("attention: the segments cover {next} of {rows} rows");
+        }
+        Ok(rows)
+    }
+
+    fn work<'a>(
+        &self,
+        segment: &Segment,
+        head: usize,
+        (q, k, v): (&'a [f32], &'a [f32], &'a [f32]),
+        cache: Option<(&'a [f32], &'a [f32])>,
+    ) -> Work<'a> {
+        let Heads { query, key_value, width } = self.heads;
+        let (q_stride, kv_stride) = (query * width, key_value * width);
+        let kv_column = head / (query / key_value) * width;
+        let (start, rows) = (segment.rows.start, segment.rows.len());
+        let seen = segment.context.len();
+        let context = cache.filter(|_| seen > 0).map(|(k, v)| {
+            let at = segment.context.start * kv_stride + kv_column;
+            (View::strided(&k[at..], seen, width, kv_stride), View::strided(&v[at..], seen, width, kv_stride))
+        });
+        Work {
+            q: View::strided(&q[start * q_stride + head * width..], rows, width, q_stride),
+            k: View::strided(&k[start * kv_stride + kv_column..], rows, width, kv_stride),
+            v: View::strided(&v[start * kv_stride + kv_column..], rows, width, kv_stride),
+            context,
+            rows,
+            seen: if context.is_some() { seen } else { 0 },
+        }
+    }
+
+    /// Attention probabilities, `(rows, seen + rows)`, zero above the diagonal.
+    fn probabilities(&self, work: &Work) -> Vec<f32> {
+        let (rows, seen) = (work.rows, work.seen);
+        let columns = seen + rows;
+        let mut p = vec![0.0; rows * columns];
+        if let Some((k, _)) = work.context {
+            gemm(&mut p, columns, 0.0, self.scale(), work.q, k.t());
+        }
+        gemm(&mut p[seen..], columns, 0.0, self.scale(), work.q, work.k.t());
+        for (i, row) in p.chunks_exact_mut(columns).enumerate() {
+            let (visible, hidden) = row.split_at_mut(seen + i + 1);
+            let (_, sum) = exp_in_place(visible);
+            let inverse = 1.0 / sum;
+            visible.iter_mut().for_each(|value| *value *= inverse);
+            hidden.fill(0.0);
+        }
+        p
+    }
+
+    /// The output of one head on one segment, `(rows, width)`.
+    fn output(&self, work: &Work) -> Vec<f32> {
+        let (rows, seen, width) = (work.rows, work.seen, self.heads.width);
+        let p = self.probabilities(work);
+        let columns = seen + rows;
+        let mut out = vec![0.0; rows * width];
+        gemm(&mut out, width, 0.0, 1.0, View::strided(&p[seen..], rows, rows, columns), work.v);
+        if let Some((_, v)) = work.context {
+            gemm(&mut out, width, 1.0, 1.0, View::strided(&p, rows, seen, columns), v);
+        }
+        out
+    }
+
+    /// Gradients of one head's queries, keys and values on one segment, `(rows, width)` each.
+    fn gradients(&self, work: &Work, d_out: View) -> [Vec<f32>; 3] {
+        let (rows, width) = (work.rows, self.heads.width);
+        let p = self.probabilities(work);
+        let p_view = View::new(&p, rows, rows);
+        let mut d_v = vec![0.0; rows * width];
+        gemm(&mut d_v, width, 0.0, 1.0, p_view.t(), d_out);
+        let mut d_scores = vec![0.0; rows * rows];
+        gemm(&mut d_scores, rows, 0.0, 1.0, d_out, work.v.t());
+        for (p, d) in p.chunks_exact(rows).zip(d_scores.chunks_exact_mut(rows)) {
+            let along = dot(p, d);
+            for (d, p) in d.iter_mut().zip(p) {
+                *d = p * (*d - along);
+            }
+        }
+        let d_view = View::new(&d_scores, rows, rows);
+        let (mut d_q, mut d_k) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+        gemm(&mut d_q, width, 0.0, self.scale(), d_view, work.k);
+        gemm(&mut d_k, width, 0.0, self.scale(), d_view.t(), work.q);
+        [d_q, d_k, d_v]
+    }
+
+    /// Runs `f` for every (segment, head), in order, on as many threads as allowed.
+    fn for_each_head<R: Send>(&self, f: impl Fn(&Segment, usize) -> R + Sync) -> Vec<R> {
+        let heads = self.heads.query;
+        let jobs = self.segments.len() * heads;
+        let one = |job: usize| f(&self.segments[job / heads], job % heads);
+        match threads() {
+            1 => (0..jobs).map(one).collect(),
+            _ => (0..jobs).into_par_iter().map(|job| with_threads(1, || one(job))).collect(),
+        }
+    }
+
+    fn with_cache<R>(&self, f: impl FnOnce(Option<(&[f32], &[f32])>) -> Result<R>) -> Result<R> {
+        match &self.cache {
+            None => f(None),
+            Some((k, v)) => {
+                with_values(k, "attention", |k| with_values(v, "attention", |v| f(Some((k, v)))))
+            }
+        }
+    }
+}
+
+/// Adds a dense block of rows into a column range of packed rows.
+fn add_block(packed: &mut [f32], stride: usize, first_row: usize, column: usize, block: &[f32], width: usize) {
+    for (i, row) in block.chunks_exact(width).enumerate() {
+        let at = (first_row + i) * stride + column;
+        for (to, from) in packed[at..at + width].iter_mut().zip(row) {
+            *to += from;
+        }
+    }
+}
+
+impl CustomOp3 for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        qs: &CpuStorage,
+        ql: &Layout,
+        ks: &CpuStorage,
+        kl: &Layout,
+        vs: &CpuStorage,
+        vl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.check(ql.shape(), kl.shape(), vl.shape())?;
+        let name = self.name();
+        let qkv = (operand(qs, ql, name)?, operand(ks, kl, name)?, operand(vs, vl, name)?);
+        let Heads { query, width, .. } = self.heads;
+        let mut out = vec![0.0; qkv.0.len()];
+        self.with_cache(|cache| {
+            let blocks = self.for_each_head(|segment, head| self.output(&self.work(segment, head, qkv, cache)));
+            for (job, block) in blocks.iter().enumerate() {
+                let segment = &self.segments[job / query];
+                add_block(&mut out, query * width, segment.rows.start, job % query * width, block, width);
+            }
+            Ok(())
+        })?;
+        Ok((CpuStorage::F32(out), ql.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if self.segments.iter().any(|s| !s.context.is_empty()) {
+            bail!("attention: there is no gradient through a key/value cache");
+        }
+        let name = self.name();
+        let Heads { query, key_value, width } = self.heads;
+        let (q_stride, kv_stride) = (query * width, key_value * width);
+        let grad = contiguous(grad)?;
+        let (mut d_q, mut d_k, mut d_v) =
+            (vec![0.0; q.elem_count()], vec![0.0; k.elem_count()], vec![0.0; v.elem_count()]);
+        with_values(&grad, name, |g| {
+            with_values(q, name, |q| {
+                with_values(k, name, |k| {
+                    with_values(v, name, |v| {
+                        let blocks = self.for_each_head(|segment, head| {
+                            let work = self.work(segment, head, (q, k, v), None);
+                            let at = segment.rows.start * q_stride + head * width;
+                            self.gradients(&work, View::strided(&g[at..], work.rows, width, q_stride))
+                        });
+                        for (job, [block_q, block_k, block_v]) in blocks.iter().enumerate() {
+                            let (first, head) = (self.segments[job / query].rows.start, job % query);
+                            let kv_column = head / (query / key_value) * width;
+                            add_block(&mut d_q, q_stride, first, head * width, block_q, width);
+                            add_block(&mut d_k, kv_stride, first, kv_column, block_k, width);
+                            add_block(&mut d_v, kv_stride, first, kv_column, block_v, width);
+                        }
+                        Ok(())
+                    })
+                })
+            })
+        })?;
+        let device = q.device();
+        Ok((
+            Some(Tensor::from_vec(d_q, q.shape(), device)?),
+            Some(Tensor::from_vec(d_k, k.shape(), device)?),
+            Some(Tensor::from_vec(d_v, v.shape(), device)?),
+        ))
+    }
+}

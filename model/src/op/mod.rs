@@ -1,0 +1,33 @@
+//! The differentiable operations that training and ranking are made of.
+//!
+//! candle's fused `softmax_last_dim`, `rms_norm` and `rope` have no backward, and its matrix product computes gradients for
+//! frozen weights too. The operations here are fused, have a backward, and never form the gradient of a tensor that is not a
+//! variable. Each is checked against a composition of candle's differentiable primitives and against finite differences.
+//!
+//! All work on packed rows: the tokens of several sequences stand one after another in one `(rows, width)` matrix, without
+//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory.
+
+pub mod attention;
+pub mod cross_entropy;
+mod gemm;
+pub mod linear;
+pub mod log_probability;
+mod math;
+pub mod rms_norm;
+pub mod rope;
+mod storage;
+pub mod swiglu;
+
+pub use attention::{Heads, Segment, attention};
+pub use cross_entropy::cross_entropy;
+pub use gemm::{threads, with_threads};
+pub use linear::{LoraFactors, linear};
+pub use log_probability::log_probabilities;
+pub(crate) use math::mix;
+pub(crate) use storage::with_gradient;
+pub use rms_norm::rms_norm;
+pub use rope::{RopeTable, rope};
+pub use swiglu::swiglu;
+
+#[cfg(test)]
+mod tests;

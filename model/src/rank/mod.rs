@@ -1,0 +1,7 @@
+//! Ranking: the likelihood of each candidate given the prompt, and free greedy decoding.
+
+mod generate;
+mod likelihood;
+
+pub use generate::generate;
+pub use likelihood::{Normalisation, Query, score};

@@ -1,0 +1,201 @@
+//! The training loop, over any set of variables: an adapter's factors, or all weights of a small model in pre-training.
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::batch::{MicroBatch, order, pack};
+use super::checkpoint::{self, State};
+use super::optimizer::{AdamW, cosine_with_warmup};
+use super::{Example, TrainConfig};
+use crate::backbone::Decoder;
+use crate::op::{cross_entropy, mix};
+use crate::{Error, Result};
+
+/// What is fitted, to what, and how.
+pub struct Fit<'a> {
+    /// The variables, in a fixed order.
+    pub variables: Vec<Var>,
+    /// The training examples.
+    pub examples: &'a [Example],
+    /// Examples that choose the best step and stop training early; may be empty.
+    pub held_out: &'a [Example],
+    /// Length and speed of training.
+    pub config: &'a TrainConfig,
+    /// Seed of the order and of dropout.
+    pub seed: u64,
+    /// Folder of the checkpoint.
+    pub checkpoint: Option<&'a Path>,
+    /// The model for one pass, over the variables' current values; the key selects the dropout mask, `None` is evaluation.
+    pub model: &'a dyn Fn(Option<u64>) -> Result<Decoder>,
+}
+
+/// A step's news, for progress bars and curves.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all, if training is not stopped early.
+    pub total: usize,
+    /// Mean loss a target token of this step, in nats.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read in training so far.
+    pub tokens: u64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// What a training came to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Steps taken.
+    pub steps: usize,
+    /// The step whose values were kept.
+    pub best_step: usize,
+    /// Mean held-out loss at that step, nats a token; `None` without held-out examples.
+    pub held_out_loss: Option<f64>,
+    /// Tokens read in training.
+    pub tokens: u64,
+    /// Seconds of training, over all runs that it took.
+    pub seconds: f64,
+    /// (step, mean loss) of every step.
+    pub curve: Vec<(u64, f64)>,
+    /// (step, mean held-out loss) of every look.
+    pub held_out_curve: Vec<(u64, f64)>,
+}
+
+/// Fits the variables and leaves those of the best step in them.
+///
+/// # Errors
+/// No examples with a target, a loss that is not finite, or a checkpoint that cannot be read or written.
+pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
+    let Fit { config, examples, .. } = fit;
+    let usable = examples.iter().filter(|e| e.targets() > 0).count();
+    if usable == 0 || config.batch_size == 0 {
+        return Err(Error::Usage(format!(
+            "{} examples, {usable} of them with an answer, in batches of {}: nothing to train on",
+            examples.len(),
+            config.batch_size
+        )));
+    }
+    let steps_an_epoch = examples.len().div_ceil(config.batch_size);
+    let total = steps_an_epoch * config.epochs;
+    let request = request_key(&fit);
+    let mut optimizer = AdamW::new(fit.variables.clone());
+    let (mut state, mut best) = match fit.checkpoint {
+        Some(folder) => checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default(),
+        None => Default::default(),
+    };
+    state.request = request;
+    let (before, started) = (state.seconds, Instant::now());
+    while state.step < total && !state.stopped {
+        let (epoch, within) = (state.step / steps_an_epoch, state.step % steps_an_epoch);
+        let order = order(examples.len(), fit.seed, epoch);
+        let chosen = order.iter().skip(within * config.batch_size).take(config.batch_size).map(|i| &examples[*i]);
+        let parts = pack(chosen, config.micro_batch_tokens);
+        let targets: usize = parts.iter().map(|p| p.targets.len()).sum();
+        let mut loss = 0.0;
+        for (i, part) in parts.iter().enumerate() {
+            let key = mix(fit.seed ^ mix((state.step as u64) << 20 | i as u64));
+            let part_loss = (summed_loss(&(fit.model)(Some(key))?, part)? / targets.max(1) as f64)?;
+            optimizer.accumulate(&part_loss.backward()?)?;
+            loss += f64::from(part_loss.to_scalar::<f32>()?);
+            state.tokens += part.pass.rows() as u64;
+        }
+        let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
+        let gradient_norm = optimizer.step(rate, config.weight_decay, config.clip)?;
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(Error::Training(format!(
+                "the loss at step {} is {loss} and the gradient's norm {gradient_norm}; lower the learning rate \
+                 (now {}) or the norm to clip at (now {})",
+                state.step + 1,
+                config.learning_rate,
+                config.clip
+            )));
+        }
+        state.step += 1;
+        state.curve.push((state.step as u64, loss));
+        state.seconds = before + started.elapsed().as_secs_f64();
+        let (step, tokens, seconds) = (state.step, state.tokens, state.seconds);
+        progress(Progress { step, total, loss, gradient_norm, tokens, seconds });
+        let due = config.evaluate_every > 0 && step.is_multiple_of(config.evaluate_every);
+        if !fit.held_out.is_empty() && (due || step == total) {
+            look(&fit, &mut state, &mut best)?;
+        }
+        if let Some(folder) = fit.checkpoint
+            && config.checkpoint_every > 0
+            && step.is_multiple_of(config.checkpoint_every)
+            && step < total
+        {
+            checkpoint::save(folder, &state, &fit.variables, &optimizer, &best)?;
+        }
+    }
+    for (variable, values) in fit.variables.iter().zip(best) {
+        variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
+    }
+    if let Some(folder) = fit.checkpoint {
+        checkpoint::remove(folder)?;
+    }
+    Ok(Outcome {
+        steps: state.step,
+        best_step: state.best.map_or(state.step, |(step, _)| step),
+        held_out_loss: state.best.map(|(_, loss)| loss),
+        tokens: state.tokens,
+        seconds: before + started.elapsed().as_secs_f64(),
+        curve: state.curve,
+        held_out_curve: state.held_out_curve,
+    })
+}
+
+/// Looks at the held-out examples: keeps the values if they are the best so far, stops if they have not been for long.
+fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
+    let loss = mean_loss(&(fit.model)(None)?, fit.held_out, fit.config.micro_batch_tokens)?;
+    state.held_out_curve.push((state.step as u64, loss));
+    if state.best.is_none_or(|(_, before)| loss < before) {
+        state.best = Some((state.step, loss));
+        state.looks_without_improvement = 0;
+        *best = fit
+            .variables
+            .iter()
+            .map(|v| Ok(v.as_tensor().flatten_all()?.to_vec1()?))
+            .collect::<Result<_>>()?;
+    } else {
+        state.looks_without_improvement += 1;
+        state.stopped = fit.config.patience > 0 && state.looks_without_improvement >= fit.config.patience;
+    }
+    Ok(())
+}
+
+fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
+    let hidden = decoder.hidden(&part.pass)?;
+    let rows = Tensor::new(part.rows.as_slice(), hidden.device())?;
+    Ok(cross_entropy(&hidden.index_select(&rows, 0)?, decoder.head(), &part.targets)?)
+}
+
+/// Mean loss a target token over `examples`, in nats.
+pub fn mean_loss(decoder: &Decoder, examples: &[Example], micro_batch_tokens: usize) -> Result<f64> {
+    let (mut sum, mut targets) = (0.0, 0);
+    for part in pack(examples, micro_batch_tokens) {
+        sum += f64::from(summed_loss(decoder, &part)?.detach().to_scalar::<f32>()?);
+        targets += part.targets.len();
+    }
+    Ok(sum / targets.max(1) as f64)
+}
+
+/// A key of everything that decides a training's outcome, so that a checkpoint of another one is never taken up.
+fn request_key(fit: &Fit) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    hash.update(format!("{:?} {}", fit.config, fit.seed).as_bytes());
+    for example in fit.examples.iter().chain(fit.held_out) {
+        hash.update(&(example.loss_from as u64).to_le_bytes());
+        example.tokens.iter().for_each(|t| hash.update(&t.to_le_bytes()));
+    }
+    for variable in &fit.variables {
+        hash.update(format!("{:?}", variable.shape()).as_bytes());
+    }
+    hash.digest()
+}

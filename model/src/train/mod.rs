@@ -1,0 +1,113 @@
+//! Training: batches, loss on the answer only, AdamW, cosine with warm-up, early stopping, checkpoints and exact resume.
+
+mod batch;
+mod checkpoint;
+mod fit;
+mod flops;
+mod optimizer;
+
+pub use fit::{Fit, Outcome, Progress, fit, mean_loss};
+pub use flops::training_flops;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::Decoder;
+use crate::lora::{Adapter, LoraConfig, TrainableLora};
+use crate::op::mix;
+use crate::Result;
+
+/// One training text: tokens, and from where on they are the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// All tokens, prompt and answer.
+    pub tokens: Vec<u32>,
+    /// The first token there is loss on; at least 1, since nothing predicts the first token.
+    pub loss_from: usize,
+}
+
+impl Example {
+    /// Number of tokens there is loss on.
+    pub fn targets(&self) -> usize {
+        self.tokens.len().saturating_sub(self.loss_from.max(1))
+    }
+}
+
+/// How long and how fast to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Passes over the examples.
+    #[serde(default = "one")]
+    pub epochs: usize,
+    /// Examples an optimiser step (the effective batch).
+    pub batch_size: usize,
+    /// Tokens computed at one time; a step's examples are split into as many parts as this needs (gradient accumulation).
+    #[serde(default = "micro_batch_tokens")]
+    pub micro_batch_tokens: usize,
+    /// Share of the steps in which the rate rises; it falls as a cosine after that.
+    #[serde(default = "warmup")]
+    pub warmup: f64,
+    /// Decoupled weight decay.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Largest norm of the gradient over all variables; larger ones are scaled down.
+    #[serde(default = "one_f64")]
+    pub clip: f64,
+    /// Steps between two looks at the held-out examples; 0 looks only at the end.
+    #[serde(default)]
+    pub evaluate_every: usize,
+    /// Looks without improvement after which training stops; 0 never stops early.
+    #[serde(default)]
+    pub patience: usize,
+    /// Steps between two checkpoints; 0 writes none.
+    #[serde(default)]
+    pub checkpoint_every: usize,
+}
+
+fn one() -> usize {
+    1
+}
+fn one_f64() -> f64 {
+    1.0
+}
+fn micro_batch_tokens() -> usize {
+    1024
+}
+fn warmup() -> f64 {
+    0.05
+}
+
+/// Trains one LoRA adapter on `examples` over the frozen `decoder`.
+///
+/// Early stopping and the choice of the best step use `held_out`. With `checkpoint`, a folder, an interrupted training goes on
+/// where it stopped and ends with the same adapter as one that was never interrupted.
+///
+/// # Errors
+/// No examples, a loss that is not a number (with advice), or a checkpoint that cannot be written.
+pub fn train_lora(
+    decoder: &Decoder,
+    lora: LoraConfig,
+    examples: &[Example],
+    held_out: &[Example],
+    config: &TrainConfig,
+    seed: u64,
+    checkpoint: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Adapter, Outcome)> {
+    let trainable = TrainableLora::new(decoder, lora, seed)?;
+    let fit_request = Fit {
+        variables: trainable.variables(),
+        examples,
+        held_out,
+        config,
+        seed: mix(seed),
+        checkpoint,
+        model: &|dropout_key| trainable.attach(decoder, dropout_key),
+    };
+    let outcome = fit(fit_request, progress)?;
+    Ok((trainable.adapter()?, outcome))
+}
