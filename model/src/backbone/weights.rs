@@ -1,0 +1,174 @@
+//! Weights of a decoder: f32 tensors on the CPU under Hugging Face's names.
+
+mod gguf;
+pub(crate) mod persist;
+pub(crate) mod safetensors;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::LlamaConfig;
+use crate::{Error, Result};
+
+pub(crate) use gguf::{Gguf, whole};
+
+/// Named f32 tensors on the CPU, with the place they come from for messages. Clones share the tensors.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+    source: PathBuf,
+}
+
+impl Weights {
+    /// Opens a model: a Hugging Face folder (`config.json` with `model.safetensors` or its shards), a `.gguf` file, or a folder
+    /// that holds one `.gguf` file.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, or a model that is not of the Llama family as implemented here.
+    pub fn open(path: &Path) -> Result<(Weights, LlamaConfig)> {
+        if let Some(file) = gguf_file(path)? {
+            let gguf = Gguf::open(&file)?;
+            let config = gguf.config()?;
+            let tensors = gguf.tensors(&config)?;
+            return Ok((
+                Weights {
+                    tensors,
+                    source: file,
+                },
+                config,
+            ));
+        }
+        let config = LlamaConfig::read(&path.join("config.json"))?;
+        let mut tensors = BTreeMap::new();
+        for file in safetensors::files(path)? {
+            tensors.append(&mut safetensors::read(&file)?);
+        }
+        Ok((
+            Weights {
+                tensors,
+                source: path.to_path_buf(),
+            },
+            config,
+        ))
+    }
+
+    /// Weights made in memory.
+    pub fn from_tensors(tensors: HashMap<String, Tensor>) -> Self {
+        Weights {
+            tensors: tensors.into_iter().collect(),
+            source: PathBuf::from("(in memory)"),
+        }
+    }
+
+    /// The tensor of this name, which must have this shape.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn get(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(self.error(format!(
+                "no tensor {name} of shape {expected:?}; the configuration belongs to another model"
+            )));
+        };
+        if tensor.dims() != expected {
+            return Err(self.error(format!(
+                "tensor {name} has shape {:?} where the configuration says {expected:?}",
+                tensor.dims()
+            )));
+        }
+        // Free for tensors read from a file; those made in memory may live elsewhere.
+        Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?)
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Puts another tensor of the same shape in the place of one that is there.
+    ///
+    /// # Errors
+    /// A name that is not there, or another shape.
+    pub fn replace(&mut self, name: &str, tensor: Tensor) -> Result<()> {
+        self.get(name, tensor.dims())?;
+        self.tensors.insert(name.to_string(), tensor.detach());
+        Ok(())
+    }
+
+    /// Number of parameters; a tied head counts once.
+    pub fn parameters(&self) -> usize {
+        self.tensors.values().map(Tensor::elem_count).sum()
+    }
+
+    /// Writes a Hugging Face folder: `model.safetensors`, then `config.json`, each whole or not at all. Other files of the
+    /// folder, such as a tokenizer, stay.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn save(&self, folder: &Path, config: &LlamaConfig) -> Result<()> {
+        let named = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
+        safetensors::write(&folder.join("model.safetensors"), named)?;
+        let path = folder.join("config.json");
+        let json = serde_json::to_string_pretty(config).map_err(|e| Error::Config {
+            path: path.clone(),
+            message: e.to_string(),
+        })?;
+        persist::write_file(&path, format!("{json}\n").as_bytes())
+    }
+
+    /// An identity: changes with any name, shape or value, whatever file they came from.
+    ///
+    /// # Errors
+    /// Only if a tensor cannot be read back.
+    pub fn fingerprint(&self) -> Result<String> {
+        safetensors::fingerprint(self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::Weights {
+            path: self.source.clone(),
+            message,
+        }
+    }
+}
+
+/// The GGUF file that `path` is or, where it has no `config.json`, holds.
+pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>> {
+    let is_gguf = |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+    if !path.is_dir() {
+        return match path.exists() {
+            true if is_gguf(path) => Ok(Some(path.to_path_buf())),
+            true => Err(Error::Weights {
+                path: path.to_path_buf(),
+                message: "a model is a Hugging Face folder or a .gguf file".into(),
+            }),
+            false => Err(Error::Weights {
+                path: path.to_path_buf(),
+                message: "no such file or folder".into(),
+            }),
+        };
+    }
+    if path.join("config.json").is_file() || path.join("tokenizer.json").is_file() {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| Error::io(path, e))? {
+        let file = entry.map_err(|e| Error::io(path, e))?.path();
+        if is_gguf(&file) {
+            found.push(file);
+        }
+    }
+    found.sort();
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(found.pop()),
+        n => Err(Error::Weights {
+            path: path.to_path_buf(),
+            message: format!("{n} .gguf files here; name the one to use"),
+        }),
+    }
+}

@@ -1,0 +1,217 @@
+//! Llama-family models in GGUF files: configuration from the metadata, tensors dequantised and renamed.
+//!
+//! llama.cpp's converter stores the rows of the query and key projections in the order of its own rotary layout (pairs
+//! interleaved); here they get Hugging Face's order back (first halves, then second halves).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::{DType, Device, Tensor};
+
+use crate::backbone::LlamaConfig;
+use crate::{Error, Result};
+
+/// An open GGUF file: metadata read, tensors still on disk.
+pub(crate) struct Gguf {
+    path: PathBuf,
+    content: Content,
+    reader: BufReader<File>,
+}
+
+impl Gguf {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let content = Content::read(&mut reader).map_err(|e| Error::Weights {
+            path: path.to_path_buf(),
+            message: format!("not a whole GGUF file ({e}); fetch it again"),
+        })?;
+        Ok(Gguf {
+            path: path.to_path_buf(),
+            content,
+            reader,
+        })
+    }
+
+    /// A metadata value, if the file has the key.
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
+        self.content.metadata.get(key)
+    }
+
+    /// A text, if the file has the key and it holds one.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        match self.value(key) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A non-negative whole number, if the file has the key and it holds one.
+    pub(crate) fn integer(&self, key: &str) -> Option<u64> {
+        self.value(key).and_then(whole)
+    }
+
+    /// An array of texts.
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<&str>> {
+        let Some(Value::Array(values)) = self.value(key) else {
+            return Err(self.error(format!("no list {key} in the metadata")));
+        };
+        let text = |value| match value {
+            &Value::String(ref text) => Ok(text.as_str()),
+            _ => Err(self.error(format!("{key} is not a list of texts"))),
+        };
+        values.iter().map(text).collect()
+    }
+
+    /// An error about this file.
+    pub(crate) fn error(&self, message: String) -> Error {
+        Error::Weights {
+            path: self.path.clone(),
+            message,
+        }
+    }
+
+    fn need(&self, key: &str) -> Result<usize> {
+        let value = self
+            .integer(key)
+            .ok_or_else(|| self.error(format!("no {key} in the metadata")))?;
+        Ok(value as usize)
+    }
+
+    /// The decoder's configuration.
+    pub(crate) fn config(&self) -> Result<LlamaConfig> {
+        let architecture = self.text("general.architecture").unwrap_or("unknown");
+        if architecture != "llama" {
+            let message =
+                format!("architecture \"{architecture}\" is not implemented; take a \"llama\" model");
+            return Err(self.error(message));
+        }
+        let scaling = self
+            .text("llama.rope.scaling.type")
+            .is_some_and(|kind| kind != "none");
+        if scaling || self.content.tensor_infos.contains_key("rope_freqs.weight") {
+            return Err(self.error(
+                "scaled rotary frequencies cannot be read from GGUF; take the model's Hugging Face folder"
+                    .into(),
+            ));
+        }
+        let embedding = self
+            .content
+            .tensor_infos
+            .get("token_embd.weight")
+            .ok_or_else(|| self.error("no token_embd.weight in the file".into()))?;
+        let id = |key: &str| self.integer(key).map(|id| id as u32);
+        let heads = self.need("llama.attention.head_count")?;
+        let hidden = self.need("llama.embedding_length")?;
+        let head_dim = self
+            .integer("llama.attention.key_length")
+            .or(self.integer("llama.rope.dimension_count"));
+        let config = LlamaConfig {
+            vocab_size: embedding.shape.dims().first().copied().unwrap_or(0),
+            hidden_size: hidden,
+            intermediate_size: self.need("llama.feed_forward_length")?,
+            num_hidden_layers: self.need("llama.block_count")?,
+            num_attention_heads: heads,
+            num_key_value_heads: self
+                .integer("llama.attention.head_count_kv")
+                .map_or(heads, |n| n as usize),
+            head_dim: head_dim
+                .map(|width| width as usize)
+                .filter(|width| width * heads != hidden),
+            rms_norm_eps: self
+                .real("llama.attention.layer_norm_rms_epsilon")
+                .unwrap_or(1e-5),
+            rope_theta: self.real("llama.rope.freq_base").unwrap_or(10_000.0),
+            rope_scaling: None,
+            max_position_embeddings: self.need("llama.context_length")?,
+            tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
+            bos_token_id: id("tokenizer.ggml.bos_token_id"),
+            eos_token_ids: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
+        };
+        config.check().map_err(|message| self.error(message))?;
+        Ok(config)
+    }
+
+    fn real(&self, key: &str) -> Option<f64> {
+        match self.value(key)? {
+            // Through the shortest decimal, so that 1e-5 stored in f32 is the 1e-5 of the original configuration.
+            Value::F32(value) => value.to_string().parse().ok(),
+            Value::F64(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// All tensors as f32 on the CPU, with Hugging Face's names and layout.
+    pub(crate) fn tensors(mut self, config: &LlamaConfig) -> Result<BTreeMap<String, Tensor>> {
+        let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
+        // In the order of the file, so that a slow disk is read once from front to back.
+        names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
+        let mut tensors = BTreeMap::new();
+        for name in names {
+            let target = hugging_face_name(&name)
+                .ok_or_else(|| self.error(format!("tensor {name} is not part of a Llama decoder")))?;
+            let read = self
+                .content
+                .tensor(&mut self.reader, &name, &Device::Cpu)
+                .and_then(|stored| stored.dequantize(&Device::Cpu)?.to_dtype(DType::F32));
+            let tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
+            let tensor = if target.ends_with("q_proj.weight") {
+                rotary_rows(&tensor, config.num_attention_heads)?
+            } else if target.ends_with("k_proj.weight") {
+                rotary_rows(&tensor, config.num_key_value_heads)?
+            } else {
+                tensor
+            };
+            tensors.insert(target, tensor);
+        }
+        Ok(tensors)
+    }
+}
+
+/// A non-negative whole number of whatever width.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    match *value {
+        Value::U8(v) => Some(v.into()),
+        Value::U16(v) => Some(v.into()),
+        Value::U32(v) => Some(v.into()),
+        Value::U64(v) => Some(v),
+        Value::I8(v) => v.try_into().ok(),
+        Value::I16(v) => v.try_into().ok(),
+        Value::I32(v) => v.try_into().ok(),
+        Value::I64(v) => v.try_into().ok(),
+        _ => None,
+    }
+}
+
+/// From llama.cpp's row order of a rotated projection to Hugging Face's.
+fn rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
+    let (rows, width) = weight.dims2()?;
+    let split = weight.reshape((heads, rows / heads / 2, 2, width))?;
+    Ok(split.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
+}
+
+fn hugging_face_name(name: &str) -> Option<String> {
+    match name {
+        "token_embd.weight" => return Some("model.embed_tokens.weight".into()),
+        "output_norm.weight" => return Some("model.norm.weight".into()),
+        "output.weight" => return Some("lm_head.weight".into()),
+        _ => {}
+    }
+    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+    let module = match part.strip_suffix(".weight")? {
+        "attn_norm" => "input_layernorm",
+        "ffn_norm" => "post_attention_layernorm",
+        "attn_q" => "self_attn.q_proj",
+        "attn_k" => "self_attn.k_proj",
+        "attn_v" => "self_attn.v_proj",
+        "attn_output" => "self_attn.o_proj",
+        "ffn_gate" => "mlp.gate_proj",
+        "ffn_up" => "mlp.up_proj",
+        "ffn_down" => "mlp.down_proj",
+        _ => return None,
+    };
+    Some(format!("model.layers.{layer}.{module}.weight"))
+}

@@ -1,0 +1,92 @@
+//! The weighted sum of updates, exact in the factors: A = rows `w_i s_i A_i`, B = columns `B_i`.
+//!
+//! PEFT calls it `cat`. WeaveRec's published merge, the uniform mean of the dense updates, is this with `w_i = 1/n`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::Tensor;
+
+use super::scaled_by_one;
+use crate::lora::{Adapter, LoraModule};
+use crate::{Error, Result};
+
+/// `Σ w_i · s_i B_i A_i` as one adapter, whose rank in a module is the sum of the ranks merged there.
+///
+/// An adapter of weight 0 is left out; a module that an adapter lacks counts as zero.
+///
+/// # Errors
+/// No adapter with a weight other than 0, a weight that is no number, or adapters of different bases.
+pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
+    if let Some((_, weight)) = adapters.iter().find(|(_, weight)| !weight.is_finite()) {
+        return Err(Error::Merge(format!("a weight of {weight}; give finite weights")));
+    }
+    let parts: Vec<(&Adapter, f64)> = adapters
+        .iter()
+        .filter(|(_, weight)| *weight != 0.0)
+        .map(|(adapter, weight)| (*adapter, *weight))
+        .collect();
+    let Some((first, _)) = parts.first() else {
+        return Err(Error::Merge("no adapter has a weight other than 0".into()));
+    };
+    let names: BTreeSet<&String> = parts
+        .iter()
+        .flat_map(|(adapter, _)| adapter.modules.keys())
+        .collect();
+    let mut modules = BTreeMap::new();
+    for name in names {
+        let here: Vec<(&LoraModule, f64)> = parts
+            .iter()
+            .filter_map(|(adapter, weight)| Some((adapter.modules.get(name)?, *weight)))
+            .collect();
+        modules.insert(name.clone(), stack(name, &here)?);
+    }
+    let mut like = first.config.clone();
+    let base = |adapter: &Adapter| adapter.config.base_model_name_or_path.clone();
+    if parts
+        .iter()
+        .any(|(adapter, _)| base(adapter) != like.base_model_name_or_path)
+    {
+        // The shapes fit; the same base often goes by several names, so this is no error.
+        tracing::warn!("the merged adapters name different bases; the result names none");
+        like.base_model_name_or_path = None;
+    }
+    Ok(scaled_by_one(&like, modules))
+}
+
+/// The mean of the updates: WeaveRec's merge.
+///
+/// # Errors
+/// As [`weighted`].
+pub fn uniform(adapters: &[&Adapter]) -> Result<Adapter> {
+    let weight = 1.0 / adapters.len().max(1) as f64;
+    weighted(
+        &adapters
+            .iter()
+            .map(|adapter| (*adapter, weight))
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn stack(name: &str, parts: &[(&LoraModule, f64)]) -> Result<LoraModule> {
+    let mut shapes = parts.iter().map(|(module, _)| module.shape());
+    if let Some(first) = shapes.next().transpose()? {
+        for shape in shapes {
+            let shape = shape?;
+            if shape != first {
+                return Err(Error::Merge(format!(
+                    "{name} is {first:?} in one adapter and {shape:?} in another; they belong to different bases"
+                )));
+            }
+        }
+    }
+    let rows = parts
+        .iter()
+        .map(|(module, weight)| Ok((&module.a * (weight * module.scale))?))
+        .collect::<Result<Vec<Tensor>>>()?;
+    let columns: Vec<&Tensor> = parts.iter().map(|(module, _)| &module.b).collect();
+    Ok(LoraModule {
+        a: Tensor::cat(&rows, 0)?,
+        b: Tensor::cat(&columns, 1)?.contiguous()?,
+        scale: 1.0,
+    })
+}

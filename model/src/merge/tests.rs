@@ -1,0 +1,258 @@
+//! The identities that any exact merge of low-rank updates must satisfy, on adapters drawn at random.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::svd::singular_values;
+use super::*;
+use crate::backbone::Weights;
+
+const Q: &str = "model.layers.0.self_attn.q_proj";
+const K: &str = "model.layers.0.self_attn.k_proj";
+const UP: &str = "model.layers.1.mlp.up_proj";
+
+fn shape(name: &str) -> (usize, usize) {
+    match name {
+        Q => (12, 12),
+        K => (6, 12),
+        _ => (20, 12),
+    }
+}
+
+fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Tensor {
+    let values: Vec<f32> = (0..rows * columns).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+}
+
+fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let config = LoraConfig {
+        r,
+        lora_alpha: alpha,
+        use_rslora: seed.is_multiple_of(2),
+        ..LoraConfig::default()
+    };
+    let modules = names
+        .iter()
+        .map(|name| {
+            let (out, input) = shape(name);
+            let (a, b) = (random(&mut rng, r, input), random(&mut rng, out, r));
+            (
+                name.to_string(),
+                LoraModule {
+                    a,
+                    b,
+                    scale: config.scale_for(name),
+                },
+            )
+        })
+        .collect();
+    Adapter { config, modules }
+}
+
+/// Σ w·s·B·A of one module, dense, in f64 and by hand: what every rule is measured against.
+fn dense(adapters: &[(&Adapter, f64)], name: &str) -> Vec<f64> {
+    let (out, input) = shape(name);
+    let mut sum = vec![0.0; out * input];
+    for (adapter, weight) in adapters {
+        let Some(module) = adapter.modules.get(name) else {
+            continue;
+        };
+        let (a, b) = (
+            module.a.to_vec2::<f32>().unwrap(),
+            module.b.to_vec2::<f32>().unwrap(),
+        );
+        for (row, b_row) in b.iter().enumerate() {
+            for column in 0..input {
+                let product: f64 = b_row
+                    .iter()
+                    .zip(&a)
+                    .map(|(b, a)| f64::from(*b) * f64::from(a[column]))
+                    .sum();
+                sum[row * input + column] += weight * module.scale * product;
+            }
+        }
+    }
+    sum
+}
+
+fn distance(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len());
+    x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
+}
+
+fn assert_same_update(merged: &Adapter, parts: &[(&Adapter, f64)]) {
+    for name in [Q, K, UP] {
+        let error = distance(&dense(&[(merged, 1.0)], name), &dense(parts, name));
+        assert!(error < 1e-4, "{name} differs by {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn cat_equals_the_weighted_sum_of_updates(
+        seed in 0u64..1000, ranks in prop::array::uniform3(1usize..5), weights in prop::array::uniform3(-2.0f64..2.0)
+    ) {
+        let adapters = [
+            adapter(seed, ranks[0], 3.0, &[Q, K, UP]),
+            adapter(seed + 1, ranks[1], 8.0, &[Q, UP]),
+            adapter(seed + 2, ranks[2], 1.0, &[K]),
+        ];
+        let parts: Vec<_> = adapters.iter().zip(weights).collect();
+        let merged = weighted(&parts).unwrap();
+        assert_same_update(&merged, &parts);
+        let backwards: Vec<_> = parts.iter().rev().copied().collect();
+        assert_same_update(&weighted(&backwards).unwrap(), &parts);
+        prop_assert_eq!(merged.modules[K].rank(), ranks[0] + ranks[2]);
+    }
+
+    #[test]
+    fn scaling_all_weights_scales_the_merge(seed in 0u64..1000, factor in 0.1f64..3.0) {
+        let (x, y) = (adapter(seed, 2, 4.0, &[Q, K]), adapter(seed + 7, 3, 4.0, &[Q, UP]));
+        let merged = weighted(&[(&x, factor * 0.3), (&y, factor * 0.7)]).unwrap();
+        let plain = weighted(&[(&x, 0.3), (&y, 0.7)]).unwrap();
+        assert_same_update(&merged, &[(&plain, factor)]);
+    }
+
+    #[test]
+    fn truncation_loses_exactly_the_singular_values_it_cuts(seed in 0u64..1000, rank in 1usize..6) {
+        let adapters = [adapter(seed, 2, 4.0, &[Q, K, UP]), adapter(seed + 1, 3, 2.0, &[Q, UP])];
+        let merged = uniform(&[&adapters[0], &adapters[1]]).unwrap();
+        let (cut, error) = truncate(&merged, rank).unwrap();
+        let mut measured = 0.0f64;
+        for name in [Q, K, UP] {
+            let values = singular_values(name, &merged.modules[name]).unwrap();
+            let expected = values.iter().skip(rank).map(|v| v * v).sum::<f64>().sqrt();
+            let lost = distance(&dense(&[(&cut, 1.0)], name), &dense(&[(&merged, 1.0)], name));
+            prop_assert!((lost - expected).abs() < 1e-4, "{} loses {} not {}", name, lost, expected);
+            measured += lost * lost;
+        }
+        prop_assert!((measured.sqrt() - error).abs() < 1e-4);
+        prop_assert!(cut.modules.values().all(|module| module.rank() <= rank));
+    }
+}
+
+#[test]
+fn one_adapter_of_weight_one_comes_back() {
+    let one = adapter(3, 4, 8.0, &[Q, K, UP]);
+    let merged = uniform(&[&one]).unwrap();
+    assert_same_update(&merged, &[(&one, 1.0)]);
+    assert_eq!(merged.modules[Q].rank(), 4);
+}
+
+#[test]
+fn a_weight_of_zero_drops_an_adapter() {
+    let (x, y) = (adapter(1, 2, 4.0, &[Q, K]), adapter(2, 3, 4.0, &[Q, UP]));
+    let merged = weighted(&[(&x, 0.5), (&y, 0.0)]).unwrap();
+    assert_same_update(&merged, &[(&x, 0.5)]);
+    assert!(!merged.modules.contains_key(UP) && merged.modules[Q].rank() == 2);
+}
+
+#[test]
+fn the_published_merge_of_weaverec_is_the_uniform_mean() {
+    let adapters = [1, 2, 3, 4].map(|seed| adapter(2 * seed + 1, 4, 8.0, &[Q, K, UP]));
+    let merged = uniform(&adapters.each_ref()).unwrap();
+    // As released: softmax over ones, then the dense updates added one after another.
+    let softmax = 1.0f64.exp() / (4.0 * 1.0f64.exp());
+    let parts: Vec<_> = adapters.iter().map(|adapter| (adapter, softmax)).collect();
+    assert_same_update(&merged, &parts);
+}
+
+#[test]
+fn truncation_at_the_full_rank_is_exact_with_orthonormal_a() {
+    let adapters = [adapter(5, 2, 4.0, &[Q, K, UP]), adapter(6, 3, 2.0, &[Q, UP])];
+    let merged = uniform(&[&adapters[0], &adapters[1]]).unwrap();
+    let (full, error) = truncate(&merged, 5).unwrap();
+    assert!(error < 1e-6);
+    assert_same_update(&full, &[(&merged, 1.0)]);
+    let a = &full.modules[Q].a;
+    let gram = a.matmul(&a.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
+    for (i, row) in gram.iter().enumerate() {
+        for (j, value) in row.iter().enumerate() {
+            assert!((value - f32::from(i == j)).abs() < 1e-5);
+        }
+    }
+    assert!(truncate(&merged, 0).is_err());
+}
+
+#[test]
+fn a_merged_adapter_of_uneven_ranks_survives_its_folder() {
+    let (x, y) = (adapter(1, 2, 4.0, &[Q, K]), adapter(2, 3, 4.0, &[Q, UP]));
+    let merged = uniform(&[&x, &y]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("merged");
+    merged.save(&path).unwrap();
+    let read = Adapter::load(&path).unwrap();
+    assert_same_update(&read, &[(&x, 0.5), (&y, 0.5)]);
+    assert!(
+        !read.config.use_rslora,
+        "an inherited use_rslora would make the result √r too large"
+    );
+    assert_eq!(
+        (
+            read.config.rank_for(Q),
+            read.config.rank_for(K),
+            read.config.rank_for(UP)
+        ),
+        (5, 2, 3)
+    );
+    assert!([Q, K, UP].iter().all(|name| read.config.targets(name)));
+}
+
+#[test]
+fn what_cannot_be_merged_is_refused() {
+    let one = adapter(1, 2, 4.0, &[Q]);
+    assert!(weighted(&[]).is_err() && uniform(&[]).is_err());
+    assert!(weighted(&[(&one, 0.0)]).is_err());
+    assert!(weighted(&[(&one, f64::NAN)]).is_err());
+    let mut narrow = one.clone();
+    let module = narrow.modules.get_mut(Q).unwrap();
+    module.a = module.a.narrow(1, 0, 6).unwrap();
+    let message = uniform(&[&one, &narrow]).unwrap_err().to_string();
+    assert!(message.contains(Q) && message.contains("(12, 6)"), "{message}");
+    let mut broken = one.clone();
+    let module = broken.modules.get_mut(Q).unwrap();
+    module.a = (&module.a * f64::INFINITY).unwrap();
+    assert!(truncate(&broken, 1).unwrap_err().to_string().contains(Q));
+}
+
+#[test]
+fn folding_adds_the_update_and_refuses_another_base_untouched() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let base: HashMap<String, Tensor> = [Q, K]
+        .map(|name| {
+            (
+                format!("{name}.weight"),
+                random(&mut rng, shape(name).0, shape(name).1),
+            )
+        })
+        .into();
+    let mut weights = Weights::from_tensors(base.clone());
+    let one = adapter(1, 2, 4.0, &[Q, K]);
+    fold(&mut weights, &one, 0.5).unwrap();
+    for name in [Q, K] {
+        let parameter = format!("{name}.weight");
+        let after = weights.get(&parameter, base[&parameter].dims()).unwrap();
+        let change: Vec<f64> = (after - &base[&parameter])
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        assert!(distance(&change, &dense(&[(&one, 0.5)], name)) < 1e-4);
+    }
+    let before = weights.fingerprint().unwrap();
+    assert!(fold(&mut weights, &adapter(1, 2, 4.0, &[Q, UP]), 1.0).is_err());
+    assert!(fold(&mut weights, &one, f64::NAN).is_err());
+    assert_eq!(weights.fingerprint().unwrap(), before);
+}
