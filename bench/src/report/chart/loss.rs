@@ -1,0 +1,68 @@
+//! Training loss of every trained row, one line a seed.
+
+use super::Chart;
+use super::svg::{Scale, Svg, class, shorten};
+use crate::report::analysis::Analysis;
+
+const HEIGHT: f64 = 230.0;
+const LEFT: f64 = 40.0;
+const RIGHT: f64 = 318.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = HEIGHT - 38.0;
+
+/// Loss against optimiser steps, where any run recorded it.
+pub fn curves(analysis: &Analysis) -> Option<Chart> {
+    let finite = |(step, loss): &(u64, f64)| loss.is_finite().then_some((*step as f64, *loss));
+    let curves: Vec<(usize, Vec<(f64, f64)>)> = analysis
+        .rows
+        .iter()
+        .enumerate()
+        .flat_map(|(row, numbers)| numbers.row.runs.iter().map(move |run| (row, run)))
+        .map(|(row, run)| (row, run.loss_curve.iter().filter_map(finite).collect::<Vec<_>>()))
+        .filter(|(_, points)| points.len() > 1)
+        .collect();
+    let all = || curves.iter().flat_map(|(_, points)| points);
+    let last = all().map(|(step, _)| *step).fold(0.0, f64::max);
+    let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (_, loss)| {
+        (low.min(*loss), high.max(*loss))
+    });
+    if curves.is_empty() {
+        return None;
+    }
+    let x = Scale::new((0.0, last), (LEFT, RIGHT));
+    let y = Scale::new((low - 0.05 * (high - low), high), (BOTTOM, TOP));
+    let mut svg = Svg::new(HEIGHT, &format!("Training loss on {}", analysis.scenario.target));
+    for (tick, text) in y.ticks(5.0) {
+        svg.line("grid", (LEFT, y.at(tick)), (RIGHT, y.at(tick)));
+        svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
+    }
+    for (tick, text) in x.ticks(5.0) {
+        svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
+    }
+    svg.text(
+        "tick",
+        ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),
+        "middle",
+        "optimiser steps",
+    );
+    let mut labels: Vec<(String, (f64, f64), &str)> = Vec::new();
+    let mut labelled = Vec::new();
+    for (row, points) in &curves {
+        let numbers = &analysis.rows[*row];
+        let places: Vec<(f64, f64)> = points
+            .iter()
+            .map(|(step, loss)| (x.at(*step), y.at(*loss)))
+            .collect();
+        let family = class(numbers.row.family);
+        svg.path(&format!("curve {family}"), &places);
+        if let Some(end) = places.last().filter(|_| !labelled.contains(row)) {
+            labelled.push(*row);
+            labels.push((shorten(&numbers.row.label, 20), *end, family));
+        }
+    }
+    svg.margin_labels(RIGHT + 16.0, &labels);
+    Some(Chart {
+        caption: "Training loss, one line a seed.".to_owned(),
+        svg: svg.finish(),
+    })
+}

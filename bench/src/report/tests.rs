@@ -1,0 +1,1 @@
+//! Claims about whole reports, on a small study made by hand.

@@ -1,0 +1,71 @@
+//! The files of a report, each whole or not there.
+
+use super::analysis::Analysis;
+use super::input::Study;
+use super::page::Page;
+use super::{check, csv, json, per_user};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+
+/// The files that [`write_all`] leaves in its folder.
+pub const FILES: [&str; 6] = [
+    "report.md",
+    "report.html",
+    "results.json",
+    "per_user.parquet",
+    "table.csv",
+    "table.tex",
+];
+
+/// Writes every file of a report into `dir`, which is made where it is missing.
+///
+/// Nothing is written before everything is computed, and each file appears by a rename.
+///
+/// # Errors
+/// Where rows of a scenario cannot be compared, or a file cannot be written.
+pub fn write_all(studies: &[Study], dir: &Path, environment: &Value) -> Result<()> {
+    check::comparable(studies)?;
+    let mut analysed: Vec<(&Study, Vec<Analysis>)> = Vec::with_capacity(studies.len());
+    for study in studies {
+        let analyses = study.scenarios.iter().map(Analysis::new).collect::<Result<_>>()?;
+        analysed.push((study, analyses));
+    }
+    let page = Page::new(&analysed, environment);
+    let mut results = serde_json::to_vec_pretty(&json::document(&analysed, environment)?)?;
+    results.push(b'\n');
+    let contents = [
+        page.markdown()?.into_bytes(),
+        page.html()?.into_bytes(),
+        results,
+        per_user::parquet(studies)?,
+        csv::table(&analysed)?,
+        page.latex()?.into_bytes(),
+    ];
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    for (name, bytes) in FILES.iter().zip(contents) {
+        put(&dir.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".report-")
+        .tempfile_in(parent)
+        .with_context(cannot)?;
+    file.write_all(bytes).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    // A temporary file is private; a report is for whoever may read the folder.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).with_context(cannot)?;
+    }
+    file.persist(path).with_context(cannot)?;
+    Ok(())
+}
