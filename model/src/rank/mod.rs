@@ -5,3 +5,6 @@ mod likelihood;
 
 pub use generate::generate;
 pub use likelihood::{Normalisation, Query, score};
+
+#[cfg(test)]
+mod tests;

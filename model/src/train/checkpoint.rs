@@ -64,7 +64,7 @@ pub(super) fn load(
     optimizer: &mut AdamW,
 ) -> Result<Option<(State, Vec<Vec<f32>>)>> {
     let Ok(text) = std::fs::read_to_string(folder.join(STATE)) else { return Ok(None) };
-    let state: State = serde_json::from_str(&text).map_err(|e| Error::Config {
+    let mut state: State = serde_json::from_str(&text).map_err(|e| Error::Config {
         path: folder.join(STATE),
         message: format!("{e}; delete the checkpoint to start anew"),
     })?;
@@ -72,6 +72,9 @@ pub(super) fn load(
         tracing::info!("the checkpoint in {} is of another training and is not used", folder.display());
         return Ok(None);
     }
+    // Losses are f32 values; reading decimal text may miss the last bit of an f64, which this puts right.
+    let losses = state.curve.iter_mut().chain(&mut state.held_out_curve).map(|(_, loss)| loss);
+    losses.chain(state.best.as_mut().map(|(_, loss)| loss)).for_each(|loss| *loss = super::fit::rounded(*loss));
     let tensors = candle_core::safetensors::load(folder.join(TENSORS), &Device::Cpu)?;
     let get = |name: String| -> Result<Vec<f32>> {
         let missing = || Error::Weights {

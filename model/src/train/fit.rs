@@ -106,6 +106,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
             loss += f64::from(part_loss.to_scalar::<f32>()?);
             state.tokens += part.pass.rows() as u64;
         }
+        let loss = rounded(loss);
         let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
         let gradient_norm = optimizer.step(rate, config.weight_decay, config.clip)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {
@@ -183,7 +184,12 @@ pub fn mean_loss(decoder: &Decoder, examples: &[Example], micro_batch_tokens: us
         sum += f64::from(summed_loss(decoder, &part)?.detach().to_scalar::<f32>()?);
         targets += part.targets.len();
     }
-    Ok(sum / targets.max(1) as f64)
+    Ok(rounded(sum / targets.max(1) as f64))
+}
+
+/// A loss to the precision it is computed in.
+pub(super) fn rounded(loss: f64) -> f64 {
+    f64::from(loss as f32)
 }
 
 /// A key of everything that decides a training's outcome, so that a checkpoint of another one is never taken up.

@@ -111,3 +111,6 @@ pub fn train_lora(
     let outcome = fit(fit_request, progress)?;
     Ok((trainable.adapter()?, outcome))
 }
+
+#[cfg(test)]
+mod tests;

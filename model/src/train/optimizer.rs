@@ -50,13 +50,15 @@ impl AdamW {
         let second_correction = (1.0 / (1.0 - BETA_2.powi(t)).sqrt()) as f32;
         let decay = (1.0 - learning_rate * weight_decay) as f32;
         let (b1, b2, eps) = (BETA_1 as f32, BETA_2 as f32, EPSILON as f32);
+        // Subtracted before rounding: 1 − 0.999 in f32 is off by 5e-5.
+        let (new_1, new_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
         for (i, variable) in self.variables.iter().enumerate() {
             let mut values = variable.as_tensor().flatten_all()?.to_vec1::<f32>()?;
             let (first, second) = (&mut self.first[i], &mut self.second[i]);
             for (j, value) in values.iter_mut().enumerate() {
                 let g = self.gradients[i][j] * scale;
-                first[j] = b1 * first[j] + (1.0 - b1) * g;
-                second[j] = b2 * second[j] + (1.0 - b2) * g * g;
+                first[j] = b1 * first[j] + new_1 * g;
+                second[j] = b2 * second[j] + new_2 * g * g;
                 *value = *value * decay - step_size * first[j] / (second[j].sqrt() * second_correction + eps);
             }
             self.gradients[i].fill(0.0);

@@ -59,11 +59,14 @@ impl Gguf {
         let Some(Value::Array(values)) = self.value(key) else {
             return Err(self.error(format!("no list {key} in the metadata")));
         };
-        let text = |value| match value {
-            &Value::String(ref text) => Ok(text.as_str()),
-            _ => Err(self.error(format!("{key} is not a list of texts"))),
-        };
-        values.iter().map(text).collect()
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            let Value::String(text) = value else {
+                return Err(self.error(format!("{key} is not a list of texts")));
+            };
+            texts.push(text.as_str());
+        }
+        Ok(texts)
     }
 
     /// An error about this file.

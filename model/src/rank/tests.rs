@@ -1,0 +1,87 @@
+//! Ranking against the plain way: one full forward for every candidate.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::D;
+
+use super::*;
+use crate::backbone::decoder::tests::{random_adapter, tiny};
+use crate::op::with_threads;
+
+fn queries() -> Vec<Query> {
+    let query = |prompt: &[u32], candidates: &[&[u32]]| Query {
+        prompt: prompt.to_vec(),
+        candidates: candidates.iter().map(|c| c.to_vec()).collect(),
+    };
+    vec![
+        query(&[1, 2, 3], &[&[4, 5, 0], &[4, 0], &[7, 8, 9, 0], &[3]]),
+        query(&[5], &[&[6, 0], &[1, 1, 1, 0]]),
+        query(&[2, 9, 11, 12, 3, 4], &[&[0]]),
+    ]
+}
+
+/// Log-likelihood from the logits of prompt and candidate together.
+fn plainly(prompt: &[u32], candidate: &[u32]) -> f32 {
+    let text = [prompt, candidate].concat();
+    let logits = tiny().logits(&text).unwrap();
+    let log = candle_nn::ops::log_softmax(&logits, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
+    candidate.iter().enumerate().map(|(i, token)| log[prompt.len() + i - 1][*token as usize]).sum()
+}
+
+#[test]
+fn the_shared_prompt_changes_no_likelihood_however_users_are_batched() {
+    for batch_tokens in [1, 4, 1000] {
+        let scores = score(&tiny(), &queries(), Normalisation::Sum, batch_tokens).unwrap();
+        for (query, scores) in queries().iter().zip(&scores) {
+            assert_eq!(scores.len(), query.candidates.len());
+            for (candidate, score) in query.candidates.iter().zip(scores) {
+                let plain = plainly(&query.prompt, candidate);
+                assert!((plain - score).abs() < 1e-4, "{plain} {score}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_mean_divides_by_the_number_of_tokens() {
+    let sums = score(&tiny(), &queries(), Normalisation::Sum, 100).unwrap();
+    let means = score(&tiny(), &queries(), Normalisation::Mean, 100).unwrap();
+    assert!((sums[0][2] / 4.0 - means[0][2]).abs() < 1e-6);
+}
+
+#[test]
+fn scores_do_not_depend_on_threads_and_a_folded_adapter_ranks_as_an_attached_one() {
+    let one = with_threads(1, || score(&tiny(), &queries(), Normalisation::Sum, 100).unwrap());
+    let two = with_threads(2, || score(&tiny(), &queries(), Normalisation::Sum, 100).unwrap());
+    assert_eq!(one, two);
+    let adapter = random_adapter("x", 2);
+    let attached = score(&tiny().with_adapter(&adapter).unwrap(), &queries(), Normalisation::Sum, 100).unwrap();
+    let folded = score(&tiny().folded(&adapter).unwrap(), &queries(), Normalisation::Sum, 100).unwrap();
+    attached.iter().flatten().zip(folded.iter().flatten()).for_each(|(a, b)| assert!((a - b).abs() < 1e-3));
+}
+
+#[test]
+fn greedy_decoding_takes_the_likeliest_token_of_the_whole_text_each_time() {
+    let decoder = tiny();
+    let mut text = vec![3u32, 1];
+    let answer = generate(&decoder, &text, &[], 6).unwrap();
+    assert_eq!(answer.len(), 6);
+    for token in &answer {
+        let logits = decoder.logits(&text).unwrap().to_vec2::<f32>().unwrap();
+        let last = logits.last().unwrap();
+        let best = (0..last.len()).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+        assert_eq!(*token, best as u32);
+        text.push(*token);
+    }
+    let stopped = generate(&decoder, &[3, 1], &[answer[2]], 6).unwrap();
+    let first = answer.iter().position(|t| *t == answer[2]).unwrap();
+    assert_eq!(stopped, answer[..first]);
+}
+
+#[test]
+fn empty_prompts_and_candidates_are_refused() {
+    let empty = Query { prompt: vec![], candidates: vec![vec![1]] };
+    assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
+    let empty = Query { prompt: vec![1], candidates: vec![vec![]] };
+    assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
+    assert!(generate(&tiny(), &[], &[], 3).is_err());
+}
