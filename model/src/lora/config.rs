@@ -231,7 +231,7 @@ impl LoraConfig {
 }
 
 /// Settings of PEFT 0.21 with which an adapter is more, or other, than `scale · B A`.
-const CHANGES_THE_COMPUTATION: [(&str, &str); 8] = [
+const CHANGES_THE_COMPUTATION: [(&str, &str); 12] = [
     ("lora_bias", "a bias on B is not a low-rank factor"),
     ("fan_in_fan_out", "the factors belong to transposed weights"),
     ("use_qalora", "the factors see pooled inputs"),
@@ -246,6 +246,13 @@ const CHANGES_THE_COMPUTATION: [(&str, &str); 8] = [
     ("target_parameters", "the factors belong to bare parameters"),
     ("layer_replication", "the base model's layers are replicated"),
     ("megatron_config", "the factors belong to a sharded model"),
+    (
+        "kasa_config",
+        "the base weights are truncated and a diagonal stands between the factors",
+    ),
+    ("use_bdlora", "the factors are stored as blocks"),
+    ("monteclora_config", "the factors are sampled"),
+    ("arrow_config", "the adapter routes between others"),
 ];
 
 fn pattern(key: &str) -> std::result::Result<Regex, regex::Error> {

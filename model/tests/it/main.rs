@@ -1,0 +1,11 @@
+//! What this crate computes beside what other tools compute: transformers, PEFT and llama.cpp.
+//!
+//! Fixtures stand beside the Python scripts that made them. Tests that need Python or a downloaded model say so and pass when there
+//! is none: set `WEAVEREC_PYTHON` to a Python with `fixtures/requirements.txt`, `WEAVEREC_SMOLLM2` to the GGUF file.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod adapter;
+mod common;
+mod llama;
+mod peft;
+mod smollm2;
