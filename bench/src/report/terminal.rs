@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 /// The metrics that fit beside each other in eighty columns.
-const SHOWN: [Metric; 4] = [Metric::Hr(1), Metric::Hr(5), Metric::PRIMARY, Metric::Mrr];
+const SHOWN: [Metric; 3] = [Metric::Hr(1), Metric::PRIMARY, Metric::Mrr];
 
 /// A study's tables and verdicts, with weight and underline where standard output is a terminal and plain elsewhere.
 ///

@@ -49,7 +49,9 @@ pub fn judge(analysis: &Analysis) -> Verdict {
     let score = |row: usize| analysis.rows[row].estimates[m].mean;
     let label = |row: usize| analysis.rows[row].row.label.as_str();
     let mut remarks = Vec::new();
-    remarks.extend(woven_remark(analysis));
+    if analysis.informative() {
+        remarks.extend(woven_remark(analysis));
+    }
     remarks.extend(floor_remark(analysis));
 
     let best = analysis

@@ -7,7 +7,7 @@ use crate::report::table::mean_members;
 
 const ROW: f64 = 24.0;
 const TOP: f64 = 30.0;
-const LEFT: f64 = 132.0;
+const LEFT: f64 = 158.0;
 const RIGHT: f64 = WIDTH - 44.0;
 
 struct Bar<'a> {
@@ -118,7 +118,7 @@ fn draw(analysis: &Analysis, bars: &[Bar], title: &str) -> String {
             "label",
             (LEFT - 6.0, middle + 4.0),
             "end",
-            &shorten(&bar.label, 21),
+            &shorten(&bar.label, 23),
         );
         svg.rect(
             &format!("fill {}", bar.class),

@@ -7,7 +7,7 @@ use crate::statistics::mean;
 
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 40.0;
-const RIGHT: f64 = 318.0;
+const RIGHT: f64 = 296.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
 
@@ -80,7 +80,7 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
     let mut labels = Vec::new();
     for (name, level) in levels {
         svg.line(name, (LEFT, y.at(level)), (RIGHT, y.at(level)));
-        labels.push((name.to_owned(), (RIGHT, y.at(level)), "quiet"));
+        labels.push((name.to_owned(), (RIGHT, y.at(level)), "tick"));
     }
     for (numbers, flops) in points {
         let estimate = &numbers.estimates[m];
@@ -97,7 +97,7 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
             at,
             &format!("{label}: {:.3} for {flops:.2e} FLOPs", estimate.mean),
         );
-        labels.push((shorten(label, 20), at, family));
+        labels.push((shorten(label, 21), at, family));
     }
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {

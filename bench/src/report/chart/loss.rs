@@ -6,7 +6,7 @@ use crate::report::analysis::Analysis;
 
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 40.0;
-const RIGHT: f64 = 318.0;
+const RIGHT: f64 = 296.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 38.0;
 
@@ -57,7 +57,7 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         svg.path(&format!("curve {family}"), &places);
         if let Some(end) = places.last().filter(|_| !labelled.contains(row)) {
             labelled.push(*row);
-            labels.push((shorten(&numbers.row.label, 20), *end, family));
+            labels.push((shorten(&numbers.row.label, 21), *end, family));
         }
     }
     svg.margin_labels(RIGHT + 16.0, &labels);

@@ -187,7 +187,7 @@ mod tests {
         let shown: Vec<&str> = ticks.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(shown, ["0.0", "0.2", "0.4", "0.6"]);
         let fine = Scale::new((0.46, 0.58), (0.0, 1.0)).ticks(5.0);
-        assert_eq!(fine[0].1, "0.46");
+        assert_eq!(fine[0].1, "0.50");
     }
 
     #[test]
