@@ -9,13 +9,34 @@ use crate::error::{Error, Result};
 
 /// The descriptions shipped with the program, by file stem.
 const BUILTIN: [(&str, &str); 7] = [
-    ("amazon-2014-beauty", include_str!("../../datasets/amazon-2014-beauty.toml")),
-    ("amazon-2014-sports", include_str!("../../datasets/amazon-2014-sports.toml")),
-    ("amazon-2018-prime-pantry", include_str!("../../datasets/amazon-2018-prime-pantry.toml")),
-    ("amazon-2018-magazine-subscriptions", include_str!("../../datasets/amazon-2018-magazine-subscriptions.toml")),
-    ("amazon-2018-all-beauty", include_str!("../../datasets/amazon-2018-all-beauty.toml")),
-    ("movielens-latest-small", include_str!("../../datasets/movielens-latest-small.toml")),
-    ("movielens-100k", include_str!("../../datasets/movielens-100k.toml")),
+    (
+        "amazon-2014-beauty",
+        include_str!("../../datasets/amazon-2014-beauty.toml"),
+    ),
+    (
+        "amazon-2014-sports",
+        include_str!("../../datasets/amazon-2014-sports.toml"),
+    ),
+    (
+        "amazon-2018-prime-pantry",
+        include_str!("../../datasets/amazon-2018-prime-pantry.toml"),
+    ),
+    (
+        "amazon-2018-magazine-subscriptions",
+        include_str!("../../datasets/amazon-2018-magazine-subscriptions.toml"),
+    ),
+    (
+        "amazon-2018-all-beauty",
+        include_str!("../../datasets/amazon-2018-all-beauty.toml"),
+    ),
+    (
+        "movielens-latest-small",
+        include_str!("../../datasets/movielens-latest-small.toml"),
+    ),
+    (
+        "movielens-100k",
+        include_str!("../../datasets/movielens-100k.toml"),
+    ),
 ];
 
 /// Compressions a raw file may have, as file-name endings; plain first.
@@ -83,7 +104,10 @@ pub struct Columns {
 
 impl Default for Columns {
     fn default() -> Self {
-        Columns { title: "title".to_string(), categories: "categories".to_string() }
+        Columns {
+            title: "title".to_string(),
+            categories: "categories".to_string(),
+        }
     }
 }
 
@@ -173,8 +197,12 @@ impl DatasetDescription {
     /// # Errors
     /// [`Error::Description`] naming the file with the line and key that do not fit.
     pub fn parse(text: &str, file: &str) -> Result<Self> {
-        let wrong = |message: String| Error::Description { file: file.to_string(), message };
-        let found: Self = toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
+        let wrong = |message: String| Error::Description {
+            file: file.to_string(),
+            message,
+        };
+        let found: Self =
+            toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
         found.check().map_err(wrong)?;
         Ok(found)
     }
@@ -199,12 +227,16 @@ impl DatasetDescription {
             }
         }
         if !self.domains.is_empty() && self.domain_column.is_none() {
-            return Err("key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string());
+            return Err(
+                "key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string(),
+            );
         }
         if let Some(python) = &self.source.python {
             let hash = &python.wheel_sha256;
             if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
-                return Err(format!("key `source.python.wheel_sha256` is `{hash}`; give 64 hexadecimal digits"));
+                return Err(format!(
+                    "key `source.python.wheel_sha256` is `{hash}`; give 64 hexadecimal digits"
+                ));
             }
         }
         Ok(())
@@ -243,7 +275,10 @@ impl DatasetDescription {
 /// # Errors
 /// [`Error::Description`] if a shipped file does not parse.
 pub fn builtin() -> Result<Vec<DatasetDescription>> {
-    BUILTIN.iter().map(|(name, text)| DatasetDescription::parse(text, &format!("datasets/{name}.toml"))).collect()
+    BUILTIN
+        .iter()
+        .map(|(name, text)| DatasetDescription::parse(text, &format!("datasets/{name}.toml")))
+        .collect()
 }
 
 /// The file `name` under `root`, plain or compressed.
@@ -251,11 +286,17 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
     for ending in ENDINGS {
         let path = root.join(format!("{name}{ending}"));
         // `try_exists`, so that a folder one may not look into is not taken for an empty one.
-        if path.try_exists().map_err(|source| Error::io(&path, "look for", source))? {
+        if path
+            .try_exists()
+            .map_err(|source| Error::io(&path, "look for", source))?
+        {
             return Ok(path);
         }
     }
-    let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file, nor with .gz or .zst added");
+    let missing = std::io::Error::new(
+        std::io::ErrorKind::NotFound,
+        "no such file, nor with .gz or .zst added",
+    );
     Err(Error::io(root.join(name), "find", missing))
 }
 
@@ -274,7 +315,10 @@ mod tests {
         for (description, (name, _)) in all.iter().zip(BUILTIN) {
             assert_eq!(description.name, name);
             assert_eq!(&DatasetDescription::load(name).unwrap(), description);
-            assert!(description.source.url.is_some() || description.source.python.is_some(), "{name} has no source");
+            assert!(
+                description.source.url.is_some() || description.source.python.is_some(),
+                "{name} has no source"
+            );
         }
     }
 
@@ -282,24 +326,39 @@ mod tests {
     fn a_description_survives_being_written_and_read() {
         for description in builtin().unwrap() {
             let text = toml::to_string(&description).unwrap();
-            assert_eq!(DatasetDescription::parse(&text, "again.toml").unwrap(), description);
+            assert_eq!(
+                DatasetDescription::parse(&text, "again.toml").unwrap(),
+                description
+            );
         }
     }
 
     #[test]
     fn an_unknown_key_is_named_with_its_file_and_line() {
         let text = format!("{SMALL}colour = 3\n");
-        let error = DatasetDescription::parse(&text, "mine.toml").unwrap_err().to_string();
-        assert!(error.contains("mine.toml") && error.contains("colour") && error.contains("line 7"), "{error}");
+        let error = DatasetDescription::parse(&text, "mine.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("mine.toml") && error.contains("colour") && error.contains("line 7"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_missing_key_and_an_unknown_format_are_named() {
-        let error = DatasetDescription::parse("name = \"x\"\n", "x.toml").unwrap_err().to_string();
+        let error = DatasetDescription::parse("name = \"x\"\n", "x.toml")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("x.toml") && error.contains("title"), "{error}");
         let text = SMALL.replace("movielens-csv", "parquet");
-        let error = DatasetDescription::parse(&text, "x.toml").unwrap_err().to_string();
-        assert!(error.contains("parquet") && error.contains("amazon-2014"), "{error}");
+        let error = DatasetDescription::parse(&text, "x.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("parquet") && error.contains("amazon-2014"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -309,7 +368,9 @@ mod tests {
             ("[\"ratings.csv\"]", "[]", "interactions"),
             ("[\"ratings.csv\"]", "[\"ratings.csv.gz\"]", "ending"),
         ] {
-            let error = DatasetDescription::parse(&SMALL.replace(from, to), "x.toml").unwrap_err().to_string();
+            let error = DatasetDescription::parse(&SMALL.replace(from, to), "x.toml")
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(word), "{error}");
         }
     }
@@ -317,7 +378,10 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = DatasetDescription::load("movielens").unwrap_err().to_string();
-        assert!(error.contains("movielens-100k") && error.contains(".toml"), "{error}");
+        assert!(
+            error.contains("movielens-100k") && error.contains(".toml"),
+            "{error}"
+        );
     }
 
     #[test]

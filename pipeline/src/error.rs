@@ -110,7 +110,11 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] for `path`; `action` is a verb such as `read`.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: io::Error) -> Self {
-        Error::Io { path: path.as_ref().to_path_buf(), action, source }
+        Error::Io {
+            path: path.as_ref().to_path_buf(),
+            action,
+            source,
+        }
     }
 
     /// An error met while writing `path`: an operating-system failure hidden inside another library's error (a full disk
@@ -174,7 +178,10 @@ mod tests {
         let error = Error::writing("/data/out.parquet", wrapped);
         assert!(matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull));
         let text = error.to_string();
-        assert!(text.contains("/data/out.parquet") && text.contains("free some space"), "{text}");
+        assert!(
+            text.contains("/data/out.parquet") && text.contains("free some space"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -192,6 +199,10 @@ mod tests {
             limit: 0.01,
             breakdown: "reviews.json: not a JSON object: 3".to_string(),
         };
-        assert!(error.to_string().starts_with("3 of 100 lines were rejected (3.00 %, at most 1.00 % allowed)"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("3 of 100 lines were rejected (3.00 %, at most 1.00 % allowed)")
+        );
     }
 }

@@ -1,0 +1,252 @@
+//! Lines with their offsets, from plain, gzip and Zstandard files alike.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::Progress;
+use crate::error::{Error, Result};
+
+/// Bytes read at once from the disk and from the decompressor.
+const BUFFER: usize = 256 * 1024;
+
+/// The longest line kept in memory. Real reviews end far below it; a file without line ends must not fill the memory.
+const MAX_LINE: usize = 16 * 1024 * 1024;
+
+/// One line and where it stands.
+pub(crate) struct Line<'a> {
+    /// The bytes, without the line end.
+    pub bytes: &'a [u8],
+    /// Number in the file, from 1.
+    pub number: u64,
+    /// Offset of its first byte in the decompressed stream.
+    pub offset: u64,
+    /// Whether the line is longer than may be kept; then `bytes` is only its beginning.
+    pub too_long: bool,
+}
+
+/// Reads a file line by line.
+pub(crate) struct LineReader<'p> {
+    path: PathBuf,
+    input: Box<dyn BufRead + 'p>,
+    buffer: Vec<u8>,
+    number: u64,
+    offset: u64,
+}
+
+impl<'p> LineReader<'p> {
+    /// Opens `path`; the ending `.gz` or `.zst` says how it is compressed. Bytes read from the disk go to `progress`.
+    pub fn open(path: &Path, progress: &'p dyn Progress) -> Result<Self> {
+        let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+        let stored = BufReader::with_capacity(
+            BUFFER,
+            Counted {
+                inner: file,
+                progress,
+            },
+        );
+        let ending = path
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default();
+        let input: Box<dyn BufRead + 'p> = match ending {
+            "gz" => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(stored))),
+            "zst" => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(stored)
+                    .map_err(|source| Error::io(path, "decompress", source))?;
+                Box::new(BufReader::with_capacity(BUFFER, decoder))
+            }
+            _ => Box::new(stored),
+        };
+        Ok(LineReader {
+            path: path.to_path_buf(),
+            input,
+            buffer: Vec::new(),
+            number: 0,
+            offset: 0,
+        })
+    }
+
+    /// The next line; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the compressed stream ends early or fails its checksum, [`Error::Io`] where the disk fails.
+    pub fn next(&mut self) -> Result<Option<Line<'_>>> {
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        let limit = MAX_LINE as u64 + 1;
+        let read = self
+            .input
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut self.buffer);
+        if let Err(error) = read {
+            return Err(self.broken(error));
+        }
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        let offset = self.offset;
+        let ended = self.buffer.last() == Some(&b'\n');
+        let too_long = !ended && self.buffer.len() > MAX_LINE;
+        if too_long {
+            match self.input.skip_until(b'\n') {
+                Ok(skipped) => self.offset += skipped as u64,
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        let mut bytes = self.buffer.as_slice();
+        bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        if self.number == 1 {
+            // A byte-order mark, as spreadsheet programs write it, is no part of the first column's name.
+            bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        }
+        Ok(Some(Line {
+            bytes,
+            number: self.number,
+            offset,
+            too_long,
+        }))
+    }
+
+    /// What a failed read means.
+    fn broken(&self, error: io::Error) -> Error {
+        // The operating system's errors carry a code; a decompressor's do not.
+        if error.raw_os_error().is_some() {
+            return Error::io(&self.path, "read", error);
+        }
+        let what = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the compressed file ends early".to_string(),
+            _ => format!("the compressed file is damaged ({error})"),
+        };
+        Error::Format {
+            path: self.path.clone(),
+            offset: self.offset + self.buffer.len() as u64,
+            message: format!("{what}; fetch it again, or keep what comes before with --salvage"),
+        }
+    }
+}
+
+/// Reports the bytes that pass through.
+struct Counted<'p, R> {
+    inner: R,
+    progress: &'p dyn Progress,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::io::Write;
+
+    use super::super::NoProgress;
+    use super::*;
+
+    const TEXT: &[u8] = b"first\r\n\nthird \xc3\xa9\nlast without end";
+
+    fn all(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
+        let mut reader = LineReader::open(path, &NoProgress)?;
+        let mut found = Vec::new();
+        while let Some(line) = reader.next()? {
+            found.push((line.bytes.to_vec(), line.number, line.offset));
+        }
+        Ok(found)
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn lines_and_offsets_are_the_same_whatever_the_compression() {
+        let folder = tempfile::tempdir().unwrap();
+        let expected: Vec<(Vec<u8>, u64, u64)> = vec![
+            (b"first".to_vec(), 1, 0),
+            (b"".to_vec(), 2, 7),
+            (b"third \xc3\xa9".to_vec(), 3, 8),
+            (b"last without end".to_vec(), 4, 17),
+        ];
+        // Two gzip members one after another are one stream, as `cat a.gz b.gz` makes them.
+        let members = [gzip(&TEXT[..9]), gzip(&TEXT[9..])].concat();
+        let zstd = zstd::stream::encode_all(TEXT, 3).unwrap();
+        for (name, bytes) in [
+            ("a", TEXT.to_vec()),
+            ("b.gz", gzip(TEXT)),
+            ("c.gz", members),
+            ("d.zst", zstd),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(all(&path).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_file_that_ends_early_is_named_with_the_offset() {
+        let folder = tempfile::tempdir().unwrap();
+        let text: Vec<u8> = (0..20_000)
+            .flat_map(|n| format!("line {n}\n").into_bytes())
+            .collect();
+        let zstd = zstd::stream::encode_all(text.as_slice(), 3).unwrap();
+        for (name, bytes) in [("a.gz", gzip(&text)), ("b.zst", zstd), ("c.gz", Vec::new())] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            match all(&path) {
+                Err(Error::Format {
+                    path: named,
+                    offset,
+                    message,
+                }) => {
+                    assert_eq!(named, path);
+                    assert!(
+                        offset < text.len() as u64 && message.contains("ends early"),
+                        "{offset} {message}"
+                    );
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_does_not_match_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gz");
+        let mut bytes = gzip(TEXT);
+        let at = bytes.len() - 6;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let error = all(&path).unwrap_err().to_string();
+        assert!(error.contains("a.gz") && error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_and_the_next_one_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let long = MAX_LINE + 5;
+        let mut text = vec![b'x'; long];
+        text.extend_from_slice(b"\nnext\n");
+        std::fs::write(&path, text).unwrap();
+        let mut reader = LineReader::open(&path, &NoProgress).unwrap();
+        assert!(reader.next().unwrap().unwrap().too_long);
+        let next = reader.next().unwrap().unwrap();
+        assert_eq!(
+            (next.bytes, next.number, next.offset),
+            (&b"next"[..], 2, long as u64 + 1)
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Published raw formats, one a file: bytes in, Arrow batches of interactions and items out, and a [`Reject`] for every line
+//! that is neither.
+//!
+//! A line that cannot be parsed, lacks a key or holds an impossible value is rejected with its place and reason, and reading goes
+//! on. A file that cannot be read on is an error, unless [`ReadOptions::salvage`] asks to keep what came before. Blank lines
+//! hold nothing and are passed over.
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+
+use crate::dataset::{DatasetDescription, RawFormat};
+use crate::error::{Error, Result};
+
+mod amazon;
+mod line;
+mod movielens;
+pub mod python_literal;
+mod recbole;
+mod scan;
+mod table;
+
+pub use scan::Reject;
+pub use table::{interactions_schema, items_schema};
+
+use scan::Scan;
+use table::{InteractionTable, ItemTable};
+
+/// Hears how far a long job has come.
+pub trait Progress: Send + Sync {
+    /// A new stage begins; `total` is the number of its units where that is known.
+    fn stage(&self, name: &str, total: Option<u64>);
+    /// `by` more units of the stage are done.
+    fn advance(&self, by: u64);
+}
+
+/// A [`Progress`] that nobody hears.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn stage(&self, _name: &str, _total: Option<u64>) {}
+    fn advance(&self, _by: u64) {}
+}
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Keep what comes before the place where a file cannot be read on, instead of failing.
+    pub salvage: bool,
+    /// With two or more, interactions and items are read at the same time. The result does not depend on it.
+    pub threads: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions {
+            salvage: false,
+            threads: 2,
+        }
+    }
+}
+
+/// A raw file as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InputFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size as stored (compressed, if it is).
+    pub bytes: u64,
+    /// BLAKE3 hash of it as stored, in hex.
+    pub blake3: String,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct RawTables {
+    /// Interactions, in file order ([`interactions_schema`]).
+    pub interactions: Vec<RecordBatch>,
+    /// Items, in file order and with repetitions ([`items_schema`]); `None` when the set has no item file.
+    pub items: Option<Vec<RecordBatch>>,
+    /// Lines that were neither, interaction files first, each in file order.
+    pub rejects: Vec<Reject>,
+    /// The files read, interaction files first.
+    pub inputs: Vec<InputFile>,
+    /// Data lines read, rejects included; headers and blank lines are none.
+    pub lines: u64,
+    /// What salvaging lost, one sentence a file.
+    pub losses: Vec<String>,
+}
+
+/// Reads the files of a data set from the folder `root`.
+///
+/// # Errors
+/// [`Error::Io`] for a missing or unreadable file, [`Error::Format`] for one that cannot be read on (damaged compression, a header
+/// without a needed column).
+pub fn read(
+    description: &DatasetDescription,
+    root: &Path,
+    options: &ReadOptions,
+    progress: &dyn Progress,
+) -> Result<RawTables> {
+    let interaction_files = description.interaction_files(root)?;
+    let item_files = description.item_files(root)?;
+    let mut total = 0;
+    for path in interaction_files.iter().chain(item_files.iter().flatten()) {
+        total += std::fs::metadata(path)
+            .map_err(|source| Error::io(path, "read", source))?
+            .len();
+    }
+    progress.stage("read", Some(total));
+
+    let interactions = || read_interactions(description, &interaction_files, options, progress);
+    let items = || match &item_files {
+        Some(files) => read_items(description, files, options, progress).map(Some),
+        None => Ok(None),
+    };
+    let (interactions, items) = if options.threads > 1 {
+        std::thread::scope(|scope| {
+            let items = scope.spawn(items);
+            let interactions = interactions();
+            (
+                interactions,
+                items
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
+        })
+    } else {
+        (interactions(), items())
+    };
+    let ((interaction_batches, mut scan), items) = (interactions?, items?);
+    let mut item_batches = None;
+    if let Some((batches, item_scan)) = items {
+        scan.append(item_scan);
+        item_batches = Some(batches);
+    }
+    Ok(RawTables {
+        interactions: interaction_batches,
+        items: item_batches,
+        rejects: scan.rejects,
+        inputs: scan.inputs,
+        lines: scan.lines,
+        losses: scan.losses,
+    })
+}
+
+fn read_interactions(
+    description: &DatasetDescription,
+    files: &[PathBuf],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+) -> Result<(Vec<RecordBatch>, Scan)> {
+    let mut scan = Scan::new(options.salvage);
+    let mut table = InteractionTable::default();
+    for path in files {
+        match description.format {
+            RawFormat::Amazon2014 | RawFormat::Amazon2018 => {
+                amazon::reviews(path, &mut scan, &mut table, progress)?
+            }
+            RawFormat::MovielensCsv => movielens::ratings(path, &mut scan, &mut table, progress)?,
+            RawFormat::Recbole => recbole::interactions(path, &mut scan, &mut table, progress)?,
+        }
+    }
+    Ok((table.finish()?, scan))
+}
+
+fn read_items(
+    description: &DatasetDescription,
+    files: &[PathBuf],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+) -> Result<(Vec<RecordBatch>, Scan)> {
+    let mut scan = Scan::new(options.salvage);
+    let mut table = ItemTable::default();
+    for path in files {
+        match description.format {
+            RawFormat::Amazon2014 => amazon::metadata_2014(path, &mut scan, &mut table, progress)?,
+            RawFormat::Amazon2018 => amazon::metadata_2018(path, &mut scan, &mut table, progress)?,
+            RawFormat::MovielensCsv => movielens::movies(path, &mut scan, &mut table, progress)?,
+            RawFormat::Recbole => {
+                recbole::items(path, &description.columns, &mut scan, &mut table, progress)?
+            }
+        }
+    }
+    Ok((table.finish()?, scan))
+}
+
+#[cfg(test)]
+mod tests;

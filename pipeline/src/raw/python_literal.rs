@@ -1,0 +1,415 @@
+//! Python literals, as `repr` writes them: the metadata of Amazon 2014 is one dict a line.
+//!
+//! A parser over bytes with Python 3's reading of escapes; it evaluates nothing. [`parse_keys`] decodes only the keys asked for
+//! and skips the rest (a `related` dict is most of a real line), checking its form all the same.
+
+/// How deep lists and dicts may nest; real lines need four, and a line must not overflow the stack.
+const MAX_DEPTH: usize = 64;
+
+/// A Python value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `None`
+    None,
+    /// `True` or `False`
+    Bool(bool),
+    /// An integer that fits 64 bits (also Python 2's `7L`).
+    Int(i64),
+    /// Any other number: fractions, `nan`, `inf`, larger integers.
+    Float(f64),
+    /// A string, decoded.
+    Text(String),
+    /// `[…]`
+    List(Vec<Value>),
+    /// `(…)`
+    Tuple(Vec<Value>),
+    /// `{key: value, …}` in the order written; a repeated key stands twice.
+    Dict(Vec<(Value, Value)>),
+}
+
+impl Value {
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Why a text is no Python literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// Byte offset where reading stopped.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+/// One literal, which must be the whole text.
+///
+/// # Errors
+/// [`ParseError`] with the offset of the first byte that does not fit.
+pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
+    let mut parser = Parser::new(bytes)?;
+    let value = parser.value(0)?;
+    parser.end()?;
+    Ok(value)
+}
+
+/// The values of `keys` in a dict that must be the whole text; of a repeated key the last, as in Python.
+///
+/// # Errors
+/// [`ParseError`] with the offset of the first byte that does not fit.
+pub fn parse_keys<const N: usize>(bytes: &[u8], keys: [&str; N]) -> Result<[Option<Value>; N], ParseError> {
+    let mut parser = Parser::new(bytes)?;
+    let mut found = [const { None }; N];
+    parser.space();
+    parser.expect(b'{', "expected a dict")?;
+    parser.members(b'}', |parser| {
+        let key = parser.value(1)?;
+        parser.colon()?;
+        match keys.iter().position(|wanted| key.as_text() == Some(wanted)) {
+            Some(at) => found[at] = Some(parser.value(1)?),
+            None => parser.skip(1)?,
+        }
+        Ok(())
+    })?;
+    parser.end()?;
+    Ok(found)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+type Parsed<T> = Result<T, ParseError>;
+
+impl<'a> Parser<'a> {
+    fn new(bytes: &'a [u8]) -> Parsed<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|error| ParseError {
+            at: error.valid_up_to(),
+            what: "not UTF-8",
+        })?;
+        Ok(Parser { text, bytes, at: 0 })
+    }
+
+    fn fail<T>(&self, what: &'static str) -> Parsed<T> {
+        Err(ParseError { at: self.at, what })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Parsed<()> {
+        if self.peek() != Some(byte) {
+            return self.fail(what);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn colon(&mut self) -> Parsed<()> {
+        self.space();
+        self.expect(b':', "expected a colon after a key")
+    }
+
+    fn end(&mut self) -> Parsed<()> {
+        self.space();
+        if self.at < self.bytes.len() {
+            self.fail("text after the end of the literal")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Calls `member` for each member up to `close`; returns how many there were and whether a comma stood last.
+    fn members(
+        &mut self,
+        close: u8,
+        mut member: impl FnMut(&mut Self) -> Parsed<()>,
+    ) -> Parsed<(usize, bool)> {
+        let mut count = 0;
+        let mut comma = true;
+        loop {
+            self.space();
+            match self.peek() {
+                Some(byte) if byte == close => {
+                    self.at += 1;
+                    return Ok((count, comma && count > 0));
+                }
+                None => return self.fail("the line ends inside a list or dict"),
+                Some(_) if !comma => return self.fail("expected a comma"),
+                Some(_) => {}
+            }
+            member(self)?;
+            count += 1;
+            self.space();
+            comma = self.peek() == Some(b',');
+            if comma {
+                self.at += 1;
+            }
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Parsed<Value> {
+        if depth > MAX_DEPTH {
+            return self.fail("nested too deep");
+        }
+        self.space();
+        match self.peek() {
+            Some(b'[') => {
+                self.at += 1;
+                let mut values = Vec::new();
+                self.members(b']', |parser| Ok(values.push(parser.value(depth + 1)?)))?;
+                Ok(Value::List(values))
+            }
+            Some(b'(') => {
+                self.at += 1;
+                let mut values = Vec::new();
+                let (count, comma) =
+                    self.members(b')', |parser| Ok(values.push(parser.value(depth + 1)?)))?;
+                // `(x)` is x in brackets; only `(x,)` is a tuple of one.
+                match values.pop() {
+                    Some(only) if count == 1 && !comma => Ok(only),
+                    last => {
+                        values.extend(last);
+                        Ok(Value::Tuple(values))
+                    }
+                }
+            }
+            Some(b'{') => {
+                self.at += 1;
+                let mut pairs = Vec::new();
+                self.members(b'}', |parser| {
+                    let key = parser.value(depth + 1)?;
+                    parser.colon()?;
+                    pairs.push((key, parser.value(depth + 1)?));
+                    Ok(())
+                })?;
+                Ok(Value::Dict(pairs))
+            }
+            Some(b'\'' | b'"') => self.string().map(Value::Text),
+            Some(byte) if byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.') => self.number(),
+            Some(byte) if byte.is_ascii_alphabetic() => self.word(),
+            Some(_) => self.fail("expected a value"),
+            None => self.fail("the line ends where a value is expected"),
+        }
+    }
+
+    /// Passes over a value; strings, which are most of it, are not decoded.
+    fn skip(&mut self, depth: usize) -> Parsed<()> {
+        if depth > MAX_DEPTH {
+            return self.fail("nested too deep");
+        }
+        self.space();
+        match self.peek() {
+            Some(open @ (b'[' | b'(')) => {
+                self.at += 1;
+                let close = if open == b'[' { b']' } else { b')' };
+                self.members(close, |parser| parser.skip(depth + 1)).map(drop)
+            }
+            Some(b'{') => {
+                self.at += 1;
+                self.members(b'}', |parser| {
+                    parser.skip(depth + 1)?;
+                    parser.colon()?;
+                    parser.skip(depth + 1)
+                })
+                .map(drop)
+            }
+            Some(b'\'' | b'"') => self.raw_string().map(drop),
+            _ => self.value(depth).map(drop),
+        }
+    }
+
+    /// `True`, `False`, `None`, `nan`, `inf`, or a string with a prefix.
+    fn word(&mut self) -> Parsed<Value> {
+        let start = self.at;
+        while self
+            .peek()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            self.at += 1;
+        }
+        let value = match &self.bytes[start..self.at] {
+            b"True" => Value::Bool(true),
+            b"False" => Value::Bool(false),
+            b"None" => Value::None,
+            b"nan" | b"NaN" => Value::Float(f64::NAN),
+            b"inf" | b"Infinity" => Value::Float(f64::INFINITY),
+            b"u" | b"U" | b"b" | b"B" if matches!(self.peek(), Some(b'\'' | b'"')) => {
+                Value::Text(self.string()?)
+            }
+            _ => {
+                self.at = start;
+                return self.fail("unknown word");
+            }
+        };
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Parsed<Value> {
+        let start = self.at;
+        if matches!(self.peek(), Some(b'-' | b'+')) {
+            self.at += 1;
+            if self.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+                let negative = self.bytes[start] == b'-';
+                return match self.word()? {
+                    Value::Float(value) => Ok(Value::Float(if negative { -value } else { value })),
+                    _ => self.fail("a sign before something that is no number"),
+                };
+            }
+        }
+        while let Some(byte) = self.peek() {
+            let sign = matches!(byte, b'-' | b'+') && matches!(self.bytes[self.at - 1], b'e' | b'E');
+            if !(byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E') || sign) {
+                break;
+            }
+            self.at += 1;
+        }
+        let text = &self.text[start..self.at];
+        if let Ok(value) = text.parse::<i64>() {
+            if matches!(self.peek(), Some(b'l' | b'L')) {
+                self.at += 1;
+            }
+            return Ok(Value::Int(value));
+        }
+        match text.parse::<f64>() {
+            Ok(value) => Ok(Value::Float(value)),
+            Err(_) => {
+                self.at = start;
+                self.fail("not a number")
+            }
+        }
+    }
+
+    /// A string as written between its quotes, and whether it holds escapes.
+    fn raw_string(&mut self) -> Parsed<(&'a str, bool)> {
+        let quote = self.bytes[self.at];
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        while let Some(byte) = self.peek() {
+            if byte == quote {
+                self.at += 1;
+                // Quotes are ASCII, so both ends are character boundaries.
+                return Ok((&self.text[start..self.at - 1], escaped));
+            }
+            if byte == b'\\' {
+                escaped = true;
+                self.at += 1;
+            }
+            self.at += 1;
+        }
+        self.at = self.bytes.len();
+        self.fail("a string is not closed")
+    }
+
+    fn string(&mut self) -> Parsed<String> {
+        let (raw, escaped) = self.raw_string()?;
+        if !escaped {
+            return Ok(raw.to_string());
+        }
+        unescape(raw).or_else(|what| self.fail(what))
+    }
+}
+
+/// Resolves the escapes of a string body.
+fn unescape(raw: &str) -> Result<String, &'static str> {
+    let mut text = String::with_capacity(raw.len());
+    let mut chars = raw.chars();
+    // The first half of a surrogate pair, as Python 2 wrote characters beyond the basic plane.
+    let mut high: Option<u32> = None;
+    while let Some(char) = chars.next() {
+        let code = if char == '\\' {
+            escape(&mut chars)?
+        } else {
+            Escape::Char(char)
+        };
+        if let Escape::Code(low @ 0xDC00..=0xDFFF) = code
+            && let Some(first) = high.take()
+        {
+            let joined = 0x10000 + ((first - 0xD800) << 10) + (low - 0xDC00);
+            text.push(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
+            continue;
+        }
+        if high.take().is_some() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+        match code {
+            Escape::Char(char) => text.push(char),
+            Escape::Code(first @ 0xD800..=0xDBFF) => high = Some(first),
+            Escape::Code(code) => text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
+            // Python keeps the backslash of an escape it does not know.
+            Escape::Unknown(char) => text.extend(['\\', char]),
+        }
+    }
+    if high.is_some() {
+        text.push(char::REPLACEMENT_CHARACTER);
+    }
+    Ok(text)
+}
+
+enum Escape {
+    Char(char),
+    Code(u32),
+    Unknown(char),
+}
+
+/// What stands after a backslash.
+fn escape(chars: &mut std::str::Chars<'_>) -> Result<Escape, &'static str> {
+    let Some(kind) = chars.next() else {
+        return Err("a string ends in a backslash");
+    };
+    Ok(match kind {
+        '\\' | '\'' | '"' => Escape::Char(kind),
+        'n' => Escape::Char('\n'),
+        't' => Escape::Char('\t'),
+        'r' => Escape::Char('\r'),
+        'a' => Escape::Char('\u{7}'),
+        'b' => Escape::Char('\u{8}'),
+        'v' => Escape::Char('\u{b}'),
+        'f' => Escape::Char('\u{c}'),
+        'x' => Escape::Code(hex(chars, 2)?),
+        'u' => Escape::Code(hex(chars, 4)?),
+        'U' => Escape::Code(hex(chars, 8)?),
+        '0'..='7' => {
+            let mut code = kind as u32 - '0' as u32;
+            for _ in 0..2 {
+                let Some(digit) = chars.clone().next().and_then(|next| next.to_digit(8)) else {
+                    break;
+                };
+                code = code * 8 + digit;
+                chars.next();
+            }
+            Escape::Code(code)
+        }
+        other => Escape::Unknown(other),
+    })
+}
+
+fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Result<u32, &'static str> {
+    let mut code = 0_u32;
+    for _ in 0..digits {
+        let digit = chars
+            .next()
+            .and_then(|next| next.to_digit(16))
+            .ok_or("a cut hexadecimal escape")?;
+        code = (code << 4) | digit;
+    }
+    Ok(code)
+}
+
+#[cfg(test)]
+#[path = "python_literal_tests.rs"]
+mod tests;

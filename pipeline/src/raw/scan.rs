@@ -1,0 +1,212 @@
+//! One pass over the lines of a file: counting, rejecting, salvaging.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::line::LineReader;
+use super::{InputFile, Progress};
+use crate::error::{Error, Result};
+
+/// Bytes of a rejected line that are kept.
+const SAMPLE: usize = 200;
+
+/// A line that holds no row, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Name of the file (without its folder).
+    pub file: String,
+    /// Line in that file, from 1.
+    pub line: u64,
+    /// Offset of the line in the decompressed stream.
+    pub offset: u64,
+    /// Why, in words that many lines share.
+    pub reason: String,
+    /// The first 200 bytes of the line; bytes that are no UTF-8 are replaced.
+    pub text: String,
+}
+
+/// What a format's reader answers about a line that gives no row.
+pub(crate) enum Refusal {
+    /// The line is bad; go on.
+    Line(String),
+    /// The file is not what it should be; stop.
+    File(String),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Refusal::Line(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Refusal::Line(reason.to_string())
+    }
+}
+
+/// What has been met so far.
+pub(crate) struct Scan {
+    salvage: bool,
+    pub rejects: Vec<Reject>,
+    pub inputs: Vec<InputFile>,
+    pub lines: u64,
+    pub losses: Vec<String>,
+    /// Lines of all earlier files, so that line numbers stay unique over the set.
+    base: u64,
+}
+
+impl Scan {
+    pub fn new(salvage: bool) -> Self {
+        Scan {
+            salvage,
+            rejects: Vec::new(),
+            inputs: Vec::new(),
+            lines: 0,
+            losses: Vec::new(),
+            base: 0,
+        }
+    }
+
+    /// Adds what another scan met after this one.
+    pub fn append(&mut self, other: Scan) {
+        self.rejects.extend(other.rejects);
+        self.inputs.extend(other.inputs);
+        self.lines += other.lines;
+        self.losses.extend(other.losses);
+    }
+
+    /// Gives every line of `path` that is not blank, with its number over the set, to `row`; with `header`, the first line goes there
+    /// instead.
+    pub fn each_line<H>(
+        &mut self,
+        path: &Path,
+        progress: &dyn Progress,
+        header: impl FnOnce(&str) -> Result<H, Refusal>,
+        mut row: impl FnMut(&H, &[u8], i64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        let mut header_reader = Some(header);
+        let mut columns: Option<H> = None;
+        self.walk(path, progress, |scan, bytes, number| {
+            if let Some(columns) = &columns {
+                scan.lines += 1;
+                return row(columns, bytes, (scan.base + number) as i64);
+            }
+            if let Some(read) = header_reader.take() {
+                let text = utf8(bytes).map_err(|_| Refusal::File("the header is not UTF-8".to_string()))?;
+                columns = Some(read(text)?);
+            }
+            Ok(())
+        })?;
+        if columns.is_none() && self.losses.is_empty() {
+            let message = "the file is empty; a header line is needed".to_string();
+            return Err(Error::Format {
+                path: path.to_path_buf(),
+                offset: 0,
+                message,
+            });
+        }
+        Ok(())
+    }
+
+    /// The same for files without a header.
+    pub fn each_record(
+        &mut self,
+        path: &Path,
+        progress: &dyn Progress,
+        mut row: impl FnMut(&[u8], i64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        self.walk(path, progress, |scan, bytes, number| {
+            scan.lines += 1;
+            row(bytes, (scan.base + number) as i64)
+        })
+    }
+
+    fn walk(
+        &mut self,
+        path: &Path,
+        progress: &dyn Progress,
+        mut visit: impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        let file = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let mut reader = LineReader::open(path, progress)?;
+        let mut last = 0;
+        loop {
+            let line = match reader.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(Error::Format { offset, message, .. }) if self.salvage => {
+                    let what = message.split(';').next().unwrap_or_default();
+                    self.losses.push(format!(
+                        "{file}: {what} at byte {offset} of the decompressed stream; {last} whole lines were kept"
+                    ));
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            last = line.number;
+            if line.bytes.iter().all(u8::is_ascii_whitespace) && !line.too_long {
+                continue;
+            }
+            let answer = if line.too_long {
+                self.lines += 1;
+                Err(Refusal::Line("line longer than 16 MiB".to_string()))
+            } else {
+                visit(self, line.bytes, line.number)
+            };
+            match answer {
+                Ok(()) => {}
+                Err(Refusal::Line(reason)) => self.rejects.push(Reject {
+                    file: file.clone(),
+                    line: line.number,
+                    offset: line.offset,
+                    reason,
+                    text: sample(line.bytes),
+                }),
+                Err(Refusal::File(message)) => {
+                    return Err(Error::Format {
+                        path: path.to_path_buf(),
+                        offset: line.offset,
+                        message,
+                    });
+                }
+            }
+        }
+        self.base += last;
+        self.inputs.push(fingerprint(path)?);
+        Ok(())
+    }
+}
+
+/// The line as text.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|_| Refusal::Line("not UTF-8".to_string()))
+}
+
+/// The beginning of a line, fit for a table.
+fn sample(bytes: &[u8]) -> String {
+    let mut end = bytes.len().min(SAMPLE);
+    // Do not cut a character in half: that alone would put a replacement character into good text.
+    while end < bytes.len() && end > SAMPLE - 4 && bytes[end] & 0b1100_0000 == 0b1000_0000 {
+        end -= 1;
+    }
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+/// Size and hash of a file as stored.
+fn fingerprint(path: &Path) -> Result<InputFile> {
+    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(file)
+        .map_err(|source| Error::io(path, "read", source))?;
+    Ok(InputFile {
+        path: path.to_path_buf(),
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
+}
