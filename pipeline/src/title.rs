@@ -95,7 +95,9 @@ fn pass(raw: &str, max_chars: usize) -> String {
         }
     }
     let text = without_tags(&text);
-    cut(&plain(&text), max_chars)
+    // The tail of a tag whose beginning is lost (`Magazines" />`): what stands before it was an attribute.
+    let text = text.rfind("/>").map_or(text.as_ref(), |at| &text[at + 2..]);
+    cut(&plain(text), max_chars)
 }
 
 /// Resolves one layer of entities; borrowed when there is none.
@@ -275,6 +277,7 @@ mod tests {
         for raw in [
             "<span class=\"a-size-medium a-color-secondary\"",
             "&lt;span class=&quot;a-size&quot;&gt;",
+            " Magazines\" />",
             "<script>var aPageStart = 1;</script>",
             "<style type=\"text/css\">.a { b: c }",
             "",

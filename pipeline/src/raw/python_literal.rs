@@ -170,14 +170,19 @@ impl<'a> Parser<'a> {
             Some(b'[') => {
                 self.at += 1;
                 let mut values = Vec::new();
-                self.members(b']', |parser| Ok(values.push(parser.value(depth + 1)?)))?;
+                self.members(b']', |parser| {
+                    values.push(parser.value(depth + 1)?);
+                    Ok(())
+                })?;
                 Ok(Value::List(values))
             }
             Some(b'(') => {
                 self.at += 1;
                 let mut values = Vec::new();
-                let (count, comma) =
-                    self.members(b')', |parser| Ok(values.push(parser.value(depth + 1)?)))?;
+                let (count, comma) = self.members(b')', |parser| {
+                    values.push(parser.value(depth + 1)?);
+                    Ok(())
+                })?;
                 // `(x)` is x in brackets; only `(x,)` is a tuple of one.
                 match values.pop() {
                     Some(only) if count == 1 && !comma => Ok(only),
