@@ -1,1 +1,33 @@
-//! Placeholder while dependencies build.
+//! From raw recommendation logs to prompts in Parquet.
+//!
+//! ```text
+//! raw files ──► raw::read ──► interactions, items, rejects
+//!                                  │  stage::{domain, dedup, core, items, sequence}
+//!                                  ▼
+//!                              sequences ── stage::{split, candidates, prompt} ──► prompts
+//!                                  │                                                  │
+//!                                  └───────────► prepared folder + manifest ◄─────────┘
+//! ```
+//!
+//! [`prepare::prepare`] runs the whole path; [`prepared::Prepared`] reads back what it wrote; [`inspect`] describes such a
+//! folder and [`audit`] checks it for leaks. Published formats live in [`raw`], one a file; data sets are described by TOML
+//! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
+//!
+//! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.
+
+pub mod audit;
+pub mod dataset;
+pub mod engine;
+pub mod error;
+pub mod fetch;
+pub mod inspect;
+pub mod prepare;
+pub mod prepared;
+pub mod raw;
+pub mod schema;
+pub mod seed;
+pub mod stage;
+pub mod synth;
+pub mod title;
+
+pub use error::{Error, Result};

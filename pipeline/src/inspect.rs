@@ -1,0 +1,231 @@
+//! A prepared folder, described for people.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use crate::audit::LEAVE_ONE_OUT_WARNING;
+use crate::error::Result;
+use crate::prepared::{Manifest, Prepared};
+use crate::raw::Reject;
+use crate::schema::{Prompt, Split};
+
+/// Rejects shown of each reason.
+const REJECT_SAMPLES: usize = 3;
+
+/// Shares of users at which the length of histories is told.
+const QUANTILES: [(&str, f64); 5] = [
+    ("min", 0.0),
+    ("25 %", 0.25),
+    ("median", 0.5),
+    ("75 %", 0.75),
+    ("max", 1.0),
+];
+
+/// Counts, lengths, samples and rejects of one folder; `Display` gives the text of `weaverec inspect`.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The folder's manifest: counts after each stage, rejects by reason and everything else it records.
+    pub manifest: Manifest,
+    /// Length of the users' sequences at the quantiles min, 25 %, median, 75 %, max.
+    pub lengths: Vec<(&'static str, usize)>,
+    /// Mean length.
+    pub mean_length: f64,
+    /// Users by length, in powers of two: upper bound (inclusive) to users.
+    pub histogram: BTreeMap<usize, u64>,
+    /// The first prompts of each split.
+    pub samples: Vec<(Split, Prompt)>,
+    /// The first rejects of each reason.
+    pub rejects: Vec<Reject>,
+}
+
+impl Summary {
+    /// Reads a folder; `samples` prompts of each split are kept.
+    pub fn of(prepared: &Prepared, samples: usize) -> Result<Self> {
+        let mut lengths: Vec<usize> = prepared
+            .sequences()?
+            .iter()
+            .map(|sequence| sequence.items.len())
+            .collect();
+        lengths.sort_unstable();
+        let last = lengths.len().saturating_sub(1);
+        let at = |share: f64| {
+            lengths
+                .get((last as f64 * share).round() as usize)
+                .copied()
+                .unwrap_or(0)
+        };
+        let mut histogram = BTreeMap::new();
+        for length in &lengths {
+            *histogram.entry(length.next_power_of_two()).or_insert(0) += 1;
+        }
+        let mut shown = Vec::new();
+        for split in Split::ALL {
+            let first = prepared.prompts(split)?.into_iter().take(samples);
+            shown.extend(first.map(|prompt| (split, prompt)));
+        }
+        let mut seen = BTreeMap::new();
+        let mut rejects = prepared.rejects()?;
+        rejects.retain(|reject| {
+            let count = seen
+                .entry((reject.file.to_string(), reject.reason.to_string()))
+                .or_insert(0);
+            *count += 1;
+            *count <= REJECT_SAMPLES
+        });
+        Ok(Self {
+            manifest: prepared.manifest().clone(),
+            lengths: QUANTILES.map(|(name, share)| (name, at(share))).to_vec(),
+            mean_length: lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64,
+            histogram,
+            samples: shown,
+            rejects,
+        })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let manifest = &self.manifest;
+        writeln!(
+            f,
+            "{}: {} (weaverec {})",
+            manifest.name, manifest.dataset.title, manifest.version
+        )?;
+        if !manifest.synthetic_fields.is_empty() {
+            writeln!(
+                f,
+                "made-up values in the raw files: {}",
+                manifest.synthetic_fields.join(", ")
+            )?;
+        }
+        writeln!(
+            f,
+            "\n{:<14}{:>14}{:>10}{:>10}",
+            "stage", "interactions", "users", "items"
+        )?;
+        for count in &manifest.counts {
+            writeln!(
+                f,
+                "{:<14}{:>14}{:>10}{:>10}",
+                count.stage, count.interactions, count.users, count.items
+            )?;
+        }
+        let quantiles: Vec<String> = self
+            .lengths
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        writeln!(
+            f,
+            "\nsequence length: {}, mean {:.1}",
+            quantiles.join(", "),
+            self.mean_length
+        )?;
+        let widest = self.histogram.values().copied().max().unwrap_or(1);
+        for (bound, users) in &self.histogram {
+            let bar = "#".repeat((users * 40).div_ceil(widest) as usize);
+            writeln!(f, "  {:>9} {users:>8} {bar}", format!("..={bound}"))?;
+        }
+        let prompts = Split::ALL.map(|split| {
+            format!(
+                "{} {}",
+                split.name(),
+                manifest.prompts.get(split.name()).copied().unwrap_or(0)
+            )
+        });
+        writeln!(f, "\nprompts: {}", prompts.join(", "))?;
+        for (split, prompt) in &self.samples {
+            writeln!(
+                f,
+                "\n[{} · user {} · key {:016x}]",
+                split.name(),
+                prompt.user_id,
+                prompt.key
+            )?;
+            for turn in &prompt.messages {
+                writeln!(f, "{}: {}", turn.role, turn.content.trim_end())?;
+            }
+        }
+        self.fmt_rejects(f)?;
+        let audit = &manifest.audit;
+        writeln!(
+            f,
+            "\naudit: {} prompts, no leak; {} repeated targets, {} namesakes in histories, {} short candidate sets, \
+             {} validation prompts in training",
+            audit.prompts,
+            audit.repeated_targets,
+            audit.namesakes_in_history,
+            audit.short_candidate_sets,
+            audit.validation_in_train
+        )?;
+        for note in manifest.notes.iter().chain(&manifest.losses) {
+            writeln!(f, "note: {note}")?;
+        }
+        writeln!(f, "note: {LEAVE_ONE_OUT_WARNING}")
+    }
+}
+
+impl Summary {
+    fn fmt_rejects(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.manifest.rejects.values().sum();
+        writeln!(f, "\nrejects: {total} of {} lines", self.manifest.lines)?;
+        for (reason, count) in &self.manifest.rejects {
+            writeln!(f, "  {count:>8} {reason}")?;
+        }
+        for reject in &self.rejects {
+            writeln!(
+                f,
+                "  {} line {}, byte {}: {}: {}",
+                reject.file, reject.line, reject.offset, reject.reason, reject.text
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What two prepared domains share, by raw id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// Names of the two.
+    pub domains: (String, String),
+    /// Users in both.
+    pub users: usize,
+    /// Items in both.
+    pub items: usize,
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, second) = &self.domains;
+        write!(
+            f,
+            "{first} and {second} share {} users and {} items",
+            self.users, self.items
+        )
+    }
+}
+
+/// Shared users and items of every pair of folders.
+pub fn overlap(folders: &[Prepared]) -> Result<Vec<Overlap>> {
+    let mut sets: Vec<(String, HashSet<String>, HashSet<String>)> = Vec::new();
+    for folder in folders {
+        let users = folder
+            .sequences()?
+            .into_iter()
+            .map(|sequence| sequence.user_id)
+            .collect();
+        let items = folder.items()?.into_iter().map(|item| item.item_id).collect();
+        sets.push((folder.manifest().name.clone(), users, items));
+    }
+    let mut pairs = Vec::new();
+    for (index, (first, users, items)) in sets.iter().enumerate() {
+        for (second, other_users, other_items) in &sets[index + 1..] {
+            pairs.push(Overlap {
+                domains: (first.clone(), second.clone()),
+                users: users.intersection(other_users).count(),
+                items: items.intersection(other_items).count(),
+            });
+        }
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,184 @@
+//! The folder as a whole: is it there already, written aside, moved into place, described.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::error::{Error, Result};
+use crate::prepare::PrepareConfig;
+use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, Prepared, SCHEMA_VERSION, write_text};
+use crate::raw::InputFile;
+use crate::schema::Split;
+
+/// Sizes and hashes of the raw files, with names relative to the raw folder: where it lies must not reach the manifest.
+pub fn hash_inputs(config: &PrepareConfig) -> Result<Vec<InputFile>> {
+    let mut paths = config.dataset.interaction_files(&config.raw)?;
+    paths.extend(config.dataset.item_files(&config.raw)?.unwrap_or_default());
+    paths
+        .into_iter()
+        .map(|path| hash_input(&path, &config.raw))
+        .collect()
+}
+
+fn hash_input(path: &Path, root: &Path) -> Result<InputFile> {
+    let failed = |source| Error::io(path, "read", source);
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    hasher.update_reader(file).map_err(failed)?;
+    let relative = path.strip_prefix(root).unwrap_or(path).to_owned();
+    Ok(InputFile {
+        path: relative,
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
+}
+
+/// One hash of what was asked for: name, description, parameters, inputs, and the version that answers.
+pub fn request(config: &PrepareConfig, inputs: &[InputFile]) -> Result<String> {
+    let asked = json!({
+        "schema_version": SCHEMA_VERSION,
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": config.folder_name(),
+        "dataset": config.dataset,
+        "parameters": config.parameters(),
+        "inputs": inputs,
+    });
+    Ok(blake3::hash(asked.to_string().as_bytes()).to_hex().to_string())
+}
+
+/// The manifest of a folder that the same request made; an error if something else is in the way.
+pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
+    let folder = config.folder();
+    if !folder
+        .try_exists()
+        .map_err(|source| Error::io(&folder, "look for", source))?
+    {
+        return Ok(None);
+    }
+    if !folder.join(MANIFEST).is_file() {
+        let message = "is not a prepared folder, and is left alone; choose another name or place".to_owned();
+        return Err(Error::Prepared {
+            path: folder,
+            message,
+        });
+    }
+    match Prepared::open(&folder) {
+        Ok(found) if found.manifest().request == request => Ok(Some(found.manifest().clone())),
+        _ if config.force => Ok(None),
+        found => {
+            let why = match found {
+                Ok(_) => "was prepared with other parameters, inputs or another version".to_owned(),
+                Err(error) => format!("is damaged ({error})"),
+            };
+            let message = format!("{why}; pass --force to replace it, or choose another name");
+            Err(Error::Prepared {
+                path: folder,
+                message,
+            })
+        }
+    }
+}
+
+/// A folder beside the final one, removed unless it is published.
+pub fn staging(config: &PrepareConfig) -> Result<TempDir> {
+    std::fs::create_dir_all(&config.out).map_err(|source| Error::io(&config.out, "create", source))?;
+    tempfile::Builder::new()
+        .prefix(&format!(".{}-", config.folder_name()))
+        .tempdir_in(&config.out)
+        .map_err(|source| Error::io(&config.out, "write into", source))
+}
+
+/// Moves the finished folder into place.
+pub fn publish(config: &PrepareConfig, staging: TempDir) -> Result<()> {
+    let folder = config.folder();
+    make_readable(staging.path())?;
+    // Something old is moved aside rather than removed first, so that one of the two is always there whole.
+    let old = if folder.exists() {
+        let aside = tempfile::Builder::new()
+            .prefix(".replaced-")
+            .tempdir_in(&config.out)
+            .map_err(|source| Error::io(&config.out, "write into", source))?;
+        let place: PathBuf = aside.path().join("old");
+        std::fs::rename(&folder, place).map_err(|source| Error::io(&folder, "rename", source))?;
+        Some(aside)
+    } else {
+        None
+    };
+    std::fs::rename(staging.path(), &folder).map_err(|source| Error::io(&folder, "rename", source))?;
+    // It no longer lies where the guard thinks; there is nothing to remove.
+    let _ = staging.keep();
+    drop(old);
+    Ok(())
+}
+
+/// Temporary folders are private; what is published gets the permissions any new folder has.
+#[cfg(unix)]
+fn make_readable(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let like = folder.join("prompts");
+    let mode = std::fs::metadata(&like)
+        .map_err(|source| Error::io(&like, "read", source))?
+        .permissions()
+        .mode();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode))
+        .map_err(|source| Error::io(folder, "change permissions of", source))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_folder: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Writes `dataset_info.json`, the card and, last, the manifest.
+pub fn describe(folder: &Path, manifest: &Manifest) -> Result<()> {
+    write_text(&folder.join(DATASET_INFO), &pretty(&dataset_info(manifest))?)?;
+    write_text(&folder.join(CARD), &card(manifest)?)?;
+    write_text(&folder.join(MANIFEST), &pretty(manifest)?)
+}
+
+fn pretty(value: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n")
+        .map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))
+}
+
+/// LLaMA-Factory's index: one entry a file, in the `sharegpt` form with OpenAI's names.
+fn dataset_info(manifest: &Manifest) -> serde_json::Value {
+    let mut entries = serde_json::Map::new();
+    for file in manifest
+        .files
+        .iter()
+        .filter(|file| file.path.starts_with("prompts/"))
+    {
+        let stem = file
+            .path
+            .trim_start_matches("prompts/")
+            .trim_end_matches(".parquet");
+        let entry = json!({
+            "file_name": file.path,
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"},
+        });
+        entries.insert(format!("{}-{stem}", manifest.name), entry);
+    }
+    entries.into()
+}
+
+fn card(manifest: &Manifest) -> Result<String> {
+    let mut environment = minijinja::Environment::new();
+    let failed = |error: minijinja::Error| Error::Usage(format!("data-set card: {error:#}"));
+    environment
+        .add_template("card", include_str!("card.md"))
+        .map_err(failed)?;
+    let values = minijinja::context! {
+        manifest => minijinja::value::Serde(manifest),
+        splits => Split::ALL.map(Split::name),
+        warning => crate::audit::LEAVE_ONE_OUT_WARNING,
+    };
+    environment
+        .get_template("card")
+        .and_then(|template| template.render(values))
+        .map_err(failed)
+}

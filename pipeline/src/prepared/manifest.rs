@@ -1,0 +1,148 @@
+//! How a prepared folder came to be.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::AuditReport;
+use crate::dataset::DatasetDescription;
+use crate::error::{Error, Result};
+use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
+use crate::raw::InputFile;
+use crate::schema::PromptFormat;
+use crate::stage::{DedupPolicy, DomainFilter, KCore, Recipe};
+
+/// Everything that decides the content of a folder, besides the inputs. Threads and memory do not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Key of all randomness.
+    pub seed: u64,
+    /// Which part of the data set.
+    pub filter: DomainFilter,
+    /// What happens to repeats.
+    pub dedup: DedupPolicy,
+    /// Least interactions of users and items.
+    pub core: KCore,
+    /// Longest history shown.
+    pub max_history: usize,
+    /// Longest title, in characters.
+    pub max_title_chars: usize,
+    /// Candidates of a set, target included.
+    pub candidates: usize,
+    /// Wording.
+    pub format: PromptFormat,
+    /// Whether validation prompts are trained on.
+    pub recipe: Recipe,
+    /// Most training prompts.
+    pub max_train: usize,
+    /// Most users with a validation and a test prompt.
+    pub max_eval: Option<usize>,
+    /// Share of rejected lines that is put up with.
+    pub max_reject_share: f64,
+    /// Whether damaged files were read as far as they go.
+    pub salvage: bool,
+}
+
+/// Sizes after one stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageCount {
+    /// `read`, `domain`, `dedup` or `core`.
+    pub stage: String,
+    /// Rows.
+    pub interactions: u64,
+    /// Distinct users.
+    pub users: u64,
+    /// Distinct items.
+    pub items: u64,
+}
+
+/// One written file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Relative to the folder, with `/`.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, in hex.
+    pub blake3: String,
+}
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Layout version.
+    pub schema_version: u32,
+    /// Version of this crate that wrote the folder.
+    pub version: String,
+    /// Name of the prepared domain: its folder, and part of every random key.
+    pub name: String,
+    /// The data set as described.
+    pub dataset: DatasetDescription,
+    /// Fields whose values are made up in the raw files; every report on this folder has to say so.
+    pub synthetic_fields: Vec<String>,
+    /// Every parameter.
+    pub parameters: Parameters,
+    /// Raw files (names relative to the raw folder), sizes and hashes.
+    pub inputs: Vec<InputFile>,
+    /// Hash of parameters and inputs: the same request gives the same folder.
+    pub request: String,
+    /// Lines of the raw files.
+    pub lines: u64,
+    /// Sizes after each stage.
+    pub counts: Vec<StageCount>,
+    /// Rejected lines by `file: reason`.
+    pub rejects: BTreeMap<String, u64>,
+    /// What salvaging damaged files lost.
+    pub losses: Vec<String>,
+    /// Items that got a stand-in title for want of a usable one.
+    pub titles_missing: u64,
+    /// Prompts by split.
+    pub prompts: BTreeMap<String, u64>,
+    /// What the leak audit found.
+    pub audit: AuditReport,
+    /// Remarks, such as counts that differ from the known ones.
+    pub notes: Vec<String>,
+    /// Files of data, in the order written.
+    pub files: Vec<FileEntry>,
+    /// Hash over the contents of `files`.
+    pub fingerprint: String,
+}
+
+impl Manifest {
+    /// Reads the manifest of a folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::io(&path, "read", source))?;
+        let wrong = |message: String| Error::Prepared {
+            path: path.clone(),
+            message,
+        };
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let version = value.get("schema_version").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(SCHEMA_VERSION)) {
+            let found = version.map_or("none".to_owned(), |version| version.to_string());
+            let message =
+                format!("schema version {found}, this program reads {SCHEMA_VERSION}; prepare it again");
+            return Err(wrong(message));
+        }
+        serde_json::from_value(value).map_err(|error| wrong(format!("{error}; prepare it again")))
+    }
+
+    /// The last sizes, those of the data in the folder.
+    pub fn size(&self) -> Option<&StageCount> {
+        self.counts.last()
+    }
+}
+
+/// One hash over files: their names and contents, in order.
+pub fn fingerprint(files: &[FileEntry]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        hasher.update(format!("{}\0{}\n", file.path, file.blake3).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}

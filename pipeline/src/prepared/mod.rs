@@ -1,0 +1,239 @@
+//! The prepared folder: the only place that knows its layout, schema and manifest.
+
+mod layout;
+mod manifest;
+mod write;
+
+pub use layout::{
+    CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, REJECTS, SCHEMA_VERSION, SEQUENCES, SHARD_ROWS,
+    interactions as interactions_schema, items as items_schema, prompts as prompts_schema,
+    rejects as rejects_schema, shard,
+};
+pub use manifest::{FileEntry, Manifest, Parameters, StageCount, fingerprint};
+pub use write::{write_batches, write_frame, write_text};
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Int64Type, UInt32Type, UInt64Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::error::{Error, Result};
+use crate::raw::Reject;
+use crate::schema::{Item, Message, Prompt, Split};
+
+/// One user's interactions, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// The user as named in the raw log.
+    pub user_id: String,
+    /// Dense item ids.
+    pub items: Vec<u32>,
+    /// Milliseconds UTC, one an item.
+    pub timestamps: Vec<i64>,
+}
+
+/// A prompt and where in its user's sequence the target stands (1-based).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedPrompt {
+    /// 1-based position of the target.
+    pub position: u32,
+    /// The prompt.
+    pub prompt: Prompt,
+}
+
+/// A finished folder, opened for reading.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl Prepared {
+    /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref().to_owned();
+        let prepared = Self {
+            manifest: Manifest::read(&folder)?,
+            folder,
+        };
+        for file in &prepared.manifest.files {
+            let path = prepared.folder.join(&file.path);
+            let bytes = std::fs::metadata(&path)
+                .map_err(|source| Error::io(&path, "read", source))?
+                .len();
+            if bytes != file.bytes {
+                let message = format!(
+                    "{bytes} bytes, the manifest says {}; prepare the data set again",
+                    file.bytes
+                );
+                return Err(Error::Prepared { path, message });
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// A folder that is still being written, for the audit before it is published.
+    pub(crate) fn unfinished(folder: &Path, manifest: Manifest) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            manifest,
+        }
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How it came to be.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Hash of the data's contents.
+    pub fn fingerprint(&self) -> String {
+        self.manifest.fingerprint.clone()
+    }
+
+    /// The items; index 0 holds item 1.
+    pub fn items(&self) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        self.scan(&self.folder.join(ITEMS), |batch| {
+            let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
+            let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
+            let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+            let (raw, titles, categories) = (text("item_id")?, text("title")?, text("categories")?);
+            items.extend((0..batch.num_rows()).map(|row| Item {
+                item: ids.value(row),
+                item_id: raw.value(row).to_owned(),
+                title: titles.value(row).to_owned(),
+                categories: categories.value(row).to_owned(),
+                train_count: counts.value(row),
+            }));
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// The sequences, in the order of the users' dense ids from 1.
+    pub fn sequences(&self) -> Result<Vec<Sequence>> {
+        let mut sequences = Vec::new();
+        self.scan(&self.folder.join(SEQUENCES), |batch| {
+            let users = column(batch, "user_id")?.as_string::<i32>();
+            let (items, times) = (
+                column(batch, "items")?,
+                column(batch, "timestamps")?.as_list::<i32>(),
+            );
+            sequences.extend((0..batch.num_rows()).map(|row| Sequence {
+                user_id: users.value(row).to_owned(),
+                items: ids(items, row),
+                timestamps: times.value(row).as_primitive::<Int64Type>().values().to_vec(),
+            }));
+            Ok(())
+        })?;
+        Ok(sequences)
+    }
+
+    /// The prompts of a split, in file order.
+    pub fn prompts(&self, split: Split) -> Result<Vec<Prompt>> {
+        let mut prompts = Vec::new();
+        self.each_prompt(split, |placed| {
+            prompts.push(placed.prompt);
+            Ok(())
+        })?;
+        Ok(prompts)
+    }
+
+    /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
+    pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
+        let prefix = format!("prompts/{}-", split.name());
+        for file in self
+            .manifest
+            .files
+            .iter()
+            .filter(|file| file.path.starts_with(&prefix))
+        {
+            self.scan(&self.folder.join(&file.path), |batch| {
+                (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The rejected lines.
+    pub fn rejects(&self) -> Result<Vec<Reject>> {
+        let mut rejects = Vec::new();
+        self.scan(&self.folder.join(REJECTS), |batch| {
+            let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+            let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt64Type>());
+            let (files, reasons, texts) = (text("file")?, text("reason")?, text("text")?);
+            let (lines, offsets) = (number("line")?, number("offset")?);
+            rejects.extend((0..batch.num_rows()).map(|row| Reject {
+                file: files.value(row).into(),
+                line: lines.value(row),
+                offset: offsets.value(row),
+                reason: reasons.value(row).to_owned(),
+                text: texts.value(row).to_owned(),
+            }));
+            Ok(())
+        })?;
+        Ok(rejects)
+    }
+
+    fn scan(&self, path: &Path, mut visit: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+        let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?
+            .with_batch_size(1024)
+            .build()?
+        {
+            visit(&batch?)?;
+        }
+        Ok(())
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
+    let found = batch.column_by_name(name).map(AsRef::as_ref);
+    found.ok_or_else(|| {
+        Error::Usage(format!(
+            "a prepared file lacks the column `{name}`; prepare the data set again"
+        ))
+    })
+}
+
+fn ids(lists: &dyn Array, row: usize) -> Vec<u32> {
+    lists
+        .as_list::<i32>()
+        .value(row)
+        .as_primitive::<UInt32Type>()
+        .values()
+        .to_vec()
+}
+
+fn placed_prompt(batch: &RecordBatch, row: usize) -> Result<PlacedPrompt> {
+    let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>().value(row));
+    let turns = column(batch, "messages")?.as_list::<i32>().value(row);
+    let turns = turns.as_struct();
+    let (roles, contents) = (
+        turns.column(0).as_string::<i32>(),
+        turns.column(1).as_string::<i32>(),
+    );
+    let turn = |index| Message {
+        role: roles.value(index).to_owned(),
+        content: contents.value(index).to_owned(),
+    };
+    let prompt = Prompt {
+        key: column(batch, "key")?.as_primitive::<UInt64Type>().value(row),
+        user_id: column(batch, "user_id")?.as_string::<i32>().value(row).to_owned(),
+        history: ids(column(batch, "history")?, row),
+        target: number("target")?,
+        candidates: ids(column(batch, "candidates")?, row),
+        messages: (0..turns.len()).map(turn).collect(),
+    };
+    Ok(PlacedPrompt {
+        position: number("position")?,
+        prompt,
+    })
+}

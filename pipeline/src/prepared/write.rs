@@ -1,0 +1,207 @@
+//! Writing Parquet so that equal rows give equal bytes.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::prelude::DataFrame;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use crate::error::{Error, Result};
+use crate::prepared::manifest::FileEntry;
+
+/// Rows of a row group.
+const ROW_GROUP_ROWS: usize = 8192;
+
+/// Writes a frame to `folder/relative`, its columns taken in the order of `schema`.
+///
+/// Rows are cut into row groups of a fixed size before they reach the encoder, whatever batches the plan yields, and nothing
+/// about the machine or the time goes in.
+pub async fn write_frame(
+    folder: &Path,
+    relative: &Path,
+    schema: SchemaRef,
+    frame: DataFrame,
+) -> Result<FileEntry> {
+    let mut file = ParquetFile::create(folder, relative, schema)?;
+    let mut batches = frame.execute_stream().await?;
+    while let Some(batch) = batches.next().await {
+        file.write(&batch?)?;
+    }
+    file.finish()
+}
+
+/// Writes batches to `folder/relative`.
+pub fn write_batches(
+    folder: &Path,
+    relative: &Path,
+    schema: SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<FileEntry> {
+    let mut file = ParquetFile::create(folder, relative, schema)?;
+    batches.iter().try_for_each(|batch| file.write(batch))?;
+    file.finish()
+}
+
+struct ParquetFile<'a> {
+    folder: &'a Path,
+    relative: &'a Path,
+    schema: SchemaRef,
+    groups: BatchCoalescer,
+    writer: ArrowWriter<Hashing<BufWriter<File>>>,
+    rows: u64,
+}
+
+impl<'a> ParquetFile<'a> {
+    fn create(folder: &'a Path, relative: &'a Path, schema: SchemaRef) -> Result<Self> {
+        let path = folder.join(relative);
+        let file = File::create(&path).map_err(|source| Error::io(&path, "create", source))?;
+        let sink = Hashing {
+            inner: BufWriter::with_capacity(1 << 20, file),
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+        };
+        // Titles and prompts hardly repeat as wholes: a dictionary of them is built for nothing.
+        let text = ColumnPath::from("messages.list.element.content");
+        let properties = WriterProperties::builder()
+            .set_created_by("weaverec".to_owned())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_column_dictionary_enabled(text, false)
+            .build();
+        let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties))?;
+        let groups = BatchCoalescer::new(schema.clone(), ROW_GROUP_ROWS);
+        Ok(Self {
+            folder,
+            relative,
+            schema,
+            groups,
+            writer,
+            rows: 0,
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        // Plans guess nullability; the layout states it.
+        let columns = self.schema.fields().iter().map(|field| {
+            batch
+                .column_by_name(field.name())
+                .cloned()
+                .ok_or_else(|| Error::Prepared {
+                    path: self.folder.join(self.relative),
+                    message: format!("no stage made the column `{}`", field.name()),
+                })
+        });
+        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_>>()?)?;
+        self.rows += batch.num_rows() as u64;
+        self.groups.push_batch(batch)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        while let Some(group) = self.groups.next_completed_batch() {
+            self.writer
+                .write(&group)
+                .map_err(|error| Error::writing(self.folder.join(self.relative), error))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<FileEntry> {
+        self.groups.finish_buffered_batch()?;
+        self.drain()?;
+        let path = self.folder.join(self.relative);
+        let mut sink = self
+            .writer
+            .into_inner()
+            .map_err(|error| Error::writing(&path, error))?;
+        sink.flush().map_err(|source| Error::io(&path, "write", source))?;
+        Ok(FileEntry {
+            path: self.relative.to_string_lossy().replace('\\', "/"),
+            rows: self.rows,
+            bytes: sink.bytes,
+            blake3: sink.hasher.finalize().to_hex().to_string(),
+        })
+    }
+}
+
+/// Writes text whole.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|source| Error::io(path, "write", source))
+}
+
+struct Hashing<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.hasher.update(&buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::StringArray;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn texts(rows: usize) -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]));
+        let values = StringArray::from_iter_values((0..rows).map(|row| format!("row {row}")));
+        RecordBatch::try_new(schema, vec![Arc::new(values)]).unwrap()
+    }
+
+    #[test]
+    fn the_division_into_batches_does_not_reach_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = texts(20_000);
+        let parts = [
+            whole.slice(0, 9_000),
+            whole.slice(9_000, 1),
+            whole.slice(9_001, 10_999),
+        ];
+        let write = |name: &str, batches: &[RecordBatch]| {
+            write_batches(folder.path(), Path::new(name), whole.schema(), batches).unwrap()
+        };
+        let (one, many) = (write("one", std::slice::from_ref(&whole)), write("many", &parts));
+        assert_eq!(one.rows, 20_000);
+        assert_eq!(one.blake3, many.blake3);
+        let bytes = std::fs::read(folder.path().join("one")).unwrap();
+        assert_eq!(one.blake3, blake3::hash(&bytes).to_hex().to_string());
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            eprintln!("skipped: this system has no /dev/full");
+            return;
+        }
+        let rows = texts(100_000);
+        let error = write_batches(Path::new("/dev"), Path::new("full"), rows.schema(), &[rows]).unwrap_err();
+        let named = matches!(&error, Error::Io { path, source, .. }
+            if path == full && source.kind() == io::ErrorKind::StorageFull);
+        assert!(named, "{error:?}");
+    }
+}

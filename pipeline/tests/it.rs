@@ -1,0 +1,14 @@
+//! The path from raw files to a prepared folder, claim by claim. One binary: each that links DataFusion costs a minute and a half.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "it/support.rs"]
+mod support;
+
+#[path = "it/failures.rs"]
+mod failures;
+#[path = "it/folder.rs"]
+mod folder;
+#[path = "it/known_sets.rs"]
+mod known_sets;
+#[path = "it/stages.rs"]
+mod stages;
