@@ -68,6 +68,8 @@ impl Engine {
     }
 
     /// A frame over batches in memory, which may be none: the schema is given.
+    ///
+    /// Only a [`serial`](Self::serial) engine gives the rows back in their order; with several partitions a scan shares the batches out.
     pub fn frame(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
         let table = MemTable::try_new(schema, vec![batches])?;
         Ok(self.context.read_table(Arc::new(table))?)

@@ -60,8 +60,8 @@ impl Summary {
         }
         let mut shown = Vec::new();
         for split in Split::ALL {
-            let first = prepared.prompts(split)?.into_iter().take(samples);
-            shown.extend(first.map(|prompt| (split, prompt)));
+            let first = prepared.first_prompts(split, samples)?;
+            shown.extend(first.into_iter().map(|prompt| (split, prompt)));
         }
         let mut seen = BTreeMap::new();
         let mut rejects = prepared.rejects()?;

@@ -10,5 +10,7 @@ mod failures;
 mod folder;
 #[path = "it/known_sets.rs"]
 mod known_sets;
+#[path = "it/leaks.rs"]
+mod leaks;
 #[path = "it/stages.rs"]
 mod stages;

@@ -50,10 +50,8 @@ pub fn request(config: &PrepareConfig, inputs: &[InputFile]) -> Result<String> {
 /// The manifest of a folder that the same request made; an error if something else is in the way.
 pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
     let folder = config.folder();
-    if !folder
-        .try_exists()
-        .map_err(|source| Error::io(&folder, "look for", source))?
-    {
+    // Whatever hides it (a file in the path, say) will stop its creation, with the better error.
+    if !folder.exists() {
         return Ok(None);
     }
     if !folder.join(MANIFEST).is_file() {

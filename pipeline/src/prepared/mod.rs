@@ -100,7 +100,7 @@ impl Prepared {
     /// The items; index 0 holds item 1.
     pub fn items(&self) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        self.scan(&self.folder.join(ITEMS), |batch| {
+        self.scan(&self.folder.join(ITEMS), None, |batch| {
             let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
             let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
@@ -120,7 +120,7 @@ impl Prepared {
     /// The sequences, in the order of the users' dense ids from 1.
     pub fn sequences(&self) -> Result<Vec<Sequence>> {
         let mut sequences = Vec::new();
-        self.scan(&self.folder.join(SEQUENCES), |batch| {
+        self.scan(&self.folder.join(SEQUENCES), None, |batch| {
             let users = column(batch, "user_id")?.as_string::<i32>();
             let (items, times) = (
                 column(batch, "items")?,
@@ -146,16 +146,34 @@ impl Prepared {
         Ok(prompts)
     }
 
-    /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
-    pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
+    /// The first `count` prompts of a split.
+    pub fn first_prompts(&self, split: Split, count: usize) -> Result<Vec<Prompt>> {
+        let mut prompts = Vec::new();
+        for path in self.shards(split) {
+            self.scan(&path, Some(count - prompts.len()), |batch| {
+                for row in 0..batch.num_rows() {
+                    prompts.push(placed_prompt(batch, row)?.prompt);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(prompts)
+    }
+
+    fn shards(&self, split: Split) -> Vec<PathBuf> {
         let prefix = format!("prompts/{}-", split.name());
-        for file in self
+        let files = self
             .manifest
             .files
             .iter()
-            .filter(|file| file.path.starts_with(&prefix))
-        {
-            self.scan(&self.folder.join(&file.path), |batch| {
+            .filter(|file| file.path.starts_with(&prefix));
+        files.map(|file| self.folder.join(&file.path)).collect()
+    }
+
+    /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
+    pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
+        for path in self.shards(split) {
+            self.scan(&path, None, |batch| {
                 (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
             })?;
         }
@@ -165,7 +183,7 @@ impl Prepared {
     /// The rejected lines.
     pub fn rejects(&self) -> Result<Vec<Reject>> {
         let mut rejects = Vec::new();
-        self.scan(&self.folder.join(REJECTS), |batch| {
+        self.scan(&self.folder.join(REJECTS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt64Type>());
             let (files, reasons, texts) = (text("file")?, text("reason")?, text("text")?);
@@ -182,12 +200,18 @@ impl Prepared {
         Ok(rejects)
     }
 
-    fn scan(&self, path: &Path, mut visit: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+    fn scan(
+        &self,
+        path: &Path,
+        limit: Option<usize>,
+        mut visit: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
         let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?
-            .with_batch_size(1024)
-            .build()?
-        {
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
+        if let Some(limit) = limit {
+            reader = reader.with_limit(limit);
+        }
+        for batch in reader.build()? {
             visit(&batch?)?;
         }
         Ok(())

@@ -228,9 +228,9 @@ fn message_fields() -> Fields {
 }
 
 fn messages_array(conversations: &[Vec<Message>]) -> ListArray {
-    let turns = || conversations.iter().flatten();
-    let roles = StringArray::from_iter_values(turns().map(|turn| &turn.role));
-    let contents = StringArray::from_iter_values(turns().map(|turn| &turn.content));
+    let turns: Vec<&Message> = conversations.iter().flatten().collect();
+    let roles = StringArray::from_iter_values(turns.iter().map(|turn| &turn.role));
+    let contents = StringArray::from_iter_values(turns.iter().map(|turn| &turn.content));
     let values = StructArray::new(message_fields(), vec![Arc::new(roles), Arc::new(contents)], None);
     let field = Arc::new(Field::new_list_field(DataType::Struct(message_fields()), false));
     let offsets = OffsetBuffer::from_lengths(conversations.iter().map(Vec::len));

@@ -36,7 +36,8 @@ pub async fn sequences(engine: &Engine, interactions: DataFrame) -> Result<DataF
     while let Some(batch) = rows.next().await {
         gathered.absorb(&batch?)?;
     }
-    engine.frame(schema(), gathered.finish()?)
+    // With more partitions, a scan would deal the batches out and give them back in any order.
+    engine.serial().frame(schema(), gathered.finish()?)
 }
 
 #[derive(Default)]

@@ -12,7 +12,8 @@ use crate::support::{contents, films, prepared, run};
 #[test]
 fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let base = films(folder.path(), 700);
+    // Several batches of users, for the order of batches is what threads upset first.
+    let base = films(folder.path(), 20_000);
     let mut written = Vec::new();
     for (place, threads, memory_limit) in [
         ("a", 1, None),

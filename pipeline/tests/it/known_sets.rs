@@ -149,7 +149,7 @@ fn movielens_latest_small_is_read_whole() {
 }
 
 #[test]
-fn beauty_takes_less_than_half_a_minute() {
+fn beauty_takes_less_than_half_a_minute_and_gives_the_same_bytes_with_one_thread() {
     let Some(raw) = shared("amazon-2014/beauty") else {
         return;
     };
@@ -170,6 +170,12 @@ fn beauty_takes_less_than_half_a_minute() {
     assert_eq!(manifest.prompts["train"], 30_000);
     assert_eq!(manifest.prompts["test"], 22_363);
     assert!(taken < Duration::from_secs(30), "{taken:?}");
+    (config.threads, config.out) = (1, out.path().join("one"));
+    assert_eq!(
+        run(&config).unwrap(),
+        manifest,
+        "the manifest holds the hash of every file"
+    );
 }
 
 /// Computed from the raw file by a loop of a dozen lines in Python that drops users and items until none has fewer than five.
