@@ -1,5 +1,16 @@
 //! The benchmark harness behind the `weaverec` binary: raw logs in, an honest comparison table out.
+//!
+//! * [`experiment`]: profiles, cells, the store of run records, the runner;
+//! * [`method`]: the rows of the table, each saying how it obtains a ranking;
+//! * [`metric`], [`statistics`]: numbers and tests;
+//! * [`report`]: one table model and its renderers;
+//! * [`cli`], [`command`]: the command line.
 
+pub mod cli;
+pub mod command;
+pub mod experiment;
+pub mod method;
 pub mod metric;
+pub mod progress;
 pub mod report;
 pub mod statistics;

@@ -76,8 +76,13 @@ pub enum Recipe {
 
 impl Recipe {
     /// All recipes, in the order of the table.
-    pub const ALL: [Recipe; 5] =
-        [Recipe::SourceOnly, Recipe::TargetOnly, Recipe::Joint, Recipe::NaiveMerge, Recipe::Weave];
+    pub const ALL: [Recipe; 5] = [
+        Recipe::SourceOnly,
+        Recipe::TargetOnly,
+        Recipe::Joint,
+        Recipe::NaiveMerge,
+        Recipe::Weave,
+    ];
 
     /// The adapters this recipe merges uniformly in a scenario.
     pub fn members(self, scenario: &Scenario) -> Vec<Domains> {
@@ -98,7 +103,10 @@ impl Recipe {
 
 /// Every adapter that the recipes need in the scenarios, each once.
 pub fn plan<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>, recipes: &[Recipe]) -> BTreeSet<Domains> {
-    scenarios.into_iter().flat_map(|s| recipes.iter().flat_map(|r| r.members(s))).collect()
+    scenarios
+        .into_iter()
+        .flat_map(|s| recipes.iter().flat_map(|r| r.members(s)))
+        .collect()
 }
 
 /// The training set of an adapter: up to `cap` examples from each domain, shuffled together.
@@ -132,7 +140,10 @@ mod tests {
     use super::*;
 
     fn scenario(target: &str, sources: &[&str]) -> Scenario {
-        Scenario { target: target.into(), sources: sources.iter().map(|s| s.to_string()).collect() }
+        Scenario {
+            target: target.into(),
+            sources: sources.iter().map(|s| s.to_string()).collect(),
+        }
     }
 
     fn names(recipe: Recipe, scenario: &Scenario) -> Vec<String> {
@@ -142,7 +153,10 @@ mod tests {
     #[test]
     fn weaving_takes_the_target_and_one_hybrid_a_source() {
         let s = scenario("beauty", &["sports", "pantry"]);
-        assert_eq!(names(Recipe::Weave, &s), ["beauty", "beauty+sports", "beauty+pantry"]);
+        assert_eq!(
+            names(Recipe::Weave, &s),
+            ["beauty", "beauty+sports", "beauty+pantry"]
+        );
         assert_eq!(names(Recipe::NaiveMerge, &s), ["beauty", "sports", "pantry"]);
         assert_eq!(names(Recipe::SourceOnly, &s), ["sports", "pantry"]);
         assert_eq!(names(Recipe::Joint, &s), ["beauty+pantry+sports"]);
@@ -164,8 +178,14 @@ mod tests {
         assert_eq!(mixed.iter().filter(|x| **x >= 100).count(), 30);
         assert_eq!(mixed, make(1));
         assert_ne!(mixed, make(2));
-        assert!(mixed[..35].iter().any(|x| *x >= 100), "the domains are shuffled together");
+        assert!(
+            mixed[..35].iter().any(|x| *x >= 100),
+            "the domains are shuffled together"
+        );
         let alone = mix_domains([("a", a.as_slice())], 40, 1);
-        assert!(mixed.iter().filter(|x| **x < 100).all(|x| alone.contains(x)), "a shared domain gives the same part");
+        assert!(
+            mixed.iter().filter(|x| **x < 100).all(|x| alone.contains(x)),
+            "a shared domain gives the same part"
+        );
     }
 }

@@ -13,9 +13,7 @@ use candle_core::{Device, Tensor};
 
 use super::{LlamaConfig, Weights};
 use crate::lora::Adapter;
-use crate::op::{
-    Heads, LoraFactors, RopeTable, Segment, attention, linear, rms_norm, rope, swiglu,
-};
+use crate::op::{Heads, LoraFactors, RopeTable, Segment, attention, linear, rms_norm, rope, swiglu};
 use crate::{Error, Result};
 
 /// The projections of a block that adapters attach to, as paths below `model.layers.N.`.
@@ -50,9 +48,16 @@ impl Pass {
             let start = tokens.len();
             tokens.extend_from_slice(part);
             positions.extend((0..part.len()).map(|i| (context.len() + i) as u32));
-            segments.push(Segment { rows: start..tokens.len(), context });
+            segments.push(Segment {
+                rows: start..tokens.len(),
+                context,
+            });
         }
-        Pass { tokens, positions, segments: segments.into() }
+        Pass {
+            tokens,
+            positions,
+            segments: segments.into(),
+        }
     }
 
     /// Number of packed rows.
@@ -129,7 +134,9 @@ impl Decoder {
     /// # Errors
     /// A tensor that is missing or has another shape than the configuration says.
     pub fn new(weights: &Weights, config: &LlamaConfig, device: &Device) -> Result<Self> {
-        Self::from_parameters(config, |name, shape| Ok(weights.get(name, shape)?.to_device(device)?))
+        Self::from_parameters(config, |name, shape| {
+            Ok(weights.get(name, shape)?.to_device(device)?)
+        })
     }
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
@@ -149,7 +156,10 @@ impl Decoder {
                 let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
                 let mut projections = Vec::with_capacity(PROJECTIONS.len());
                 for (name, (out, input)) in PROJECTIONS.iter().zip(shapes) {
-                    projections.push(Projection { weight: parameter(&at(name), &[out, input])?, lora: None });
+                    projections.push(Projection {
+                        weight: parameter(&at(name), &[out, input])?,
+                        lora: None,
+                    });
                 }
                 Ok(Block {
                     input_norm: parameter(&at("input_layernorm"), &[width])?,
@@ -162,7 +172,14 @@ impl Decoder {
             .collect::<Result<Vec<_>>>()?;
         let norm = parameter("model.norm.weight", &[width])?;
         let inverse_frequencies = config.inverse_frequencies().into();
-        Ok(Decoder { config: config.clone(), embedding, blocks, norm, head, inverse_frequencies })
+        Ok(Decoder {
+            config: config.clone(),
+            embedding,
+            blocks,
+            norm,
+            head,
+            inverse_frequencies,
+        })
     }
 
     /// The decoder's sizes.
@@ -197,7 +214,8 @@ impl Decoder {
         for ((name, (out, input)), projection) in self.modules().into_iter().zip(decoder.projections_mut()) {
             projection.lora = factors.remove(&name);
             if let Some(lora) = &projection.lora {
-                let fits = lora.a.dim(1)? == input && lora.b.dim(0)? == out && lora.a.dim(0)? == lora.b.dim(1)?;
+                let fits =
+                    lora.a.dim(1)? == input && lora.b.dim(0)? == out && lora.a.dim(0)? == lora.b.dim(1)?;
                 if !fits {
                     return Err(Error::Usage(format!(
                         "the adapter's {name} has A {:?} and B {:?} where the base needs (r, {input}) and ({out}, r): \
@@ -220,8 +238,12 @@ impl Decoder {
     /// This decoder with an adapter beside its weights, as in training.
     pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
         let factors = adapter.modules.iter().map(|(name, module)| {
-            let lora =
-                LoraFactors { a: module.a.clone(), b: module.b.clone(), scale: module.scale, dropout: None };
+            let lora = LoraFactors {
+                a: module.a.clone(),
+                b: module.b.clone(),
+                scale: module.scale,
+                dropout: None,
+            };
             (name.clone(), lora)
         });
         self.with_lora(factors.collect())
@@ -256,11 +278,19 @@ impl Decoder {
 
     /// Next-token logits at every position of one sequence, `(tokens, vocabulary)`.
     pub fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
-        Ok(linear(&self.hidden(&Pass::sequences([tokens]))?, &self.head, None)?)
+        Ok(linear(
+            &self.hidden(&Pass::sequences([tokens]))?,
+            &self.head,
+            None,
+        )?)
     }
 
     fn forward(&self, pass: &Pass, cache: Option<&KvCache>, keep: bool) -> Result<(Tensor, KvCache)> {
-        if let Some(bad) = pass.tokens.iter().find(|t| **t as usize >= self.config.vocab_size) {
+        if let Some(bad) = pass
+            .tokens
+            .iter()
+            .find(|t| **t as usize >= self.config.vocab_size)
+        {
             return Err(Error::Usage(format!(
                 "token {bad} is outside the vocabulary of {}: the tokenizer belongs to another model",
                 self.config.vocab_size
@@ -295,7 +325,9 @@ impl Decoder {
     }
 
     fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {
-        self.blocks.iter_mut().flat_map(|block| block.projections.iter_mut())
+        self.blocks
+            .iter_mut()
+            .flat_map(|block| block.projections.iter_mut())
     }
 }
 
@@ -357,17 +389,28 @@ pub(crate) mod tests {
             .modules()
             .into_iter()
             .map(|(module, (out, input))| {
-                let factor = |part: &str, shape: [usize; 2]| random(&format!("{name}{module}{part}"), &shape, 0.3);
+                let factor =
+                    |part: &str, shape: [usize; 2]| random(&format!("{name}{module}{part}"), &shape, 0.3);
                 let (a, b) = (factor("a", [rank, input]), factor("b", [out, rank]));
                 (module, crate::lora::LoraModule { a, b, scale: 2.0 })
             })
             .collect();
-        Adapter { config: crate::lora::LoraConfig::new(rank, 2.0 * rank as f64), modules }
+        Adapter {
+            config: crate::lora::LoraConfig::new(rank, 2.0 * rank as f64),
+            modules,
+        }
     }
 
     fn assert_same_logits(a: &Decoder, b: &Decoder) {
         let tokens = [1u32, 5, 2, 12, 7];
-        let flat = |d: &Decoder| d.logits(&tokens).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let flat = |d: &Decoder| {
+            d.logits(&tokens)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+        };
         for (x, y) in flat(a).into_iter().zip(flat(b)) {
             assert!((x - y).abs() < 1e-4 * (1.0 + y.abs()), "{x} {y}");
         }
@@ -376,7 +419,10 @@ pub(crate) mod tests {
     #[test]
     fn a_folded_adapter_gives_the_logits_of_the_adapter_beside_the_base() {
         let adapter = random_adapter("one", 3);
-        assert_same_logits(&tiny().folded(&adapter).unwrap(), &tiny().with_adapter(&adapter).unwrap());
+        assert_same_logits(
+            &tiny().folded(&adapter).unwrap(),
+            &tiny().with_adapter(&adapter).unwrap(),
+        );
     }
 
     #[test]
@@ -395,7 +441,9 @@ pub(crate) mod tests {
     fn an_adapter_of_another_base_is_refused() {
         let mut adapter = random_adapter("one", 3);
         let module = adapter.modules.remove("model.layers.1.mlp.up_proj").unwrap();
-        adapter.modules.insert("model.layers.2.mlp.up_proj".into(), module);
+        adapter
+            .modules
+            .insert("model.layers.2.mlp.up_proj".into(), module);
         let error = tiny().with_adapter(&adapter).unwrap_err().to_string();
         assert!(error.contains("model.layers.2.mlp.up_proj"), "{error}");
         let mut narrow = random_adapter("one", 3);
@@ -407,8 +455,16 @@ pub(crate) mod tests {
     #[test]
     fn packing_changes_no_hidden_state() {
         let (a, b): (&[u32], &[u32]) = (&[1, 2, 3, 4], &[9, 8]);
-        let packed = tiny().hidden(&Pass::sequences([a, b])).unwrap().to_vec2::<f32>().unwrap();
-        let alone = tiny().hidden(&Pass::sequences([b])).unwrap().to_vec2::<f32>().unwrap();
+        let packed = tiny()
+            .hidden(&Pass::sequences([a, b]))
+            .unwrap()
+            .to_vec2::<f32>()
+            .unwrap();
+        let alone = tiny()
+            .hidden(&Pass::sequences([b]))
+            .unwrap()
+            .to_vec2::<f32>()
+            .unwrap();
         for (x, y) in packed[4..].iter().flatten().zip(alone.iter().flatten()) {
             assert!((x - y).abs() < 1e-5);
         }
@@ -416,6 +472,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_token_outside_the_vocabulary_is_an_error() {
-        assert!(tiny().logits(&[13]).unwrap_err().to_string().contains("tokenizer"));
+        assert!(
+            tiny()
+                .logits(&[13])
+                .unwrap_err()
+                .to_string()
+                .contains("tokenizer")
+        );
     }
 }

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
+use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Decoder, LlamaConfig, Weights};
-use crate::train::{Example, Fit, Outcome, Progress, TrainConfig, fit};
 use crate::op::mix;
+use crate::train::{Example, Fit, Outcome, Progress, TrainConfig, fit};
 use crate::{Error, Result};
 
 /// Sizes of a nano decoder.
@@ -107,7 +107,11 @@ fn initial(name: &str, shape: &[usize], seed: u64) -> Result<Var> {
             };
             (0..count).map(|_| normal()).collect()
         }
-        _ => return Err(Error::Usage(format!("{name} has shape {shape:?}; a decoder has vectors and matrices"))),
+        _ => {
+            return Err(Error::Usage(format!(
+                "{name} has shape {shape:?}; a decoder has vectors and matrices"
+            )));
+        }
     };
     Ok(Var::from_vec(values, shape, &Device::Cpu)?)
 }

@@ -32,7 +32,9 @@ impl TrainableLora {
             let rank = config.rank_for(&name);
             let mut rng = ChaCha8Rng::seed_from_u64(mix(seed) ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
             let bound = 1.0 / (input as f32).sqrt();
-            let a: Vec<f32> = (0..rank * input).map(|_| rng.random_range(-bound..bound)).collect();
+            let a: Vec<f32> = (0..rank * input)
+                .map(|_| rng.random_range(-bound..bound))
+                .collect();
             let a = Var::from_vec(a, (rank, input), &Device::Cpu)?;
             let b = Var::zeros((out, rank), candle_core::DType::F32, &Device::Cpu)?;
             modules.insert(name, (a, b));
@@ -42,7 +44,10 @@ impl TrainableLora {
 
     /// All variables, in a fixed order: A and B of each module, modules by name.
     pub fn variables(&self) -> Vec<Var> {
-        self.modules.values().flat_map(|(a, b)| [a.clone(), b.clone()]).collect()
+        self.modules
+            .values()
+            .flat_map(|(a, b)| [a.clone(), b.clone()])
+            .collect()
     }
 
     /// The decoder with these factors, ready for a training pass; `dropout_key` selects this pass' dropout mask, `None` switches it off.
@@ -53,7 +58,9 @@ impl TrainableLora {
             .iter()
             .enumerate()
             .map(|(i, (name, (a, b)))| {
-                let dropout = dropout_key.filter(|_| p > 0.0).map(|key| (p, mix(key ^ mix(i as u64))));
+                let dropout = dropout_key
+                    .filter(|_| p > 0.0)
+                    .map(|key| (p, mix(key ^ mix(i as u64))));
                 let lora = LoraFactors {
                     a: a.as_tensor().clone(),
                     b: b.as_tensor().clone(),
@@ -73,10 +80,17 @@ impl TrainableLora {
             .iter()
             .map(|(name, (a, b))| {
                 let copy = |var: &Var| -> Result<Tensor> { Ok(var.as_detached_tensor().copy()?) };
-                let module = LoraModule { a: copy(a)?, b: copy(b)?, scale: self.config.scale_for(name) };
+                let module = LoraModule {
+                    a: copy(a)?,
+                    b: copy(b)?,
+                    scale: self.config.scale_for(name),
+                };
                 Ok((name.clone(), module))
             })
             .collect::<Result<_>>()?;
-        Ok(Adapter { config: self.config.clone(), modules })
+        Ok(Adapter {
+            config: self.config.clone(),
+            modules,
+        })
     }
 }

@@ -105,14 +105,21 @@ impl Attention {
         (q, k, v): (&'a [f32], &'a [f32], &'a [f32]),
         cache: Option<(&'a [f32], &'a [f32])>,
     ) -> Work<'a> {
-        let Heads { query, key_value, width } = self.heads;
+        let Heads {
+            query,
+            key_value,
+            width,
+        } = self.heads;
         let (q_stride, kv_stride) = (query * width, key_value * width);
         let kv_column = head / (query / key_value) * width;
         let (start, rows) = (segment.rows.start, segment.rows.len());
         let seen = segment.context.len();
         let context = cache.filter(|_| seen > 0).map(|(k, v)| {
             let at = segment.context.start * kv_stride + kv_column;
-            (View::strided(&k[at..], seen, width, kv_stride), View::strided(&v[at..], seen, width, kv_stride))
+            (
+                View::strided(&k[at..], seen, width, kv_stride),
+                View::strided(&v[at..], seen, width, kv_stride),
+            )
         });
         Work {
             q: View::strided(&q[start * q_stride + head * width..], rows, width, q_stride),
@@ -149,9 +156,23 @@ impl Attention {
         let p = self.probabilities(work);
         let columns = seen + rows;
         let mut out = vec![0.0; rows * width];
-        gemm(&mut out, width, 0.0, 1.0, View::strided(&p[seen..], rows, rows, columns), work.v);
+        gemm(
+            &mut out,
+            width,
+            0.0,
+            1.0,
+            View::strided(&p[seen..], rows, rows, columns),
+            work.v,
+        );
         if let Some((_, v)) = work.context {
-            gemm(&mut out, width, 1.0, 1.0, View::strided(&p, rows, seen, columns), v);
+            gemm(
+                &mut out,
+                width,
+                1.0,
+                1.0,
+                View::strided(&p, rows, seen, columns),
+                v,
+            );
         }
         out
     }
@@ -185,22 +206,32 @@ impl Attention {
         let one = |job: usize| f(&self.segments[job / heads], job % heads);
         match threads() {
             1 => (0..jobs).map(one).collect(),
-            _ => (0..jobs).into_par_iter().map(|job| with_threads(1, || one(job))).collect(),
+            _ => (0..jobs)
+                .into_par_iter()
+                .map(|job| with_threads(1, || one(job)))
+                .collect(),
         }
     }
 
     fn with_cache<R>(&self, f: impl FnOnce(Option<(&[f32], &[f32])>) -> Result<R>) -> Result<R> {
         match &self.cache {
             None => f(None),
-            Some((k, v)) => {
-                with_values(k, "attention", |k| with_values(v, "attention", |v| f(Some((k, v)))))
-            }
+            Some((k, v)) => with_values(k, "attention", |k| {
+                with_values(v, "attention", |v| f(Some((k, v))))
+            }),
         }
     }
 }
 
 /// Adds a dense block of rows into a column range of packed rows.
-fn add_block(packed: &mut [f32], stride: usize, first_row: usize, column: usize, block: &[f32], width: usize) {
+fn add_block(
+    packed: &mut [f32],
+    stride: usize,
+    first_row: usize,
+    column: usize,
+    block: &[f32],
+    width: usize,
+) {
     for (i, row) in block.chunks_exact(width).enumerate() {
         let at = (first_row + i) * stride + column;
         for (to, from) in packed[at..at + width].iter_mut().zip(row) {
@@ -225,14 +256,26 @@ impl CustomOp3 for Attention {
     ) -> Result<(CpuStorage, Shape)> {
         self.check(ql.shape(), kl.shape(), vl.shape())?;
         let name = self.name();
-        let qkv = (operand(qs, ql, name)?, operand(ks, kl, name)?, operand(vs, vl, name)?);
+        let qkv = (
+            operand(qs, ql, name)?,
+            operand(ks, kl, name)?,
+            operand(vs, vl, name)?,
+        );
         let Heads { query, width, .. } = self.heads;
         let mut out = vec![0.0; qkv.0.len()];
         self.with_cache(|cache| {
-            let blocks = self.for_each_head(|segment, head| self.output(&self.work(segment, head, qkv, cache)));
+            let blocks =
+                self.for_each_head(|segment, head| self.output(&self.work(segment, head, qkv, cache)));
             for (job, block) in blocks.iter().enumerate() {
                 let segment = &self.segments[job / query];
-                add_block(&mut out, query * width, segment.rows.start, job % query * width, block, width);
+                add_block(
+                    &mut out,
+                    query * width,
+                    segment.rows.start,
+                    job % query * width,
+                    block,
+                    width,
+                );
             }
             Ok(())
         })?;
@@ -251,11 +294,18 @@ impl CustomOp3 for Attention {
             bail!("attention: there is no gradient through a key/value cache");
         }
         let name = self.name();
-        let Heads { query, key_value, width } = self.heads;
+        let Heads {
+            query,
+            key_value,
+            width,
+        } = self.heads;
         let (q_stride, kv_stride) = (query * width, key_value * width);
         let grad = contiguous(grad)?;
-        let (mut d_q, mut d_k, mut d_v) =
-            (vec![0.0; q.elem_count()], vec![0.0; k.elem_count()], vec![0.0; v.elem_count()]);
+        let (mut d_q, mut d_k, mut d_v) = (
+            vec![0.0; q.elem_count()],
+            vec![0.0; k.elem_count()],
+            vec![0.0; v.elem_count()],
+        );
         with_values(&grad, name, |g| {
             with_values(q, name, |q| {
                 with_values(k, name, |k| {

@@ -38,13 +38,28 @@ impl CustomOp2 for CrossEntropy {
         "cross entropy"
     }
 
-    fn cpu_fwd(&self, hs: &CpuStorage, hl: &Layout, ws: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        hs: &CpuStorage,
+        hl: &Layout,
+        ws: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let ((rows, width), (vocabulary, inner)) = (hl.shape().dims2()?, wl.shape().dims2()?);
         if width != inner || rows != self.targets.len() {
-            bail!("{}: {:?}, {:?} and {} targets", self.name(), hl.shape(), wl.shape(), self.targets.len());
+            bail!(
+                "{}: {:?}, {:?} and {} targets",
+                self.name(),
+                hl.shape(),
+                wl.shape(),
+                self.targets.len()
+            );
         }
         if let Some(bad) = self.targets.iter().find(|t| **t as usize >= vocabulary) {
-            bail!("{}: target {bad} is outside the vocabulary of {vocabulary}", self.name());
+            bail!(
+                "{}: target {bad} is outside the vocabulary of {vocabulary}",
+                self.name()
+            );
         }
         let (hidden, head) = (operand(hs, hl, self.name())?, operand(ws, wl, self.name())?);
         let head_view = View::new(head, vocabulary, width);
@@ -57,7 +72,10 @@ impl CustomOp2 for CrossEntropy {
             let block = View::new(&hidden[start * width..(start + count) * width], count, width);
             let logits = &mut logits[..count * vocabulary];
             gemm(logits, vocabulary, 0.0, 1.0, block, head_view.t());
-            for (row, target) in logits.chunks_exact_mut(vocabulary).zip(&self.targets[start..start + count]) {
+            for (row, target) in logits
+                .chunks_exact_mut(vocabulary)
+                .zip(&self.targets[start..start + count])
+            {
                 let target = *target as usize;
                 let at_target = row[target];
                 let (max, sum) = exp_in_place(row);
@@ -79,9 +97,16 @@ impl CustomOp2 for CrossEntropy {
         Ok((CpuStorage::F32(vec![total as f32]), Shape::from(())))
     }
 
-    fn bwd(&self, hidden: &Tensor, head: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        head: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let factor = grad.to_scalar::<f32>()?;
-        let (d_hidden, d_head) = std::mem::take(&mut *self.gradients.lock().unwrap_or_else(|e| e.into_inner()));
+        let (d_hidden, d_head) =
+            std::mem::take(&mut *self.gradients.lock().unwrap_or_else(|e| e.into_inner()));
         let finish = |values: Option<Vec<f32>>, like: &Tensor| {
             values
                 .map(|mut values| {

@@ -44,7 +44,13 @@ impl<'a> View<'a> {
     /// A row-major matrix whose rows are `row_stride` values apart, as a head's columns are in packed heads.
     pub fn strided(values: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         debug_assert!(rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= values.len());
-        View { values, rows, cols, row_stride, col_stride: 1 }
+        View {
+            values,
+            rows,
+            cols,
+            row_stride,
+            col_stride: 1,
+        }
     }
 
     /// The transpose, without moving a value.
@@ -72,8 +78,14 @@ pub(crate) fn gemm(dst: &mut [f32], dst_stride: usize, keep: f32, alpha: f32, a:
     if m == 0 || n == 0 {
         return;
     }
-    assert!((m - 1) * dst_stride + n <= dst.len(), "destination of a matrix product");
-    assert!(k == 0 || (a.last() < a.values.len() && b.last() < b.values.len()), "operand of a matrix product");
+    assert!(
+        (m - 1) * dst_stride + n <= dst.len(),
+        "destination of a matrix product"
+    );
+    assert!(
+        k == 0 || (a.last() < a.values.len() && b.last() < b.values.len()),
+        "operand of a matrix product"
+    );
     // Below this much work a second thread costs more than it brings.
     let parallelism = match threads() {
         n_threads if n_threads > 1 && m * n * k > 1 << 18 => gemm::Parallelism::Rayon(n_threads),

@@ -53,15 +53,34 @@ impl CustomOp2 for Plain {
         "linear"
     }
 
-    fn cpu_fwd(&self, xs: &CpuStorage, xl: &Layout, ws: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        xl: &Layout,
+        ws: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (rows, width, out) = dimensions(xl.shape(), wl.shape(), self.name())?;
         let (x, w) = (operand(xs, xl, self.name())?, operand(ws, wl, self.name())?);
         let mut y = vec![0.0; rows * out];
-        gemm(&mut y, out, 0.0, 1.0, View::new(x, rows, width), View::new(w, out, width).t());
+        gemm(
+            &mut y,
+            out,
+            0.0,
+            1.0,
+            View::new(x, rows, width),
+            View::new(w, out, width).t(),
+        );
         Ok((CpuStorage::F32(y), Shape::from((rows, out))))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (rows, width, out) = dimensions(x.shape(), w.shape(), self.name())?;
         let grad = contiguous(grad)?;
         with_values(&grad, self.name(), |g| {
@@ -103,14 +122,25 @@ impl WithLora {
         for (i, four) in values.chunks_mut(4).enumerate() {
             let mut bits = mix(key ^ (i as u64).wrapping_mul(0xA24B_AED4_963E_E407));
             for value in four {
-                *value = if (bits & 0xFFFF) < threshold { 0.0 } else { *value * keep };
+                *value = if (bits & 0xFFFF) < threshold {
+                    0.0
+                } else {
+                    *value * keep
+                };
                 bits >>= 16;
             }
         }
     }
 
     /// `dropout(x) Aᵀ`, `(rows, rank)`, and the masked input where there is a mask.
-    fn down(&self, x: &[f32], a: &[f32], rows: usize, width: usize, rank: usize) -> (Vec<f32>, Option<Vec<f32>>) {
+    fn down(
+        &self,
+        x: &[f32],
+        a: &[f32],
+        rows: usize,
+        width: usize,
+        rank: usize,
+    ) -> (Vec<f32>, Option<Vec<f32>>) {
         let masked = self.dropout.map(|_| {
             let mut copy = x.to_vec();
             self.apply_mask(&mut copy);
@@ -140,15 +170,36 @@ impl CustomOp3 for WithLora {
         let (rows, width, out) = dimensions(xl.shape(), self.weight.shape(), self.name())?;
         let (_, _, rank) = dimensions(xl.shape(), l_a.shape(), self.name())?;
         if l_b.shape().dims2()? != (out, rank) {
-            bail!("{}: B is {:?} where A and the weight need ({out}, {rank})", self.name(), l_b.shape());
+            bail!(
+                "{}: B is {:?} where A and the weight need ({out}, {rank})",
+                self.name(),
+                l_b.shape()
+            );
         }
-        let (x, a, b) =
-            (operand(xs, xl, self.name())?, operand(s_a, l_a, self.name())?, operand(s_b, l_b, self.name())?);
+        let (x, a, b) = (
+            operand(xs, xl, self.name())?,
+            operand(s_a, l_a, self.name())?,
+            operand(s_b, l_b, self.name())?,
+        );
         let (h, _) = self.down(x, a, rows, width, rank);
         let mut y = vec![0.0; rows * out];
         with_values(&self.weight, self.name(), |w| {
-            gemm(&mut y, out, 0.0, 1.0, View::new(x, rows, width), View::new(w, out, width).t());
-            gemm(&mut y, out, 1.0, self.scale, View::new(&h, rows, rank), View::new(b, out, rank).t());
+            gemm(
+                &mut y,
+                out,
+                0.0,
+                1.0,
+                View::new(x, rows, width),
+                View::new(w, out, width).t(),
+            );
+            gemm(
+                &mut y,
+                out,
+                1.0,
+                self.scale,
+                View::new(&h, rows, rank),
+                View::new(b, out, rank).t(),
+            );
             Ok(())
         })?;
         Ok((CpuStorage::F32(y), Shape::from((rows, out))))

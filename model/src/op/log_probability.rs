@@ -15,7 +15,10 @@ const BLOCK: usize = 64;
 /// once, and rows nobody asks about cost nothing.
 pub fn log_probabilities(hidden: &Tensor, head: &Tensor, asked: &[(usize, u32)]) -> Result<Vec<f32>> {
     let ((rows, width), (vocabulary, _)) = (hidden.dims2()?, head.dims2()?);
-    if let Some((row, token)) = asked.iter().find(|(r, t)| *r >= rows || *t as usize >= vocabulary) {
+    if let Some((row, token)) = asked
+        .iter()
+        .find(|(r, t)| *r >= rows || *t as usize >= vocabulary)
+    {
         bail!("log probability of token {token} at row {row}: there are {rows} rows and {vocabulary} tokens");
     }
     let mut order: Vec<usize> = (0..asked.len()).collect();
@@ -35,7 +38,14 @@ pub fn log_probabilities(hidden: &Tensor, head: &Tensor, asked: &[(usize, u32)])
                 }
                 let logits = &mut logits[..block.len() * vocabulary];
                 let input = View::new(&inputs[..block.len() * width], block.len(), width);
-                gemm(logits, vocabulary, 0.0, 1.0, input, View::new(head, vocabulary, width).t());
+                gemm(
+                    logits,
+                    vocabulary,
+                    0.0,
+                    1.0,
+                    input,
+                    View::new(head, vocabulary, width).t(),
+                );
                 for (row_logits, row) in logits.chunks_exact_mut(vocabulary).zip(block) {
                     let first = next.clone();
                     while let Some(i) = next.next_if(|i| asked[*i].0 == *row) {

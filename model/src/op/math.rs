@@ -10,8 +10,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let r = clamped - n * 0.693_359_4 - n * -2.121_944_4e-4;
     let p = 1.0
         + r * (1.0
-            + r * (0.5
-                + r * (0.166_666_67 + r * (0.041_666_65 + r * (0.008_333_68 + r * 0.001_393_37)))));
+            + r * (0.5 + r * (0.166_666_67 + r * (0.041_666_65 + r * (0.008_333_68 + r * 0.001_393_37)))));
     let scale = f32::from_bits((((n as i32) + 127) << 23) as u32);
     let value = p * scale;
     if x < -87.3 { 0.0 } else { value }
@@ -45,7 +44,12 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let (ca, cb) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(x, y)| x * y).sum();
+    let rest: f32 = ca
+        .remainder()
+        .iter()
+        .zip(cb.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
     for (x, y) in ca.zip(cb) {
         for i in 0..16 {
             lanes[i] += x[i] * y[i];
@@ -73,7 +77,11 @@ mod tests {
         for i in -870..880 {
             let x = i as f32 / 10.0 + 0.013;
             let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) - exact).abs() <= 4e-7 * exact, "exp({x}) = {} not {exact}", exp(x));
+            assert!(
+                (f64::from(exp(x)) - exact).abs() <= 4e-7 * exact,
+                "exp({x}) = {} not {exact}",
+                exp(x)
+            );
         }
         assert_eq!(exp(-200.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);

@@ -24,9 +24,9 @@ pub use gemm::{threads, with_threads};
 pub use linear::{LoraFactors, linear};
 pub use log_probability::log_probabilities;
 pub(crate) use math::mix;
-pub(crate) use storage::with_gradient;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
+pub(crate) use storage::with_gradient;
 pub use swiglu::swiglu;
 
 #[cfg(test)]

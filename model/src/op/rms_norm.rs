@@ -25,11 +25,22 @@ impl CustomOp2 for RmsNorm {
         "rms norm"
     }
 
-    fn cpu_fwd(&self, xs: &CpuStorage, xl: &Layout, ws: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        xl: &Layout,
+        ws: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (_, width) = xl.shape().dims2()?;
         let (x, w) = (operand(xs, xl, self.name())?, operand(ws, wl, self.name())?);
         if w.len() != width {
-            bail!("{}: input {:?} does not fit weight {:?}", self.name(), xl.shape(), wl.shape());
+            bail!(
+                "{}: input {:?} does not fit weight {:?}",
+                self.name(),
+                xl.shape(),
+                wl.shape()
+            );
         }
         let mut y = vec![0.0; x.len()];
         for (row, out) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
@@ -41,7 +52,13 @@ impl CustomOp2 for RmsNorm {
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (rows, width) = x.dims2()?;
         let grad = contiguous(grad)?;
         let (mut dx, mut dw) = (vec![0.0f32; rows * width], vec![0.0f32; width]);
@@ -49,7 +66,10 @@ impl CustomOp2 for RmsNorm {
         with_values(&grad, self.name(), |g| {
             with_values(x, self.name(), |x| {
                 with_values(w, self.name(), |w| {
-                    let per_row = x.chunks_exact(width).zip(g.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+                    let per_row = x
+                        .chunks_exact(width)
+                        .zip(g.chunks_exact(width))
+                        .zip(dx.chunks_exact_mut(width));
                     for ((row, g), out) in per_row {
                         let inverse = self.inverse(row);
                         for i in 0..width {
@@ -65,8 +85,16 @@ impl CustomOp2 for RmsNorm {
                 })
             })
         })?;
-        let dx = if x.track_op() { Some(Tensor::from_vec(dx, (rows, width), x.device())?) } else { None };
-        let dw = if w.is_variable() { Some(Tensor::from_vec(dw, width, w.device())?) } else { None };
+        let dx = if x.track_op() {
+            Some(Tensor::from_vec(dx, (rows, width), x.device())?)
+        } else {
+            None
+        };
+        let dw = if w.is_variable() {
+            Some(Tensor::from_vec(dw, width, w.device())?)
+        } else {
+            None
+        };
         Ok((dx, dw))
     }
 }

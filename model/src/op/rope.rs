@@ -17,7 +17,11 @@ pub struct RopeTable {
 impl RopeTable {
     /// The table for rows at `positions`, given the inverse frequencies of a head's pairs.
     pub fn new(positions: &[u32], inverse_frequencies: &[f32]) -> Self {
-        let angles = || positions.iter().flat_map(|p| inverse_frequencies.iter().map(move |f| *p as f32 * f));
+        let angles = || {
+            positions
+                .iter()
+                .flat_map(|p| inverse_frequencies.iter().map(move |f| *p as f32 * f))
+        };
         RopeTable {
             cos: angles().map(f32::cos).collect(),
             sin: angles().map(f32::sin).collect(),
@@ -40,14 +44,19 @@ impl Rope {
     fn rotate(&self, x: &[f32], rows: usize, width: usize, direction: f32) -> Result<Vec<f32>> {
         let half = self.table.half;
         if rows * half != self.table.cos.len() || !width.is_multiple_of(2 * half) {
-            bail!("rope: rows of shape ({rows}, {width}) do not fit a table for {} values", self.table.cos.len());
+            bail!(
+                "rope: rows of shape ({rows}, {width}) do not fit a table for {} values",
+                self.table.cos.len()
+            );
         }
         let mut y = vec![0.0; x.len()];
         for row in 0..rows {
             let cos = &self.table.cos[row * half..(row + 1) * half];
             let sin = &self.table.sin[row * half..(row + 1) * half];
             let span = row * width..(row + 1) * width;
-            let heads = x[span.clone()].chunks_exact(2 * half).zip(y[span].chunks_exact_mut(2 * half));
+            let heads = x[span.clone()]
+                .chunks_exact(2 * half)
+                .zip(y[span].chunks_exact_mut(2 * half));
             for (from, to) in heads {
                 let ((first, second), (to_first, to_second)) = (from.split_at(half), to.split_at_mut(half));
                 for i in 0..half {

@@ -7,7 +7,10 @@ pub(crate) fn operand<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static
     let values = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
-        None => bail!("{op}: the operand of shape {:?} is not contiguous", layout.shape()),
+        None => bail!(
+            "{op}: the operand of shape {:?} is not contiguous",
+            layout.shape()
+        ),
     }
 }
 

@@ -17,16 +17,37 @@ impl CustomOp2 for Swiglu {
         "swiglu"
     }
 
-    fn cpu_fwd(&self, gs: &CpuStorage, gl: &Layout, us: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        gs: &CpuStorage,
+        gl: &Layout,
+        us: &CpuStorage,
+        ul: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (operand(gs, gl, self.name())?, operand(us, ul, self.name())?);
         if gl.shape() != ul.shape() {
-            bail!("{}: gate {:?} and up {:?} differ", self.name(), gl.shape(), ul.shape());
+            bail!(
+                "{}: gate {:?} and up {:?} differ",
+                self.name(),
+                gl.shape(),
+                ul.shape()
+            );
         }
-        let y = gate.iter().zip(up).map(|(g, u)| g / (1.0 + exp(-g)) * u).collect();
+        let y = gate
+            .iter()
+            .zip(up)
+            .map(|(g, u)| g / (1.0 + exp(-g)) * u)
+            .collect();
         Ok((CpuStorage::F32(y), gl.shape().clone()))
     }
 
-    fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = contiguous(grad)?;
         let count = grad.elem_count();
         let (mut d_gate, mut d_up) = (vec![0.0; count], vec![0.0; count]);

@@ -32,5 +32,7 @@ pub fn generate(decoder: &Decoder, prompt: &[u32], stop: &[u32], most: usize) ->
 }
 
 fn likeliest(hidden: &Tensor, head: &Tensor) -> Result<u32> {
-    Ok(linear(&hidden.contiguous()?, head, None)?.argmax(1)?.to_vec1::<u32>()?[0])
+    Ok(linear(&hidden.contiguous()?, head, None)?
+        .argmax(1)?
+        .to_vec1::<u32>()?[0])
 }

@@ -41,8 +41,13 @@ pub fn score(
     normalisation: Normalisation,
     batch_tokens: usize,
 ) -> Result<Vec<Vec<f32>>> {
-    if let Some(i) = queries.iter().position(|q| q.prompt.is_empty() || q.candidates.iter().any(Vec::is_empty)) {
-        return Err(Error::Usage(format!("query {i} has an empty prompt or candidate: there is nothing to rank")));
+    if let Some(i) = queries
+        .iter()
+        .position(|q| q.prompt.is_empty() || q.candidates.iter().any(Vec::is_empty))
+    {
+        return Err(Error::Usage(format!(
+            "query {i} has an empty prompt or candidate: there is nothing to rank"
+        )));
     }
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
@@ -69,7 +74,12 @@ fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisatio
     for (query, segment) in queries.iter().zip(prompts.segments()) {
         for candidate in &query.candidates {
             first.push((segment.rows.end - 1, candidate[0]));
-            later.extend(candidate[1..].iter().enumerate().map(|(i, token)| (row + i, *token)));
+            later.extend(
+                candidate[1..]
+                    .iter()
+                    .enumerate()
+                    .map(|(i, token)| (row + i, *token)),
+            );
             row += candidate.len() - 1;
             parts.push((&candidate[..candidate.len() - 1], segment.rows.clone()));
         }
@@ -84,12 +94,24 @@ fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisatio
     };
     let (mut first, mut later) = (first.into_iter(), later.into_iter());
     let score_one = |candidate: &Vec<u32>| {
-        let sum = first.by_ref().take(1).chain(later.by_ref().take(candidate.len() - 1)).sum::<f32>();
+        let sum = first
+            .by_ref()
+            .take(1)
+            .chain(later.by_ref().take(candidate.len() - 1))
+            .sum::<f32>();
         match normalisation {
             Normalisation::Sum => sum,
             Normalisation::Mean => sum / candidate.len() as f32,
         }
     };
-    let mut flat = queries.iter().flat_map(|q| &q.candidates).map(score_one).collect::<Vec<_>>().into_iter();
-    Ok(queries.iter().map(|q| flat.by_ref().take(q.candidates.len()).collect()).collect())
+    let mut flat = queries
+        .iter()
+        .flat_map(|q| &q.candidates)
+        .map(score_one)
+        .collect::<Vec<_>>()
+        .into_iter();
+    Ok(queries
+        .iter()
+        .map(|q| flat.by_ref().take(q.candidates.len()).collect())
+        .collect())
 }

@@ -23,8 +23,15 @@ fn queries() -> Vec<Query> {
 fn plainly(prompt: &[u32], candidate: &[u32]) -> f32 {
     let text = [prompt, candidate].concat();
     let logits = tiny().logits(&text).unwrap();
-    let log = candle_nn::ops::log_softmax(&logits, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
-    candidate.iter().enumerate().map(|(i, token)| log[prompt.len() + i - 1][*token as usize]).sum()
+    let log = candle_nn::ops::log_softmax(&logits, D::Minus1)
+        .unwrap()
+        .to_vec2::<f32>()
+        .unwrap();
+    candidate
+        .iter()
+        .enumerate()
+        .map(|(i, token)| log[prompt.len() + i - 1][*token as usize])
+        .sum()
 }
 
 #[test]
@@ -54,9 +61,25 @@ fn scores_do_not_depend_on_threads_and_a_folded_adapter_ranks_as_an_attached_one
     let two = with_threads(2, || score(&tiny(), &queries(), Normalisation::Sum, 100).unwrap());
     assert_eq!(one, two);
     let adapter = random_adapter("x", 2);
-    let attached = score(&tiny().with_adapter(&adapter).unwrap(), &queries(), Normalisation::Sum, 100).unwrap();
-    let folded = score(&tiny().folded(&adapter).unwrap(), &queries(), Normalisation::Sum, 100).unwrap();
-    attached.iter().flatten().zip(folded.iter().flatten()).for_each(|(a, b)| assert!((a - b).abs() < 1e-3));
+    let attached = score(
+        &tiny().with_adapter(&adapter).unwrap(),
+        &queries(),
+        Normalisation::Sum,
+        100,
+    )
+    .unwrap();
+    let folded = score(
+        &tiny().folded(&adapter).unwrap(),
+        &queries(),
+        Normalisation::Sum,
+        100,
+    )
+    .unwrap();
+    attached
+        .iter()
+        .flatten()
+        .zip(folded.iter().flatten())
+        .for_each(|(a, b)| assert!((a - b).abs() < 1e-3));
 }
 
 #[test]
@@ -68,7 +91,9 @@ fn greedy_decoding_takes_the_likeliest_token_of_the_whole_text_each_time() {
     for token in &answer {
         let logits = decoder.logits(&text).unwrap().to_vec2::<f32>().unwrap();
         let last = logits.last().unwrap();
-        let best = (0..last.len()).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+        let best = (0..last.len())
+            .max_by(|a, b| last[*a].total_cmp(&last[*b]))
+            .unwrap();
         assert_eq!(*token, best as u32);
         text.push(*token);
     }
@@ -79,9 +104,15 @@ fn greedy_decoding_takes_the_likeliest_token_of_the_whole_text_each_time() {
 
 #[test]
 fn empty_prompts_and_candidates_are_refused() {
-    let empty = Query { prompt: vec![], candidates: vec![vec![1]] };
+    let empty = Query {
+        prompt: vec![],
+        candidates: vec![vec![1]],
+    };
     assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
-    let empty = Query { prompt: vec![1], candidates: vec![vec![]] };
+    let empty = Query {
+        prompt: vec![1],
+        candidates: vec![vec![]],
+    };
     assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
     assert!(generate(&tiny(), &[], &[], 3).is_err());
 }

@@ -1,7 +1,7 @@
 //! The order of examples, and how a step's examples are packed into passes.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Example;
@@ -57,7 +57,10 @@ mod tests {
     use super::*;
 
     fn example(tokens: &[u32], loss_from: usize) -> Example {
-        Example { tokens: tokens.to_vec(), loss_from }
+        Example {
+            tokens: tokens.to_vec(),
+            loss_from,
+        }
     }
 
     #[test]
@@ -71,7 +74,11 @@ mod tests {
 
     #[test]
     fn the_token_budget_splits_a_step_and_examples_without_a_target_take_no_room() {
-        let examples = [example(&[1, 2, 3], 1), example(&[1, 2, 3], 3), example(&[4, 5, 6], 1)];
+        let examples = [
+            example(&[1, 2, 3], 1),
+            example(&[1, 2, 3], 3),
+            example(&[4, 5, 6], 1),
+        ];
         let parts = pack(&examples, 3);
         assert_eq!(parts.iter().map(|p| p.targets.len()).collect::<Vec<_>>(), [2, 2]);
     }

@@ -48,7 +48,10 @@ pub(super) fn save(
     let io = |source| Error::io(folder, source);
     let parent = folder.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(io)?;
-    let temporary = tempfile::Builder::new().prefix(".checkpoint").tempdir_in(parent).map_err(io)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".checkpoint")
+        .tempdir_in(parent)
+        .map_err(io)?;
     candle_core::safetensors::save(&tensors, temporary.path().join(TENSORS))?;
     let text = serde_json::to_string(state).map_err(|e| Error::Usage(e.to_string()))?;
     std::fs::write(temporary.path().join(STATE), text).map_err(io)?;
@@ -63,18 +66,29 @@ pub(super) fn load(
     variables: &[Var],
     optimizer: &mut AdamW,
 ) -> Result<Option<(State, Vec<Vec<f32>>)>> {
-    let Ok(text) = std::fs::read_to_string(folder.join(STATE)) else { return Ok(None) };
+    let Ok(text) = std::fs::read_to_string(folder.join(STATE)) else {
+        return Ok(None);
+    };
     let mut state: State = serde_json::from_str(&text).map_err(|e| Error::Config {
         path: folder.join(STATE),
         message: format!("{e}; delete the checkpoint to start anew"),
     })?;
     if state.request != request {
-        tracing::info!("the checkpoint in {} is of another training and is not used", folder.display());
+        tracing::info!(
+            "the checkpoint in {} is of another training and is not used",
+            folder.display()
+        );
         return Ok(None);
     }
     // Losses are f32 values; reading decimal text may miss the last bit of an f64, which this puts right.
-    let losses = state.curve.iter_mut().chain(&mut state.held_out_curve).map(|(_, loss)| loss);
-    losses.chain(state.best.as_mut().map(|(_, loss)| loss)).for_each(|loss| *loss = super::fit::rounded(*loss));
+    let losses = state
+        .curve
+        .iter_mut()
+        .chain(&mut state.held_out_curve)
+        .map(|(_, loss)| loss);
+    losses
+        .chain(state.best.as_mut().map(|(_, loss)| loss))
+        .for_each(|loss| *loss = super::fit::rounded(*loss));
     let tensors = candle_core::safetensors::load(folder.join(TENSORS), &Device::Cpu)?;
     let get = |name: String| -> Result<Vec<f32>> {
         let missing = || Error::Weights {
@@ -85,7 +99,11 @@ pub(super) fn load(
     };
     let mut best = Vec::new();
     for (i, variable) in variables.iter().enumerate() {
-        variable.set(&Tensor::from_vec(get(format!("value.{i}"))?, variable.shape(), variable.device())?)?;
+        variable.set(&Tensor::from_vec(
+            get(format!("value.{i}"))?,
+            variable.shape(),
+            variable.device(),
+        )?)?;
         optimizer.first[i] = get(format!("first.{i}"))?;
         optimizer.second[i] = get(format!("second.{i}"))?;
         if state.best.is_some() {

@@ -87,7 +87,9 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let request = request_key(&fit);
     let mut optimizer = AdamW::new(fit.variables.clone());
     let (mut state, mut best) = match fit.checkpoint {
-        Some(folder) => checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default(),
+        Some(folder) => {
+            checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default()
+        }
         None => Default::default(),
     };
     state.request = request;
@@ -95,7 +97,11 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     while state.step < total && !state.stopped {
         let (epoch, within) = (state.step / steps_an_epoch, state.step % steps_an_epoch);
         let order = order(examples.len(), fit.seed, epoch);
-        let chosen = order.iter().skip(within * config.batch_size).take(config.batch_size).map(|i| &examples[*i]);
+        let chosen = order
+            .iter()
+            .skip(within * config.batch_size)
+            .take(config.batch_size)
+            .map(|i| &examples[*i]);
         let parts = pack(chosen, config.micro_batch_tokens);
         let targets: usize = parts.iter().map(|p| p.targets.len()).sum();
         let mut loss = 0.0;
@@ -122,7 +128,14 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
         state.curve.push((state.step as u64, loss));
         state.seconds = before + started.elapsed().as_secs_f64();
         let (step, tokens, seconds) = (state.step, state.tokens, state.seconds);
-        progress(Progress { step, total, loss, gradient_norm, tokens, seconds });
+        progress(Progress {
+            step,
+            total,
+            loss,
+            gradient_norm,
+            tokens,
+            seconds,
+        });
         let due = config.evaluate_every > 0 && step.is_multiple_of(config.evaluate_every);
         if !fit.held_out.is_empty() && (due || step == total) {
             look(&fit, &mut state, &mut best)?;
@@ -174,7 +187,11 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
     let hidden = decoder.hidden(&part.pass)?;
     let rows = Tensor::new(part.rows.as_slice(), hidden.device())?;
-    Ok(cross_entropy(&hidden.index_select(&rows, 0)?, decoder.head(), &part.targets)?)
+    Ok(cross_entropy(
+        &hidden.index_select(&rows, 0)?,
+        decoder.head(),
+        &part.targets,
+    )?)
 }
 
 /// Mean loss a target token over `examples`, in nats.

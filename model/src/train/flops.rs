@@ -14,6 +14,5 @@ pub fn training_flops(config: &LlamaConfig, tokens: u64, targets: u64, length: f
     let block = hidden * (2.0 * query + 2.0 * key_value + 3.0 * inner);
     let attention = 2.0 * query * length / 2.0;
     let layers = config.num_hidden_layers as f64;
-    4.0 * (tokens as f64 * layers * (block + attention)
-        + targets as f64 * hidden * config.vocab_size as f64)
+    4.0 * (tokens as f64 * layers * (block + attention) + targets as f64 * hidden * config.vocab_size as f64)
 }

@@ -13,10 +13,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::backbone::Decoder;
 use crate::lora::{Adapter, LoraConfig, TrainableLora};
 use crate::op::mix;
-use crate::Result;
 
 /// One training text: tokens, and from where on they are the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

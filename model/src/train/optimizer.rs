@@ -24,7 +24,13 @@ pub(super) struct AdamW {
 impl AdamW {
     pub fn new(variables: Vec<Var>) -> Self {
         let zeros: Vec<Vec<f32>> = variables.iter().map(|v| vec![0.0; v.elem_count()]).collect();
-        AdamW { variables, gradients: zeros.clone(), first: zeros.clone(), second: zeros, steps: 0 }
+        AdamW {
+            variables,
+            gradients: zeros.clone(),
+            first: zeros.clone(),
+            second: zeros,
+            steps: 0,
+        }
     }
 
     /// Adds a part's gradients to those of the step.
@@ -41,7 +47,12 @@ impl AdamW {
 
     /// One update with the gathered gradients, clipped to `clip`; returns their norm before clipping.
     pub fn step(&mut self, learning_rate: f64, weight_decay: f64, clip: f64) -> Result<f64> {
-        let square: f64 = self.gradients.iter().flatten().map(|g| f64::from(*g) * f64::from(*g)).sum();
+        let square: f64 = self
+            .gradients
+            .iter()
+            .flatten()
+            .map(|g| f64::from(*g) * f64::from(*g))
+            .sum();
         let norm = square.sqrt();
         let scale = if norm > clip { clip / norm } else { 1.0 } as f32;
         self.steps += 1;
@@ -89,10 +100,17 @@ mod tests {
     fn agrees_with_candles_own_adamw() {
         use candle_nn::Optimizer;
         let start = Tensor::new(&[1.0f32, -2.0, 3.0], &Device::Cpu).unwrap();
-        let (ours, theirs) = (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start).unwrap());
+        let (ours, theirs) = (
+            Var::from_tensor(&start).unwrap(),
+            Var::from_tensor(&start).unwrap(),
+        );
         let loss = |v: &Var| (v.as_tensor().sqr().unwrap() * 0.7).unwrap().sum_all().unwrap();
         let mut a = AdamW::new(vec![ours.clone()]);
-        let params = candle_nn::ParamsAdamW { lr: 0.1, weight_decay: 0.01, ..Default::default() };
+        let params = candle_nn::ParamsAdamW {
+            lr: 0.1,
+            weight_decay: 0.01,
+            ..Default::default()
+        };
         let mut b = candle_nn::AdamW::new(vec![theirs.clone()], params).unwrap();
         for _ in 0..20 {
             a.accumulate(&loss(&ours).backward().unwrap()).unwrap();
@@ -100,7 +118,9 @@ mod tests {
             b.backward_step(&loss(&theirs)).unwrap();
         }
         let (x, y) = (ours.to_vec1::<f32>().unwrap(), theirs.to_vec1::<f32>().unwrap());
-        x.iter().zip(&y).for_each(|(x, y)| assert!((x - y).abs() < 1e-5, "{x} {y}"));
+        x.iter()
+            .zip(&y)
+            .for_each(|(x, y)| assert!((x - y).abs() < 1e-5, "{x} {y}"));
     }
 
     #[test]

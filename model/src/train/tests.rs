@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::*;
-use crate::backbone::decoder::tests::tiny;
 use crate::backbone::Pass;
+use crate::backbone::decoder::tests::tiny;
 use crate::op::cross_entropy;
 
 fn config() -> TrainConfig {
@@ -27,8 +27,17 @@ fn config() -> TrainConfig {
 
 /// Sequences in which every token is followed by its double modulo 13.
 fn examples(count: u32) -> Vec<Example> {
-    let sequence = |start: u32| std::iter::successors(Some(start % 12 + 1), |t| Some(t * 2 % 13)).take(9).collect();
-    (0..count).map(|i| Example { tokens: sequence(i), loss_from: 1 + (i as usize) % 3 }).collect()
+    let sequence = |start: u32| {
+        std::iter::successors(Some(start % 12 + 1), |t| Some(t * 2 % 13))
+            .take(9)
+            .collect()
+    };
+    (0..count)
+        .map(|i| Example {
+            tokens: sequence(i),
+            loss_from: 1 + (i as usize) % 3,
+        })
+        .collect()
 }
 
 fn lora(dropout: f64) -> LoraConfig {
@@ -38,12 +47,25 @@ fn lora(dropout: f64) -> LoraConfig {
 }
 
 fn train(checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)) -> Result<(Adapter, Outcome)> {
-    train_lora(&tiny(), lora(0.1), &examples(18), &examples(5), &config(), 3, checkpoint, progress)
+    train_lora(
+        &tiny(),
+        lora(0.1),
+        &examples(18),
+        &examples(5),
+        &config(),
+        3,
+        checkpoint,
+        progress,
+    )
 }
 
 fn values(adapter: &Adapter) -> Vec<Vec<f32>> {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    adapter.modules.values().flat_map(|m| [flat(&m.a), flat(&m.b)]).collect()
+    adapter
+        .modules
+        .values()
+        .flat_map(|m| [flat(&m.a), flat(&m.b)])
+        .collect()
 }
 
 #[test]
@@ -55,8 +77,12 @@ fn every_adapted_variable_gets_the_gradient_that_finite_differences_give() {
     // B starts at zero, where A has no gradient; move it away.
     for (i, variable) in variables.iter().enumerate() {
         let count = variable.elem_count();
-        let values: Vec<f32> = (0..count).map(|j| ((i * 31 + j * 17) % 23) as f32 / 23.0 - 0.5).collect();
-        variable.set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap()).unwrap();
+        let values: Vec<f32> = (0..count)
+            .map(|j| ((i * 31 + j * 17) % 23) as f32 / 23.0 - 0.5)
+            .collect();
+        variable
+            .set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap())
+            .unwrap();
     }
     let tokens: Vec<Vec<u32>> = examples(3).into_iter().map(|e| e.tokens).collect();
     let loss = || {
@@ -68,20 +94,32 @@ fn every_adapted_variable_gets_the_gradient_that_finite_differences_give() {
     let gradients = loss().backward().unwrap();
     let step = 4e-3f32;
     for (i, variable) in variables.iter().enumerate() {
-        let gradient = gradients.get(variable).unwrap_or_else(|| panic!("variable {i} got no gradient"));
+        let gradient = gradients
+            .get(variable)
+            .unwrap_or_else(|| panic!("variable {i} got no gradient"));
         let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let start = variable.as_tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let start = variable
+            .as_tensor()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         let at = (i * 5) % start.len();
         let moved = |by: f32| {
             let mut values = start.clone();
             values[at] += by;
-            variable.set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap()).unwrap();
+            variable
+                .set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap())
+                .unwrap();
             f64::from(loss().to_scalar::<f32>().unwrap())
         };
         let estimate = (moved(step) - moved(-step)) / f64::from(2.0 * step);
         moved(0.0);
         let exact = f64::from(gradient[at]);
-        assert!((estimate - exact).abs() < 0.02 * (1.0 + exact.abs()), "variable {i}: {exact} against {estimate}");
+        assert!(
+            (estimate - exact).abs() < 0.02 * (1.0 + exact.abs()),
+            "variable {i}: {exact} against {estimate}"
+        );
     }
 }
 
@@ -89,26 +127,55 @@ fn every_adapted_variable_gets_the_gradient_that_finite_differences_give() {
 fn training_lowers_the_held_out_loss_and_keeps_the_best_step() {
     let (adapter, outcome) = train(None, &mut |_| ()).unwrap();
     let first = outcome.curve[0].1;
-    assert!(outcome.held_out_loss.unwrap() < 0.8 * first, "{:?} from {first}", outcome.held_out_loss);
-    let best = outcome.held_out_curve.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    assert!(
+        outcome.held_out_loss.unwrap() < 0.8 * first,
+        "{:?} from {first}",
+        outcome.held_out_loss
+    );
+    let best = outcome
+        .held_out_curve
+        .iter()
+        .map(|(_, loss)| *loss)
+        .fold(f64::INFINITY, f64::min);
     assert_eq!(outcome.held_out_loss, Some(best));
     let with_adapter = mean_loss(&tiny().with_adapter(&adapter).unwrap(), &examples(5), 100).unwrap();
-    assert!((with_adapter - best).abs() < 1e-4, "the adapter is that of the best step");
+    assert!(
+        (with_adapter - best).abs() < 1e-4,
+        "the adapter is that of the best step"
+    );
 }
 
 #[test]
 fn gradient_accumulation_and_threads_do_not_change_the_result() {
     let run = |micro_batch_tokens, threads| {
-        let config = TrainConfig { micro_batch_tokens, ..config() };
+        let config = TrainConfig {
+            micro_batch_tokens,
+            ..config()
+        };
         crate::op::with_threads(threads, || {
-            train_lora(&tiny(), lora(0.0), &examples(18), &[], &config, 3, None, &mut |_| ()).unwrap().0
+            train_lora(
+                &tiny(),
+                lora(0.0),
+                &examples(18),
+                &[],
+                &config,
+                3,
+                None,
+                &mut |_| (),
+            )
+            .unwrap()
+            .0
         })
     };
     let (parts, whole) = (values(&run(10, 1)), values(&run(1000, 1)));
     for (a, b) in parts.iter().flatten().zip(whole.iter().flatten()) {
         assert!((a - b).abs() < 2e-3, "{a} {b}");
     }
-    assert_eq!(whole, values(&run(1000, 2)), "bit for bit the same on two threads");
+    assert_eq!(
+        whole,
+        values(&run(1000, 2)),
+        "bit for bit the same on two threads"
+    );
 }
 
 #[test]
@@ -133,17 +200,44 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
 
 #[test]
 fn early_stopping_ends_a_training_that_no_longer_improves() {
-    let config = TrainConfig { epochs: 60, patience: 2, evaluate_every: 1, ..config() };
-    let (_, outcome) =
-        train_lora(&tiny(), lora(0.0), &examples(4), &examples(12), &config, 3, None, &mut |_| ()).unwrap();
+    let config = TrainConfig {
+        epochs: 60,
+        patience: 2,
+        evaluate_every: 1,
+        ..config()
+    };
+    let (_, outcome) = train_lora(
+        &tiny(),
+        lora(0.0),
+        &examples(4),
+        &examples(12),
+        &config,
+        3,
+        None,
+        &mut |_| (),
+    )
+    .unwrap();
     assert!(outcome.steps < 60, "stopped after {} steps", outcome.steps);
     assert!(outcome.best_step <= outcome.steps);
 }
 
 #[test]
 fn divergence_and_missing_examples_are_said() {
-    let config = TrainConfig { learning_rate: f64::NAN, ..config() };
-    let error = train_lora(&tiny(), lora(0.0), &examples(18), &[], &config, 3, None, &mut |_| ()).unwrap_err();
+    let config = TrainConfig {
+        learning_rate: f64::NAN,
+        ..config()
+    };
+    let error = train_lora(
+        &tiny(),
+        lora(0.0),
+        &examples(18),
+        &[],
+        &config,
+        3,
+        None,
+        &mut |_| (),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("learning rate"), "{error}");
     let none = train_lora(&tiny(), lora(0.0), &[], &[], &config, 3, None, &mut |_| ()).unwrap_err();
     assert!(none.to_string().contains("nothing to train on"), "{none}");

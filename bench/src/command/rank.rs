@@ -1,0 +1,98 @@
+//! `weaverec rank`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use weaverec_model::lora::Adapter;
+use weaverec_model::op::with_threads;
+use weaverec_model::rank::Normalisation;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::Split;
+
+use crate::experiment::backbone;
+use crate::experiment::examples::Encoder;
+use crate::experiment::profile::Rank;
+use crate::method::language_model;
+use crate::metric::{Metric, pessimistic_rank};
+use crate::progress::Meter;
+
+/// Rank the candidates of a prepared folder's test users by likelihood, and print the metrics as JSON.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Prepared folder.
+    folder: PathBuf,
+    /// PEFT folder; without it, the plain model.
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
+    #[arg(long, default_value = "smollm2-135m")]
+    model: String,
+    /// Most users.
+    #[arg(long)]
+    users: Option<usize>,
+    /// Users for whom an answer is decoded freely, for the invalid-output rate.
+    #[arg(long, default_value_t = 0)]
+    free_decoding_users: usize,
+    /// Divide log-likelihoods by the number of tokens.
+    #[arg(long)]
+    length_normalised: bool,
+    /// Threads [default: all].
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let model = backbone::pretrained(&arguments.model)?;
+    let prepared = Prepared::open(&arguments.folder)?;
+    let (items, format) = (prepared.items()?, prepared.manifest().parameters.format);
+    let test = prepared.first_prompts(Split::Test, arguments.users.unwrap_or(usize::MAX))?;
+    if test.is_empty() {
+        bail!("{} has no test prompts", arguments.folder.display());
+    }
+    let encoder = Encoder::new(&model.tokenizer, format);
+    let decoder = match &arguments.adapter {
+        None => model.decoder.clone(),
+        Some(folder) => model.decoder.folded(&Adapter::load(folder)?)?,
+    };
+    let config = Rank {
+        normalisation: if arguments.length_normalised {
+            Normalisation::Mean
+        } else {
+            Normalisation::Sum
+        },
+        batch_tokens: 1024,
+        free_decoding_users: arguments.free_decoding_users,
+        free_decoding_tokens: 128,
+    };
+    let meter = Meter::start("ranking");
+    let (scores, invalid) = with_threads(super::threads(arguments.threads), || -> Result<_> {
+        let scores = language_model::scores(&decoder, &encoder, &test, &items, &config, &meter)?;
+        let invalid =
+            language_model::invalid_output_rate(&decoder, &encoder, &test, &items, &config, format)?;
+        Ok((scores, invalid))
+    })?;
+    let mut ranks = Vec::new();
+    for (prompt, scores) in test.iter().zip(&scores) {
+        let at = prompt.candidates.iter().position(|c| *c == prompt.target);
+        let at = at.with_context(|| format!("the target of {} is no candidate", prompt.user_id))?;
+        ranks.push(pessimistic_rank(scores, at).0);
+    }
+    meter.finish(format!("{} users", ranks.len()));
+    let candidates = test[0].candidates.len();
+    let mut numbers = serde_json::Map::new();
+    for metric in Metric::ALL.into_iter().filter(|m| m.discriminates(candidates)) {
+        let mean = ranks.iter().map(|r| metric.score(*r)).sum::<f64>() / ranks.len() as f64;
+        numbers.insert(
+            metric.key(),
+            serde_json::json!({ "value": mean, "chance": metric.chance(candidates) }),
+        );
+    }
+    super::print(serde_json::to_string_pretty(&serde_json::json!({
+        "users": ranks.len(),
+        "candidates": candidates,
+        "invalid_output_rate": invalid,
+        "metrics": numbers,
+    }))?)
+}

@@ -1,0 +1,18 @@
+//! `weaverec report`.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::reproduce;
+
+/// Write the report of a finished profile again, from its run records; nothing is trained or ranked.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    of: reproduce::Arguments,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    reproduce::work(arguments.of, false)
+}

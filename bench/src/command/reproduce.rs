@@ -1,0 +1,78 @@
+//! `weaverec reproduce`: a profile from raw logs to the report.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::experiment::assemble;
+use crate::experiment::plan::Plan;
+use crate::experiment::profile::{Data, Profile};
+use crate::experiment::runner::{Bench, Workshop, run as run_cells};
+use crate::progress::{duration, say};
+use crate::report;
+
+/// Run a profile: prepare its data, run every cell that is not finished, write the report.
+///
+/// A run that was stopped goes on where it was: finished cells are kept, and an interrupted training resumes from its checkpoint
+/// where the profile writes them.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A profile's name (quick, small) or the path of a profile's TOML.
+    #[arg(long, default_value = "quick")]
+    pub profile: String,
+    /// `synthetic` for generated logs only (no download), or the folder of local raw logs; without it, what the profile fetches
+    /// and generates.
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Folder of prepared data and run records [default: runs/<profile>].
+    #[arg(long)]
+    pub work: Option<PathBuf>,
+    /// Folder of the report [default: results/<profile>].
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Threads [default: all].
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    work(arguments, true)
+}
+
+/// Sets a profile up, runs its missing cells if `run_missing`, and reports.
+pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
+    let started = std::time::Instant::now();
+    let profile = Profile::load(&arguments.profile)?;
+    let data = Data::parse(arguments.data.as_deref());
+    let threads = super::threads(arguments.threads);
+    let work = arguments
+        .work
+        .unwrap_or_else(|| PathBuf::from("runs").join(&profile.name));
+    let out = arguments
+        .out
+        .unwrap_or_else(|| PathBuf::from("results").join(&profile.name));
+    let workshop = Workshop::open(&work, threads)?;
+    let mut studies = Vec::new();
+    for study in profile.studies(&data)? {
+        let bench = Bench::set_up(&profile, study, &data, &workshop)?;
+        let plan = Plan::new(&bench)?;
+        if run_missing {
+            run_cells(&bench, &plan, &workshop)?;
+        }
+        studies.push(assemble::study(&bench, &plan, &workshop.store)?);
+    }
+    report::write_all(&studies, &out, &workshop.environment)
+        .with_context(|| format!("cannot write the report into {}", out.display()))?;
+    for study in &studies {
+        super::print(report::terminal(study)?)?;
+    }
+    say(format!(
+        "profile {}: {}; the report is {}",
+        profile.name,
+        duration(started.elapsed().as_secs_f64()),
+        out.join("report.md").display()
+    ));
+    Ok(())
+}

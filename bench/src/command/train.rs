@@ -1,0 +1,130 @@
+//! `weaverec train`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use weaverec_model::lora::LoraConfig;
+use weaverec_model::op::with_threads;
+use weaverec_model::train::{Example, TrainConfig, train_lora};
+use weaverec_model::weave::mix_domains;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::Split;
+
+use crate::experiment::backbone;
+use crate::experiment::examples::Encoder;
+use crate::progress::{Meter, say};
+
+/// Train a LoRA adapter on one or several prepared folders; several make a hybrid (or joint) adapter. Writes a PEFT folder.
+///
+/// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Prepared folders.
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Folder of the adapter.
+    #[arg(long)]
+    out: PathBuf,
+    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
+    #[arg(long, default_value = "smollm2-135m")]
+    model: String,
+    /// Rank of the factors.
+    #[arg(long, default_value_t = 16)]
+    rank: usize,
+    /// Scale times rank.
+    #[arg(long, default_value_t = 32.0)]
+    alpha: f64,
+    /// Dropout before A.
+    #[arg(long, default_value_t = 0.05)]
+    dropout: f64,
+    /// Peak learning rate.
+    #[arg(long, default_value_t = 2e-4)]
+    learning_rate: f64,
+    /// Passes over the prompts.
+    #[arg(long, default_value_t = 2)]
+    epochs: usize,
+    /// Prompts an optimiser step.
+    #[arg(long, default_value_t = 16)]
+    batch_size: usize,
+    /// Most prompts of each folder.
+    #[arg(long, default_value_t = 40_000)]
+    cap: usize,
+    /// Validation prompts of each folder that choose the best step.
+    #[arg(long, default_value_t = 50)]
+    held_out: usize,
+    /// Steps between two looks at them, and between two checkpoints.
+    #[arg(long, default_value_t = 20)]
+    every: usize,
+    /// Seed of the initial values, the order and the dropout.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads [default: all].
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let model = backbone::pretrained(&arguments.model)?;
+    let (mut parts, mut held_out) = (Vec::new(), Vec::new());
+    for folder in &arguments.folders {
+        let prepared = Prepared::open(folder)?;
+        let encoder = Encoder::new(&model.tokenizer, prepared.manifest().parameters.format);
+        let name = prepared.manifest().name.clone();
+        parts.push((name, encoder.examples(&prepared.prompts(Split::Train)?)?));
+        let validation = prepared.first_prompts(Split::Validation, arguments.held_out)?;
+        held_out.extend(encoder.examples(&validation)?);
+    }
+    let slices = parts
+        .iter()
+        .map(|(name, examples)| (name.as_str(), examples.as_slice()));
+    let examples: Vec<Example> = mix_domains(slices, arguments.cap, arguments.seed);
+    let config = TrainConfig {
+        learning_rate: arguments.learning_rate,
+        epochs: arguments.epochs,
+        batch_size: arguments.batch_size,
+        micro_batch_tokens: 1024,
+        warmup: 0.05,
+        weight_decay: 0.0,
+        clip: 1.0,
+        evaluate_every: arguments.every,
+        patience: 0,
+        checkpoint_every: arguments.every,
+    };
+    let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
+    lora.lora_dropout = arguments.dropout;
+    lora.base_model_name_or_path = Some(arguments.model.clone());
+    let mut checkpoint = arguments.out.clone().into_os_string();
+    checkpoint.push(".checkpoint");
+    let meter = Meter::start(format!("training on {} prompts", examples.len()));
+    let (adapter, outcome) = with_threads(super::threads(arguments.threads), || {
+        train_lora(
+            &model.decoder,
+            lora,
+            &examples,
+            &held_out,
+            &config,
+            arguments.seed,
+            Some(checkpoint.as_ref()),
+            &mut |p| {
+                meter.update(p.step as u64, p.total as u64, || {
+                    format!(
+                        "loss {:.3}, {:.0} tokens/s",
+                        p.loss,
+                        p.tokens as f64 / p.seconds.max(1e-9)
+                    )
+                });
+            },
+        )
+    })?;
+    meter.finish(format!(
+        "best step {}, held-out loss {:?}",
+        outcome.best_step, outcome.held_out_loss
+    ));
+    adapter
+        .save(&arguments.out)
+        .with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    say(format!("wrote {}", arguments.out.display()));
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The language model of a study: fetched, or pre-trained here on the study's auxiliary text.
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use serde_json::json;
+use weaverec_model::backbone::{Decoder, Tokenizer, Weights, nano};
+use weaverec_model::train::{Example, training_flops};
+use weaverec_pipeline::fetch;
+use weaverec_pipeline::schema::PromptFormat;
+
+use super::cell::{Cell, Kind, Training};
+use super::domain::Domains;
+use super::examples::Encoder;
+use super::profile::{Backbone, NanoSizes, Profile, Study};
+use super::runner::Workshop;
+use crate::progress::{Meter, Stages, say};
+
+/// Lines of item descriptions in one pre-training example.
+const DESCRIPTIONS: usize = 8;
+
+/// A loaded language model.
+pub struct LanguageModel {
+    /// The decoder over its frozen weights.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Hash of the weights.
+    pub fingerprint: String,
+    /// Name for adapters' `base_model_name_or_path`.
+    pub name: String,
+}
+
+/// Loads the study's language model, pre-training it first where the profile says so and it is not there yet.
+pub fn load(
+    profile: &Profile,
+    study: &Study,
+    domains: &Domains,
+    workshop: &Workshop,
+) -> Result<LanguageModel> {
+    match &profile.backbone {
+        Backbone::Pretrained { model } => pretrained(model),
+        Backbone::Nano { sizes } => pretrained_here(sizes, profile.prepare.format, study, domains, workshop),
+    }
+}
+
+/// Loads a known model, or one from a local folder or GGUF file.
+pub fn pretrained(model: &str) -> Result<LanguageModel> {
+    let path = match model {
+        "smollm2-135m" => fetch::smollm2(&fetch::cache_root()?, &Stages::default())?,
+        path => path.into(),
+    };
+    open(&path, model)
+}
+
+fn open(path: &std::path::Path, name: &str) -> Result<LanguageModel> {
+    let (weights, config) = Weights::open(path)?;
+    let tokenizer = Tokenizer::open(path)?;
+    let fingerprint = weights.fingerprint()?;
+    let decoder = Decoder::new(&weights, &config, &Device::Cpu)?;
+    Ok(LanguageModel {
+        decoder,
+        tokenizer,
+        fingerprint,
+        name: name.to_string(),
+    })
+}
+
+fn pretrained_here(
+    sizes: &NanoSizes,
+    format: PromptFormat,
+    study: &Study,
+    domains: &Domains,
+    workshop: &Workshop,
+) -> Result<LanguageModel> {
+    let auxiliary: Vec<&str> = study
+        .domains
+        .iter()
+        .filter(|d| d.auxiliary)
+        .map(|d| d.name.as_str())
+        .collect();
+    let fingerprints: Vec<&str> = domains.values().map(|d| d.fingerprint.as_str()).collect();
+    let configuration =
+        json!({ "nano": sizes, "format": format, "auxiliary": auxiliary, "domains": fingerprints });
+    let cell = Cell::new(
+        Kind::Backbone,
+        format!("nano backbone of {}", study.name),
+        configuration,
+    );
+    let folder = workshop.store.folder(&cell);
+    if !workshop.store.has(&cell) {
+        let tokenizer = train_tokenizer(sizes, domains)?;
+        let encoder = Encoder::new(&tokenizer, format);
+        let (examples, held_out) = auxiliary_text(&encoder, &auxiliary, domains)?;
+        let config = sizes.decoder.llama(
+            tokenizer
+                .eos()
+                .context("the tokenizer has no end-of-text token")?,
+        );
+        let meter = Meter::start(cell.label.clone());
+        let started = std::time::Instant::now();
+        let (weights, outcome) = weaverec_model::op::with_threads(workshop.threads, || {
+            nano::pretrain(
+                &config,
+                &examples,
+                &held_out,
+                &sizes.pretrain,
+                sizes.seed,
+                Some(&workshop.store.checkpoint(&cell)),
+                &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
+            )
+        })?;
+        meter.finish(format!(
+            "held-out loss {:.3}, {} tokens",
+            outcome.held_out_loss.unwrap_or(f64::NAN),
+            outcome.tokens
+        ));
+        let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
+        let training = Training {
+            // Pre-training forms the weights' gradients too: half as much again.
+            flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
+            examples: examples.len(),
+            outcome,
+        };
+        let record = workshop.record(&cell, started.elapsed().as_secs_f64(), Some(training), None);
+        workshop.store.keep(&cell, &record, |folder| {
+            weights.save(folder, &config)?;
+            tokenizer.save(folder)?;
+            Ok(())
+        })?;
+    } else {
+        say(format!("  {}: kept from an earlier run", cell.label));
+    }
+    open(&folder, "nano")
+}
+
+/// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.
+fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
+    let texts: Vec<String> = domains
+        .values()
+        .flat_map(|d| d.items.iter().map(|i| format!("{}\n{}", i.title, i.categories)))
+        .collect();
+    Ok(Tokenizer::train_bpe(&texts, sizes.decoder.vocabulary)?)
+}
+
+/// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
+/// the items of all domains. No interaction of a studied domain is in it. The auxiliary test prompts are held out.
+fn auxiliary_text(
+    encoder: &Encoder,
+    auxiliary: &[&str],
+    domains: &Domains,
+) -> Result<(Vec<Example>, Vec<Example>)> {
+    let (mut examples, mut held_out) = (Vec::new(), Vec::new());
+    for name in auxiliary {
+        let domain = domains
+            .get(*name)
+            .with_context(|| format!("the auxiliary domain {name} was not prepared"))?;
+        examples.extend(encoder.examples(&domain.train)?);
+        held_out.extend(encoder.examples(domain.test.iter().take(100))?);
+    }
+    for domain in domains.values() {
+        for items in domain.items.chunks(DESCRIPTIONS) {
+            let text: String = items
+                .iter()
+                .map(|i| format!("{} ({})\n", i.title, i.categories))
+                .collect();
+            examples.push(Example {
+                tokens: encoder.lines(&text)?,
+                loss_from: 1,
+            });
+        }
+    }
+    Ok((examples, held_out))
+}

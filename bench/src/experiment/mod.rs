@@ -1,0 +1,16 @@
+//! An experiment is data: a profile expands into cells, cells are run once and kept, and a report is made from what was kept.
+//!
+//! ```text
+//! profile.toml ──► studies ──► domains (prepared) ──► backbone cell ──► adapter cells ──► ranking cells ──► report
+//! ```
+
+pub mod assemble;
+pub mod backbone;
+pub mod cell;
+pub mod domain;
+pub mod environment;
+pub mod examples;
+pub mod plan;
+pub mod profile;
+pub mod runner;
+pub mod store;

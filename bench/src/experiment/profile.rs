@@ -1,0 +1,381 @@
+//! Profiles: everything that decides an experiment, as TOML.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use weaverec_model::backbone::nano::NanoConfig;
+use weaverec_model::rank::Normalisation;
+use weaverec_model::train::TrainConfig;
+use weaverec_pipeline::schema::PromptFormat;
+
+use crate::report::input::ScenarioKind;
+
+/// The profiles that come with the program.
+const BUILTIN: [(&str, &str); 2] = [
+    ("quick", include_str!("../../profiles/quick.toml")),
+    ("small", include_str!("../../profiles/small.toml")),
+];
+
+/// An experiment: what is compared, on what, at which budget.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Short name; names the folders of its records and reports.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// Seeds of training; every tuned row is run once a seed.
+    pub seeds: Vec<u64>,
+    /// The language model.
+    pub backbone: Backbone,
+    /// How domains are prepared.
+    pub prepare: Prepare,
+    /// How adapters are trained.
+    pub adapter: Adapter,
+    /// How candidates are ranked.
+    pub rank: Rank,
+    /// The comparisons.
+    #[serde(rename = "study")]
+    pub studies: Vec<Study>,
+}
+
+/// Where the language model comes from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Backbone {
+    /// Pre-trained by the harness on each study's auxiliary text.
+    Nano {
+        /// Sizes.
+        #[serde(flatten)]
+        sizes: NanoSizes,
+    },
+    /// A known model, fetched into the cache, or the path of a local folder or GGUF file.
+    Pretrained {
+        /// `smollm2-135m`, or a path.
+        model: String,
+    },
+}
+
+/// Sizes of a nano backbone and how it is pre-trained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NanoSizes {
+    /// The decoder.
+    pub decoder: NanoConfig,
+    /// Its pre-training.
+    pub pretrain: TrainConfig,
+    /// Seed of its initial values.
+    pub seed: u64,
+}
+
+/// How domains are prepared; see `weaverec prepare --help` for each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    /// Seed of sampling and candidates.
+    pub seed: u64,
+    /// Wording of the prompts.
+    pub format: PromptFormat,
+    /// Fewest interactions a user has.
+    pub user_core: usize,
+    /// Fewest interactions an item has.
+    pub item_core: usize,
+    /// Titles of a history shown.
+    pub max_history: usize,
+    /// Characters of a title shown.
+    pub max_title_chars: usize,
+    /// Candidates a test user, the target included.
+    pub candidates: usize,
+    /// Most test users, and most validation users, a domain.
+    pub users: usize,
+    /// Most training prompts written a domain.
+    pub max_train: usize,
+}
+
+/// How adapters are trained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adapter {
+    /// Rank of the factors.
+    pub rank: usize,
+    /// Scale times rank.
+    pub alpha: f64,
+    /// Dropout before A.
+    pub dropout: f64,
+    /// Most training prompts of a domain that an adapter sees.
+    pub prompts_per_domain: usize,
+    /// Validation prompts a domain for early stopping; they are never trained on.
+    pub held_out: usize,
+    /// Length and speed.
+    pub train: TrainConfig,
+}
+
+/// How candidates are ranked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rank {
+    /// What log-likelihoods are divided by.
+    pub normalisation: Normalisation,
+    /// Prompt tokens that go through the decoder at one time.
+    pub batch_tokens: usize,
+    /// Users for whom an answer is decoded freely, to measure the invalid-output rate; 0 decodes none.
+    pub free_decoding_users: usize,
+    /// Most tokens of such an answer.
+    pub free_decoding_tokens: usize,
+}
+
+/// Which runs a study belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Real logs that are fetched from a package.
+    Package,
+    /// Logs that the program generates.
+    Synthetic,
+    /// Real logs in a folder that the user names (`DATA=…`).
+    Local,
+}
+
+/// Scenarios that share a backbone and a set of domains.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Short name.
+    pub name: String,
+    /// Heading of its part of the report.
+    pub title: String,
+    /// Where its logs come from.
+    pub source: Source,
+    /// Things a reader must know about its data.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// The logs to generate, where `source` is `synthetic`.
+    #[serde(default)]
+    pub synthetic: Option<toml::Table>,
+    /// Its domains.
+    #[serde(rename = "domain")]
+    pub domains: Vec<Domain>,
+    /// Its comparisons.
+    #[serde(rename = "scenario")]
+    pub scenarios: Vec<Scenario>,
+}
+
+/// A domain: a data set, or a part of one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// Name in the study.
+    pub name: String,
+    /// Name of a data-set description, or the path of one.
+    pub dataset: String,
+    /// Value of the description's domain column that selects the part; `other` is what `exclude` leaves.
+    #[serde(default)]
+    pub select: Option<String>,
+    /// Values that `other` leaves out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Folder of the raw files below the folder of local data.
+    #[serde(default)]
+    pub raw: Option<PathBuf>,
+    /// Whether this domain is only text for pre-training, in no scenario.
+    #[serde(default)]
+    pub auxiliary: bool,
+}
+
+/// One comparison.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What kind of transfer it is.
+    pub kind: ScenarioKind,
+    /// Domain recommended in.
+    pub target: String,
+    /// The other domains.
+    pub sources: Vec<String>,
+}
+
+impl Scenario {
+    /// `sources → target`, as the reports show it.
+    pub fn name(&self) -> String {
+        format!("{} → {}", self.sources.join(" + "), self.target)
+    }
+
+    /// The scenario as the method sees it.
+    pub fn weave(&self) -> weaverec_model::weave::Scenario {
+        weaverec_model::weave::Scenario {
+            target: self.target.clone(),
+            sources: self.sources.clone(),
+        }
+    }
+}
+
+impl Profile {
+    /// Loads a profile by name, or from the path of a TOML file.
+    pub fn load(name: &str) -> Result<Self> {
+        let (origin, text) = match BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
+            Some((_, text)) => (format!("profile {name}"), text.to_string()),
+            None => {
+                let known: Vec<&str> = BUILTIN.iter().map(|(n, _)| *n).collect();
+                let text = std::fs::read_to_string(name).with_context(|| {
+                    format!(
+                        "{name} is neither a profile ({}) nor a readable file",
+                        known.join(", ")
+                    )
+                })?;
+                (name.to_string(), text)
+            }
+        };
+        let profile: Profile = toml::from_str(&text).with_context(|| origin.clone())?;
+        profile.check().with_context(|| origin)?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.seeds.is_empty() {
+            bail!("`seeds` is empty: name at least one");
+        }
+        for study in &self.studies {
+            let studied: Vec<&str> = study
+                .domains
+                .iter()
+                .filter(|d| !d.auxiliary)
+                .map(|d| d.name.as_str())
+                .collect();
+            for scenario in &study.scenarios {
+                for domain in scenario.sources.iter().chain([&scenario.target]) {
+                    if !studied.contains(&domain.as_str()) {
+                        bail!(
+                            "study {}: scenario {} names the domain {domain}, which is not one of {}",
+                            study.name,
+                            scenario.name(),
+                            studied.join(", ")
+                        );
+                    }
+                }
+                if scenario.sources.is_empty() || scenario.sources.contains(&scenario.target) {
+                    bail!(
+                        "study {}: scenario {} needs sources other than its target",
+                        study.name,
+                        scenario.name()
+                    );
+                }
+            }
+            if matches!(self.backbone, Backbone::Nano { .. }) && !study.domains.iter().any(|d| d.auxiliary) {
+                bail!(
+                    "study {}: a nano backbone is pre-trained on auxiliary domains, and there is none",
+                    study.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The studies that a choice of data selects.
+    ///
+    /// Without a choice: fetched and generated logs. `synthetic`: generated logs alone. A folder: the local logs in it.
+    pub fn studies(&self, data: &Data) -> Result<Vec<&Study>> {
+        let wanted = |source: Source| match data {
+            Data::Default => source != Source::Local,
+            Data::Synthetic => source == Source::Synthetic,
+            Data::Folder(_) => source == Source::Local,
+        };
+        let studies: Vec<&Study> = self.studies.iter().filter(|s| wanted(s.source)).collect();
+        if studies.is_empty() {
+            bail!(
+                "profile {} has no study for {data}; its studies are {}",
+                self.name,
+                self.describe_studies()
+            );
+        }
+        Ok(studies)
+    }
+
+    fn describe_studies(&self) -> String {
+        let one = |s: &Study| {
+            let source = match s.source {
+                Source::Package => "fetched",
+                Source::Synthetic => "--data synthetic",
+                Source::Local => "--data <folder>",
+            };
+            format!("{} ({source})", s.name)
+        };
+        self.studies.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Which logs an experiment is run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// What the profile fetches and generates.
+    Default,
+    /// Generated logs only; needs no download.
+    Synthetic,
+    /// Raw logs below this folder.
+    Folder(PathBuf),
+}
+
+impl Data {
+    /// Reads the command line's `--data`.
+    pub fn parse(text: Option<&str>) -> Self {
+        match text {
+            None | Some("") => Data::Default,
+            Some("synthetic") => Data::Synthetic,
+            Some(path) => Data::Folder(PathBuf::from(path)),
+        }
+    }
+
+    /// The folder of local logs.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Data::Folder(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Data::Default => f.write_str("fetched or generated logs"),
+            Data::Synthetic => f.write_str("generated logs"),
+            Data::Folder(path) => write!(f, "the folder {}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_that_come_along_are_valid() {
+        for (name, _) in BUILTIN {
+            let profile = Profile::load(name).unwrap();
+            assert_eq!(profile.name, name);
+            assert!(!profile.studies(&Data::Default).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_or_domain_is_named() {
+        let text = BUILTIN[0].1.replacen("seeds =", "sedes =", 1);
+        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
+        assert!(error.contains("sedes"), "{error}");
+        let mut profile = Profile::load("quick").unwrap();
+        profile.studies[0].scenarios[0].target = "nowhere".into();
+        assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
+    }
+
+    #[test]
+    fn data_chooses_the_studies() {
+        let profile = Profile::load("quick").unwrap();
+        let synthetic = profile.studies(&Data::Synthetic).unwrap();
+        assert!(synthetic.iter().all(|s| s.source == Source::Synthetic) && !synthetic.is_empty());
+        let error = profile
+            .studies(&Data::parse(Some("somewhere")))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--data"), "{error}");
+    }
+}
