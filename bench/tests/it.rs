@@ -1,0 +1,45 @@
+//! The real binary, as its users run it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "it/commands.rs"]
+mod commands;
+#[path = "it/reproduce.rs"]
+mod reproduce;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The binary in a folder of its own, so that nothing depends on where the tests run.
+fn weaverec(folder: &Path) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("weaverec"));
+    command.current_dir(folder).env_remove("RUST_LOG");
+    command
+}
+
+/// Runs the binary to its end.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    weaverec(folder).args(arguments).output().unwrap()
+}
+
+/// Runs the binary and returns what it printed; any failure fails the test with its message.
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs the binary, which must fail with bad usage or data, and returns its message.
+fn fail(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    String::from_utf8(output.stderr).unwrap()
+}

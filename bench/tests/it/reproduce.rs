@@ -1,0 +1,174 @@
+//! A whole experiment of a minute's size: complete, resumable, repeatable.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::{run, succeed, weaverec};
+
+/// The quick profile's generated study, cut down to seconds.
+const PROFILE: &str = r#"
+name = "tiny"
+description = "for tests"
+seeds = [1, 2]
+
+[backbone]
+kind = "nano"
+seed = 1
+decoder = { vocabulary = 400, width = 32, inner = 64, layers = 2, heads = 2, key_value_heads = 1 }
+pretrain = { learning_rate = 1e-2, epochs = 2, batch_size = 16, evaluate_every = 10 }
+
+[prepare]
+seed = 1
+format = "sequence"
+user_core = 5
+item_core = 0
+max_history = 6
+max_title_chars = 30
+candidates = 10
+users = 30
+max_train = 200
+
+[adapter]
+rank = 4
+alpha = 8.0
+dropout = 0.05
+prompts_per_domain = 60
+held_out = 10
+train = { learning_rate = 1e-2, epochs = 1, batch_size = 8, evaluate_every = 5, checkpoint_every = 2 }
+
+[rank]
+normalisation = "sum"
+batch_tokens = 512
+free_decoding_users = 3
+free_decoding_tokens = 12
+
+[[study]]
+name = "generated"
+title = "Generated logs"
+source = "synthetic"
+synthetic = { seed = 3, users = 60, items = 60, interactions_per_user = 10.0, shared = 0.6, contrary = 0.2, dirt = 0.004, domains = [{ name = "a", platform = "amazon-2014" }, { name = "b", platform = "movielens-csv" }, { name = "c", platform = "amazon-2014", related = false }] }
+
+[[study.domain]]
+name = "a"
+dataset = "a"
+
+[[study.domain]]
+name = "b"
+dataset = "b"
+
+[[study.domain]]
+name = "c"
+dataset = "c"
+auxiliary = true
+
+[[study.scenario]]
+kind = "cross-platform"
+target = "a"
+sources = ["b"]
+
+[[study.scenario]]
+kind = "cross-platform"
+target = "b"
+sources = ["a"]
+"#;
+
+fn arguments<'a>(work: &'a str, out: &'a str, threads: &'a str) -> [&'a str; 9] {
+    [
+        "reproduce",
+        "--profile",
+        "tiny.toml",
+        "--work",
+        work,
+        "--out",
+        out,
+        "--threads",
+        threads,
+    ]
+}
+
+fn finished_cells(work: &Path) -> usize {
+    ["backbones", "adapters", "rankings"]
+        .iter()
+        .filter_map(|kind| fs::read_dir(work.join("cells").join(kind)).ok())
+        .flatten()
+        .filter(|cell| cell.as_ref().unwrap().path().join("record.json").exists())
+        .count()
+}
+
+#[test]
+fn a_profile_runs_whole_resumes_after_a_kill_and_repeats_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("tiny.toml"), PROFILE).unwrap();
+
+    let tables = succeed(at, &arguments("whole", "report-whole", "2"));
+    for row in [
+        "random",
+        "popularity",
+        "zero-shot",
+        "source-only",
+        "target-only",
+        "joint",
+        "naive merge",
+        "WeaveRec",
+    ] {
+        assert!(tables.contains(row), "the table has no row {row}:\n{tables}");
+    }
+    for file in ["report.md", "report.html", "results.json", "per_user.parquet"] {
+        assert!(
+            at.join("report-whole").join(file).metadata().unwrap().len() > 0,
+            "{file}"
+        );
+    }
+
+    // Killed when some cells are finished and some are not.
+    let mut killed = weaverec(at)
+        .args(arguments("killed", "report-killed", "1"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while finished_cells(&at.join("killed")) < 4 {
+        assert!(
+            killed.try_wait().unwrap().is_none(),
+            "the run ended before it could be killed"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(
+        !at.join("report-killed").exists(),
+        "an unfinished run leaves no report"
+    );
+    let kept = finished_cells(&at.join("killed"));
+    let resumed = run(at, &arguments("killed", "report-killed", "1"));
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(resumed.status.success(), "{said}");
+    assert!(
+        said.contains("kept from an earlier run"),
+        "{kept} cells were kept: {said}"
+    );
+
+    // Another number of threads, another work folder, an interruption: the same numbers.
+    assert!(succeed(at, &["compare", "report-whole", "report-killed"]).contains("the same numbers"));
+
+    // Nothing is left to do, and the report comes out of the records again, byte for byte.
+    let before = fs::read(at.join("report-whole/report.md")).unwrap();
+    let again = run(at, &arguments("whole", "report-whole", "2"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("rankings: 0 to do"));
+    assert_eq!(fs::read(at.join("report-whole/report.md")).unwrap(), before);
+
+    // A changed number is noticed.
+    let path = at.join("report-killed/results.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("\"users\": 30", "\"users\": 31", 1)).unwrap();
+    assert_eq!(
+        run(at, &["compare", "report-whole", "report-killed"])
+            .status
+            .code(),
+        Some(1)
+    );
+}
