@@ -1,5 +1,6 @@
 //! `weaverec compare`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +11,8 @@ use serde_json::Value;
 use crate::report;
 
 /// Compare the numbers of two reports: what the seeds decide, not what the clock does. Exits with 1 where they differ.
+///
+/// Only the studies that both hold are compared, and the others named; two reports without a common one are an error.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Folder of the first report.
@@ -36,8 +39,22 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         );
     }
     let (base, head) = (read(&arguments.base)?, read(&arguments.head)?);
+    let names = |report: &Value| -> BTreeSet<String> {
+        let studies = report["studies"].as_array().into_iter().flatten();
+        studies
+            .filter_map(|study| study["name"].as_str().map(str::to_string))
+            .collect()
+    };
+    let (in_base, in_head) = (names(&base), names(&head));
+    let common: BTreeSet<&String> = in_base.intersection(&in_head).collect();
+    anyhow::ensure!(!common.is_empty(), "the reports have no study in common");
+    for alone in in_base.symmetric_difference(&in_head) {
+        super::print(format!("only in one of the reports, not compared: {alone}"))?;
+    }
     let mut differences = Vec::new();
-    collect("", &base, &head, &mut differences);
+    for name in common {
+        collect(name, study(&base, name), study(&head, name), &mut differences);
+    }
     for difference in differences.iter().take(20) {
         super::print(difference)?;
     }
@@ -47,6 +64,13 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     super::print(format!("{} numbers differ", differences.len()))?;
     Ok(ExitCode::from(1))
+}
+
+fn study<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let mut studies = report["studies"].as_array().into_iter().flatten();
+    studies
+        .find(|study| study["name"] == name)
+        .unwrap_or(&Value::Null)
 }
 
 fn read(folder: &Path) -> Result<Value> {

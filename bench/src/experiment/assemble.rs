@@ -122,9 +122,10 @@ fn run(
         seed,
         candidate_hash: bench.domain(&scenario.target)?.candidate_hash.clone(),
         users: ranking.users,
-        train_seconds: trainings.iter().map(|t| t.outcome.seconds).sum(),
+        // An empty sum of floats is −0, which a report would show.
+        train_seconds: trainings.iter().map(|t| t.outcome.seconds).sum::<f64>() + 0.0,
         train_tokens: trainings.iter().map(|t| t.outcome.tokens).sum(),
-        train_flops: trainings.iter().map(|t| t.flops).sum(),
+        train_flops: trainings.iter().map(|t| t.flops).sum::<f64>() + 0.0,
         rank_seconds: record.seconds,
         peak_memory_bytes: record.peak_memory_bytes,
         invalid_output_rate: ranking.invalid_output_rate,

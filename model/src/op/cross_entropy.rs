@@ -20,7 +20,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<
         targets: targets.to_vec(),
         hidden_gradient: hidden.track_op(),
         head_gradient: head.is_variable(),
-        gradients: Mutex::new((None, None)),
+        gradients: Mutex::default(),
     };
     hidden.apply_op2(head, op)
 }
@@ -29,8 +29,15 @@ struct CrossEntropy {
     targets: Vec<u32>,
     hidden_gradient: bool,
     head_gradient: bool,
-    /// Gradients of the sum, of `hidden` and of `head`, kept from the forward visit.
-    gradients: Mutex<(Option<Vec<f32>>, Option<Vec<f32>>)>,
+    /// Kept from the forward visit.
+    gradients: Mutex<Gradients>,
+}
+
+/// Gradients of the sum, where they are wanted.
+#[derive(Default)]
+struct Gradients {
+    hidden: Option<Vec<f32>>,
+    head: Option<Vec<f32>>,
 }
 
 impl CustomOp2 for CrossEntropy {
@@ -93,7 +100,10 @@ impl CustomOp2 for CrossEntropy {
                 gemm(d_head, width, 1.0, 1.0, d_logits.t(), block);
             }
         }
-        *self.gradients.lock().unwrap_or_else(|e| e.into_inner()) = (d_hidden, d_head);
+        *self.gradients.lock().unwrap_or_else(|e| e.into_inner()) = Gradients {
+            hidden: d_hidden,
+            head: d_head,
+        };
         Ok((CpuStorage::F32(vec![total as f32]), Shape::from(())))
     }
 
@@ -105,8 +115,7 @@ impl CustomOp2 for CrossEntropy {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let factor = grad.to_scalar::<f32>()?;
-        let (d_hidden, d_head) =
-            std::mem::take(&mut *self.gradients.lock().unwrap_or_else(|e| e.into_inner()));
+        let kept = std::mem::take(&mut *self.gradients.lock().unwrap_or_else(|e| e.into_inner()));
         let finish = |values: Option<Vec<f32>>, like: &Tensor| {
             values
                 .map(|mut values| {
@@ -115,6 +124,6 @@ impl CustomOp2 for CrossEntropy {
                 })
                 .transpose()
         };
-        Ok((finish(d_hidden, hidden)?, finish(d_head, head)?))
+        Ok((finish(kept.hidden, hidden)?, finish(kept.head, head)?))
     }
 }

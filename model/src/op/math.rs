@@ -92,6 +92,6 @@ mod tests {
     fn sums_cover_every_element() {
         let values: Vec<f32> = (0..37).map(|i| i as f32).collect();
         assert_eq!(sum(&values), 666.0);
-        assert_eq!(dot(&values, &vec![2.0; 37]), 1332.0);
+        assert_eq!(dot(&values, &[2.0; 37]), 1332.0);
     }
 }

@@ -88,6 +88,10 @@ fn warmup() -> f64 {
 ///
 /// # Errors
 /// No examples, a loss that is not a number (with advice), or a checkpoint that cannot be written.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a choice of its own, and none has a default"
+)]
 pub fn train_lora(
     decoder: &Decoder,
     lora: LoraConfig,
