@@ -38,7 +38,7 @@ test: ## Run all tests
 	$(CARGO) test --locked --workspace
 
 bench: ## Measure training, ranking and the pipeline
-	$(CARGO) bench --locked --workspace --bench engine
+	$(CARGO) bench --locked --workspace --bench engine --profile dev
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
