@@ -13,7 +13,10 @@ use candle_core::{Device, Tensor};
 
 use super::{LlamaConfig, Weights};
 use crate::lora::Adapter;
-use crate::op::{Heads, LoraFactors, RopeTable, Segment, attention, linear, rms_norm, rope, swiglu};
+use crate::op::{
+    BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, composed_block,
+    linear, rms_norm,
+};
 use crate::{Error, Result};
 
 /// The projections of a block that adapters attach to, as paths below `model.layers.N.`.
@@ -97,32 +100,12 @@ impl KvCache {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Projection {
-    weight: Tensor,
-    lora: Option<LoraFactors>,
-}
-
-impl Projection {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(linear(x, &self.weight, self.lora.as_ref())?)
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Block {
-    input_norm: Tensor,
-    post_attention_norm: Tensor,
-    /// In the order of [`PROJECTIONS`].
-    projections: [Projection; 7],
-}
-
 /// A decoder over frozen weights, with or without an adapter. Clones share their tensors.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     config: LlamaConfig,
     embedding: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<BlockWeights>,
     norm: Tensor,
     head: Tensor,
     inverse_frequencies: Arc<[f32]>,
@@ -161,7 +144,7 @@ impl Decoder {
                         lora: None,
                     });
                 }
-                Ok(Block {
+                Ok(BlockWeights {
                     input_norm: parameter(&at("input_layernorm"), &[width])?,
                     post_attention_norm: parameter(&at("post_attention_layernorm"), &[width])?,
                     projections: projections
@@ -296,32 +279,31 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
-        let heads = Heads {
-            query: self.config.num_attention_heads,
-            key_value: self.config.num_key_value_heads,
-            width: self.config.head_dim(),
+        let surroundings = Surroundings {
+            heads: Heads {
+                query: self.config.num_attention_heads,
+                key_value: self.config.num_key_value_heads,
+                width: self.config.head_dim(),
+            },
+            segments: pass.segments.clone(),
+            table: RopeTable::new(&pass.positions, &self.inverse_frequencies),
+            eps: self.config.rms_norm_eps,
         };
-        let eps = self.config.rms_norm_eps;
-        let table = RopeTable::new(&pass.positions, &self.inverse_frequencies);
         let ids = Tensor::new(pass.tokens.as_slice(), self.embedding.device())?;
         let mut x = self.embedding.index_select(&ids, 0)?;
         let mut kept = KvCache::default();
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let [q, k, v, o, gate, up, down] = &block.projections;
-            let normed = rms_norm(&x, &block.input_norm, eps)?;
-            let queries = rope(&q.forward(&normed)?, &table)?;
-            let keys = rope(&k.forward(&normed)?, &table)?;
-            let values = v.forward(&normed)?;
+        for (layer, weights) in self.blocks.iter().enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
-            let mixed = attention(&queries, &keys, &values, heads, &pass.segments, cached)?;
-            x = (x + o.forward(&mixed)?)?;
-            let normed = rms_norm(&x, &block.post_attention_norm, eps)?;
-            x = (&x + down.forward(&swiglu(&gate.forward(&normed)?, &up.forward(&normed)?)?)?)?;
+            let (y, keys_and_values) = match weights.is_trained() {
+                true => composed_block(&x, weights, &surroundings, cached)?,
+                false => block(&x, weights, &surroundings, cached)?,
+            };
+            x = y;
             if keep {
-                kept.layers.push((keys, values));
+                kept.layers.extend(keys_and_values);
             }
         }
-        Ok((rms_norm(&x, &self.norm, eps)?, kept))
+        Ok((rms_norm(&x, &self.norm, self.config.rms_norm_eps)?, kept))
     }
 
     fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {

@@ -50,7 +50,8 @@ impl TrainableLora {
             .collect()
     }
 
-    /// The decoder with these factors, ready for a training pass; `dropout_key` selects this pass' dropout mask, `None` switches it off.
+    /// The decoder with these factors: with a key, for a training pass, and the key selects its dropout mask; with `None` for
+    /// evaluation, without dropout and without gradients.
     pub fn attach(&self, decoder: &Decoder, dropout_key: Option<u64>) -> Result<Decoder> {
         let p = self.config.lora_dropout as f32;
         let factors: HashMap<String, LoraFactors> = self
@@ -61,9 +62,13 @@ impl TrainableLora {
                 let dropout = dropout_key
                     .filter(|_| p > 0.0)
                     .map(|key| (p, mix(key ^ mix(i as u64))));
+                let factor = |var: &Var| match dropout_key {
+                    Some(_) => var.as_tensor().clone(),
+                    None => var.as_detached_tensor(),
+                };
                 let lora = LoraFactors {
-                    a: a.as_tensor().clone(),
-                    b: b.as_tensor().clone(),
+                    a: factor(a),
+                    b: factor(b),
                     scale: self.config.scale_for(name),
                     dropout,
                 };

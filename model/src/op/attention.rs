@@ -6,8 +6,9 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::gemm::{View, gemm, threads, with_threads};
-use super::math::{dot, exp_in_place};
+use super::math::{dot, exp_in_place, vectorised};
 use super::storage::{contiguous, operand, with_values};
 
 /// A run of rows that attend to one another causally, after a context of cached rows that all of them see.
@@ -50,10 +51,12 @@ pub fn attention(
     q.apply_op3(k, v, op)
 }
 
-struct Attention {
-    heads: Heads,
-    segments: Arc<[Segment]>,
-    cache: Option<(Tensor, Tensor)>,
+/// Who attends to what: the part of an attention that does not depend on values.
+#[derive(Clone, Debug)]
+pub(super) struct Attention {
+    pub heads: Heads,
+    pub segments: Arc<[Segment]>,
+    pub cache: Option<(Tensor, Tensor)>,
 }
 
 /// One head's work on one segment: everything it reads, as views.
@@ -71,7 +74,8 @@ impl Attention {
         1.0 / (self.heads.width as f32).sqrt()
     }
 
-    fn check(&self, q: &Shape, k: &Shape, v: &Shape) -> Result<usize> {
+    /// Refuses shapes that do not fit the heads, and segments with gaps or contexts beyond the cache.
+    pub fn check(&self, q: &Shape, k: &Shape, v: &Shape) -> Result<()> {
         let (rows, width) = q.dims2()?;
         let heads = self.heads;
         let kv = (rows, heads.key_value * heads.width);
@@ -95,7 +99,7 @@ impl Attention {
         if next != rows {
             bail!("attention: the segments cover {next} of {rows} rows");
         }
-        Ok(rows)
+        Ok(())
     }
 
     fn work<'a>(
@@ -132,30 +136,32 @@ impl Attention {
     }
 
     /// Attention probabilities, `(rows, seen + rows)`, zero above the diagonal.
-    fn probabilities(&self, work: &Work) -> Vec<f32> {
+    fn probabilities(&self, work: &Work) -> Buffer {
         let (rows, seen) = (work.rows, work.seen);
         let columns = seen + rows;
-        let mut p = vec![0.0; rows * columns];
+        let mut p = Buffer::stale(rows * columns);
         if let Some((k, _)) = work.context {
             gemm(&mut p, columns, 0.0, self.scale(), work.q, k.t());
         }
         gemm(&mut p[seen..], columns, 0.0, self.scale(), work.q, work.k.t());
-        for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-            let (visible, hidden) = row.split_at_mut(seen + i + 1);
-            let (_, sum) = exp_in_place(visible);
-            let inverse = 1.0 / sum;
-            visible.iter_mut().for_each(|value| *value *= inverse);
-            hidden.fill(0.0);
-        }
+        vectorised(|| {
+            for (i, row) in p.chunks_exact_mut(columns).enumerate() {
+                let (visible, hidden) = row.split_at_mut(seen + i + 1);
+                let (_, sum) = exp_in_place(visible);
+                let inverse = 1.0 / sum;
+                visible.iter_mut().for_each(|value| *value *= inverse);
+                hidden.fill(0.0);
+            }
+        });
         p
     }
 
     /// The output of one head on one segment, `(rows, width)`.
-    fn output(&self, work: &Work) -> Vec<f32> {
+    fn output(&self, work: &Work) -> Buffer {
         let (rows, seen, width) = (work.rows, work.seen, self.heads.width);
         let p = self.probabilities(work);
         let columns = seen + rows;
-        let mut out = vec![0.0; rows * width];
+        let mut out = Buffer::stale(rows * width);
         gemm(
             &mut out,
             width,
@@ -178,22 +184,24 @@ impl Attention {
     }
 
     /// Gradients of one head's queries, keys and values on one segment, `(rows, width)` each.
-    fn gradients(&self, work: &Work, d_out: View) -> [Vec<f32>; 3] {
+    fn gradients(&self, work: &Work, d_out: View) -> [Buffer; 3] {
         let (rows, width) = (work.rows, self.heads.width);
         let p = self.probabilities(work);
         let p_view = View::new(&p, rows, rows);
-        let mut d_v = vec![0.0; rows * width];
+        let mut d_v = Buffer::stale(rows * width);
         gemm(&mut d_v, width, 0.0, 1.0, p_view.t(), d_out);
-        let mut d_scores = vec![0.0; rows * rows];
+        let mut d_scores = Buffer::stale(rows * rows);
         gemm(&mut d_scores, rows, 0.0, 1.0, d_out, work.v.t());
-        for (p, d) in p.chunks_exact(rows).zip(d_scores.chunks_exact_mut(rows)) {
-            let along = dot(p, d);
-            for (d, p) in d.iter_mut().zip(p) {
-                *d = p * (*d - along);
+        vectorised(|| {
+            for (p, d) in p.chunks_exact(rows).zip(d_scores.chunks_exact_mut(rows)) {
+                let along = dot(p, d);
+                for (d, p) in d.iter_mut().zip(p) {
+                    *d = p * (*d - along);
+                }
             }
-        }
+        });
         let d_view = View::new(&d_scores, rows, rows);
-        let (mut d_q, mut d_k) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+        let (mut d_q, mut d_k) = (Buffer::stale(rows * width), Buffer::stale(rows * width));
         gemm(&mut d_q, width, 0.0, self.scale(), d_view, work.k);
         gemm(&mut d_k, width, 0.0, self.scale(), d_view.t(), work.q);
         [d_q, d_k, d_v]
@@ -211,6 +219,51 @@ impl Attention {
                 .map(|job| with_threads(1, || one(job)))
                 .collect(),
         }
+    }
+
+    /// Writes the output, `(rows, query · width)`, to `out`.
+    pub fn forward(&self, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) -> Result<()> {
+        let Heads { query, width, .. } = self.heads;
+        let blocks = self.with_cache(|cache| {
+            Ok(self.for_each_head(|segment, head| self.output(&self.work(segment, head, (q, k, v), cache))))
+        })?;
+        out.fill(0.0);
+        for (job, block) in blocks.iter().enumerate() {
+            let first = self.segments[job / query].rows.start;
+            add_block(out, query * width, first, job % query * width, block, width);
+        }
+        Ok(())
+    }
+
+    /// Writes the gradients of queries, keys and values, given that of the output.
+    pub fn backward(&self, qkv: [&[f32]; 3], g: &[f32], gradients: [&mut [f32]; 3]) -> Result<()> {
+        if self.segments.iter().any(|s| !s.context.is_empty()) {
+            bail!("attention: there is no gradient through a key/value cache");
+        }
+        let Heads {
+            query,
+            key_value,
+            width,
+        } = self.heads;
+        let (q_stride, kv_stride) = (query * width, key_value * width);
+        let [q, k, v] = qkv;
+        let blocks = self.for_each_head(|segment, head| {
+            let work = self.work(segment, head, (q, k, v), None);
+            let at = segment.rows.start * q_stride + head * width;
+            self.gradients(&work, View::strided(&g[at..], work.rows, width, q_stride))
+        });
+        let [d_q, d_k, d_v] = gradients;
+        d_q.fill(0.0);
+        d_k.fill(0.0);
+        d_v.fill(0.0);
+        for (job, [block_q, block_k, block_v]) in blocks.iter().enumerate() {
+            let (first, head) = (self.segments[job / query].rows.start, job % query);
+            let kv_column = head / (query / key_value) * width;
+            add_block(d_q, q_stride, first, head * width, block_q, width);
+            add_block(d_k, kv_stride, first, kv_column, block_k, width);
+            add_block(d_v, kv_stride, first, kv_column, block_v, width);
+        }
+        Ok(())
     }
 
     fn with_cache<R>(&self, f: impl FnOnce(Option<(&[f32], &[f32])>) -> Result<R>) -> Result<R> {
@@ -256,29 +309,13 @@ impl CustomOp3 for Attention {
     ) -> Result<(CpuStorage, Shape)> {
         self.check(ql.shape(), kl.shape(), vl.shape())?;
         let name = self.name();
-        let qkv = (
+        let mut out = vec![0.0; ql.shape().elem_count()];
+        self.forward(
             operand(qs, ql, name)?,
             operand(ks, kl, name)?,
             operand(vs, vl, name)?,
-        );
-        let Heads { query, width, .. } = self.heads;
-        let mut out = vec![0.0; qkv.0.len()];
-        self.with_cache(|cache| {
-            let blocks =
-                self.for_each_head(|segment, head| self.output(&self.work(segment, head, qkv, cache)));
-            for (job, block) in blocks.iter().enumerate() {
-                let segment = &self.segments[job / query];
-                add_block(
-                    &mut out,
-                    query * width,
-                    segment.rows.start,
-                    job % query * width,
-                    block,
-                    width,
-                );
-            }
-            Ok(())
-        })?;
+            &mut out,
+        )?;
         Ok((CpuStorage::F32(out), ql.shape().clone()))
     }
 
@@ -290,16 +327,7 @@ impl CustomOp3 for Attention {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if self.segments.iter().any(|s| !s.context.is_empty()) {
-            bail!("attention: there is no gradient through a key/value cache");
-        }
         let name = self.name();
-        let Heads {
-            query,
-            key_value,
-            width,
-        } = self.heads;
-        let (q_stride, kv_stride) = (query * width, key_value * width);
         let grad = contiguous(grad)?;
         let (mut d_q, mut d_k, mut d_v) = (
             vec![0.0; q.elem_count()],
@@ -310,19 +338,7 @@ impl CustomOp3 for Attention {
             with_values(q, name, |q| {
                 with_values(k, name, |k| {
                     with_values(v, name, |v| {
-                        let blocks = self.for_each_head(|segment, head| {
-                            let work = self.work(segment, head, (q, k, v), None);
-                            let at = segment.rows.start * q_stride + head * width;
-                            self.gradients(&work, View::strided(&g[at..], work.rows, width, q_stride))
-                        });
-                        for (job, [block_q, block_k, block_v]) in blocks.iter().enumerate() {
-                            let (first, head) = (self.segments[job / query].rows.start, job % query);
-                            let kv_column = head / (query / key_value) * width;
-                            add_block(&mut d_q, q_stride, first, head * width, block_q, width);
-                            add_block(&mut d_k, kv_stride, first, kv_column, block_k, width);
-                            add_block(&mut d_v, kv_stride, first, kv_column, block_v, width);
-                        }
-                        Ok(())
+                        self.backward([q, k, v], g, [&mut d_q, &mut d_k, &mut d_v])
                     })
                 })
             })

@@ -38,6 +38,23 @@ pub fn linear(x: &Tensor, weight: &Tensor, lora: Option<&LoraFactors>) -> Result
     }
 }
 
+/// Multiplies by a mask: 0 with probability `p`, otherwise 1 / (1 − p). The mask is a function of the key and the element
+/// alone, so a backward makes it anew instead of keeping it.
+pub(super) fn drop_out(values: &mut [f32], p: f32, key: u64) {
+    let (threshold, keep) = ((p * 65_536.0) as u64, 1.0 / (1.0 - p));
+    for (i, four) in values.chunks_mut(4).enumerate() {
+        let mut bits = mix(key ^ (i as u64).wrapping_mul(0xA24B_AED4_963E_E407));
+        for value in four {
+            *value = if (bits & 0xFFFF) < threshold {
+                0.0
+            } else {
+                *value * keep
+            };
+            bits >>= 16;
+        }
+    }
+}
+
 fn dimensions(x: &Shape, w: &Shape, op: &'static str) -> Result<(usize, usize, usize)> {
     let ((rows, width), (out, inner)) = (x.dims2()?, w.dims2()?);
     if width != inner {
@@ -114,21 +131,9 @@ struct WithLora {
 }
 
 impl WithLora {
-    /// Multiplies by the mask of this pass: 0 with probability p, otherwise 1 / (1 − p). The mask is a function of the key and
-    /// the element alone, so the backward makes it anew instead of keeping it.
     fn apply_mask(&self, values: &mut [f32]) {
-        let Some((p, key)) = self.dropout else { return };
-        let (threshold, keep) = ((p * 65_536.0) as u64, 1.0 / (1.0 - p));
-        for (i, four) in values.chunks_mut(4).enumerate() {
-            let mut bits = mix(key ^ (i as u64).wrapping_mul(0xA24B_AED4_963E_E407));
-            for value in four {
-                *value = if (bits & 0xFFFF) < threshold {
-                    0.0
-                } else {
-                    *value * keep
-                };
-                bits >>= 16;
-            }
+        if let Some((p, key)) = self.dropout {
+            drop_out(values, p, key);
         }
     }
 

@@ -16,6 +16,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { value }
 }
 
+/// Runs a loop compiled for the widest vectors this machine has. Results are the same for every width: no sum is reordered and
+/// no product is fused with a sum.
+#[inline(always)]
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// A well-mixed 64-bit value from a counter (the finaliser of SplitMix64).
 #[inline(always)]
 pub(crate) fn mix(mut z: u64) -> u64 {
@@ -26,7 +33,7 @@ pub(crate) fn mix(mut z: u64) -> u64 {
 }
 
 /// Sum in sixteen lanes: vectorised, and the same whatever the machine.
-#[inline]
+#[inline(always)]
 pub(crate) fn sum(values: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let chunks = values.chunks_exact(16);
@@ -40,7 +47,7 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
 }
 
 /// Inner product in sixteen lanes.
-#[inline]
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let (ca, cb) = (a.chunks_exact(16), b.chunks_exact(16));
@@ -58,10 +65,28 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// The largest value, compared in sixteen lanes.
+#[inline(always)]
+fn maximum(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let chunks = values.chunks_exact(16);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    lanes
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// Replaces scores by `exp(score − max)`; returns the maximum and the sum of the exponentials.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp_in_place(row: &mut [f32]) -> (f32, f32) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let max = maximum(row);
     for value in row.iter_mut() {
         *value = exp(*value - max);
     }

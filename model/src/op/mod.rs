@@ -8,6 +8,8 @@
 //! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory.
 
 pub mod attention;
+pub mod block;
+mod buffer;
 pub mod cross_entropy;
 mod gemm;
 pub mod linear;
@@ -15,10 +17,12 @@ pub mod log_probability;
 mod math;
 pub mod rms_norm;
 pub mod rope;
+mod rows;
 mod storage;
 pub mod swiglu;
 
 pub use attention::{Heads, Segment, attention};
+pub use block::{BlockWeights, Projection, Surroundings, block, composed_block};
 pub use cross_entropy::cross_entropy;
 pub use gemm::{threads, with_threads};
 pub use linear::{LoraFactors, linear};

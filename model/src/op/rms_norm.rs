@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::math::dot;
+use super::math::{dot, vectorised};
+use super::rows::write_rows;
 use super::storage::{contiguous, operand, with_values};
 
 /// `x / √(mean(x²) + eps) · weight` over the rows of `x`, `(rows, width)`; `weight` is `(width)`.
@@ -10,14 +11,50 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     x.apply_op2(weight, RmsNorm { eps: eps as f32 })
 }
 
-struct RmsNorm {
-    eps: f32,
+/// One over the root mean square of a row.
+#[inline(always)]
+fn inverse(row: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
 }
 
-impl RmsNorm {
-    fn inverse(&self, row: &[f32]) -> f32 {
-        1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
-    }
+/// Writes the normalised rows of `x` to `y`.
+pub(super) fn normalise(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+    let width = weight.len();
+    write_rows(y, width, |start, y| {
+        vectorised(|| {
+            for (row, out) in x[start..].chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+                let inverse = inverse(row, eps);
+                for i in 0..width {
+                    out[i] = row[i] * inverse * weight[i];
+                }
+            }
+        });
+    });
+}
+
+/// Adds to `dx` the gradient of `x` that the gradient `g` of the result gives.
+pub(super) fn add_input_gradient(x: &[f32], weight: &[f32], eps: f32, g: &[f32], dx: &mut [f32]) {
+    let width = weight.len();
+    write_rows(dx, width, |start, dx| {
+        vectorised(|| {
+            let rows = x[start..].chunks_exact(width).zip(g[start..].chunks_exact(width));
+            let mut scaled = vec![0.0; width];
+            for ((row, g), out) in rows.zip(dx.chunks_exact_mut(width)) {
+                let inverse = inverse(row, eps);
+                for i in 0..width {
+                    scaled[i] = g[i] * weight[i];
+                }
+                let along = dot(&scaled, row) * inverse * inverse * inverse / width as f32;
+                for i in 0..width {
+                    out[i] += scaled[i] * inverse - row[i] * along;
+                }
+            }
+        });
+    });
+}
+
+struct RmsNorm {
+    eps: f32,
 }
 
 impl CustomOp2 for RmsNorm {
@@ -43,12 +80,7 @@ impl CustomOp2 for RmsNorm {
             );
         }
         let mut y = vec![0.0; x.len()];
-        for (row, out) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let inverse = self.inverse(row);
-            for i in 0..width {
-                out[i] = row[i] * inverse * w[i];
-            }
-        }
+        normalise(x, w, self.eps, &mut y);
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
@@ -61,40 +93,33 @@ impl CustomOp2 for RmsNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (rows, width) = x.dims2()?;
         let grad = contiguous(grad)?;
-        let (mut dx, mut dw) = (vec![0.0f32; rows * width], vec![0.0f32; width]);
-        let mut scaled = vec![0.0f32; width];
         with_values(&grad, self.name(), |g| {
-            with_values(x, self.name(), |x| {
-                with_values(w, self.name(), |w| {
-                    let per_row = x
-                        .chunks_exact(width)
-                        .zip(g.chunks_exact(width))
-                        .zip(dx.chunks_exact_mut(width));
-                    for ((row, g), out) in per_row {
-                        let inverse = self.inverse(row);
-                        for i in 0..width {
-                            scaled[i] = g[i] * w[i];
-                            dw[i] += g[i] * row[i] * inverse;
+            with_values(x, self.name(), |x_values| {
+                with_values(w, self.name(), |w_values| {
+                    let dx = match x.track_op() {
+                        false => None,
+                        true => {
+                            let mut dx = vec![0.0; rows * width];
+                            add_input_gradient(x_values, w_values, self.eps, g, &mut dx);
+                            Some(Tensor::from_vec(dx, (rows, width), x.device())?)
                         }
-                        let along = dot(&scaled, row) * inverse * inverse * inverse / width as f32;
-                        for i in 0..width {
-                            out[i] = scaled[i] * inverse - row[i] * along;
+                    };
+                    let dw = match w.is_variable() {
+                        false => None,
+                        true => {
+                            let mut dw = vec![0.0; width];
+                            for (row, g) in x_values.chunks_exact(width).zip(g.chunks_exact(width)) {
+                                let inverse = inverse(row, self.eps);
+                                for i in 0..width {
+                                    dw[i] += g[i] * row[i] * inverse;
+                                }
+                            }
+                            Some(Tensor::from_vec(dw, width, w.device())?)
                         }
-                    }
-                    Ok(())
+                    };
+                    Ok((dx, dw))
                 })
             })
-        })?;
-        let dx = if x.track_op() {
-            Some(Tensor::from_vec(dx, (rows, width), x.device())?)
-        } else {
-            None
-        };
-        let dw = if w.is_variable() {
-            Some(Tensor::from_vec(dw, width, w.device())?)
-        } else {
-            None
-        };
-        Ok((dx, dw))
+        })
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use super::math::vectorised;
+use super::rows::write_rows;
 use super::storage::{contiguous, operand, with_values};
 
 /// Cosines and sines for a set of rows, `(rows, head_dim / 2)` each.
@@ -35,39 +37,50 @@ pub fn rope(x: &Tensor, table: &RopeTable) -> Result<Tensor> {
     x.apply_op1(Rope { table: table.clone() })
 }
 
-struct Rope {
-    table: RopeTable,
+/// Which way to rotate; backward is the transpose of forward, and so its gradient.
+#[derive(Clone, Copy)]
+pub(super) enum Turn {
+    Forward,
+    Back,
 }
 
-impl Rope {
-    /// `direction` is 1 to rotate and −1 to rotate back, which is the transpose and so the backward.
-    fn rotate(&self, x: &[f32], rows: usize, width: usize, direction: f32) -> Result<Vec<f32>> {
-        let half = self.table.half;
-        if rows * half != self.table.cos.len() || !width.is_multiple_of(2 * half) {
-            bail!(
-                "rope: rows of shape ({rows}, {width}) do not fit a table for {} values",
-                self.table.cos.len()
-            );
-        }
-        let mut y = vec![0.0; x.len()];
-        for row in 0..rows {
-            let cos = &self.table.cos[row * half..(row + 1) * half];
-            let sin = &self.table.sin[row * half..(row + 1) * half];
-            let span = row * width..(row + 1) * width;
-            let heads = x[span.clone()]
-                .chunks_exact(2 * half)
-                .zip(y[span].chunks_exact_mut(2 * half));
-            for (from, to) in heads {
-                let ((first, second), (to_first, to_second)) = (from.split_at(half), to.split_at_mut(half));
-                for i in 0..half {
-                    let s = sin[i] * direction;
-                    to_first[i] = first[i] * cos[i] - second[i] * s;
-                    to_second[i] = second[i] * cos[i] + first[i] * s;
+/// Rotates the heads of `x`, rows of `width`, where they stand.
+pub(super) fn rotate(x: &mut [f32], width: usize, table: &RopeTable, turn: Turn) -> Result<()> {
+    let half = table.half;
+    if x.len() / width * half != table.cos.len() || !width.is_multiple_of(2 * half) {
+        bail!(
+            "rope: {} rows of width {width} do not fit a table for {} values",
+            x.len() / width,
+            table.cos.len()
+        );
+    }
+    let sign = match turn {
+        Turn::Forward => 1.0,
+        Turn::Back => -1.0,
+    };
+    write_rows(x, width, |start, x| {
+        let first = start / width * half;
+        let angles = table.cos[first..]
+            .chunks_exact(half)
+            .zip(table.sin[first..].chunks_exact(half));
+        vectorised(|| {
+            for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
+                for head in row.chunks_exact_mut(2 * half) {
+                    let (first, second) = head.split_at_mut(half);
+                    for i in 0..half {
+                        let (a, b, s) = (first[i], second[i], sin[i] * sign);
+                        first[i] = a * cos[i] - b * s;
+                        second[i] = b * cos[i] + a * s;
+                    }
                 }
             }
-        }
-        Ok(y)
-    }
+        });
+    });
+    Ok(())
+}
+
+struct Rope {
+    table: RopeTable,
 }
 
 impl CustomOp1 for Rope {
@@ -76,8 +89,9 @@ impl CustomOp1 for Rope {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        let y = self.rotate(operand(storage, layout, self.name())?, rows, width, 1.0)?;
+        let (_, width) = layout.shape().dims2()?;
+        let mut y = operand(storage, layout, self.name())?.to_vec();
+        rotate(&mut y, width, &self.table, Turn::Forward)?;
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -85,7 +99,9 @@ impl CustomOp1 for Rope {
         let (rows, width) = x.dims2()?;
         let grad = contiguous(grad)?;
         with_values(&grad, self.name(), |g| {
-            Tensor::from_vec(self.rotate(g, rows, width, -1.0)?, (rows, width), x.device()).map(Some)
+            let mut dx = g.to_vec();
+            rotate(&mut dx, width, &self.table, Turn::Back)?;
+            Tensor::from_vec(dx, (rows, width), x.device()).map(Some)
         })
     }
 }

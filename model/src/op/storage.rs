@@ -27,6 +27,23 @@ pub(crate) fn with_values<R>(
     }
 }
 
+/// As [`with_values`], for several tensors.
+pub(crate) fn with_all_values<R, const N: usize>(
+    tensors: [&Tensor; N],
+    op: &'static str,
+    f: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut values: [&[f32]; N] = [&[]; N];
+    for ((storage, layout), values) in held.iter().zip(&mut values) {
+        *values = match &**storage {
+            Storage::Cpu(cpu) => operand(cpu, layout, op)?,
+            _ => bail!("{op}: only tensors in main memory are supported"),
+        };
+    }
+    f(values)
+}
+
 /// The values of a gradient, copied where its layout is not contiguous.
 pub(crate) fn contiguous(tensor: &Tensor) -> Result<Tensor> {
     tensor.contiguous()

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::*;
 
-fn random(shape: &[usize], key: u64) -> Tensor {
+pub(super) fn random(shape: &[usize], key: u64) -> Tensor {
     let count: usize = shape.iter().product();
     let values: Vec<f32> = (0..count)
         .map(|i| (mix(key ^ mix(i as u64)) >> 40) as f32 / (1 << 23) as f32 - 1.0)
@@ -15,7 +15,7 @@ fn random(shape: &[usize], key: u64) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn variable(shape: &[usize], key: u64) -> Var {
+pub(super) fn variable(shape: &[usize], key: u64) -> Var {
     Var::from_tensor(&random(shape, key)).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn assert_close(a: &Tensor, b: &Tensor, tolerance: f32, what: &str) {
 }
 
 /// Values and gradients of `ours` agree with those of `slow`, and the gradients with central differences.
-fn check(inputs: &[Var], ours: &dyn Fn() -> Tensor, slow: &dyn Fn() -> Tensor) {
+pub(super) fn check(inputs: &[Var], ours: &dyn Fn() -> Tensor, slow: &dyn Fn() -> Tensor) {
     assert_close(&ours(), &slow(), 2e-5, "value");
     // A fixed random direction makes a scalar of any output, with a gradient that differs in every element.
     let direction = random(ours().dims(), 99);
@@ -256,7 +256,7 @@ fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[u
     Tensor::cat(&rows, 0).unwrap()
 }
 
-fn segments(lengths: &[usize]) -> Arc<[Segment]> {
+pub(super) fn segments(lengths: &[usize]) -> Arc<[Segment]> {
     let ends = lengths.iter().scan(0, |end, n| {
         *end += n;
         Some(*end)

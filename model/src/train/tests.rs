@@ -86,7 +86,7 @@ fn every_adapted_variable_gets_the_gradient_that_finite_differences_give() {
     }
     let tokens: Vec<Vec<u32>> = examples(3).into_iter().map(|e| e.tokens).collect();
     let loss = || {
-        let model = trainable.attach(&decoder, None).unwrap();
+        let model = trainable.attach(&decoder, Some(0)).unwrap();
         let pass = Pass::sequences(tokens.iter().map(|t| &t[..8]));
         let targets: Vec<u32> = tokens.iter().flat_map(|t| t[1..].to_vec()).collect();
         cross_entropy(&model.hidden(&pass).unwrap(), model.head(), &targets).unwrap()

@@ -1,0 +1,83 @@
+//! A block forward: norm, attention, norm, gated feed-forward, with both residual sums.
+
+use candle_core::Result;
+
+use super::{BlockOp, DOWN, GATE, GROUP_OF, K, O, Q, UP, V};
+use crate::op::buffer::Buffer;
+use crate::op::gemm::{View, gemm};
+use crate::op::rms_norm::normalise;
+use crate::op::rope::{Turn, rotate};
+use crate::op::swiglu::activate;
+
+/// What the backward reads besides the input; matrices of as many rows.
+pub(super) struct Saved {
+    /// Queries, rotated.
+    pub queries: Buffer,
+    /// Keys, rotated.
+    pub keys: Buffer,
+    pub values: Buffer,
+    /// Output of the attention, before its projection.
+    pub attended: Buffer,
+    /// The sum after the attention.
+    pub middle: Buffer,
+    pub gate: Buffer,
+    pub up: Buffer,
+    /// Rank-sized activations of the four groups.
+    pub low_rank: [Buffer; 4],
+}
+
+impl BlockOp {
+    pub(super) fn forward(&self, x: &[f32], a: &[f32], b: &[f32]) -> Result<(Vec<f32>, Saved)> {
+        self.with_weights(|[input_norm, post_attention_norm], weights| {
+            let rows = self.rows;
+            let add_projection = |i: usize, keep: f32, input: &[f32], h: &[f32], y: &mut [f32]| {
+                let (out, width) = self.sizes[i];
+                let (group, place) = GROUP_OF[i];
+                let weight = View::new(weights[i], out, width);
+                gemm(y, out, keep, 1.0, View::new(input, rows, width), weight.t());
+                self.groups[group].add_up(place, h, rows, b, y, out);
+            };
+            let project = |i: usize, input: &[f32], h: &[f32]| {
+                let mut y = Buffer::stale(rows * self.sizes[i].0);
+                add_projection(i, 0.0, input, h, &mut y);
+                y
+            };
+
+            let mut normed = Buffer::stale(x.len());
+            normalise(x, input_norm, self.eps, &mut normed);
+            let h_qkv = self.groups[0].down(&normed, rows, a);
+            let mut queries = project(Q, &normed, &h_qkv);
+            let mut keys = project(K, &normed, &h_qkv);
+            let values = project(V, &normed, &h_qkv);
+            rotate(&mut queries, self.sizes[Q].0, &self.table, Turn::Forward)?;
+            rotate(&mut keys, self.sizes[K].0, &self.table, Turn::Forward)?;
+            let mut attended = Buffer::stale(queries.len());
+            self.attention.forward(&queries, &keys, &values, &mut attended)?;
+            let h_o = self.groups[1].down(&attended, rows, a);
+            let mut middle = Buffer::stale(x.len());
+            middle.copy_from_slice(x);
+            add_projection(O, 1.0, &attended, &h_o, &mut middle);
+
+            normalise(&middle, post_attention_norm, self.eps, &mut normed);
+            let h_gate_up = self.groups[2].down(&normed, rows, a);
+            let gate = project(GATE, &normed, &h_gate_up);
+            let up = project(UP, &normed, &h_gate_up);
+            let mut activated = Buffer::stale(gate.len());
+            activate(&gate, &up, &mut activated);
+            let h_down = self.groups[3].down(&activated, rows, a);
+            let mut y = middle.to_vec();
+            add_projection(DOWN, 1.0, &activated, &h_down, &mut y);
+            let saved = Saved {
+                queries,
+                keys,
+                values,
+                attended,
+                middle,
+                gate,
+                up,
+                low_rank: [h_qkv, h_o, h_gate_up, h_down],
+            };
+            Ok((y, saved))
+        })
+    }
+}

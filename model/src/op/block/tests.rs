@@ -1,0 +1,139 @@
+//! The fused block against the block composed of single operations, and against finite differences.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::Var;
+
+use super::*;
+use crate::op::tests::{check, random, segments, variable};
+
+const ROWS: usize = 7;
+const HEADS: Heads = Heads {
+    query: 4,
+    key_value: 2,
+    width: 4,
+};
+/// `(out, in)` of the projections for rows of width 10 and an inner width of 12.
+const SIZES: [(usize, usize); 7] = [(16, 10), (8, 10), (8, 10), (10, 16), (12, 10), (12, 10), (10, 12)];
+
+/// A block with updates on the projections named, of different ranks and scales; and its factors.
+fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) {
+    let mut factors = Vec::new();
+    let mut projection = |i: usize| {
+        let ((out, input), rank, key) = (SIZES[i], 2 + i % 2, 10 * i as u64);
+        let lora = adapted.contains(&i).then(|| {
+            let (a, b) = (variable(&[rank, input], key + 1), variable(&[out, rank], key + 2));
+            factors.extend([a.clone(), b.clone()]);
+            LoraFactors {
+                a: a.as_tensor().clone(),
+                b: b.as_tensor().clone(),
+                scale: 0.5 + 0.1 * i as f64,
+                dropout: dropout.map(|p| (p, key)),
+            }
+        });
+        Projection {
+            weight: (random(&[out, input], key) * 0.4).unwrap(),
+            lora,
+        }
+    };
+    let weights = BlockWeights {
+        projections: std::array::from_fn(&mut projection),
+        input_norm: random(&[10], 101),
+        post_attention_norm: random(&[10], 102),
+    };
+    (weights, factors)
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        heads: HEADS,
+        segments: segments(&[4, 3]),
+        table: RopeTable::new(&[0, 1, 2, 3, 0, 1, 2], &[1.0, 0.1]),
+        eps: 1e-5,
+    }
+}
+
+fn check_block(adapted: &[usize], dropout: Option<f32>) {
+    let (weights, factors) = weights(adapted, dropout);
+    let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
+    let mut inputs = factors;
+    inputs.push(x.clone());
+    check(
+        &inputs,
+        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| composed_block(&x, &weights, &around, None).unwrap().0,
+    );
+}
+
+#[test]
+fn updates_everywhere() {
+    check_block(&[Q, K, V, O, GATE, UP, DOWN], None);
+}
+
+#[test]
+fn updates_on_some_projections_of_a_group_and_none_of_another() {
+    check_block(&[Q, V, UP, DOWN], None);
+}
+
+#[test]
+fn every_update_has_its_own_dropout_mask() {
+    check_block(&[Q, K, O, GATE, UP, DOWN], Some(0.4));
+}
+
+#[test]
+fn without_updates_the_gradient_still_passes_through() {
+    check_block(&[], None);
+}
+
+#[test]
+fn a_first_block_trains_without_a_gradient_of_its_input() {
+    let (weights, factors) = weights(&[Q, K, V, O, GATE, UP, DOWN], None);
+    let (around, x) = (surroundings(), random(&[ROWS, 10], 7));
+    check(
+        &factors,
+        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| composed_block(&x, &weights, &around, None).unwrap().0,
+    );
+}
+
+#[test]
+fn rows_after_a_cache_equal_the_rows_of_the_whole() {
+    let (mut weights, _) = weights(&[], None);
+    weights.projections[Q].lora = Some(LoraFactors {
+        a: random(&[3, 10], 61),
+        b: random(&[16, 3], 62),
+        scale: 0.7,
+        dropout: None,
+    });
+    let x = random(&[ROWS, 10], 7);
+    let positions: Vec<u32> = (0..ROWS as u32).collect();
+    let around = |segments: Vec<Segment>, positions: &[u32]| Surroundings {
+        segments: segments.into(),
+        table: RopeTable::new(positions, &[1.0, 0.1]),
+        ..surroundings()
+    };
+    let run = |rows: std::ops::Range<usize>, context: std::ops::Range<usize>| Segment { rows, context };
+    let whole = block(&x, &weights, &around(vec![run(0..ROWS, 0..0)], &positions), None).unwrap();
+    let first = x.narrow(0, 0, 4).unwrap();
+    let (_, cache) = block(
+        &first,
+        &weights,
+        &around(vec![run(0..4, 0..0)], &positions[..4]),
+        None,
+    )
+    .unwrap();
+    let (keys, values) = cache.unwrap();
+    let rest = x.narrow(0, 4, 3).unwrap().copy().unwrap();
+    let around = around(vec![run(0..3, 0..4)], &positions[4..]);
+    let (rest, _) = block(&rest, &weights, &around, Some((&keys, &values))).unwrap();
+    let difference = (whole.0.narrow(0, 4, 3).unwrap() - rest).unwrap().abs().unwrap();
+    let largest: f32 = difference.max_all().unwrap().to_scalar().unwrap();
+    assert!(largest < 1e-5, "{largest}");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused() {
+    let (mut weights, _) = weights(&[], None);
+    weights.projections[DOWN].weight = random(&[10, 13], 1);
+    let x = random(&[ROWS, 10], 7);
+    assert!(block(&x, &weights, &surroundings(), None).is_err());
+}
