@@ -14,8 +14,7 @@ use candle_core::{Device, Tensor};
 use super::{LlamaConfig, Weights};
 use crate::lora::Adapter;
 use crate::op::{
-    BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, composed_block,
-    linear, rms_norm,
+    BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, linear, rms_norm,
 };
 use crate::{Error, Result};
 
@@ -294,10 +293,7 @@ impl Decoder {
         let mut kept = KvCache::default();
         for (layer, weights) in self.blocks.iter().enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
-            let (y, keys_and_values) = match weights.is_trained() {
-                true => composed_block(&x, weights, &surroundings, cached)?,
-                false => block(&x, weights, &surroundings, cached)?,
-            };
+            let (y, keys_and_values) = block(&x, weights, &surroundings, cached)?;
             x = y;
             if keep {
                 kept.layers.extend(keys_and_values);

@@ -22,7 +22,7 @@ mod storage;
 pub mod swiglu;
 
 pub use attention::{Heads, Segment, attention};
-pub use block::{BlockWeights, Projection, Surroundings, block, composed_block};
+pub use block::{BlockWeights, Projection, Surroundings, block};
 pub use cross_entropy::cross_entropy;
 pub use gemm::{threads, with_threads};
 pub use linear::{LoraFactors, linear};

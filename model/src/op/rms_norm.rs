@@ -53,6 +53,19 @@ pub(super) fn add_input_gradient(x: &[f32], weight: &[f32], eps: f32, g: &[f32],
     });
 }
 
+/// Adds to `dw` the gradient of the weight that the gradient `g` of the result gives.
+pub(super) fn add_weight_gradient(x: &[f32], eps: f32, g: &[f32], dw: &mut [f32]) {
+    let width = dw.len();
+    vectorised(|| {
+        for (row, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
+            let inverse = inverse(row, eps);
+            for i in 0..width {
+                dw[i] += g[i] * row[i] * inverse;
+            }
+        }
+    });
+}
+
 struct RmsNorm {
     eps: f32,
 }
@@ -108,12 +121,7 @@ impl CustomOp2 for RmsNorm {
                         false => None,
                         true => {
                             let mut dw = vec![0.0; width];
-                            for (row, g) in x_values.chunks_exact(width).zip(g.chunks_exact(width)) {
-                                let inverse = inverse(row, self.eps);
-                                for i in 0..width {
-                                    dw[i] += g[i] * row[i] * inverse;
-                                }
-                            }
+                            add_weight_gradient(x_values, self.eps, g, &mut dw);
                             Some(Tensor::from_vec(dw, width, w.device())?)
                         }
                     };

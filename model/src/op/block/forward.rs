@@ -27,7 +27,7 @@ pub(super) struct Saved {
 }
 
 impl BlockOp {
-    pub(super) fn forward(&self, x: &[f32], a: &[f32], b: &[f32]) -> Result<(Vec<f32>, Saved)> {
+    pub(super) fn forward(&self, x: &[f32], trained: &[f32]) -> Result<(Vec<f32>, Saved)> {
         self.with_weights(|[input_norm, post_attention_norm], weights| {
             let rows = self.rows;
             let add_projection = |i: usize, keep: f32, input: &[f32], h: &[f32], y: &mut [f32]| {
@@ -35,7 +35,7 @@ impl BlockOp {
                 let (group, place) = GROUP_OF[i];
                 let weight = View::new(weights[i], out, width);
                 gemm(y, out, keep, 1.0, View::new(input, rows, width), weight.t());
-                self.groups[group].add_up(place, h, rows, b, y, out);
+                self.groups[group].add_up(place, h, rows, trained, y, out);
             };
             let project = |i: usize, input: &[f32], h: &[f32]| {
                 let mut y = Buffer::stale(rows * self.sizes[i].0);
@@ -45,7 +45,7 @@ impl BlockOp {
 
             let mut normed = Buffer::stale(x.len());
             normalise(x, input_norm, self.eps, &mut normed);
-            let h_qkv = self.groups[0].down(&normed, rows, a);
+            let h_qkv = self.groups[0].down(&normed, rows, trained);
             let mut queries = project(Q, &normed, &h_qkv);
             let mut keys = project(K, &normed, &h_qkv);
             let values = project(V, &normed, &h_qkv);
@@ -53,18 +53,18 @@ impl BlockOp {
             rotate(&mut keys, self.sizes[K].0, &self.table, Turn::Forward)?;
             let mut attended = Buffer::stale(queries.len());
             self.attention.forward(&queries, &keys, &values, &mut attended)?;
-            let h_o = self.groups[1].down(&attended, rows, a);
+            let h_o = self.groups[1].down(&attended, rows, trained);
             let mut middle = Buffer::stale(x.len());
             middle.copy_from_slice(x);
             add_projection(O, 1.0, &attended, &h_o, &mut middle);
 
             normalise(&middle, post_attention_norm, self.eps, &mut normed);
-            let h_gate_up = self.groups[2].down(&normed, rows, a);
+            let h_gate_up = self.groups[2].down(&normed, rows, trained);
             let gate = project(GATE, &normed, &h_gate_up);
             let up = project(UP, &normed, &h_gate_up);
             let mut activated = Buffer::stale(gate.len());
             activate(&gate, &up, &mut activated);
-            let h_down = self.groups[3].down(&activated, rows, a);
+            let h_down = self.groups[3].down(&activated, rows, trained);
             let mut y = middle.to_vec();
             add_projection(DOWN, 1.0, &activated, &h_down, &mut y);
             let saved = Saved {

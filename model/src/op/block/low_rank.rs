@@ -14,9 +14,9 @@ pub(super) struct Update {
     pub dropout: Option<(f32, u64)>,
     /// The first of this update's columns in the group's activations.
     pub column: usize,
-    /// Where its A stands among all A's of the block.
+    /// Where its A stands among the block's trained values.
     pub a: Range<usize>,
-    /// Where its B stands among all B's of the block.
+    /// Where its B stands among them.
     pub b: Range<usize>,
 }
 
@@ -51,10 +51,10 @@ impl Group {
     }
 
     /// The rank-sized activations `dropout(x) Aᵀ`, `(rows, rank)`.
-    pub fn down(&self, x: &[f32], rows: usize, a: &[f32]) -> Buffer {
+    pub fn down(&self, x: &[f32], rows: usize, trained: &[f32]) -> Buffer {
         let mut h = Buffer::stale(rows * self.rank);
         if let Some(range) = self.together() {
-            let factors = View::new(&a[range], self.rank, self.width);
+            let factors = View::new(&trained[range], self.rank, self.width);
             gemm(
                 &mut h,
                 self.rank,
@@ -67,7 +67,7 @@ impl Group {
         }
         for update in self.present() {
             let input = Self::masked(x, update.dropout);
-            let factor = View::new(&a[update.a.clone()], update.rank, self.width);
+            let factor = View::new(&trained[update.a.clone()], update.rank, self.width);
             let input = View::new(&input, rows, self.width);
             gemm(&mut h[update.column..], self.rank, 0.0, 1.0, input, factor.t());
         }
@@ -75,41 +75,40 @@ impl Group {
     }
 
     /// Adds the update of projection `i` to its output `y`, `(rows, out)`.
-    pub fn add_up(&self, i: usize, h: &[f32], rows: usize, b: &[f32], y: &mut [f32], out: usize) {
+    pub fn add_up(&self, i: usize, h: &[f32], rows: usize, trained: &[f32], y: &mut [f32], out: usize) {
         if let Some(update) = &self.updates[i] {
             let h = View::strided(&h[update.column..], rows, update.rank, self.rank);
-            let factor = View::new(&b[update.b.clone()], out, update.rank);
+            let factor = View::new(&trained[update.b.clone()], out, update.rank);
             gemm(y, out, 1.0, update.scale, h, factor.t());
         }
     }
 
-    /// From the gradient `g` of projection `i`'s output: the gradient of its columns of the activations, and that of its B.
-    pub fn up_gradients(&self, i: usize, g: View, h: &[f32], b: &[f32], dh: &mut [f32], db: &mut [f32]) {
+    /// From the gradient `g` of projection `i`'s output: the gradient of its columns of the activations, and that of its B, in `d`.
+    pub fn up_gradients(&self, i: usize, g: View, h: &[f32], trained: &[f32], dh: &mut [f32], d: &mut [f32]) {
         if let Some(update) = &self.updates[i] {
             let (rows, out) = g.size();
-            let factor = View::new(&b[update.b.clone()], out, update.rank);
+            let factor = View::new(&trained[update.b.clone()], out, update.rank);
             gemm(&mut dh[update.column..], self.rank, 0.0, update.scale, g, factor);
             let h = View::strided(&h[update.column..], rows, update.rank, self.rank);
-            let db = &mut db[update.b.clone()];
-            gemm(db, update.rank, 0.0, update.scale, g.t(), h);
+            gemm(&mut d[update.b.clone()], update.rank, 0.0, update.scale, g.t(), h);
         }
     }
 
-    /// From the gradient of the activations: those of the A's, and what they add to the gradient of the input.
+    /// From the gradient of the activations: those of the A's, in `d`, and what they add to the gradient of the input.
     pub fn down_gradients(
         &self,
         x: &[f32],
         dh: &[f32],
         rows: usize,
-        a: &[f32],
-        da: &mut [f32],
+        trained: &[f32],
+        d: &mut [f32],
         dx: Option<&mut [f32]>,
     ) {
         let width = self.width;
         if let Some(range) = self.together() {
             let dh = View::new(dh, rows, self.rank);
             gemm(
-                &mut da[range.clone()],
+                &mut d[range.clone()],
                 width,
                 0.0,
                 1.0,
@@ -117,7 +116,14 @@ impl Group {
                 View::new(x, rows, width),
             );
             if let Some(dx) = dx {
-                gemm(dx, width, 1.0, 1.0, dh, View::new(&a[range], self.rank, width));
+                gemm(
+                    dx,
+                    width,
+                    1.0,
+                    1.0,
+                    dh,
+                    View::new(&trained[range], self.rank, width),
+                );
             }
             return;
         }
@@ -125,11 +131,17 @@ impl Group {
         for update in self.present() {
             let dh = View::strided(&dh[update.column..], rows, update.rank, self.rank);
             let input = Self::masked(x, update.dropout);
-            let da = &mut da[update.a.clone()];
-            gemm(da, width, 0.0, 1.0, dh.t(), View::new(&input, rows, width));
+            gemm(
+                &mut d[update.a.clone()],
+                width,
+                0.0,
+                1.0,
+                dh.t(),
+                View::new(&input, rows, width),
+            );
             if let Some(dx) = dx.as_deref_mut() {
                 let mut through = Buffer::stale(rows * width);
-                let factor = View::new(&a[update.a.clone()], update.rank, width);
+                let factor = View::new(&trained[update.a.clone()], update.rank, width);
                 gemm(&mut through, width, 0.0, 1.0, dh, factor);
                 if let Some((p, key)) = update.dropout {
                     drop_out(&mut through, p, key);

@@ -3,18 +3,18 @@
 //! Composed of the single operations, a block makes some forty tensors in a training step that are written once and read once,
 //! and a gradient for each. Here the values between norm and norm live in buffers that the next block uses again, the backward
 //! adds into them in place, what is cheap to compute again (norms, the gated activation, attention probabilities) is not kept,
-//! and nothing is ever formed for a frozen weight.
+//! and nothing is ever formed for a frozen weight. In pre-training, where the weights are variables, it gives their gradients
+//! too.
 
 mod backward;
-mod composed;
 mod forward;
 mod low_rank;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 
-pub use self::composed::composed_block;
 use self::forward::Saved;
 use self::low_rank::{Group, Update};
 use super::attention::{Attention, Heads, Segment};
@@ -22,10 +22,10 @@ use super::linear::LoraFactors;
 use super::rope::RopeTable;
 use super::storage::{contiguous, operand, with_all_values};
 
-/// A projection: its frozen weight, `(out, in)`, and its low-rank update, if it has one.
+/// A projection: its weight, `(out, in)`, and its low-rank update, if it has one.
 #[derive(Clone, Debug)]
 pub struct Projection {
-    /// The frozen weight.
+    /// The weight, frozen unless it is a variable.
     pub weight: Tensor,
     /// What is added to it.
     pub lora: Option<LoraFactors>,
@@ -43,10 +43,8 @@ pub struct BlockWeights {
 }
 
 impl BlockWeights {
-    /// Whether any weight is itself a variable, as in pre-training; [`block`] has no gradient for it.
-    pub fn is_trained(&self) -> bool {
-        let norms = [&self.input_norm, &self.post_attention_norm];
-        norms.into_iter().any(Tensor::is_variable) || self.projections.iter().any(|p| p.weight.is_variable())
+    fn norms(&self) -> [&Tensor; 2] {
+        [&self.input_norm, &self.post_attention_norm]
     }
 }
 
@@ -65,8 +63,8 @@ pub struct Surroundings {
 
 /// The output of a block for `x`, `(rows, width)`, and the keys and values of its rows.
 ///
-/// `cache` holds the keys and values that the segments' contexts refer to. Gradients reach `x` and the low-rank factors; a
-/// pass over a cache has none, and keys and values are given only where none are asked for.
+/// `cache` holds the keys and values that the segments' contexts refer to. Gradients reach `x`, the low-rank factors, and
+/// weights that are variables; a pass over a cache has none, and keys and values are given only where none are asked for.
 ///
 /// # Errors
 /// Shapes that do not fit, and a request for gradients through a cache.
@@ -77,28 +75,42 @@ pub fn block(
     cache: Option<(&Tensor, &Tensor)>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let op = BlockOp::new(x, weights, surroundings, cache)?;
-    let [a, b] = flat_factors(weights)?;
-    if x.track_op() || a.track_op() || b.track_op() {
-        return Ok((x.apply_op3(&a, &b, op)?, None));
+    let trained = joined(weights)?;
+    if x.track_op() || trained.track_op() {
+        return Ok((x.apply_op2(&trained, op)?, None));
     }
-    let (y, saved) = with_all_values([x, &a, &b], op.name(), |[x, a, b]| op.forward(x, a, b))?;
+    let (y, saved) = with_all_values([x, &trained], op.name(), |[x, trained]| op.forward(x, trained))?;
     let rows = x.dim(0)?;
     let tensor = |values: &[f32]| Tensor::from_slice(values, (rows, values.len() / rows), x.device());
     let keys_and_values = (tensor(&saved.keys)?, tensor(&saved.values)?);
     Ok((Tensor::from_vec(y, x.shape(), x.device())?, Some(keys_and_values)))
 }
 
-/// All A's and all B's of a block, one after another.
-fn flat_factors(weights: &BlockWeights) -> Result<[Tensor; 2]> {
-    let factors = || weights.projections.iter().filter_map(|p| p.lora.as_ref());
-    let join = |parts: Vec<Tensor>| match parts.is_empty() {
-        true => Tensor::zeros(1, candle_core::DType::F32, weights.input_norm.device()),
+/// Everything in a block that may be trained, one after another: weights that are variables, then all A's, then all B's. The
+/// operation takes them as one operand, and their gradients leave it as one.
+fn joined(weights: &BlockWeights) -> Result<Tensor> {
+    let projections = || weights.projections.iter();
+    let variables = weights
+        .norms()
+        .into_iter()
+        .chain(projections().map(|p| &p.weight))
+        .filter(|t| t.is_variable());
+    let factors = || projections().filter_map(|p| p.lora.as_ref());
+    let parts = variables
+        .chain(factors().map(|f| &f.a))
+        .chain(factors().map(|f| &f.b))
+        .map(Tensor::flatten_all)
+        .collect::<Result<Vec<_>>>()?;
+    match parts.is_empty() {
+        true => Tensor::zeros(1, DType::F32, weights.input_norm.device()),
         false => Tensor::cat(&parts, 0),
-    };
-    Ok([
-        join(factors().map(|f| f.a.flatten_all()).collect::<Result<_>>()?)?,
-        join(factors().map(|f| f.b.flatten_all()).collect::<Result<_>>()?)?,
-    ])
+    }
+}
+
+/// Where the variables among a block's weights stand among its trained values; `None` for frozen ones.
+struct Trained {
+    norms: [Option<Range<usize>>; 2],
+    weights: [Option<Range<usize>>; 7],
 }
 
 /// Positions of the projections in a block.
@@ -121,6 +133,7 @@ struct BlockOp {
     rows: usize,
     /// `(out, in)` of each projection.
     sizes: [(usize, usize); 7],
+    trained: Trained,
     groups: [Group; 4],
     input_needs_gradient: bool,
     /// Kept from forward for backward.
@@ -160,6 +173,18 @@ impl BlockOp {
         if !fits {
             bail!("block: projections of sizes {sizes:?} do not fit rows of width {width}");
         }
+        let mut factors_start = 0;
+        let mut place = |t: &Tensor| {
+            let start = factors_start;
+            t.is_variable().then(|| {
+                factors_start += t.elem_count();
+                start..factors_start
+            })
+        };
+        let trained = Trained {
+            norms: weights.norms().map(&mut place),
+            weights: weights.projections.each_ref().map(|p| place(&p.weight)),
+        };
         Ok(BlockOp {
             weights: weights.clone(),
             attention,
@@ -167,7 +192,8 @@ impl BlockOp {
             eps: surroundings.eps as f32,
             rows,
             sizes,
-            groups: groups(&weights.projections, &sizes)?,
+            trained,
+            groups: groups(&weights.projections, &sizes, factors_start)?,
             input_needs_gradient: x.track_op(),
             saved: Mutex::default(),
         })
@@ -175,22 +201,22 @@ impl BlockOp {
 
     /// The norms' weights and the projections' weights.
     fn with_weights<R>(&self, f: impl FnOnce([&[f32]; 2], [&[f32]; 7]) -> Result<R>) -> Result<R> {
-        let norms = [&self.weights.input_norm, &self.weights.post_attention_norm];
-        with_all_values(norms, self.name(), |norms| {
+        with_all_values(self.weights.norms(), self.name(), |norms| {
             let projections = self.weights.projections.each_ref().map(|p| &p.weight);
             with_all_values(projections, self.name(), |weights| f(norms, weights))
         })
     }
 }
 
-/// Lays the factors out, as [`flat_factors`] joins them.
-fn groups(projections: &[Projection; 7], sizes: &[(usize, usize); 7]) -> Result<[Group; 4]> {
+/// Lays the factors out as [`joined`] joins them, from `start` on.
+fn groups(projections: &[Projection; 7], sizes: &[(usize, usize); 7], start: usize) -> Result<[Group; 4]> {
     let mut groups = [Q, O, GATE, DOWN].map(|first| Group {
         width: sizes[first].1,
         rank: 0,
         updates: Vec::new(),
     });
-    let (mut a, mut b) = (0, 0);
+    let factors = projections.iter().filter_map(|p| p.lora.as_ref());
+    let (mut a, mut b) = (start, start + factors.map(|f| f.a.elem_count()).sum::<usize>());
     for ((projection, (out, input)), (group, _)) in projections.iter().zip(sizes).zip(GROUP_OF) {
         let group = &mut groups[group];
         let Some(factors) = &projection.lora else {
@@ -219,7 +245,7 @@ fn groups(projections: &[Projection; 7], sizes: &[(usize, usize); 7]) -> Result<
     Ok(groups)
 }
 
-impl CustomOp3 for BlockOp {
+impl CustomOp2 for BlockOp {
     fn name(&self) -> &'static str {
         "block"
     }
@@ -228,18 +254,11 @@ impl CustomOp3 for BlockOp {
         &self,
         s_x: &CpuStorage,
         l_x: &Layout,
-        s_a: &CpuStorage,
-        l_a: &Layout,
-        s_b: &CpuStorage,
-        l_b: &Layout,
+        s_trained: &CpuStorage,
+        l_trained: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let name = self.name();
-        let (x, a, b) = (
-            operand(s_x, l_x, name)?,
-            operand(s_a, l_a, name)?,
-            operand(s_b, l_b, name)?,
-        );
-        let (y, saved) = self.forward(x, a, b)?;
+        let x = operand(s_x, l_x, self.name())?;
+        let (y, saved) = self.forward(x, operand(s_trained, l_trained, self.name())?)?;
         *self.saved.lock().unwrap_or_else(|e| e.into_inner()) = Some(saved);
         Ok((CpuStorage::F32(y), l_x.shape().clone()))
     }
@@ -247,24 +266,23 @@ impl CustomOp3 for BlockOp {
     fn bwd(
         &self,
         x: &Tensor,
-        a: &Tensor,
-        b: &Tensor,
+        trained: &Tensor,
         _: &Tensor,
         grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let saved = self.saved.lock().unwrap_or_else(|e| e.into_inner()).take();
         let Some(saved) = saved else {
             bail!("block: its values were used up by an earlier backward");
         };
         let grad = contiguous(grad)?;
-        let gradients = with_all_values([x, a, b, &grad], self.name(), |[x, a, b, g]| {
-            self.backward(x, a, b, g, saved)
+        let tensors = [x, trained, &grad];
+        let (dx, d_trained) = with_all_values(tensors, self.name(), |[x, trained, g]| {
+            self.backward(x, trained, g, saved)
         })?;
         let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((
-            gradients.x.map(|dx| tensor(dx, x)).transpose()?,
-            Some(tensor(gradients.a, a)?),
-            Some(tensor(gradients.b, b)?),
+            dx.map(|dx| tensor(dx, x)).transpose()?,
+            Some(tensor(d_trained, trained)?),
         ))
     }
 }

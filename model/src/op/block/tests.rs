@@ -5,6 +5,7 @@ use candle_core::Var;
 
 use super::*;
 use crate::op::tests::{check, random, segments, variable};
+use crate::op::{attention, linear, rms_norm, rope, swiglu};
 
 const ROWS: usize = 7;
 const HEADS: Heads = Heads {
@@ -52,6 +53,35 @@ fn surroundings() -> Surroundings {
     }
 }
 
+/// The same composed of single operations.
+fn composed_block(
+    x: &Tensor,
+    weights: &BlockWeights,
+    surroundings: &Surroundings,
+    cache: Option<(&Tensor, &Tensor)>,
+) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
+    let project = |i: usize, x: &Tensor| {
+        let Projection { weight, lora } = &weights.projections[i];
+        linear(x, weight, lora.as_ref())
+    };
+    let Surroundings {
+        heads,
+        segments,
+        table,
+        eps,
+    } = surroundings;
+    let normed = rms_norm(x, &weights.input_norm, *eps)?;
+    let queries = rope(&project(Q, &normed)?, table)?;
+    let keys = rope(&project(K, &normed)?, table)?;
+    let values = project(V, &normed)?;
+    let mixed = attention(&queries, &keys, &values, *heads, segments, cache)?;
+    let x = (x + project(O, &mixed)?)?;
+    let normed = rms_norm(&x, &weights.post_attention_norm, *eps)?;
+    let activated = swiglu(&project(GATE, &normed)?, &project(UP, &normed)?)?;
+    let y = (x + project(DOWN, &activated)?)?;
+    Ok((y, Some((keys, values))))
+}
+
 fn check_block(adapted: &[usize], dropout: Option<f32>) {
     let (weights, factors) = weights(adapted, dropout);
     let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
@@ -96,6 +126,26 @@ fn a_first_block_trains_without_a_gradient_of_its_input() {
 }
 
 #[test]
+fn weights_that_are_variables_get_gradients() {
+    let (mut weights, _) = weights(&[], None);
+    let mut variables = vec![variable(&[ROWS, 10], 7)];
+    let mut make = |t: &mut Tensor| {
+        let variable = Var::from_tensor(t).unwrap();
+        *t = variable.as_tensor().clone();
+        variables.push(variable);
+    };
+    make(&mut weights.input_norm);
+    make(&mut weights.post_attention_norm);
+    weights.projections.iter_mut().for_each(|p| make(&mut p.weight));
+    let (around, x) = (surroundings(), variables[0].clone());
+    check(
+        &variables,
+        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| composed_block(&x, &weights, &around, None).unwrap().0,
+    );
+}
+
+#[test]
 fn rows_after_a_cache_equal_the_rows_of_the_whole() {
     let (mut weights, _) = weights(&[], None);
     weights.projections[Q].lora = Some(LoraFactors {
@@ -111,7 +161,7 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
         table: RopeTable::new(positions, &[1.0, 0.1]),
         ..surroundings()
     };
-    let run = |rows: std::ops::Range<usize>, context: std::ops::Range<usize>| Segment { rows, context };
+    let run = |rows: Range<usize>, context: Range<usize>| Segment { rows, context };
     let whole = block(&x, &weights, &around(vec![run(0..ROWS, 0..0)], &positions), None).unwrap();
     let first = x.narrow(0, 0, 4).unwrap();
     let (_, cache) = block(
