@@ -7,6 +7,8 @@ RESULTS ?= results/$(PROFILE)
 RAW ?=
 DATASET ?= movielens-100k
 OUT ?= prepared
+# Python with the packages of bench/peers/requirements.txt; made on the first use.
+PEER_PYTHON ?= runs/peers/venv/bin/python
 
 CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
@@ -14,7 +16,7 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test bench lint ci
+.PHONY: help build reproduce report prepare test bench bench-engine lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,8 +39,14 @@ prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=
 test: ## Run all tests
 	$(CARGO) test --locked --workspace
 
-bench: ## Measure training, ranking and the pipeline
+bench: ## Measure training and ranking
 	$(CARGO) bench --locked --workspace --bench engine --profile dev
+
+bench-engine: build ## Measure the engine beside PyTorch and PEFT; writes results/engine
+	test -x $(PEER_PYTHON) || { python3 -m venv runs/peers/venv && $(PEER_PYTHON) -m pip install -q -r bench/peers/requirements.txt; }
+	$(CARGO) bench --locked --workspace --bench peer --profile dev --no-run
+	$(PEER_PYTHON) bench/peers/engine.py "$$(ls -t $(TARGET)/debug/deps/peer-* | grep -v '\.d$$' | head -1)" \
+		"$$($(WEAVEREC) models fetch smollm2-135m)" runs/peers results/engine/report.md
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

@@ -1,0 +1,187 @@
+"""LoRA training and candidate ranking: weaverec against PyTorch and PEFT, on the same work, in turns.
+
+    python engine.py PEER_BINARY MODEL FOLDER REPORT
+
+PEER_BINARY is `model/benches/peer.rs`, built. It exports the work to FOLDER; then each task runs in a process of its own, first
+ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets seconds, peak memory and how far the losses
+and scores agree. `make bench-engine` does all of it.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def load(folder, adapter):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
+    if adapter:
+        model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+    return model
+
+
+def train(folder, work, name):
+    import torch
+
+    model = load(folder, adapter=True)
+    model.train()
+    batch = work["batches"][name]
+    length = max(len(e["tokens"]) for e in batch)
+    ids = torch.zeros(len(batch), length, dtype=torch.long)
+    labels = torch.full((len(batch), length), -100)
+    mask = torch.zeros(len(batch), length, dtype=torch.long)
+    for i, e in enumerate(batch):
+        n = len(e["tokens"])
+        ids[i, :n] = torch.tensor(e["tokens"])
+        mask[i, :n] = 1
+        labels[i, e["loss_from"] : n] = ids[i, e["loss_from"] : n]
+    # Logits only where there is loss, as a careful user of transformers does it: the backbone, then the head on those rows.
+    rows = labels[:, 1:] != -100
+    targets = labels[:, 1:][rows]
+    base = model.get_base_model()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=work["learning_rate"], weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=work["steps"])
+    losses, seconds = [], []
+    for _ in range(work["steps"]):
+        start = time.perf_counter()
+        hidden = base.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1]).last_hidden_state
+        loss = torch.nn.functional.cross_entropy(base.lm_head(hidden[rows]), targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        seconds.append(time.perf_counter() - start)
+    return {"losses": losses, "seconds": seconds}
+
+
+def rank(folder, work):
+    """Every candidate's log-likelihood after its prompt; the prompt's cache is shared by the candidates of a user."""
+    import torch
+    from transformers import DynamicCache
+
+    model = load(folder, adapter=False)
+    model.eval()
+    scores, seconds = [], []
+    with torch.inference_mode():
+        for query in work["queries"]:
+            start = time.perf_counter()
+            prompt = torch.tensor([query["prompt"]])
+            candidates = torch.tensor(query["candidates"])
+            prefix = model.model(input_ids=prompt, use_cache=True, past_key_values=DynamicCache())
+            cache = prefix.past_key_values
+            cache.batch_repeat_interleave(len(candidates))
+            hidden = model.model(input_ids=candidates[:, :-1], past_key_values=cache).last_hidden_state
+            first = torch.log_softmax(model.lm_head(prefix.last_hidden_state[0, -1]), -1)[candidates[:, 0]]
+            later = torch.log_softmax(model.lm_head(hidden), -1)
+            later = later.gather(2, candidates[:, 1:, None]).squeeze(2).sum(1)
+            scores.append((first + later).tolist())
+            seconds.append(time.perf_counter() - start)
+    return {"plain": {"scores": scores, "seconds": seconds}}
+
+
+def run(command):
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def typical(seconds):
+    """The median, without the first reading, which pays for warming up."""
+    return statistics.median(seconds[1:])
+
+
+def largest_difference(ours, theirs):
+    return max(abs(a - b) for a, b in zip(ours, theirs))
+
+
+def cpu():
+    with open("/proc/cpuinfo") as lines:
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} × {names[0]}" if names else platform.processor()
+
+
+def report(binary, model, folder, path):
+    import peft
+    import torch
+    import transformers
+
+    subprocess.run([binary, model, folder, "export"], check=True)
+    work = json.loads((folder / "work.json").read_text())
+    me = [sys.executable, __file__, "--task", str(folder)]
+    readings, rows = {}, []
+    for n, name in enumerate(work["batches"]):
+        ours, theirs = run([binary, model, folder, f"train:{n}"]), run([*me, name])
+        assert ours["workload"] == name
+        readings[name] = {"weaverec": ours, "peft": theirs}
+        agreement = largest_difference(ours["losses"], theirs["losses"])
+        rows.append((f"LoRA step, {name}", ours, theirs, typical(ours["seconds"]), typical(theirs["seconds"]), agreement))
+    ours, theirs = run([binary, model, folder, "rank"]), run([*me, "rank"])
+    readings["rank"] = {"weaverec": ours, "pytorch": theirs}
+    flat = lambda r: [s for user in r["plain"]["scores"] for s in user]
+    seconds = {name: typical(r["seconds"]) for name, r in ours.items() if name != "peak_memory"}
+    name = "ranking a user: 30 candidates of 10 tokens after 400"
+    agreement = largest_difference(flat(ours), flat(theirs))
+    rows.append((name, ours, theirs, seconds["plain"], typical(theirs["plain"]["seconds"]), agreement))
+
+    lines = [
+        "# The engine beside PyTorch and PEFT",
+        "",
+        f"SmolLM2-135M, f32, LoRA rank 16 on all linear layers; {cpu()}, {os.cpu_count()} cores. PyTorch {torch.__version__}, "
+        f"PEFT {peft.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads. Each task in a "
+        f"process of its own, one after the other; median of {work['steps'] - 1} steps ({len(work['queries']) - 1} users), the "
+        "first left out. Made by `make bench-engine`.",
+        "",
+        "| work | weaverec | PyTorch + PEFT | time, ratio | memory | memory of PyTorch | memory, ratio | largest difference |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, ours_all, theirs_all, a, b, agreement in rows:
+        m, n = ours_all["peak_memory"], theirs_all["peak_memory"]
+        lines.append(
+            f"| {name} | {a:.2f} s | {b:.2f} s | {a / b:.2f} | {m / 1e9:.2f} GB | {n / 1e9:.2f} GB | {m / n:.2f} | {agreement:.1e} |"
+        )
+    lines += [
+        "",
+        "The difference is of the training loss over all steps, or of the log-likelihood over all candidates, in nats.",
+        "",
+        "## Inference after merging",
+        "",
+        "A merged adapter is folded into the weights, so it should cost what the plain model costs; beside the weights it does not.",
+        "",
+        "| model | seconds a user | relative to plain |",
+        "|---|---:|---:|",
+    ]
+    lines += [f"| {name} | {s:.2f} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
+    path.write_text("\n".join(lines) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--task"]:
+        folder, task = Path(sys.argv[2]), sys.argv[3]
+        work = json.loads((folder / "work.json").read_text())
+        result = rank(folder, work) if task == "rank" else train(folder, work, task)
+        print(json.dumps({**result, "peak_memory": peak_memory()}))
+    elif len(sys.argv) == 5:
+        binary, model, folder, path = sys.argv[1:]
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        report(binary, model, Path(folder), Path(path))
+    else:
+        sys.exit(__doc__)

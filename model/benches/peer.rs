@@ -1,0 +1,163 @@
+//! The engine's half of the comparison with PyTorch and PEFT (`make bench-engine`); the other half is `bench/peers/engine.py`.
+//!
+//! `peer MODEL FOLDER` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the initial
+//! adapter as a PEFT folder, the token ids) and prints losses, seconds and peak memory as JSON.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use weaverec_model::backbone::{Decoder, LlamaConfig, Weights};
+use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
+use weaverec_model::rank::{Normalisation, Query, score};
+use weaverec_model::train::{Example, TrainConfig, train_lora};
+
+const STEPS: usize = 20;
+const RANK: usize = 16;
+const LEARNING_RATE: f64 = 1e-3;
+const SEED: u64 = 1;
+const USERS: usize = 5;
+
+fn tokens(count: usize, key: usize) -> Vec<u32> {
+    (0..count)
+        .map(|i| ((i * 7919 + key * 104_729) % 40_000) as u32)
+        .collect()
+}
+
+/// Each workload is one batch, seen by every step.
+fn workloads() -> [(&'static str, Vec<Example>); 2] {
+    let example = |length: usize, loss_from: usize, key: usize| Example {
+        tokens: tokens(length + 1, key),
+        loss_from,
+    };
+    [
+        (
+            "2 × 512, loss on 64",
+            (0..2).map(|i| example(512, 513 - 64, i)).collect(),
+        ),
+        (
+            "16 of 30 to 105, loss on all but 10",
+            (0..16).map(|i| example(30 + 5 * i, 11, i)).collect(),
+        ),
+    ]
+}
+
+fn lora() -> LoraConfig {
+    LoraConfig::new(RANK, 2.0 * RANK as f64)
+}
+
+fn train(decoder: &Decoder, examples: &[Example]) -> (Adapter, Value) {
+    let config = TrainConfig {
+        learning_rate: LEARNING_RATE,
+        epochs: STEPS,
+        batch_size: examples.len(),
+        micro_batch_tokens: 1 << 20,
+        warmup: 0.0,
+        weight_decay: 0.0,
+        clip: 1.0,
+        evaluate_every: 0,
+        patience: 0,
+        checkpoint_every: 0,
+    };
+    let (mut losses, mut seconds, mut before) = (Vec::new(), Vec::new(), 0.0);
+    let mut news = |p: weaverec_model::train::Progress| {
+        losses.push(p.loss);
+        seconds.push(p.seconds - before);
+        before = p.seconds;
+    };
+    let (adapter, _) = train_lora(decoder, lora(), examples, &[], &config, SEED, None, &mut news).unwrap();
+    (adapter, json!({ "losses": losses, "seconds": seconds }))
+}
+
+fn rank(decoder: &Decoder, queries: &[Query]) -> Value {
+    let timed: Vec<(f64, Vec<f32>)> = queries
+        .chunks(1)
+        .map(|query| {
+            let start = Instant::now();
+            let scores = score(decoder, query, Normalisation::Sum, 1024).unwrap();
+            (
+                start.elapsed().as_secs_f64(),
+                scores.into_iter().flatten().collect(),
+            )
+        })
+        .collect();
+    let (seconds, scores): (Vec<_>, Vec<_>) = timed.into_iter().unzip();
+    json!({ "scores": scores, "seconds": seconds })
+}
+
+/// Largest resident memory of this process so far, bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn export(folder: &Path, weights: &Weights, config: &LlamaConfig, decoder: &Decoder, queries: &[Query]) {
+    weights.save(&folder.join("base"), config).unwrap();
+    let initial = TrainableLora::new(decoder, lora(), SEED)
+        .unwrap()
+        .adapter()
+        .unwrap();
+    initial.save(&folder.join("adapter")).unwrap();
+    let batches: serde_json::Map<String, Value> = workloads()
+        .into_iter()
+        .map(|(name, batch)| {
+            let batch = batch
+                .iter()
+                .map(|e| json!({ "tokens": e.tokens, "loss_from": e.loss_from }))
+                .collect();
+            (name.to_string(), batch)
+        })
+        .collect();
+    let queries: Vec<Value> = queries
+        .iter()
+        .map(|q| json!({ "prompt": q.prompt, "candidates": q.candidates }))
+        .collect();
+    let work =
+        json!({ "steps": STEPS, "learning_rate": LEARNING_RATE, "batches": batches, "queries": queries });
+    std::fs::write(folder.join("work.json"), work.to_string()).unwrap();
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let [model, folder, task] = arguments.as_slice() else {
+        eprintln!("usage: peer MODEL FOLDER export|train:N|rank; `make bench-engine` runs this");
+        std::process::exit(2);
+    };
+    let folder = PathBuf::from(folder);
+    let (weights, config) = Weights::open(Path::new(model)).unwrap();
+    let decoder = Decoder::new(&weights, &config, &candle_core::Device::Cpu).unwrap();
+    let queries: Vec<Query> = (0..USERS)
+        .map(|user| Query {
+            prompt: tokens(400, 100 + user),
+            candidates: (0..30).map(|i| tokens(10, 1000 * user + i)).collect(),
+        })
+        .collect();
+    if task == "export" {
+        export(&folder, &weights, &config, &decoder, &queries);
+        return;
+    }
+    drop(weights);
+    let mut result = match task.strip_prefix("train:") {
+        Some(n) => {
+            let (name, examples) = &workloads()[n.parse::<usize>().unwrap()];
+            let (_, mut result) = train(&decoder, examples);
+            result["workload"] = json!(name);
+            result
+        }
+        None => {
+            let adapter = Adapter::load(&folder.join("adapter")).unwrap();
+            let beside = decoder.with_adapter(&adapter).unwrap();
+            json!({
+                "plain": rank(&decoder, &queries),
+                "merged and folded": rank(&decoder.folded(&adapter).unwrap(), &queries),
+                "adapter beside the weights": rank(&beside, &queries),
+            })
+        }
+    };
+    result["peak_memory"] = json!(peak_memory());
+    println!("{result}");
+}
