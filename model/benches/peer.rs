@@ -2,7 +2,7 @@
 //!
 //! `peer MODEL FOLDER` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the initial
 //! adapter as a PEFT folder, the token ids) and prints losses, seconds and peak memory as JSON.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

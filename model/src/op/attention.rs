@@ -135,18 +135,20 @@ impl Attention {
         }
     }
 
-    /// Attention probabilities, `(rows, seen + rows)`, zero above the diagonal.
-    fn probabilities(&self, work: &Work) -> Buffer {
-        let (rows, seen) = (work.rows, work.seen);
-        let columns = seen + rows;
-        let mut p = Buffer::stale(rows * columns);
+    /// Attention probabilities of a block of query rows over the context and the rows up to the block's last one,
+    /// `(block, seen + block.end)`, zero above the diagonal.
+    fn probabilities(&self, work: &Work, block: &Range<usize>) -> Buffer {
+        let (seen, columns) = (work.seen, work.seen + block.end);
+        let q = work.q.rows(block.clone());
+        let mut p = Buffer::stale(block.len() * columns);
         if let Some((k, _)) = work.context {
-            gemm(&mut p, columns, 0.0, self.scale(), work.q, k.t());
+            gemm(&mut p, columns, 0.0, self.scale(), q, k.t());
         }
-        gemm(&mut p[seen..], columns, 0.0, self.scale(), work.q, work.k.t());
+        let k = work.k.rows(0..block.end);
+        gemm(&mut p[seen..], columns, 0.0, self.scale(), q, k.t());
         vectorised(|| {
             for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-                let (visible, hidden) = row.split_at_mut(seen + i + 1);
+                let (visible, hidden) = row.split_at_mut(seen + block.start + i + 1);
                 let (_, sum) = exp_in_place(visible);
                 let inverse = 1.0 / sum;
                 visible.iter_mut().for_each(|value| *value *= inverse);
@@ -159,26 +161,16 @@ impl Attention {
     /// The output of one head on one segment, `(rows, width)`.
     fn output(&self, work: &Work) -> Buffer {
         let (rows, seen, width) = (work.rows, work.seen, self.heads.width);
-        let p = self.probabilities(work);
-        let columns = seen + rows;
         let mut out = Buffer::stale(rows * width);
-        gemm(
-            &mut out,
-            width,
-            0.0,
-            1.0,
-            View::strided(&p[seen..], rows, rows, columns),
-            work.v,
-        );
-        if let Some((_, v)) = work.context {
-            gemm(
-                &mut out,
-                width,
-                1.0,
-                1.0,
-                View::strided(&p, rows, seen, columns),
-                v,
-            );
+        for block in blocks(rows) {
+            let (p, columns) = (self.probabilities(work, &block), seen + block.end);
+            let out = &mut out[block.start * width..block.end * width];
+            let over_rows = View::strided(&p[seen..], block.len(), block.end, columns);
+            gemm(out, width, 0.0, 1.0, over_rows, work.v.rows(0..block.end));
+            if let Some((_, v)) = work.context {
+                let over_context = View::strided(&p, block.len(), seen, columns);
+                gemm(out, width, 1.0, 1.0, over_context, v);
+            }
         }
         out
     }
@@ -186,24 +178,30 @@ impl Attention {
     /// Gradients of one head's queries, keys and values on one segment, `(rows, width)` each.
     fn gradients(&self, work: &Work, d_out: View) -> [Buffer; 3] {
         let (rows, width) = (work.rows, self.heads.width);
-        let p = self.probabilities(work);
-        let p_view = View::new(&p, rows, rows);
-        let mut d_v = Buffer::stale(rows * width);
-        gemm(&mut d_v, width, 0.0, 1.0, p_view.t(), d_out);
-        let mut d_scores = Buffer::stale(rows * rows);
-        gemm(&mut d_scores, rows, 0.0, 1.0, d_out, work.v.t());
-        vectorised(|| {
-            for (p, d) in p.chunks_exact(rows).zip(d_scores.chunks_exact_mut(rows)) {
-                let along = dot(p, d);
-                for (d, p) in d.iter_mut().zip(p) {
-                    *d = p * (*d - along);
+        let [mut d_q, mut d_k, mut d_v] = [(); 3].map(|()| Buffer::stale(rows * width));
+        // From the last block, which reaches every row and so writes all of d_k and d_v before the others add to them.
+        for block in blocks(rows).rev() {
+            let keep = if block.end == rows { 0.0 } else { 1.0 };
+            let (count, end) = (block.len(), block.end);
+            let d_out = d_out.rows(block.clone());
+            let p = self.probabilities(work, &block);
+            gemm(&mut d_v, width, keep, 1.0, View::new(&p, count, end).t(), d_out);
+            let mut d_scores = Buffer::stale(count * end);
+            gemm(&mut d_scores, end, 0.0, 1.0, d_out, work.v.rows(0..end).t());
+            vectorised(|| {
+                for (p, d) in p.chunks_exact(end).zip(d_scores.chunks_exact_mut(end)) {
+                    let along = dot(p, d);
+                    for (d, p) in d.iter_mut().zip(p) {
+                        *d = p * (*d - along);
+                    }
                 }
-            }
-        });
-        let d_view = View::new(&d_scores, rows, rows);
-        let (mut d_q, mut d_k) = (Buffer::stale(rows * width), Buffer::stale(rows * width));
-        gemm(&mut d_q, width, 0.0, self.scale(), d_view, work.k);
-        gemm(&mut d_k, width, 0.0, self.scale(), d_view.t(), work.q);
+            });
+            let d_scores = View::new(&d_scores, count, end);
+            let d_q = &mut d_q[block.start * width..end * width];
+            gemm(d_q, width, 0.0, self.scale(), d_scores, work.k.rows(0..end));
+            let q = work.q.rows(block);
+            gemm(&mut d_k, width, keep, self.scale(), d_scores.t(), q);
+        }
         [d_q, d_k, d_v]
     }
 
@@ -274,6 +272,14 @@ impl Attention {
             }),
         }
     }
+}
+
+/// Query rows whose scores are held at one time: few, so that little is computed above the diagonal; enough for an efficient
+/// product.
+const BLOCK: usize = 64;
+
+fn blocks(rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    (0..rows.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(rows))
 }
 
 /// Adds a dense block of rows into a column range of packed rows.

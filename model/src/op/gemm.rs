@@ -1,6 +1,7 @@
 //! Matrix products on plain slices, and the number of threads they may use.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 thread_local! {
     static THREADS: Cell<usize> = const { Cell::new(0) };
@@ -60,6 +61,16 @@ impl<'a> View<'a> {
             cols: self.rows,
             row_stride: self.col_stride,
             col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// Some of the rows of a matrix that is not transposed.
+    pub fn rows(self, range: Range<usize>) -> Self {
+        debug_assert!(self.col_stride == 1 && range.end <= self.rows);
+        View {
+            values: &self.values[range.start * self.row_stride..],
+            rows: range.len(),
             ..self
         }
     }

@@ -295,32 +295,49 @@ fn attention_keeps_packed_sequences_apart() {
 }
 
 #[test]
+fn attention_over_more_rows_than_a_block() {
+    let heads = Heads {
+        query: 2,
+        key_value: 1,
+        width: 4,
+    };
+    let lengths = [150, 2];
+    let (q, k, v) = (
+        variable(&[152, 8], 1),
+        variable(&[152, 4], 2),
+        variable(&[152, 4], 3),
+    );
+    check(
+        &[q.clone(), k.clone(), v.clone()],
+        &|| attention(&q, &k, &v, heads, &segments(&lengths), None).unwrap(),
+        &|| slow_attention(&q, &k, &v, heads, &lengths),
+    );
+}
+
+#[test]
 fn attention_over_a_cache_equals_attention_over_the_whole() {
     let heads = Heads {
         query: 2,
         key_value: 1,
         width: 4,
     };
-    let (q, k, v) = (random(&[7, 8], 1), random(&[7, 4], 2), random(&[7, 4], 3));
-    let whole = attention(&q, &k, &v, heads, &segments(&[7]), None).unwrap();
-    let part = |t: &Tensor, from: usize, n: usize| t.narrow(0, from, n).unwrap().contiguous().unwrap();
-    let (cached_k, cached_v) = (part(&k, 0, 4), part(&v, 0, 4));
-    let later: Arc<[Segment]> = [Segment {
-        rows: 0..3,
-        context: 0..4,
-    }]
-    .into();
-    let cached = Some((&cached_k, &cached_v));
-    let out = attention(
-        &part(&q, 4, 3),
-        &part(&k, 4, 3),
-        &part(&v, 4, 3),
-        heads,
-        &later,
-        cached,
-    )
-    .unwrap();
-    assert_close(&out, &part(&whole, 4, 3), 1e-6, "rows after the cache");
+    // Also with more rows after the cache than a block.
+    for (seen, rows) in [(4, 3), (5, 100)] {
+        let all = seen + rows;
+        let (q, k, v) = (random(&[all, 8], 1), random(&[all, 4], 2), random(&[all, 4], 3));
+        let whole = attention(&q, &k, &v, heads, &segments(&[all]), None).unwrap();
+        let part = |t: &Tensor, from: usize, n: usize| t.narrow(0, from, n).unwrap().contiguous().unwrap();
+        let (cached_k, cached_v) = (part(&k, 0, seen), part(&v, 0, seen));
+        let later: Arc<[Segment]> = [Segment {
+            rows: 0..rows,
+            context: 0..seen,
+        }]
+        .into();
+        let [q, k, v] = [&q, &k, &v].map(|t| part(t, seen, rows));
+        let cached = Some((&cached_k, &cached_v));
+        let out = attention(&q, &k, &v, heads, &later, cached).unwrap();
+        assert_close(&out, &part(&whole, seen, rows), 1e-6, "rows after the cache");
+    }
 }
 
 #[test]
