@@ -9,12 +9,12 @@ use std::time::Duration;
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use weaverec_model::backbone::nano::NanoConfig;
-use weaverec_model::backbone::{Decoder, LlamaConfig};
+use weaverec_model::backbone::{Decoder, DecoderConfig};
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora};
 
-fn decoder(config: &LlamaConfig) -> Decoder {
+fn decoder(config: &DecoderConfig) -> Decoder {
     Decoder::from_parameters(config, |_, shape| {
         Ok(match shape.len() {
             1 => Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu)?,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use weaverec_model::backbone::{Decoder, LlamaConfig, Weights};
+use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora};
@@ -95,7 +95,7 @@ fn peak_memory() -> u64 {
         * 1024
 }
 
-fn export(folder: &Path, weights: &Weights, config: &LlamaConfig, decoder: &Decoder, queries: &[Query]) {
+fn export(folder: &Path, weights: &Weights, config: &DecoderConfig, decoder: &Decoder, queries: &[Query]) {
     weights.save(&folder.join("base"), config).unwrap();
     let initial = TrainableLora::new(decoder, lora(), SEED)
         .unwrap()

@@ -1,4 +1,4 @@
-//! Configuration of a Llama-family decoder, as Hugging Face's `config.json` states it.
+//! Configuration of a decoder, as Hugging Face's `config.json` states it.
 //!
 //! Both spellings of the rotary settings are read: `rope_theta` with `rope_scaling` (transformers 4) and `rope_parameters`
 //! (transformers 5). Settings that would change the computation and are not implemented here are refused.
@@ -26,10 +26,67 @@ pub enum RopeScaling {
     },
 }
 
-/// Sizes and constants of a Llama-family decoder.
+/// The model families that the decoder covers; what sets them apart from Llama are switches in its blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Llama and SmolLM2.
+    #[default]
+    Llama,
+    /// Qwen2 and Qwen2.5: query, key and value projections have a bias.
+    Qwen2,
+    /// Qwen3: every head's queries and keys are normalised before they are rotated.
+    Qwen3,
+}
+
+impl Family {
+    const ALL: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Qwen3];
+
+    /// The name that `model_type` has in `config.json`, and `general.architecture` in GGUF metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Llama => "llama",
+            Family::Qwen2 => "qwen2",
+            Family::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The family of a name, or a message that lists those there are.
+    pub(crate) fn of(name: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|family| family.name() == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|family| family.name()).collect();
+            format!(
+                "\"{name}\" is not implemented; take a model of type {}",
+                known.join(", ")
+            )
+        })
+    }
+
+    fn architecture(self) -> &'static str {
+        match self {
+            Family::Llama => "LlamaForCausalLM",
+            Family::Qwen2 => "Qwen2ForCausalLM",
+            Family::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+
+    /// Whether query, key and value projections have a bias.
+    pub(crate) fn has_bias(self) -> bool {
+        self == Family::Qwen2
+    }
+
+    /// Whether queries and keys are normalised head by head.
+    pub(crate) fn has_head_norms(self) -> bool {
+        self == Family::Qwen3
+    }
+}
+
+/// Sizes and constants of a decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigJson", into = "ConfigJson")]
-pub struct LlamaConfig {
+pub struct DecoderConfig {
+    /// Which blocks it is made of.
+    pub family: Family,
     /// Number of token ids.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -60,11 +117,11 @@ pub struct LlamaConfig {
     pub eos_token_ids: Vec<u32>,
 }
 
-impl LlamaConfig {
+impl DecoderConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// A file that cannot be read, or a model that is not of the Llama family as implemented here.
+    /// A file that cannot be read, or a model of a family or with settings that are not implemented here.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         serde_json::from_str(&text).map_err(|e| Error::Config {
@@ -178,6 +235,8 @@ struct ConfigJson {
     attention_bias: bool,
     #[serde(default)]
     mlp_bias: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    use_sliding_window: bool,
     #[serde(default)]
     bos_token_id: Option<u32>,
     #[serde(default)]
@@ -253,16 +312,11 @@ impl RopeJson {
     }
 }
 
-impl TryFrom<ConfigJson> for LlamaConfig {
+impl TryFrom<ConfigJson> for DecoderConfig {
     type Error = String;
 
     fn try_from(json: ConfigJson) -> std::result::Result<Self, String> {
-        if json.model_type != "llama" {
-            return Err(format!(
-                "model_type \"{}\" is not implemented; take a model of type \"llama\"",
-                json.model_type
-            ));
-        }
+        let family = Family::of(&json.model_type).map_err(|e| format!("model_type {e}"))?;
         if json.hidden_act != "silu" {
             return Err(format!(
                 "hidden_act \"{}\" is not implemented; \"silu\" is",
@@ -272,15 +326,24 @@ impl TryFrom<ConfigJson> for LlamaConfig {
         if json.attention_bias || json.mlp_bias {
             return Err("biases in attention_bias or mlp_bias are not implemented".into());
         }
+        if json.use_sliding_window {
+            return Err("use_sliding_window is not implemented: every position sees all before it".into());
+        }
+        // What transformers takes where the file is silent.
+        let head_dim = match family {
+            Family::Qwen3 => json.head_dim.or(Some(128)),
+            Family::Llama | Family::Qwen2 => json.head_dim,
+        };
         let rope = json.rope_parameters.or(json.rope_scaling).unwrap_or_default();
-        let config = LlamaConfig {
+        let config = DecoderConfig {
+            family,
             vocab_size: json.vocab_size,
             hidden_size: json.hidden_size,
             intermediate_size: json.intermediate_size,
             num_hidden_layers: json.num_hidden_layers,
             num_attention_heads: json.num_attention_heads,
             num_key_value_heads: json.num_key_value_heads.unwrap_or(json.num_attention_heads),
-            head_dim: json.head_dim,
+            head_dim,
             rms_norm_eps: json.rms_norm_eps,
             rope_theta: rope.rope_theta.or(json.rope_theta).unwrap_or(10_000.0),
             rope_scaling: rope.scaling()?,
@@ -298,8 +361,8 @@ impl TryFrom<ConfigJson> for LlamaConfig {
     }
 }
 
-impl From<LlamaConfig> for ConfigJson {
-    fn from(config: LlamaConfig) -> Self {
+impl From<DecoderConfig> for ConfigJson {
+    fn from(config: DecoderConfig) -> Self {
         let rope_scaling = config.rope_scaling.map(|scaling| {
             let RopeScaling::Llama3 {
                 factor,
@@ -322,8 +385,8 @@ impl From<LlamaConfig> for ConfigJson {
             many => Some(OneOrMany::Many(many.to_vec())),
         };
         ConfigJson {
-            architectures: vec!["LlamaForCausalLM".into()],
-            model_type: llama(),
+            architectures: vec![config.family.architecture().into()],
+            model_type: config.family.name().into(),
             vocab_size: config.vocab_size,
             hidden_size: config.hidden_size,
             intermediate_size: config.intermediate_size,
@@ -340,6 +403,7 @@ impl From<LlamaConfig> for ConfigJson {
             tie_word_embeddings: config.tie_word_embeddings,
             attention_bias: false,
             mlp_bias: false,
+            use_sliding_window: false,
             bos_token_id: config.bos_token_id,
             eos_token_id,
             torch_dtype: Some("float32".into()),
@@ -355,7 +419,7 @@ mod tests {
     const SIZES: &str = r#""model_type": "llama", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48,
         "num_hidden_layers": 2, "num_attention_heads": 4"#;
 
-    fn parse(more: &str) -> std::result::Result<LlamaConfig, serde_json::Error> {
+    fn parse(more: &str) -> std::result::Result<DecoderConfig, serde_json::Error> {
         serde_json::from_str(&format!("{{{SIZES}{more}}}"))
     }
 
@@ -388,6 +452,7 @@ mod tests {
             (r#", "attention_bias": true"#, "bias"),
             (r#", "num_key_value_heads": 3"#, "multiple"),
             (r#", "head_dim": 7"#, "even"),
+            (r#", "use_sliding_window": true"#, "sliding"),
         ] {
             let message = parse(more).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
@@ -404,7 +469,27 @@ mod tests {
             original_max_position_embeddings: 8192,
         });
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<LlamaConfig>(&text).unwrap(), config);
+        assert_eq!(serde_json::from_str::<DecoderConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn families_are_told_by_model_type_and_written_back() {
+        for family in Family::ALL {
+            let text = format!("{{{SIZES}}}").replace("\"llama\"", &format!("\"{}\"", family.name()));
+            let config: DecoderConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!(config.family, family);
+            let again: DecoderConfig =
+                serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+            assert_eq!(again, config);
+        }
+        let other = format!("{{{SIZES}}}").replace("\"llama\"", "\"mamba\"");
+        let message = serde_json::from_str::<DecoderConfig>(&other)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("mamba") && message.contains("qwen2"),
+            "{message}"
+        );
     }
 
     #[test]

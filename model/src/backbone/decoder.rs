@@ -1,6 +1,6 @@
-//! The Llama-family decoder: embedding, blocks of grouped-query attention and gated feed-forward, final norm, output head.
+//! The decoder of the Llama and Qwen families: embedding, blocks of grouped-query attention and gated feed-forward, final norm, output head.
 //!
-//! Llama, SmolLM2 and the `nano` decoder are this one implementation with other sizes. It works on packed rows (see
+//! Llama, SmolLM2, Qwen2, Qwen3 and the `nano` decoder are this one implementation with other sizes and switches. It works on packed rows (see
 //! [`crate::op`]), in training and in ranking alike, and its projections carry an adapter where one is given.
 //!
 //! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::{LlamaConfig, Weights};
+use super::{DecoderConfig, Weights};
 use crate::lora::Adapter;
 use crate::op::{
     BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, linear, rms_norm,
@@ -102,7 +102,7 @@ impl KvCache {
 /// A decoder over frozen weights, with or without an adapter. Clones share their tensors.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    config: LlamaConfig,
+    config: DecoderConfig,
     embedding: Tensor,
     blocks: Vec<BlockWeights>,
     norm: Tensor,
@@ -115,7 +115,7 @@ impl Decoder {
     ///
     /// # Errors
     /// A tensor that is missing or has another shape than the configuration says.
-    pub fn new(weights: &Weights, config: &LlamaConfig, device: &Device) -> Result<Self> {
+    pub fn new(weights: &Weights, config: &DecoderConfig, device: &Device) -> Result<Self> {
         Self::from_parameters(config, |name, shape| {
             Ok(weights.get(name, shape)?.to_device(device)?)
         })
@@ -123,7 +123,7 @@ impl Decoder {
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
     pub fn from_parameters(
-        config: &LlamaConfig,
+        config: &DecoderConfig,
         parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Self> {
         let width = config.hidden_size;
@@ -138,14 +138,24 @@ impl Decoder {
                 let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
                 let mut projections = Vec::with_capacity(PROJECTIONS.len());
                 for (name, (out, input)) in PROJECTIONS.iter().zip(shapes) {
+                    let biased = config.family.has_bias()
+                        && ["q_proj", "k_proj", "v_proj"].iter().any(|p| name.ends_with(p));
+                    let bias = format!("model.layers.{layer}.{name}.bias");
                     projections.push(Projection {
                         weight: parameter(&at(name), &[out, input])?,
+                        bias: biased.then(|| parameter(&bias, &[out])).transpose()?,
                         lora: None,
                     });
                 }
+                let head_norm = |name: &str| parameter(&at(name), &[config.head_dim()]);
+                let head_norms = match config.family.has_head_norms() {
+                    true => Some([head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?]),
+                    false => None,
+                };
                 Ok(BlockWeights {
                     input_norm: parameter(&at("input_layernorm"), &[width])?,
                     post_attention_norm: parameter(&at("post_attention_layernorm"), &[width])?,
+                    head_norms,
                     projections: projections
                         .try_into()
                         .map_err(|_| Error::Usage("a block has seven projections".into()))?,
@@ -165,7 +175,7 @@ impl Decoder {
     }
 
     /// The decoder's sizes.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
@@ -310,7 +320,7 @@ impl Decoder {
 }
 
 /// `(out, in)` of each projection, in the order of [`PROJECTIONS`].
-fn projection_shapes(config: &LlamaConfig) -> [(usize, usize); 7] {
+fn projection_shapes(config: &DecoderConfig) -> [(usize, usize); 7] {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let query = config.num_attention_heads * config.head_dim();
     let key_value = config.num_key_value_heads * config.head_dim();

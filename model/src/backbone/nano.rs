@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, LlamaConfig, Weights};
+use super::{Decoder, DecoderConfig, Family, Weights};
 use crate::op::mix;
 use crate::train::{Example, Fit, Outcome, Progress, TrainConfig, fit};
 use crate::{Error, Result};
@@ -36,8 +36,9 @@ pub struct NanoConfig {
 
 impl NanoConfig {
     /// The Llama configuration of these sizes, with tied embeddings.
-    pub fn llama(&self, end_of_text: u32) -> LlamaConfig {
-        LlamaConfig {
+    pub fn llama(&self, end_of_text: u32) -> DecoderConfig {
+        DecoderConfig {
+            family: Family::Llama,
             vocab_size: self.vocabulary,
             hidden_size: self.width,
             intermediate_size: self.inner,
@@ -61,7 +62,7 @@ impl NanoConfig {
 /// Initial values are normal with deviation 0.02 (norms: one), keyed by the seed and the tensor's name. Progress, checkpoint and
 /// resume are those of [`fit`].
 pub fn pretrain(
-    config: &LlamaConfig,
+    config: &DecoderConfig,
     examples: &[Example],
     held_out: &[Example],
     training: &TrainConfig,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::LlamaConfig;
+use super::DecoderConfig;
 use crate::{Error, Result};
 
 pub(crate) use gguf::{Gguf, whole};
@@ -29,7 +29,7 @@ impl Weights {
     ///
     /// # Errors
     /// Files that are missing or damaged, or a model that is not of the Llama family as implemented here.
-    pub fn open(path: &Path) -> Result<(Weights, LlamaConfig)> {
+    pub fn open(path: &Path) -> Result<(Weights, DecoderConfig)> {
         if let Some(file) = gguf_file(path)? {
             let gguf = Gguf::open(&file)?;
             let config = gguf.config()?;
@@ -42,7 +42,7 @@ impl Weights {
                 config,
             ));
         }
-        let config = LlamaConfig::read(&path.join("config.json"))?;
+        let config = DecoderConfig::read(&path.join("config.json"))?;
         let mut tensors = BTreeMap::new();
         for file in safetensors::files(path)? {
             tensors.append(&mut safetensors::read(&file)?);
@@ -109,7 +109,7 @@ impl Weights {
     ///
     /// # Errors
     /// A folder that cannot be written.
-    pub fn save(&self, folder: &Path, config: &LlamaConfig) -> Result<()> {
+    pub fn save(&self, folder: &Path, config: &DecoderConfig) -> Result<()> {
         let named = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
         safetensors::write(&folder.join("model.safetensors"), named)?;
         let path = folder.join("config.json");

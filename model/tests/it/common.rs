@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use weaverec_model::backbone::{Decoder, LlamaConfig, Weights};
+use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
 use weaverec_model::lora::Adapter;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -16,11 +16,11 @@ pub fn adapter(name: &str) -> Adapter {
     Adapter::load(&fixture(name)).unwrap()
 }
 
-pub fn base() -> (Weights, LlamaConfig) {
+pub fn base() -> (Weights, DecoderConfig) {
     Weights::open(&fixture("tied")).unwrap()
 }
 
-pub fn decoder((weights, config): &(Weights, LlamaConfig)) -> Decoder {
+pub fn decoder((weights, config): &(Weights, DecoderConfig)) -> Decoder {
     Decoder::new(weights, config, &Device::Cpu).unwrap()
 }
 

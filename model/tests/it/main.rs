@@ -6,6 +6,6 @@
 
 mod adapter;
 mod common;
-mod llama;
+mod families;
 mod peft;
 mod smollm2;

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::backbone::Family;
 use crate::op::mix;
 
 /// A decoder of two layers with values far from those of training, so that nothing is accidentally small.
 pub(crate) fn tiny() -> Decoder {
-    let config = LlamaConfig {
+    let config = DecoderConfig {
+        family: Family::Llama,
         vocab_size: 13,
         hidden_size: 16,
         intermediate_size: 24,

@@ -1,7 +1,7 @@
-//! Llama-family models in GGUF files: configuration from the metadata, tensors dequantised and renamed.
+//! Models in GGUF files: configuration from the metadata, tensors dequantised and renamed.
 //!
-//! llama.cpp's converter stores the rows of the query and key projections in the order of its own rotary layout (pairs
-//! interleaved); here they get Hugging Face's order back (first halves, then second halves).
+//! For Llama, llama.cpp's converter stores the rows of the query and key projections in the order of its own rotary layout
+//! (pairs interleaved); here they get Hugging Face's order back (first halves, then second halves). Qwen's stay as they are.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{DType, Device, Tensor};
 
-use crate::backbone::LlamaConfig;
+use crate::backbone::{DecoderConfig, Family};
 use crate::{Error, Result};
 
 /// An open GGUF file: metadata read, tensors still on disk.
@@ -85,15 +85,12 @@ impl Gguf {
     }
 
     /// The decoder's configuration.
-    pub(crate) fn config(&self) -> Result<LlamaConfig> {
+    pub(crate) fn config(&self) -> Result<DecoderConfig> {
         let architecture = self.text("general.architecture").unwrap_or("unknown");
-        if architecture != "llama" {
-            let message =
-                format!("architecture \"{architecture}\" is not implemented; take a \"llama\" model");
-            return Err(self.error(message));
-        }
+        let family = Family::of(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
+        let key = |name: &str| format!("{architecture}.{name}");
         let scaling = self
-            .text("llama.rope.scaling.type")
+            .text(&key("rope.scaling.type"))
             .is_some_and(|kind| kind != "none");
         if scaling || self.content.tensor_infos.contains_key("rope_freqs.weight") {
             return Err(self.error(
@@ -106,30 +103,31 @@ impl Gguf {
             .tensor_infos
             .get("token_embd.weight")
             .ok_or_else(|| self.error("no token_embd.weight in the file".into()))?;
-        let id = |key: &str| self.integer(key).map(|id| id as u32);
-        let heads = self.need("llama.attention.head_count")?;
-        let hidden = self.need("llama.embedding_length")?;
+        let id = |name: &str| self.integer(name).map(|id| id as u32);
+        let heads = self.need(&key("attention.head_count"))?;
+        let hidden = self.need(&key("embedding_length"))?;
         let head_dim = self
-            .integer("llama.attention.key_length")
-            .or(self.integer("llama.rope.dimension_count"));
-        let config = LlamaConfig {
+            .integer(&key("attention.key_length"))
+            .or(self.integer(&key("rope.dimension_count")));
+        let config = DecoderConfig {
+            family,
             vocab_size: embedding.shape.dims().first().copied().unwrap_or(0),
             hidden_size: hidden,
-            intermediate_size: self.need("llama.feed_forward_length")?,
-            num_hidden_layers: self.need("llama.block_count")?,
+            intermediate_size: self.need(&key("feed_forward_length"))?,
+            num_hidden_layers: self.need(&key("block_count"))?,
             num_attention_heads: heads,
             num_key_value_heads: self
-                .integer("llama.attention.head_count_kv")
+                .integer(&key("attention.head_count_kv"))
                 .map_or(heads, |n| n as usize),
             head_dim: head_dim
                 .map(|width| width as usize)
                 .filter(|width| width * heads != hidden),
             rms_norm_eps: self
-                .real("llama.attention.layer_norm_rms_epsilon")
+                .real(&key("attention.layer_norm_rms_epsilon"))
                 .unwrap_or(1e-5),
-            rope_theta: self.real("llama.rope.freq_base").unwrap_or(10_000.0),
+            rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
             rope_scaling: None,
-            max_position_embeddings: self.need("llama.context_length")?,
+            max_position_embeddings: self.need(&key("context_length"))?,
             tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
             eos_token_ids: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
@@ -148,22 +146,26 @@ impl Gguf {
     }
 
     /// All tensors as f32 on the CPU, with Hugging Face's names and layout.
-    pub(crate) fn tensors(mut self, config: &LlamaConfig) -> Result<BTreeMap<String, Tensor>> {
+    pub(crate) fn tensors(mut self, config: &DecoderConfig) -> Result<BTreeMap<String, Tensor>> {
         let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
         // In the order of the file, so that a slow disk is read once from front to back.
         names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
         let mut tensors = BTreeMap::new();
         for name in names {
-            let target = hugging_face_name(&name)
-                .ok_or_else(|| self.error(format!("tensor {name} is not part of a Llama decoder")))?;
+            let target = hugging_face_name(&name, config.family).ok_or_else(|| {
+                self.error(format!(
+                    "tensor {name} is not part of a decoder that is read here"
+                ))
+            })?;
             let read = self
                 .content
                 .tensor(&mut self.reader, &name, &Device::Cpu)
                 .and_then(|stored| stored.dequantize(&Device::Cpu)?.to_dtype(DType::F32));
             let tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
-            let tensor = if target.ends_with("q_proj.weight") {
+            let interleaved = config.family == Family::Llama;
+            let tensor = if interleaved && target.ends_with("q_proj.weight") {
                 rotary_rows(&tensor, config.num_attention_heads)?
-            } else if target.ends_with("k_proj.weight") {
+            } else if interleaved && target.ends_with("k_proj.weight") {
                 rotary_rows(&tensor, config.num_key_value_heads)?
             } else {
                 tensor
@@ -196,7 +198,7 @@ fn rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
     Ok(split.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
 }
 
-fn hugging_face_name(name: &str) -> Option<String> {
+fn hugging_face_name(name: &str, family: Family) -> Option<String> {
     match name {
         "token_embd.weight" => return Some("model.embed_tokens.weight".into()),
         "output_norm.weight" => return Some("model.norm.weight".into()),
@@ -204,17 +206,25 @@ fn hugging_face_name(name: &str) -> Option<String> {
         _ => {}
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-    let module = match part.strip_suffix(".weight")? {
+    let (part, kind) = part.rsplit_once('.')?;
+    let module = match part {
         "attn_norm" => "input_layernorm",
         "ffn_norm" => "post_attention_layernorm",
         "attn_q" => "self_attn.q_proj",
         "attn_k" => "self_attn.k_proj",
         "attn_v" => "self_attn.v_proj",
+        "attn_q_norm" if family.has_head_norms() => "self_attn.q_norm",
+        "attn_k_norm" if family.has_head_norms() => "self_attn.k_norm",
         "attn_output" => "self_attn.o_proj",
         "ffn_gate" => "mlp.gate_proj",
         "ffn_up" => "mlp.up_proj",
         "ffn_down" => "mlp.down_proj",
         _ => return None,
     };
-    Some(format!("model.layers.{layer}.{module}.weight"))
+    let known = match kind {
+        "weight" => true,
+        "bias" => family.has_bias() && matches!(part, "attn_q" | "attn_k" | "attn_v"),
+        _ => false,
+    };
+    known.then(|| format!("model.layers.{layer}.{module}.{kind}"))
 }

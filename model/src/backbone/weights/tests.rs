@@ -9,7 +9,7 @@ use super::*;
 
 const WIDTH: usize = 32;
 
-fn config() -> LlamaConfig {
+fn config() -> DecoderConfig {
     serde_json::from_str(
         r#"{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
             "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,

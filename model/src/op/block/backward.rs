@@ -87,6 +87,11 @@ impl BlockOp {
             )?;
             rotate(&mut d_queries, self.sizes[Q].0, &self.table, Turn::Back)?;
             rotate(&mut d_keys, self.sizes[K].0, &self.table, Turn::Back)?;
+            if let (Some([query_norm, key_norm]), Some([queries, keys])) = (&self.head_norms, &saved.unnormed)
+            {
+                self.through_head_norm(queries, query_norm, &mut d_queries);
+                self.through_head_norm(keys, key_norm, &mut d_keys);
+            }
             normalise(x, input_norm, self.eps, &mut normed);
             let outputs: [(usize, &[f32]); 3] = [(Q, &d_queries), (K, &d_keys), (V, &d_values)];
             if !self.input_needs_gradient && self.trained.norms[0].is_none() {
@@ -102,6 +107,14 @@ impl BlockOp {
             Ok(Some(d_middle))
         })
         .map(|dx| (dx, d_trained))
+    }
+
+    /// Turns the gradient of normalised heads into that of the heads before.
+    fn through_head_norm(&self, x: &[f32], norm: &[f32], d: &mut Buffer) {
+        let mut dx = Buffer::stale(x.len());
+        dx.fill(0.0);
+        add_input_gradient(x, norm, self.eps, d, &mut dx);
+        *d = dx;
     }
 
     fn norm_gradient(&self, norm: usize, x: &[f32], d_normed: &[f32], d_trained: &mut [f32]) {

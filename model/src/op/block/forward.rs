@@ -7,6 +7,7 @@ use crate::op::buffer::Buffer;
 use crate::op::gemm::{View, gemm};
 use crate::op::rms_norm::normalise;
 use crate::op::rope::{Turn, rotate};
+use crate::op::rows::write_rows;
 use crate::op::swiglu::activate;
 
 /// What the backward reads besides the input; matrices of as many rows.
@@ -16,6 +17,8 @@ pub(super) struct Saved {
     /// Keys, rotated.
     pub keys: Buffer,
     pub values: Buffer,
+    /// Queries and keys before their norms, where they have norms.
+    pub unnormed: Option<[Buffer; 2]>,
     /// Output of the attention, before its projection.
     pub attended: Buffer,
     /// The sum after the attention.
@@ -36,6 +39,9 @@ impl BlockOp {
                 let weight = View::new(weights[i], out, width);
                 gemm(y, out, keep, 1.0, View::new(input, rows, width), weight.t());
                 self.groups[group].add_up(place, h, rows, trained, y, out);
+                if let Some(bias) = &self.biases[i] {
+                    add_bias(y, bias);
+                }
             };
             let project = |i: usize, input: &[f32], h: &[f32]| {
                 let mut y = Buffer::stale(rows * self.sizes[i].0);
@@ -49,6 +55,12 @@ impl BlockOp {
             let mut queries = project(Q, &normed, &h_qkv);
             let mut keys = project(K, &normed, &h_qkv);
             let values = project(V, &normed, &h_qkv);
+            let unnormed = self.head_norms.as_ref().map(|[query_norm, key_norm]| {
+                [
+                    self.norm_heads(&mut queries, query_norm),
+                    self.norm_heads(&mut keys, key_norm),
+                ]
+            });
             rotate(&mut queries, self.sizes[Q].0, &self.table, Turn::Forward)?;
             rotate(&mut keys, self.sizes[K].0, &self.table, Turn::Forward)?;
             let mut attended = Buffer::stale(queries.len());
@@ -71,6 +83,7 @@ impl BlockOp {
                 queries,
                 keys,
                 values,
+                unnormed,
                 attended,
                 middle,
                 gate,
@@ -80,4 +93,19 @@ impl BlockOp {
             Ok((y, saved))
         })
     }
+
+    /// Normalises every head; gives back what was there before.
+    fn norm_heads(&self, x: &mut Buffer, norm: &[f32]) -> Buffer {
+        let mut normed = Buffer::stale(x.len());
+        normalise(x, norm, self.eps, &mut normed);
+        std::mem::replace(x, normed)
+    }
+}
+
+fn add_bias(y: &mut [f32], bias: &[f32]) {
+    write_rows(y, bias.len(), |_, y| {
+        for row in y.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    });
 }

@@ -22,12 +22,14 @@ use super::linear::LoraFactors;
 use super::rope::RopeTable;
 use super::storage::{contiguous, operand, with_all_values};
 
-/// A projection: its weight, `(out, in)`, and its low-rank update, if it has one.
+/// A projection: its weight, `(out, in)`, its bias and its low-rank update, if it has them.
 #[derive(Clone, Debug)]
 pub struct Projection {
     /// The weight, frozen unless it is a variable.
     pub weight: Tensor,
-    /// What is added to it.
+    /// Added to every row of the output, `(out)`; frozen.
+    pub bias: Option<Tensor>,
+    /// What is added to the weight.
     pub lora: Option<LoraFactors>,
 }
 
@@ -38,6 +40,8 @@ pub struct BlockWeights {
     pub input_norm: Tensor,
     /// Weight of the norm before the feed-forward.
     pub post_attention_norm: Tensor,
+    /// Weights of the norms of every head's queries and keys, `(head width)` each, where the family has them; frozen.
+    pub head_norms: Option<[Tensor; 2]>,
     /// q, k, v, o, gate, up, down.
     pub projections: [Projection; 7],
 }
@@ -133,6 +137,10 @@ struct BlockOp {
     rows: usize,
     /// `(out, in)` of each projection.
     sizes: [(usize, usize); 7],
+    /// Biases, where there are any.
+    biases: [Option<Vec<f32>>; 7],
+    /// Weights of the norms of queries and keys, where there are any.
+    head_norms: Option<[Vec<f32>; 2]>,
     trained: Trained,
     groups: [Group; 4],
     input_needs_gradient: bool,
@@ -173,6 +181,21 @@ impl BlockOp {
         if !fits {
             bail!("block: projections of sizes {sizes:?} do not fit rows of width {width}");
         }
+        let mut biases = [const { None }; 7];
+        for (bias, (projection, (out, _))) in biases.iter_mut().zip(weights.projections.iter().zip(sizes)) {
+            *bias = projection
+                .bias
+                .as_ref()
+                .map(|b| frozen_vector(b, out))
+                .transpose()?;
+        }
+        let head_norms = match &weights.head_norms {
+            None => None,
+            Some([q, k]) => {
+                let width = surroundings.heads.width;
+                Some([frozen_vector(q, width)?, frozen_vector(k, width)?])
+            }
+        };
         let mut factors_start = 0;
         let mut place = |t: &Tensor| {
             let start = factors_start;
@@ -192,6 +215,8 @@ impl BlockOp {
             eps: surroundings.eps as f32,
             rows,
             sizes,
+            biases,
+            head_norms,
             trained,
             groups: groups(&weights.projections, &sizes, factors_start)?,
             input_needs_gradient: x.track_op(),
@@ -206,6 +231,17 @@ impl BlockOp {
             with_all_values(projections, self.name(), |weights| f(norms, weights))
         })
     }
+}
+
+/// The values of a bias or of a head's norm, for which there are no gradients.
+fn frozen_vector(tensor: &Tensor, expected: usize) -> Result<Vec<f32>> {
+    if tensor.is_variable() || tensor.dims1()? != expected {
+        bail!(
+            "block: a vector {:?} that is not frozen or not of length {expected}",
+            tensor.shape()
+        );
+    }
+    tensor.to_vec1()
 }
 
 /// Lays the factors out as [`joined`] joins them, from `start` on.

@@ -33,6 +33,7 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
         });
         Projection {
             weight: (random(&[out, input], key) * 0.4).unwrap(),
+            bias: None,
             lora,
         }
     };
@@ -40,6 +41,7 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
         projections: std::array::from_fn(&mut projection),
         input_norm: random(&[10], 101),
         post_attention_norm: random(&[10], 102),
+        head_norms: None,
     };
     (weights, factors)
 }
@@ -61,8 +63,12 @@ fn composed_block(
     cache: Option<(&Tensor, &Tensor)>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let project = |i: usize, x: &Tensor| {
-        let Projection { weight, lora } = &weights.projections[i];
-        linear(x, weight, lora.as_ref())
+        let Projection { weight, bias, lora } = &weights.projections[i];
+        let y = linear(x, weight, lora.as_ref())?;
+        match bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     };
     let Surroundings {
         heads,
@@ -71,8 +77,15 @@ fn composed_block(
         eps,
     } = surroundings;
     let normed = rms_norm(x, &weights.input_norm, *eps)?;
-    let queries = rope(&project(Q, &normed)?, table)?;
-    let keys = rope(&project(K, &normed)?, table)?;
+    let head_norm = |x: Tensor, i: usize| match &weights.head_norms {
+        Some(norms) => {
+            let heads = x.reshape(((), heads.width))?;
+            rms_norm(&heads, &norms[i], *eps)?.reshape(x.shape())
+        }
+        None => Ok(x),
+    };
+    let queries = rope(&head_norm(project(Q, &normed)?, 0)?, table)?;
+    let keys = rope(&head_norm(project(K, &normed)?, 1)?, table)?;
     let values = project(V, &normed)?;
     let mixed = attention(&queries, &keys, &values, *heads, segments, cache)?;
     let x = (x + project(O, &mixed)?)?;
@@ -120,6 +133,22 @@ fn a_first_block_trains_without_a_gradient_of_its_input() {
     let (around, x) = (surroundings(), random(&[ROWS, 10], 7));
     check(
         &factors,
+        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| composed_block(&x, &weights, &around, None).unwrap().0,
+    );
+}
+
+#[test]
+fn biases_and_head_norms() {
+    let (mut weights, mut inputs) = weights(&[Q, K, V, DOWN], None);
+    for (i, projection) in weights.projections.iter_mut().enumerate().take(3) {
+        projection.bias = Some(random(&[SIZES[i].0], 200 + i as u64));
+    }
+    weights.head_norms = Some([random(&[4], 301), random(&[4], 302)]);
+    let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
+    inputs.push(x.clone());
+    check(
+        &inputs,
         &|| block(&x, &weights, &around, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );

@@ -4,8 +4,8 @@ use crate::common::{assert_close, base, decoder, difference, fixture, logits, re
 use weaverec_model::backbone::Weights;
 
 #[test]
-fn tied_and_untied_checkpoints_give_the_logits_of_transformers() {
-    for name in ["tied", "untied"] {
+fn checkpoints_of_every_family_give_the_logits_of_transformers() {
+    for name in ["tied", "untied", "qwen2", "qwen3"] {
         let model = Weights::open(&fixture(name)).unwrap();
         let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
         assert_close(&logits(&decoder(&model), &ids), &expected, 1e-4);
