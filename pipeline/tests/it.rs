@@ -8,6 +8,8 @@ mod support;
 mod failures;
 #[path = "it/folder.rs"]
 mod folder;
+#[path = "it/formats.rs"]
+mod formats;
 #[path = "it/known_sets.rs"]
 mod known_sets;
 #[path = "it/leaks.rs"]

