@@ -4,6 +4,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/exports.rs"]
+mod exports;
 #[path = "it/failures.rs"]
 mod failures;
 #[path = "it/folder.rs"]
