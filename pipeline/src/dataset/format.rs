@@ -57,7 +57,8 @@ impl RawFormat {
         if self != RawFormat::Generic {
             return Ok(());
         }
-        match names.find(|name| TableKind::of(name).is_none()) {
+        // What is in a folder is seen when it is read.
+        match names.find(|name| !name.ends_with('/') && TableKind::of(name).is_none()) {
             Some(name) => Err(format!(
                 "file name `{name}`: the format generic needs one of the endings .csv, .tsv, .jsonl, .ndjson, .json (one object \
                  a line) or .parquet"

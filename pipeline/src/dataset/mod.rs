@@ -4,6 +4,7 @@
 mod builtin;
 mod columns;
 mod family;
+mod files;
 mod format;
 mod source;
 mod time;
@@ -22,9 +23,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-
-/// Compressions a raw file may have, as file-name endings; plain first.
-const ENDINGS: [&str; 3] = ["", ".gz", ".zst"];
 
 /// Which part of an item splits a data set into domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,9 +60,10 @@ pub struct DatasetDescription {
     /// or a pattern such as `"%d/%m/%Y %H:%M"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeFormat>,
-    /// Names of the interaction files, without a compression ending.
+    /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
+    /// order of their names, hidden ones and those that begin with `_` left out.
     pub interactions: Vec<String>,
-    /// Names of the item files, without a compression ending; empty when the set has none.
+    /// Names of the item files or folders, in the same way; empty when the set has none.
     #[serde(default)]
     pub items: Vec<String>,
     /// Whether the set may be read without its item files.
@@ -140,7 +139,7 @@ impl DatasetDescription {
             return Err("key `interactions` is empty; name at least one file".to_string());
         }
         for name in self.interactions.iter().chain(&self.items) {
-            if name.is_empty() || ENDINGS[1..].iter().any(|ending| name.ends_with(ending)) {
+            if name.is_empty() || files::ENDINGS[1..].iter().any(|ending| name.ends_with(ending)) {
                 return Err(format!(
                     "file name `{name}`: leave the compression ending out, .gz and .zst are looked for as well"
                 ));
@@ -171,9 +170,9 @@ impl DatasetDescription {
     /// Where the interaction files lie under `root`, in the order of the description.
     ///
     /// # Errors
-    /// [`Error::Io`] for the first file that is there neither plain nor as .gz or .zst.
+    /// [`Error::Io`] for the first file that is there neither plain nor as .gz or .zst, and for a folder without files.
     pub fn interaction_files(&self, root: &Path) -> Result<Vec<PathBuf>> {
-        self.interactions.iter().map(|name| find(root, name)).collect()
+        files::find_all(root, &self.interactions)
     }
 
     /// Where the item files lie under `root`; `None` when the description names none, or when they are optional and absent.
@@ -184,8 +183,7 @@ impl DatasetDescription {
         if self.items.is_empty() {
             return Ok(None);
         }
-        let found: Result<Vec<PathBuf>> = self.items.iter().map(|name| find(root, name)).collect();
-        match found {
+        match files::find_all(root, &self.items) {
             Err(Error::Io { source, .. })
                 if self.items_optional && source.kind() == std::io::ErrorKind::NotFound =>
             {
@@ -194,25 +192,6 @@ impl DatasetDescription {
             other => other.map(Some),
         }
     }
-}
-
-/// The file `name` under `root`, plain or compressed.
-fn find(root: &Path, name: &str) -> Result<PathBuf> {
-    for ending in ENDINGS {
-        let path = root.join(format!("{name}{ending}"));
-        // `try_exists`, so that a folder one may not look into is not taken for an empty one.
-        if path
-            .try_exists()
-            .map_err(|source| Error::io(&path, "look for", source))?
-        {
-            return Ok(path);
-        }
-    }
-    let missing = std::io::Error::new(
-        std::io::ErrorKind::NotFound,
-        "no such file, nor with .gz or .zst added",
-    );
-    Err(Error::io(root.join(name), "find", missing))
 }
 
 #[cfg(test)]
@@ -263,22 +242,5 @@ mod tests {
                 .to_string();
             assert!(error.contains(word), "{error}");
         }
-    }
-
-    #[test]
-    fn files_are_found_plain_or_compressed_and_a_missing_one_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut description = DatasetDescription::parse(SMALL, "x.toml").unwrap();
-        let error = description.interaction_files(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("ratings.csv"), "{error}");
-        std::fs::write(folder.path().join("ratings.csv.zst"), "").unwrap();
-        let found = description.interaction_files(folder.path()).unwrap();
-        assert_eq!(found, [folder.path().join("ratings.csv.zst")]);
-
-        assert!(description.item_files(folder.path()).unwrap().is_none());
-        description.items = vec!["movies.csv".to_string()];
-        assert!(description.item_files(folder.path()).is_err());
-        description.items_optional = true;
-        assert!(description.item_files(folder.path()).unwrap().is_none());
     }
 }

@@ -23,10 +23,10 @@ pub(crate) enum Time<'a> {
     Millis(i64),
 }
 
-/// Reads the times of one file after another.
+/// Reads the times of a file.
 pub(crate) struct Clock {
     format: TimeFormat,
-    /// Times of the file at hand by the unit their size speaks of.
+    /// Times by the unit their size speaks of.
     tally: [u64; 4],
 }
 
@@ -76,14 +76,12 @@ impl Clock {
         Ok(value / unit.per_millisecond())
     }
 
-    /// To be called after each file; an error if most of its times were in another unit.
-    pub fn end_file(&mut self) -> Result<(), Refusal> {
-        let verdict = match self.format {
+    /// To be called after the file; an error if most of its times were in another unit.
+    pub fn end_file(&self) -> Result<(), Refusal> {
+        match self.format {
             TimeFormat::Unit(unit) => self.verdict(unit),
             _ => Ok(()),
-        };
-        self.tally = [0; 4];
-        verdict
+        }
     }
 
     fn verdict(&self, expected: TimeUnit) -> Result<(), Refusal> {
@@ -172,7 +170,6 @@ mod tests {
                 panic!("{format}")
             };
             assert!(text.contains(&format!("`time = \"{symbol}\"`")), "{text}");
-            assert!(clock.end_file().is_ok(), "the next file is judged by itself");
         }
     }
 

@@ -66,8 +66,8 @@ pub(crate) struct Scan {
     pub inputs: Vec<InputFile>,
     pub lines: u64,
     pub losses: Vec<String>,
-    /// Lines of all earlier files, so that line numbers stay unique over the set.
-    base: u64,
+    /// Lines of the files, with headers and blank ones.
+    pub file_lines: u64,
 }
 
 impl Scan {
@@ -78,7 +78,7 @@ impl Scan {
             inputs: Vec::new(),
             lines: 0,
             losses: Vec::new(),
-            base: 0,
+            file_lines: 0,
         }
     }
 
@@ -88,9 +88,10 @@ impl Scan {
         self.inputs.extend(other.inputs);
         self.lines += other.lines;
         self.losses.extend(other.losses);
+        self.file_lines += other.file_lines;
     }
 
-    /// Gives every line of `path` that is not blank, with its number over the set, to `row`; with `header`, the first line goes there
+    /// Gives every line of `path` that is not blank, with its number, to `row`; with `header`, the first line goes there
     /// instead.
     pub fn each_line<H>(
         &mut self,
@@ -104,7 +105,7 @@ impl Scan {
         self.walk(path, progress, |scan, bytes, number| {
             if let Some(columns) = &columns {
                 scan.lines += 1;
-                return row(columns, bytes, (scan.base + number) as i64);
+                return row(columns, bytes, number as i64);
             }
             if let Some(read) = header_reader.take() {
                 let text = utf8(bytes).map_err(|_| Refusal::File("the header is not UTF-8".to_string()))?;
@@ -132,7 +133,7 @@ impl Scan {
     ) -> Result<()> {
         self.walk(path, progress, |scan, bytes, number| {
             scan.lines += 1;
-            row(bytes, (scan.base + number) as i64)
+            row(bytes, number as i64)
         })
     }
 
@@ -173,7 +174,7 @@ impl Scan {
         self.end_file(path, last)
     }
 
-    /// Gives the numbers of `rows` rows of a file without lines to `row`, each from 1 in the file and over the set; `text` shows the
+    /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
     /// row at hand in words.
     pub fn each_row(
         &mut self,
@@ -184,7 +185,7 @@ impl Scan {
     ) -> Result<()> {
         for number in rows {
             self.lines += 1;
-            let answer = row(number, (self.base + number) as i64);
+            let answer = row(number, number as i64);
             self.take(answer, path, (number, 0), || sample(text(number).as_bytes()))?;
         }
         Ok(())
@@ -192,7 +193,7 @@ impl Scan {
 
     /// To be called after the last line or row of a file.
     pub fn end_file(&mut self, path: &Path, lines: u64) -> Result<()> {
-        self.base += lines;
+        self.file_lines += lines;
         self.inputs.push(fingerprint(path)?);
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
+use arrow::compute::kernels::numeric::add;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::clock::{Clock, Time};
@@ -41,6 +42,18 @@ pub fn interactions_schema() -> SchemaRef {
 /// Columns of the items: `item_id`, `title` as published (may be null), `categories` joined by `, ` (may be null) and `line`.
 pub fn items_schema() -> SchemaRef {
     ITEMS.clone()
+}
+
+/// The rows of a file with line numbers that go on from `before` lines of the files before it.
+pub(crate) fn count_lines_from(before: u64, batch: RecordBatch) -> Result<RecordBatch> {
+    if before == 0 {
+        return Ok(batch);
+    }
+    let mut columns = batch.columns().to_vec();
+    if let Some(lines) = columns.last_mut() {
+        *lines = add(lines, &Int64Array::new_scalar(before as i64))?;
+    }
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 /// One interaction as a format's reader found it.
@@ -108,8 +121,8 @@ impl InteractionTable {
         Ok(())
     }
 
-    /// To be called after each file: whether its times were what they should be.
-    pub fn end_file(&mut self) -> Result<(), Refusal> {
+    /// To be called after the file: whether its times were what they should be.
+    pub fn end_file(&self) -> Result<(), Refusal> {
         self.clock.end_file()
     }
 

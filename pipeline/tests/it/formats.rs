@@ -341,3 +341,40 @@ fn a_clock_in_another_unit_stops_the_reading_and_says_what_to_write() {
     let error = read(&description, folder.path(), &ReadOptions::default(), &NoProgress).unwrap_err();
     assert!(error.to_string().contains("`time = \"s\"`"), "{error}");
 }
+
+#[test]
+fn a_folder_of_files_reads_as_one_whatever_the_threads() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("events");
+    std::fs::create_dir(&folder).unwrap();
+    let part = |number: i64, rows: i64| {
+        let lines = (0..rows).map(|row| format!("u{row},i{number},{}\n", 1_500_000_000 + row));
+        let text = format!("user_id,item_id,timestamp\n{}\nbad\n", lines.collect::<String>());
+        std::fs::write(folder.join(format!("part-{number}.csv")), text).unwrap();
+    };
+    (0..5).for_each(|number| part(number, 100 - number * 20));
+    std::fs::write(root.path().join("items.csv"), "item_id,title\ni0,Nought\n").unwrap();
+    let description = description("generic", ["events/", "items.csv"], "");
+    let read = |threads| {
+        let options = ReadOptions {
+            salvage: false,
+            threads,
+        };
+        read(&description, root.path(), &options, &NoProgress)
+    };
+    let one = read(1).unwrap();
+    let many = shown(&read(4).unwrap());
+    assert_eq!(shown(&one), many);
+    assert_eq!((one.lines, one.rejects.len(), one.inputs.len()), (306, 5, 6));
+    // A header, a hundred rows, a blank line and a bad one; then the next header.
+    assert!(
+        many.contains("\n101 | u99 | i0 | - | 1500000099000\n105 | u0 | i1 | - | 1500000000000\n"),
+        "{many}"
+    );
+    // Whichever thread meets an error first, the first file's is told.
+    for number in [1, 3] {
+        std::fs::write(folder.join(format!("part-{number}.csv")), "user_id\n").unwrap();
+    }
+    let error = read(4).unwrap_err().to_string();
+    assert!(error.contains("part-1.csv"), "{error}");
+}
