@@ -295,4 +295,16 @@ mod tests {
             .to_string();
         assert!(error.contains("single"), "{error}");
     }
+
+    #[test]
+    fn the_example_of_the_readme_is_a_description() {
+        let readme = include_str!("../../../README.md");
+        let (_, example) = readme.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let found = DatasetDescription::parse(example, "README.md").unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.columns.user.as_str()),
+            ("my-shop", "customer")
+        );
+    }
 }

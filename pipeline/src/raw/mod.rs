@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
 
+mod ahead;
 mod amazon;
 mod amazon_2023;
 mod clock;
@@ -58,7 +59,7 @@ impl Progress for NoProgress {
 pub struct ReadOptions {
     /// Keep what comes before the place where a file cannot be read on, instead of failing.
     pub salvage: bool,
-    /// As many files are read at the same time. The result does not depend on it.
+    /// As many files are read at the same time, each with a thread beside it that decompresses. The result does not depend on it.
     pub threads: usize,
 }
 
