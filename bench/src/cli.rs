@@ -32,7 +32,9 @@ enum Command {
     Prepare(command::prepare::Arguments),
     /// Show what a prepared folder holds.
     Inspect(command::inspect::Arguments),
-    /// List, show, fetch or generate data sets.
+    /// Write a prepared folder in the format of another program.
+    Export(command::export::Arguments),
+    /// List, show, fetch, verify or generate data sets.
     Datasets(command::datasets::Arguments),
     /// Fetch language models into the cache.
     Models(command::models::Arguments),
@@ -74,7 +76,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Prepare(arguments) => command::prepare::run(arguments).map(done),
         Command::Inspect(arguments) => command::inspect::run(arguments).map(done),
-        Command::Datasets(arguments) => command::datasets::run(arguments).map(done),
+        Command::Export(arguments) => command::export::run(arguments).map(done),
+        Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`prepare::prepare`] runs the whole path; [`prepared::Prepared`] reads back what it wrote; [`inspect`] describes such a
-//! folder and [`audit`] checks it for leaks. Published formats live in [`raw`], one a file; data sets are described by TOML
+//! folder, [`audit`] checks it for leaks and [`export`] writes it for other programs. Published formats live in [`raw`], one a file; data sets are described by TOML
 //! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
 //!
 //! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.
@@ -19,6 +19,7 @@ pub mod audit;
 pub mod dataset;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod fetch;
 pub mod inspect;
 pub mod prepare;

@@ -4,10 +4,14 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/exports.rs"]
+mod exports;
 #[path = "it/failures.rs"]
 mod failures;
 #[path = "it/folder.rs"]
 mod folder;
+#[path = "it/formats.rs"]
+mod formats;
 #[path = "it/known_sets.rs"]
 mod known_sets;
 #[path = "it/leaks.rs"]

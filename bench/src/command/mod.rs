@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod completions;
 pub mod datasets;
+pub mod export;
 pub mod inspect;
 pub mod merge;
 pub mod models;

@@ -20,6 +20,7 @@ fn help_and_completions_name_every_command() {
     for command in [
         "prepare",
         "inspect",
+        "export",
         "datasets",
         "models",
         "train",
@@ -131,8 +132,90 @@ fn data_sets_are_listed_and_shown() {
         "amazon-2018-all-beauty",
         "movielens-100k",
         "movielens-latest-small",
+        "amazon-2023:<member>",
+        "Toys_and_Games",
     ] {
         assert!(list.contains(name), "{name} is not listed");
     }
     assert!(succeed(folder.path(), &["datasets", "show", "movielens-100k"]).contains("recbole"));
+    let member = succeed(folder.path(), &["datasets", "show", "amazon-2023:Toys_and_Games"]);
+    assert!(
+        member.contains("Toys_and_Games.csv") && !member.contains("{member}"),
+        "{member}"
+    );
+    let family = fail(folder.path(), &["datasets", "show", "amazon-2023"]);
+    assert!(family.contains("amazon-2023:All_Beauty"), "{family}");
+}
+
+#[test]
+fn raw_files_are_verified_against_their_description() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    let arguments = [
+        "datasets",
+        "verify",
+        "raw/synth-films/synth-films.toml",
+        "--raw",
+        "raw/synth-films",
+    ];
+    let said = succeed(folder.path(), &arguments);
+    assert!(
+        said.contains("ratings.csv") && said.ends_with("as described\n"),
+        "{said}"
+    );
+
+    let path = folder.path().join("raw/synth-films/synth-films.toml");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("users = 60", "users = 61");
+    fs::write(&path, text).unwrap();
+    let output = super::run(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("differs: 60 users, 61 are known"), "{said}");
+
+    fs::remove_file(folder.path().join("raw/synth-films/movies.csv")).unwrap();
+    assert!(fail(folder.path(), &arguments).contains("movies.csv"));
+}
+
+#[test]
+fn a_prepared_folder_is_exported_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    let raw = "raw/synth-films";
+    let description = format!("{raw}/synth-films.toml");
+    let sizes = ["--out", "prepared", "--candidates", "10"];
+    succeed(
+        folder.path(),
+        &[&["prepare", &description, "--raw", raw], sizes.as_slice()].concat(),
+    );
+    let export = |format: &str, out: &str| {
+        succeed(
+            folder.path(),
+            &["export", "prepared/synth-films", "--format", format, "--out", out],
+        )
+    };
+    assert_eq!(export("jsonl", "json"), "json/synth-films\n");
+    assert!(folder.path().join("json/synth-films/train.jsonl").is_file());
+    export("recbole", "atomic");
+    let atomic = [
+        "datasets",
+        "verify",
+        "atomic/synth-films/synth-films.toml",
+        "--raw",
+        "atomic/synth-films",
+    ];
+    assert!(succeed(folder.path(), &atomic).ends_with("as described\n"));
+    let again = fail(
+        folder.path(),
+        &[
+            "export",
+            "prepared/synth-films",
+            "--format",
+            "jsonl",
+            "--out",
+            "json",
+        ],
+    );
+    assert!(again.contains("is there already"), "{again}");
 }

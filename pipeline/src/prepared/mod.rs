@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{Int64Type, UInt32Type, UInt64Type};
+use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::error::{Error, Result};
@@ -32,6 +32,19 @@ pub struct Sequence {
     pub items: Vec<u32>,
     /// Milliseconds UTC, one an item.
     pub timestamps: Vec<i64>,
+}
+
+/// One interaction after deduplication and k-core.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InteractionRow<'a> {
+    /// The user as named in the raw log.
+    pub user_id: &'a str,
+    /// The item as named in the raw log.
+    pub item_id: &'a str,
+    /// The rating, where there is one.
+    pub rating: Option<f64>,
+    /// Milliseconds UTC.
+    pub timestamp: i64,
 }
 
 /// A prompt and where in its user's sequence the target stands (1-based).
@@ -115,6 +128,24 @@ impl Prepared {
             Ok(())
         })?;
         Ok(items)
+    }
+
+    /// Hands over the interactions one by one, by user and time.
+    pub fn each_interaction(&self, mut visit: impl FnMut(InteractionRow<'_>) -> Result<()>) -> Result<()> {
+        self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
+            let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+            let (users, items) = (text("user_id")?, text("item_id")?);
+            let ratings = column(batch, "rating")?.as_primitive::<Float64Type>();
+            let times = column(batch, "timestamp")?.as_primitive::<Int64Type>();
+            (0..batch.num_rows()).try_for_each(|row| {
+                visit(InteractionRow {
+                    user_id: users.value(row),
+                    item_id: items.value(row),
+                    rating: ratings.is_valid(row).then(|| ratings.value(row)),
+                    timestamp: times.value(row),
+                })
+            })
+        })
     }
 
     /// The sequences, in the order of the users' dense ids from 1.

@@ -8,13 +8,15 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::Progress;
+use super::clock::Time;
+use super::nested::{json_words, literal_words, object};
 use super::python_literal::{self, Value as Literal};
-use super::scan::{Refusal, Scan};
+use super::scan::Scan;
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::error::Result;
 
-/// Stars.
-const RATINGS: std::ops::RangeInclusive<f64> = 1.0..=5.0;
+/// Stars; 0 in a file is a fault of the crawler.
+pub(super) const RATINGS: std::ops::RangeInclusive<f64> = 1.0..=5.0;
 
 #[derive(Deserialize)]
 struct Review<'a> {
@@ -48,9 +50,9 @@ pub(crate) fn reviews(
             user: review.user.as_deref().ok_or("lacks reviewerID")?,
             item: review.item.as_deref().ok_or("lacks asin")?,
             rating: review.rating,
-            seconds: review.seconds.ok_or("lacks unixReviewTime")?,
+            time: Time::Number(review.seconds.ok_or("lacks unixReviewTime")?),
         };
-        Ok(table.push(&found, RATINGS, line)?)
+        table.push(&found, RATINGS, line)
     })
 }
 
@@ -92,46 +94,4 @@ pub(crate) fn metadata_2014(
             line,
         )?)
     })
-}
-
-/// One JSON object; serde alone would take an array for one too.
-fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err("not a JSON object".into());
-    }
-    serde_json::from_slice(bytes).map_err(refusal)
-}
-
-/// Why serde refused a line, in words that many lines share (its own message names columns and values).
-fn refusal(error: serde_json::Error) -> Refusal {
-    match error.classify() {
-        serde_json::error::Category::Data => "a key holds a value of the wrong type or stands twice".into(),
-        _ => "not a JSON object".into(),
-    }
-}
-
-/// The texts in nested lists, in order, each once.
-fn json_words<'a>(value: Option<&'a Json>, words: &mut Vec<&'a str>) {
-    match value {
-        Some(Json::String(text)) => add(text, words),
-        Some(Json::Array(values)) => values.iter().for_each(|value| json_words(Some(value), words)),
-        _ => {}
-    }
-}
-
-fn literal_words<'a>(value: Option<&'a Literal>, words: &mut Vec<&'a str>) {
-    match value {
-        Some(Literal::Text(text)) => add(text, words),
-        Some(Literal::List(values) | Literal::Tuple(values)) => {
-            values.iter().for_each(|value| literal_words(Some(value), words));
-        }
-        _ => {}
-    }
-}
-
-fn add<'a>(text: &'a str, words: &mut Vec<&'a str>) {
-    let text = text.trim();
-    if !text.is_empty() && !words.contains(&text) {
-        words.push(text);
-    }
 }

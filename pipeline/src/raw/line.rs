@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use super::Progress;
+use super::ahead::{Ahead, Stored};
 use crate::error::{Error, Result};
 
-/// Bytes read at once from the disk and from the decompressor.
+/// Bytes read at once from the disk.
 const BUFFER: usize = 256 * 1024;
 
 /// The longest line kept in memory. Real reviews end far below it; a file without line ends must not fill the memory.
@@ -30,35 +31,31 @@ pub(crate) struct Line<'a> {
 /// Reads a file line by line.
 pub(crate) struct LineReader<'p> {
     path: PathBuf,
-    input: Box<dyn BufRead + 'p>,
+    input: Ahead<'p>,
     buffer: Vec<u8>,
     number: u64,
     offset: u64,
 }
 
 impl<'p> LineReader<'p> {
-    /// Opens `path`; the ending `.gz` or `.zst` says how it is compressed. Bytes read from the disk go to `progress`.
+    /// Opens `path`; the ending `.gz` or `.zst` says how it is compressed. Bytes read from the disk go to `progress`;
+    /// they are read and decompressed by a thread of their own.
     pub fn open(path: &Path, progress: &'p dyn Progress) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
-        let stored = BufReader::with_capacity(
-            BUFFER,
-            Counted {
-                inner: file,
-                progress,
-            },
-        );
+        let bytes = Stored::default();
+        let stored = BufReader::with_capacity(BUFFER, bytes.count(file));
         let ending = path
             .extension()
             .and_then(|ending| ending.to_str())
             .unwrap_or_default();
-        let input: Box<dyn BufRead + 'p> = match ending {
-            "gz" => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(stored))),
+        let input = match ending {
+            "gz" => Ahead::of(MultiGzDecoder::new(stored), bytes, progress),
             "zst" => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(stored)
                     .map_err(|source| Error::io(path, "decompress", source))?;
-                Box::new(BufReader::with_capacity(BUFFER, decoder))
+                Ahead::of(decoder, bytes, progress)
             }
-            _ => Box::new(stored),
+            _ => Ahead::of(stored, bytes, progress),
         };
         Ok(LineReader {
             path: path.to_path_buf(),
@@ -128,20 +125,6 @@ impl<'p> LineReader<'p> {
             offset: self.offset + self.buffer.len() as u64,
             message: format!("{what}; fetch it again, or keep what comes before with --salvage"),
         }
-    }
-}
-
-/// Reports the bytes that pass through.
-struct Counted<'p, R> {
-    inner: R,
-    progress: &'p dyn Progress,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.progress.advance(count as u64);
-        Ok(count)
     }
 }
 

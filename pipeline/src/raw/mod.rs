@@ -12,12 +12,23 @@ use arrow::array::RecordBatch;
 use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
 
+mod ahead;
 mod amazon;
+mod amazon_2023;
+mod clock;
+mod csv;
+mod generic;
+mod goodreads;
 mod line;
 mod movielens;
+mod movielens_100k;
+mod movielens_dat;
+mod nested;
+mod parallel;
 pub mod python_literal;
 mod recbole;
 mod scan;
+mod steam;
 mod table;
 
 pub use scan::Reject;
@@ -48,7 +59,7 @@ impl Progress for NoProgress {
 pub struct ReadOptions {
     /// Keep what comes before the place where a file cannot be read on, instead of failing.
     pub salvage: bool,
-    /// With two or more, interactions and items are read at the same time. The result does not depend on it.
+    /// As many files are read at the same time, each with a thread beside it that decompresses. The result does not depend on it.
     pub threads: usize,
 }
 
@@ -110,34 +121,20 @@ pub fn read(
     }
     progress.stage("read", Some(total));
 
-    let interactions = || read_interactions(description, &interaction_files, options, progress);
-    let items = || match &item_files {
-        Some(files) => read_items(description, files, options, progress).map(Some),
-        None => Ok(None),
-    };
-    let (interactions, items) = if options.threads > 1 {
-        std::thread::scope(|scope| {
-            let items = scope.spawn(items);
-            let interactions = interactions();
-            (
-                interactions,
-                items
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            )
-        })
-    } else {
-        (interactions(), items())
-    };
-    let ((interaction_batches, mut scan), items) = (interactions?, items?);
-    let mut item_batches = None;
-    if let Some((batches, item_scan)) = items {
-        scan.append(item_scan);
-        item_batches = Some(batches);
-    }
+    let interactions = interaction_files.iter().map(|path| (Part::Interactions, path));
+    let items = item_files.iter().flatten().map(|path| (Part::Items, path));
+    let jobs: Vec<(Part, &PathBuf)> = interactions.chain(items).collect();
+    let read =
+        |(part, path): &(Part, &PathBuf)| read_file(description, *part, path, options.salvage, progress);
+    let mut files = parallel::in_order(&jobs, options.threads, read);
+    let described = files.split_off(interaction_files.len());
+
+    let (interactions, mut scan) = join(files)?;
+    let (items, of_items) = join(described)?;
+    scan.append(of_items);
     Ok(RawTables {
-        interactions: interaction_batches,
-        items: item_batches,
+        interactions,
+        items: item_files.map(|_| items),
         rejects: scan.rejects,
         inputs: scan.inputs,
         lines: scan.lines,
@@ -145,45 +142,97 @@ pub fn read(
     })
 }
 
+/// What a file holds.
+#[derive(Clone, Copy)]
+enum Part {
+    Interactions,
+    Items,
+}
+
+/// The rows of a file, with line numbers that count from its beginning, and what was met in it.
+type FileRows = (Vec<RecordBatch>, Scan);
+
+fn read_file(
+    description: &DatasetDescription,
+    part: Part,
+    path: &Path,
+    salvage: bool,
+    progress: &dyn Progress,
+) -> Result<FileRows> {
+    let mut scan = Scan::new(salvage);
+    let batches = match part {
+        Part::Interactions => {
+            let mut table = InteractionTable::new(description.time_format());
+            read_interactions(description, path, &mut scan, &mut table, progress)?;
+            table.end_file().map_err(|refusal| refusal.of_file(path))?;
+            table.finish()?
+        }
+        Part::Items => {
+            let mut table = ItemTable::default();
+            read_items(description, path, &mut scan, &mut table, progress)?;
+            table.finish()?
+        }
+    };
+    Ok((batches, scan))
+}
+
+/// The rows of files one after another, with line numbers that go on from one to the next. Of several errors the first file's counts,
+/// whichever came first.
+fn join(files: Vec<Result<FileRows>>) -> Result<FileRows> {
+    let mut joined = (Vec::new(), Scan::new(false));
+    for file in files {
+        let (batches, scan) = file?;
+        for batch in batches {
+            joined
+                .0
+                .push(table::count_lines_from(joined.1.file_lines, batch)?);
+        }
+        joined.1.append(scan);
+    }
+    Ok(joined)
+}
+
 fn read_interactions(
     description: &DatasetDescription,
-    files: &[PathBuf],
-    options: &ReadOptions,
+    path: &Path,
+    scan: &mut Scan,
+    table: &mut InteractionTable,
     progress: &dyn Progress,
-) -> Result<(Vec<RecordBatch>, Scan)> {
-    let mut scan = Scan::new(options.salvage);
-    let mut table = InteractionTable::default();
-    for path in files {
-        match description.format {
-            RawFormat::Amazon2014 | RawFormat::Amazon2018 => {
-                amazon::reviews(path, &mut scan, &mut table, progress)?
-            }
-            RawFormat::MovielensCsv => movielens::ratings(path, &mut scan, &mut table, progress)?,
-            RawFormat::Recbole => recbole::interactions(path, &mut scan, &mut table, progress)?,
-        }
+) -> Result<()> {
+    let columns = &description.columns;
+    match description.format {
+        RawFormat::Amazon2014 | RawFormat::Amazon2018 => amazon::reviews(path, scan, table, progress),
+        RawFormat::Amazon2023 => amazon_2023::interactions(path, scan, table, progress),
+        RawFormat::MovielensCsv => movielens::ratings(path, scan, table, progress),
+        RawFormat::Movielens100k => movielens_100k::ratings(path, scan, table, progress),
+        RawFormat::MovielensDat => movielens_dat::ratings(path, scan, table, progress),
+        RawFormat::Recbole => recbole::interactions(path, columns, scan, table, progress),
+        RawFormat::Steam => steam::reviews(path, scan, table, progress),
+        RawFormat::Goodreads => goodreads::shelvings(path, scan, table, progress),
+        RawFormat::Generic => generic::interactions(path, columns, scan, table, progress),
     }
-    Ok((table.finish()?, scan))
 }
 
 fn read_items(
     description: &DatasetDescription,
-    files: &[PathBuf],
-    options: &ReadOptions,
+    path: &Path,
+    scan: &mut Scan,
+    table: &mut ItemTable,
     progress: &dyn Progress,
-) -> Result<(Vec<RecordBatch>, Scan)> {
-    let mut scan = Scan::new(options.salvage);
-    let mut table = ItemTable::default();
-    for path in files {
-        match description.format {
-            RawFormat::Amazon2014 => amazon::metadata_2014(path, &mut scan, &mut table, progress)?,
-            RawFormat::Amazon2018 => amazon::metadata_2018(path, &mut scan, &mut table, progress)?,
-            RawFormat::MovielensCsv => movielens::movies(path, &mut scan, &mut table, progress)?,
-            RawFormat::Recbole => {
-                recbole::items(path, &description.columns, &mut scan, &mut table, progress)?
-            }
-        }
+) -> Result<()> {
+    let columns = &description.columns;
+    match description.format {
+        RawFormat::Amazon2014 => amazon::metadata_2014(path, scan, table, progress),
+        RawFormat::Amazon2018 => amazon::metadata_2018(path, scan, table, progress),
+        RawFormat::Amazon2023 => amazon_2023::metadata(path, scan, table, progress),
+        RawFormat::MovielensCsv => movielens::movies(path, scan, table, progress),
+        RawFormat::Movielens100k => movielens_100k::movies(path, scan, table, progress),
+        RawFormat::MovielensDat => movielens_dat::movies(path, scan, table, progress),
+        RawFormat::Recbole => recbole::items(path, columns, scan, table, progress),
+        RawFormat::Steam => steam::games(path, scan, table, progress),
+        RawFormat::Goodreads => goodreads::books(path, scan, table, progress),
+        RawFormat::Generic => generic::items(path, columns, scan, table, progress),
     }
-    Ok((table.finish()?, scan))
 }
 
 #[cfg(test)]

@@ -235,3 +235,135 @@ proptest! {
         let _ = parse(&bytes[..at]);
     }
 }
+
+/// What CPython makes of each line of its input, as JSON: every value with the name of its type, `null` for what is no literal.
+const CPYTHON: &str = r#"
+import ast, json, struct, sys
+def tagged(value):
+    if value is None: return ["none"]
+    if isinstance(value, bool): return ["bool", value]
+    if isinstance(value, int):
+        return ["int", str(value)] if -2**63 <= value < 2**63 else tagged(float(value))
+    if isinstance(value, float): return ["float", struct.pack(">d", value).hex()]
+    if isinstance(value, str):
+        return ["text", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")]
+    if isinstance(value, list): return ["list", [tagged(v) for v in value]]
+    if isinstance(value, tuple): return ["tuple", [tagged(v) for v in value]]
+    if isinstance(value, dict): return ["dict", [[tagged(k), tagged(v)] for k, v in value.items()]]
+    raise ValueError
+for line in sys.stdin.buffer.read().split(b"\n")[:-1]:
+    try: print(json.dumps(tagged(ast.literal_eval(line.decode()))))
+    except Exception: print("null")
+"#;
+
+/// The same for a value of ours; of a repeated key the last counts, in the place of the first, as in a dict of Python's.
+fn tagged(value: &Value) -> serde_json::Value {
+    use serde_json::json;
+    let all = |values: &[Value]| values.iter().map(tagged).collect::<Vec<_>>();
+    match value {
+        Value::None => json!(["none"]),
+        Value::Bool(value) => json!(["bool", value]),
+        Value::Int(value) => json!(["int", value.to_string()]),
+        Value::Float(value) => json!(["float", format!("{:016x}", value.to_bits())]),
+        Value::Text(value) => json!(["text", value]),
+        Value::List(values) => json!(["list", all(values)]),
+        Value::Tuple(values) => json!(["tuple", all(values)]),
+        Value::Dict(pairs) => {
+            let mut kept: Vec<[serde_json::Value; 2]> = Vec::new();
+            for (key, value) in pairs {
+                let (key, value) = (tagged(key), tagged(value));
+                match kept.iter_mut().find(|pair| pair[0] == key) {
+                    Some(pair) => pair[1] = value,
+                    None => kept.push([key, value]),
+                }
+            }
+            json!(["dict", kept])
+        }
+    }
+}
+
+/// Lets CPython read the lines; `None` where there is none.
+fn cpython(lines: &[String]) -> Option<Vec<serde_json::Value>> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut python = Command::new("python3")
+        .args(["-W", "ignore", "-c", CPYTHON])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut input = python.stdin.take().unwrap();
+    let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = python.wait_with_output().unwrap();
+    // A stub in the place of python3 may start and still be none.
+    if !output.status.success() {
+        return None;
+    }
+    writer.join().unwrap().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    Some(
+        said.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+    )
+}
+
+/// Literals in all the ways that versions of Python wrote them; the same ones every time.
+fn literals(count: usize) -> Vec<String> {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let drawn = (values(), 0_u8..8);
+    let mut literals = Vec::new();
+    while literals.len() < count {
+        let (value, style) = drawn.new_tree(&mut runner).unwrap().current();
+        let mut literal = String::new();
+        repr(&value, style, &mut literal);
+        literals.push(literal);
+    }
+    literals
+}
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn cpython_reads_the_same_from_literals_and_from_damaged_ones() {
+    let good = literals(600);
+    // `inf` is what repr writes, and no literal in Python itself.
+    let good: Vec<String> = good
+        .into_iter()
+        .filter(|literal| !literal.contains("inf"))
+        .collect();
+    let signs = [
+        '\'', '"', '\\', ',', ':', '(', ')', ']', '}', '0', '-', '.', 'u', ' ', 'e',
+    ];
+    let damaged: Vec<String> = good
+        .iter()
+        .enumerate()
+        .map(|(at, literal)| {
+            let mut chars: Vec<char> = literal.chars().collect();
+            let place = at * 31 % chars.len();
+            chars[place] = signs[at % signs.len()];
+            chars.into_iter().collect()
+        })
+        .collect();
+    let (Some(of_good), Some(of_damaged)) = (cpython(&good), cpython(&damaged)) else {
+        eprintln!("skipped: no python3 here to compare with");
+        return;
+    };
+    for (literal, theirs) in good.iter().zip(&of_good) {
+        assert_eq!(&tagged(&parse(literal.as_bytes()).unwrap()), theirs, "{literal}");
+    }
+    let mut both = 0;
+    for (literal, theirs) in damaged.iter().zip(&of_damaged) {
+        if let (Ok(ours), false) = (parse(literal.as_bytes()), theirs.is_null()) {
+            assert_eq!(&tagged(&ours), theirs, "{literal}");
+            both += 1;
+        }
+    }
+    assert!(
+        good.len() > 400 && both > 50,
+        "{} literals, {both} of them after damage",
+        good.len()
+    );
+}

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::Progress;
+use super::clock::Time;
+use super::csv::lacks;
 use super::scan::{Refusal, Scan, utf8};
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::dataset::Columns;
@@ -11,9 +13,10 @@ use crate::error::Result;
 /// Any number: the format fixes no scale.
 const RATINGS: std::ops::RangeInclusive<f64> = f64::MIN..=f64::MAX;
 
-/// `<name>.inter`: user_id, item_id, timestamp and, where there is one, rating.
+/// `<name>.inter`: user, item, timestamp and, where there is one, rating, under the names that the description gives them.
 pub(crate) fn interactions(
     path: &Path,
+    columns: &Columns,
     scan: &mut Scan,
     table: &mut InteractionTable,
     progress: &dyn Progress,
@@ -24,11 +27,11 @@ pub(crate) fn interactions(
         |text| {
             let header = Header::read(text);
             let need = [
-                header.need("user_id")?,
-                header.need("item_id")?,
-                header.need("timestamp")?,
+                header.need(&columns.user)?,
+                header.need(&columns.item)?,
+                header.need(&columns.timestamp)?,
             ];
-            Ok((need, header.find("rating"), header.names.len()))
+            Ok((need, header.find(&columns.rating), header.names.len()))
         },
         |([user, item, time], rating, width), bytes, line| {
             let fields = split(bytes, *width)?;
@@ -40,17 +43,14 @@ pub(crate) fn interactions(
                 user: fields[*user],
                 item: fields[*item],
                 rating,
-                seconds: fields[*time]
-                    .trim()
-                    .parse()
-                    .map_err(|_| "timestamp is no number")?,
+                time: Time::Text(fields[*time]),
             };
-            Ok(table.push(&found, RATINGS, line)?)
+            table.push(&found, RATINGS, line)
         },
     )
 }
 
-/// `<name>.item`: item_id, and the title and category columns that the description names.
+/// `<name>.item`: the item, title and category columns that the description names.
 pub(crate) fn items(
     path: &Path,
     columns: &Columns,
@@ -63,7 +63,7 @@ pub(crate) fn items(
         progress,
         |text| {
             let header = Header::read(text);
-            let need = [header.need("item_id")?, header.need(&columns.title)?];
+            let need = [header.need(&columns.item)?, header.need(&columns.title)?];
             Ok((need, header.find(&columns.categories), header.names.len()))
         },
         |([item, title], categories, width), bytes, line| {
@@ -96,12 +96,7 @@ impl<'a> Header<'a> {
     }
 
     fn need(&self, name: &str) -> Result<usize, Refusal> {
-        self.find(name).ok_or_else(|| {
-            Refusal::File(format!(
-                "the header lacks the column {name}; it is `{}`",
-                self.line.trim()
-            ))
-        })
+        self.find(name).ok_or_else(|| lacks(self.line, name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One pass over the lines of a file: counting, rejecting, salvaging.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
@@ -15,9 +16,9 @@ const SAMPLE: usize = 200;
 pub struct Reject {
     /// Name of the file (without its folder).
     pub file: String,
-    /// Line in that file, from 1.
+    /// Line in that file, or row where it has none, from 1.
     pub line: u64,
-    /// Offset of the line in the decompressed stream.
+    /// Offset of the line in the decompressed stream; 0 for rows of Parquet.
     pub offset: u64,
     /// Why, in words that many lines share.
     pub reason: String,
@@ -26,11 +27,24 @@ pub struct Reject {
 }
 
 /// What a format's reader answers about a line that gives no row.
+#[derive(Debug)]
 pub(crate) enum Refusal {
     /// The line is bad; go on.
     Line(String),
     /// The file is not what it should be; stop.
     File(String),
+}
+
+impl Refusal {
+    /// The error that a refusal of the whole file is; a refused line, being none, should not get here.
+    pub fn of_file(self, path: &Path) -> Error {
+        let (Refusal::File(message) | Refusal::Line(message)) = self;
+        Error::Format {
+            path: path.to_path_buf(),
+            offset: 0,
+            message,
+        }
+    }
 }
 
 impl From<String> for Refusal {
@@ -52,8 +66,8 @@ pub(crate) struct Scan {
     pub inputs: Vec<InputFile>,
     pub lines: u64,
     pub losses: Vec<String>,
-    /// Lines of all earlier files, so that line numbers stay unique over the set.
-    base: u64,
+    /// Lines of the files, with headers and blank ones.
+    pub file_lines: u64,
 }
 
 impl Scan {
@@ -64,7 +78,7 @@ impl Scan {
             inputs: Vec::new(),
             lines: 0,
             losses: Vec::new(),
-            base: 0,
+            file_lines: 0,
         }
     }
 
@@ -74,9 +88,10 @@ impl Scan {
         self.inputs.extend(other.inputs);
         self.lines += other.lines;
         self.losses.extend(other.losses);
+        self.file_lines += other.file_lines;
     }
 
-    /// Gives every line of `path` that is not blank, with its number over the set, to `row`; with `header`, the first line goes there
+    /// Gives every line of `path` that is not blank, with its number, to `row`; with `header`, the first line goes there
     /// instead.
     pub fn each_line<H>(
         &mut self,
@@ -90,7 +105,7 @@ impl Scan {
         self.walk(path, progress, |scan, bytes, number| {
             if let Some(columns) = &columns {
                 scan.lines += 1;
-                return row(columns, bytes, (scan.base + number) as i64);
+                return row(columns, bytes, number as i64);
             }
             if let Some(read) = header_reader.take() {
                 let text = utf8(bytes).map_err(|_| Refusal::File("the header is not UTF-8".to_string()))?;
@@ -118,7 +133,7 @@ impl Scan {
     ) -> Result<()> {
         self.walk(path, progress, |scan, bytes, number| {
             scan.lines += 1;
-            row(bytes, (scan.base + number) as i64)
+            row(bytes, number as i64)
         })
     }
 
@@ -128,11 +143,7 @@ impl Scan {
         progress: &dyn Progress,
         mut visit: impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
     ) -> Result<()> {
-        let file = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let file = name(path);
         let mut reader = LineReader::open(path, progress)?;
         let mut last = 0;
         loop {
@@ -158,33 +169,83 @@ impl Scan {
             } else {
                 visit(self, line.bytes, line.number)
             };
-            match answer {
-                Ok(()) => {}
-                Err(Refusal::Line(reason)) => self.rejects.push(Reject {
-                    file: file.clone(),
-                    line: line.number,
-                    offset: line.offset,
-                    reason,
-                    text: sample(line.bytes),
-                }),
-                Err(Refusal::File(message)) => {
-                    return Err(Error::Format {
-                        path: path.to_path_buf(),
-                        offset: line.offset,
-                        message,
-                    });
-                }
-            }
+            self.take(answer, path, (line.number, line.offset), || sample(line.bytes))?;
         }
-        self.base += last;
+        self.end_file(path, last)
+    }
+
+    /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
+    /// row at hand in words.
+    pub fn each_row(
+        &mut self,
+        path: &Path,
+        rows: std::ops::Range<u64>,
+        mut row: impl FnMut(u64, i64) -> Result<(), Refusal>,
+        text: impl Fn(u64) -> String,
+    ) -> Result<()> {
+        for number in rows {
+            self.lines += 1;
+            let answer = row(number, number as i64);
+            self.take(answer, path, (number, 0), || sample(text(number).as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// To be called after the last line or row of a file.
+    pub fn end_file(&mut self, path: &Path, lines: u64) -> Result<()> {
+        self.file_lines += lines;
         self.inputs.push(fingerprint(path)?);
         Ok(())
     }
+
+    /// Keeps what was refused.
+    fn take(
+        &mut self,
+        answer: Result<(), Refusal>,
+        path: &Path,
+        (line, offset): (u64, u64),
+        text: impl Fn() -> String,
+    ) -> Result<()> {
+        match answer {
+            Ok(()) => {}
+            Err(Refusal::Line(reason)) => self.rejects.push(Reject {
+                file: name(path),
+                line,
+                offset,
+                reason,
+                text: text(),
+            }),
+            Err(Refusal::File(message)) => {
+                return Err(Error::Format {
+                    path: path.to_path_buf(),
+                    offset,
+                    message,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Name of a file without its folder.
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The line as text.
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|_| Refusal::Line("not UTF-8".to_string()))
+}
+
+/// The line as text, in UTF-8 or else in latin-1, whose bytes are the first code points; text in it is hardly ever valid UTF-8.
+pub(crate) fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
 }
 
 /// The beginning of a line, fit for a table.

@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
+use arrow::compute::kernels::numeric::add;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::clock::{Clock, Time};
+use super::scan::Refusal;
+use crate::dataset::TimeFormat;
 use crate::error::Result;
 
 /// Rows a batch: large enough for vectorised work, small enough that the last batch of a file wastes little.
 const BATCH_ROWS: usize = 32 * 1024;
-
-/// Latest time taken seriously, in seconds: the end of the year 9999. Milliseconds taken for seconds lie far beyond it.
-const LAST_SECOND: f64 = 253_402_300_799.0;
 
 static INTERACTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -43,18 +44,30 @@ pub fn items_schema() -> SchemaRef {
     ITEMS.clone()
 }
 
+/// The rows of a file with line numbers that go on from `before` lines of the files before it.
+pub(crate) fn count_lines_from(before: u64, batch: RecordBatch) -> Result<RecordBatch> {
+    if before == 0 {
+        return Ok(batch);
+    }
+    let mut columns = batch.columns().to_vec();
+    if let Some(lines) = columns.last_mut() {
+        *lines = add(lines, &Int64Array::new_scalar(before as i64))?;
+    }
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
 /// One interaction as a format's reader found it.
 pub(crate) struct Interaction<'a> {
     pub user: &'a str,
     pub item: &'a str,
     pub rating: Option<f64>,
-    /// Seconds since 1970, UTC.
-    pub seconds: f64,
+    /// As the file writes it.
+    pub time: Time<'a>,
 }
 
 /// Collects interactions into batches.
-#[derive(Default)]
 pub(crate) struct InteractionTable {
+    clock: Clock,
     user: StringBuilder,
     item: StringBuilder,
     rating: Float64Builder,
@@ -65,39 +78,52 @@ pub(crate) struct InteractionTable {
 }
 
 impl InteractionTable {
+    /// An empty table for files that write times as `format`.
+    pub fn new(format: TimeFormat) -> Self {
+        InteractionTable {
+            clock: Clock::new(format),
+            user: StringBuilder::new(),
+            item: StringBuilder::new(),
+            rating: Float64Builder::new(),
+            timestamp: Int64Builder::new(),
+            line: Int64Builder::new(),
+            rows: 0,
+            batches: Vec::new(),
+        }
+    }
+
     /// Adds a row, or says why its values are impossible. `ratings` is the format's scale.
     pub fn push(
         &mut self,
         found: &Interaction<'_>,
         ratings: std::ops::RangeInclusive<f64>,
         line: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if found.user.trim().is_empty() {
-            return Err("empty user id".to_string());
+            return Err("empty user id".into());
         }
         if found.item.trim().is_empty() {
-            return Err("empty item id".to_string());
+            return Err("empty item id".into());
         }
         if found.rating.is_some_and(|rating| !ratings.contains(&rating)) {
-            return Err("rating outside the format's scale".to_string());
+            return Err("rating outside the format's scale".into());
         }
-        if !found.seconds.is_finite() || found.seconds < 0.0 {
-            return Err("negative timestamp".to_string());
-        }
-        if found.seconds > LAST_SECOND {
-            return Err("timestamp beyond the year 9999 (not in seconds?)".to_string());
-        }
+        let millis = self.clock.millis(found.time)?;
         self.user.append_value(found.user);
         self.item.append_value(found.item);
         self.rating.append_option(found.rating);
-        self.timestamp
-            .append_value((found.seconds * 1000.0).round() as i64);
+        self.timestamp.append_value(millis);
         self.line.append_value(line);
         self.rows += 1;
         if self.rows == BATCH_ROWS {
             self.flush().map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+
+    /// To be called after the file: whether its times were what they should be.
+    pub fn end_file(&self) -> Result<(), Refusal> {
+        self.clock.end_file()
     }
 
     /// The batches; at least one, so that the schema is there even without rows.

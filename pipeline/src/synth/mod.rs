@@ -321,6 +321,7 @@ fn describe(domain: &Domain, written: &Written) -> DatasetDescription {
         title: format!("Generated logs {}", domain.name),
         platform: platform.to_string(),
         format,
+        time: None,
         interactions: vec![interactions],
         items: vec![items],
         items_optional: false,

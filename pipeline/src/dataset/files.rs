@@ -1,0 +1,107 @@
+//! Where the files of a description lie.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Compressions a raw file may have, as file-name endings; plain first.
+pub(super) const ENDINGS: [&str; 3] = ["", ".gz", ".zst"];
+
+/// The files of those names under `root`, folders taken apart.
+pub(super) fn find_all(root: &Path, names: &[String]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for name in names {
+        if name.ends_with('/') {
+            files.extend(files_of(&root.join(name))?);
+        } else {
+            files.push(find(root, name)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The file `name` under `root`, plain or compressed.
+fn find(root: &Path, name: &str) -> Result<PathBuf> {
+    for ending in ENDINGS {
+        let path = root.join(format!("{name}{ending}"));
+        // `try_exists`, so that a folder one may not look into is not taken for an empty one.
+        if path
+            .try_exists()
+            .map_err(|source| Error::io(&path, "look for", source))?
+        {
+            return Ok(path);
+        }
+    }
+    Err(missing(
+        &root.join(name),
+        "no such file, nor with .gz or .zst added",
+    ))
+}
+
+/// The files in a folder by name. What engines leave beside their output (`_SUCCESS`, `.part-0.crc`) is none of them.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| Error::io(folder, "list", source);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_file() && !name.starts_with(['.', '_']) {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        return Err(missing(folder, "no file in this folder"));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn missing(path: &Path, what: &str) -> Error {
+    Error::io(path, "find", io::Error::new(io::ErrorKind::NotFound, what))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::DatasetDescription;
+    use super::*;
+
+    const SMALL: &str = "name = \"mine\"\ntitle = \"Mine\"\nplatform = \"shop\"\nformat = \"movielens-csv\"\n\
+                         interactions = [\"ratings.csv\"]\nlicence = \"own\"\n";
+
+    #[test]
+    fn files_are_found_plain_or_compressed_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut description = DatasetDescription::parse(SMALL, "x.toml").unwrap();
+        let error = description.interaction_files(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("ratings.csv"), "{error}");
+        std::fs::write(folder.path().join("ratings.csv.zst"), "").unwrap();
+        let found = description.interaction_files(folder.path()).unwrap();
+        assert_eq!(found, [folder.path().join("ratings.csv.zst")]);
+
+        assert!(description.item_files(folder.path()).unwrap().is_none());
+        description.items = vec!["movies.csv".to_string()];
+        assert!(description.item_files(folder.path()).is_err());
+        description.items_optional = true;
+        assert!(description.item_files(folder.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_folder_gives_its_files_by_name_without_what_engines_leave_there() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("events");
+        std::fs::create_dir_all(folder.join("inner")).unwrap();
+        let names = ["events/".to_string()];
+        let error = find_all(root.path(), &names).unwrap_err().to_string();
+        assert!(
+            error.contains("events") && error.contains("no file in this folder"),
+            "{error}"
+        );
+        for name in ["part-2.csv.gz", "part-1.csv", "_SUCCESS", ".part-1.csv.crc"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let found = find_all(root.path(), &names).unwrap();
+        assert_eq!(found, [folder.join("part-1.csv"), folder.join("part-2.csv.gz")]);
+    }
+}

@@ -1,0 +1,246 @@
+//! Data-set descriptions: a TOML file says which published format a data set has, what its files are called and where it comes
+//! from, so that a new data set needs no code.
+
+mod builtin;
+mod columns;
+mod family;
+mod files;
+mod format;
+mod source;
+mod time;
+mod verify;
+
+pub use builtin::{Listed, builtin, listed};
+pub use columns::Columns;
+pub use format::RawFormat;
+pub(crate) use format::TableKind;
+pub use source::{PythonPackage, RemoteFile, Source};
+pub use time::{TimeFormat, TimeUnit};
+pub use verify::{Counted, Verification, verify};
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which part of an item splits a data set into domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DomainColumn {
+    /// The first of the item's categories (for films: the first genre).
+    FirstCategory,
+}
+
+/// Counts known beforehand; `prepare` says so when it finds others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Rows of the raw interactions.
+    pub interactions: u64,
+    /// Distinct users in them.
+    pub users: u64,
+    /// Distinct items in them.
+    pub items: u64,
+}
+
+/// All that is known about one data set before reading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetDescription {
+    /// Short name: lower-case letters, digits and hyphens; folders are named after it.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Where the behaviour was observed, such as `amazon` or `movielens`; two platforms make a scenario cross-platform.
+    pub platform: String,
+    /// How the files are written.
+    pub format: RawFormat,
+    /// How times are written, where the files differ from what their format has: `"s"`, `"ms"`, `"us"`, `"ns"` since 1970, `"iso"`,
+    /// or a pattern such as `"%d/%m/%Y %H:%M"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeFormat>,
+    /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
+    /// order of their names, hidden ones and those that begin with `_` left out.
+    pub interactions: Vec<String>,
+    /// Names of the item files or folders, in the same way; empty when the set has none.
+    #[serde(default)]
+    pub items: Vec<String>,
+    /// Whether the set may be read without its item files.
+    #[serde(default)]
+    pub items_optional: bool,
+    /// What may be done with the data.
+    pub licence: String,
+    /// The publication to cite.
+    #[serde(default)]
+    pub citation: String,
+    /// What a reader of results should know.
+    #[serde(default)]
+    pub notes: String,
+    /// Fields whose values are made up (because the published ones could not be had); reports say so.
+    #[serde(default)]
+    pub synthetic_fields: Vec<String>,
+    /// What splits the set into domains, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_column: Option<DomainColumn>,
+    /// Domains offered by default.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Where the files come from.
+    #[serde(default)]
+    pub source: Source,
+    /// Column names of formats that leave them open.
+    #[serde(default, skip_serializing_if = "Columns::are_default")]
+    pub columns: Columns,
+    /// Counts known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+impl DatasetDescription {
+    /// The built-in description of a name, or of a family and its member (`amazon-2023:Toys_and_Games`), or the one in a TOML file
+    /// (`shop.toml`, or `shops.toml:Berlin` where that file describes a family).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is neither, [`Error::Description`] (file, line and key) for a file that does not fit.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        builtin::load(name_or_path)
+    }
+
+    /// A description from TOML text; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Description`] naming the file with the line and key that do not fit.
+    pub fn parse(text: &str, file: &str) -> Result<Self> {
+        Self::checked(
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_string()),
+            file,
+        )
+    }
+
+    fn checked(found: Result<Self, String>, file: &str) -> Result<Self> {
+        let fits = found.and_then(|found| found.check().map(|()| found));
+        fits.map_err(|message| Error::Description {
+            file: file.to_string(),
+            message,
+        })
+    }
+
+    /// What serde cannot see: values that are well-formed and still useless.
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(format!(
+                "key `name` is `{}`; use lower-case letters, digits and hyphens, since folders are named after it",
+                self.name
+            ));
+        }
+        if self.interactions.is_empty() {
+            return Err("key `interactions` is empty; name at least one file".to_string());
+        }
+        for name in self.interactions.iter().chain(&self.items) {
+            if name.is_empty() || files::ENDINGS[1..].iter().any(|ending| name.ends_with(ending)) {
+                return Err(format!(
+                    "file name `{name}`: leave the compression ending out, .gz and .zst are looked for as well"
+                ));
+            }
+        }
+        if !self.domains.is_empty() && self.domain_column.is_none() {
+            return Err(
+                "key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string(),
+            );
+        }
+        self.format
+            .check_files(self.interactions.iter().chain(&self.items))?;
+        if !self.format.has_open_columns() && !self.columns.are_default() {
+            return Err(format!(
+                "the format {} fixes its columns; leave [columns] out, or use format = \"generic\"",
+                self.format
+            ));
+        }
+        self.columns.check()?;
+        self.source.check()
+    }
+
+    /// How times are written: as described, or as the format has them.
+    pub fn time_format(&self) -> TimeFormat {
+        self.time.clone().unwrap_or_else(|| self.format.time_format())
+    }
+
+    /// Where the interaction files lie under `root`, in the order of the description.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the first file that is there neither plain nor as .gz or .zst, and for a folder without files.
+    pub fn interaction_files(&self, root: &Path) -> Result<Vec<PathBuf>> {
+        files::find_all(root, &self.interactions)
+    }
+
+    /// Where the item files lie under `root`; `None` when the description names none, or when they are optional and absent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the first file that is needed and missing.
+    pub fn item_files(&self, root: &Path) -> Result<Option<Vec<PathBuf>>> {
+        if self.items.is_empty() {
+            return Ok(None);
+        }
+        match files::find_all(root, &self.items) {
+            Err(Error::Io { source, .. })
+                if self.items_optional && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const SMALL: &str = "name = \"mine\"\ntitle = \"Mine\"\nplatform = \"shop\"\nformat = \"movielens-csv\"\n\
+                         interactions = [\"ratings.csv\"]\nlicence = \"own\"\n";
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file_and_line() {
+        let text = format!("{SMALL}colour = 3\n");
+        let error = DatasetDescription::parse(&text, "mine.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("mine.toml") && error.contains("colour") && error.contains("line 7"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_and_an_unknown_format_are_named() {
+        let error = DatasetDescription::parse("name = \"x\"\n", "x.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("x.toml") && error.contains("title"), "{error}");
+        let text = SMALL.replace("movielens-csv", "parquet");
+        let error = DatasetDescription::parse(&text, "x.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("parquet") && error.contains("amazon-2014"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn useless_values_are_refused() {
+        for (from, to, word) in [
+            ("\"mine\"", "\"My Set\"", "name"),
+            ("[\"ratings.csv\"]", "[]", "interactions"),
+            ("[\"ratings.csv\"]", "[\"ratings.csv.gz\"]", "ending"),
+        ] {
+            let error = DatasetDescription::parse(&SMALL.replace(from, to), "x.toml")
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Reading ahead: one thread decompresses while another parses.
+
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::Progress;
+
+/// Bytes handed over at once.
+const BLOCK: usize = 256 * 1024;
+
+/// Blocks that may wait: enough to even out lines of different cost, few enough to cost no memory.
+const WAITING: usize = 4;
+
+/// A reader whose bytes were read by another thread. An error stands where it stood, after the bytes before it.
+pub(super) struct Ahead<'p> {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    block: Vec<u8>,
+    at: usize,
+    ended: bool,
+    stored: Stored,
+    told: u64,
+    progress: &'p dyn Progress,
+}
+
+/// How many bytes were read from the disk.
+#[derive(Clone, Default)]
+pub(super) struct Stored(Arc<AtomicU64>);
+
+impl Stored {
+    /// A reader that counts into it.
+    pub fn count<R: Read>(&self, inner: R) -> Counting<R> {
+        Counting {
+            inner,
+            stored: self.clone(),
+        }
+    }
+}
+
+/// Counts the bytes that pass through.
+pub(super) struct Counting<R> {
+    inner: R,
+    stored: Stored,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.stored.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<'p> Ahead<'p> {
+    /// Begins to read `input`; what `stored` counts is told to `progress` by the thread that takes the bytes.
+    pub fn of(input: impl Read + Send + 'static, stored: Stored, progress: &'p dyn Progress) -> Self {
+        let (sender, blocks) = sync_channel(WAITING);
+        // It ends by itself: at the end of the input, at an error, or when nobody takes its blocks any more.
+        std::thread::spawn(move || pump(input, &sender));
+        Ahead {
+            blocks,
+            block: Vec::new(),
+            at: 0,
+            ended: false,
+            stored,
+            told: 0,
+            progress,
+        }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        // An empty block is the end; a channel that closes without one means that the thread died, and nothing that looks like an
+        // end may come of that.
+        let stopped = || Err(io::Error::other("the thread that decompresses stopped"));
+        self.block = self.blocks.recv().unwrap_or_else(|_| stopped())?;
+        (self.at, self.ended) = (0, self.block.is_empty());
+        let stored = self.stored.0.load(Ordering::Relaxed);
+        self.progress.advance(stored - self.told);
+        self.told = stored;
+        Ok(())
+    }
+}
+
+fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut block = Vec::with_capacity(BLOCK);
+        let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+        let last = block.is_empty() || read.is_err();
+        // What was read before an error is in the block; an empty one would mean the end.
+        let rest = (!block.is_empty() || read.is_ok()).then_some(Ok(block));
+        for answer in rest.into_iter().chain(read.err().map(Err)) {
+            if blocks.send(answer).is_err() {
+                // Nobody takes the blocks any more.
+                return;
+            }
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+impl Read for Ahead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Ahead<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.block.len() && !self.ended {
+            self.refill()?;
+        }
+        Ok(&self.block[self.at..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::NoProgress;
+    use super::*;
+
+    /// Gives `good` bytes in uneven pieces, then fails or ends.
+    struct Uneven {
+        good: usize,
+        given: usize,
+        fails: bool,
+    }
+
+    impl Read for Uneven {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = (self.given % 7_919 + 1)
+                .min(self.good - self.given)
+                .min(buffer.len());
+            if count == 0 && self.fails {
+                return Err(io::Error::other("broken here"));
+            }
+            buffer[..count].fill(7);
+            self.given += count;
+            Ok(count)
+        }
+    }
+
+    fn ahead(good: usize, fails: bool) -> Ahead<'static> {
+        Ahead::of(
+            Uneven {
+                good,
+                given: 0,
+                fails,
+            },
+            Stored::default(),
+            &NoProgress,
+        )
+    }
+
+    #[test]
+    fn every_byte_before_the_end_or_an_error_comes_through() {
+        for good in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 17] {
+            let mut bytes = Vec::new();
+            ahead(good, false).read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len(), good);
+            bytes.clear();
+            let error = ahead(good, true).read_to_end(&mut bytes).unwrap_err();
+            assert_eq!((bytes.len(), error.to_string().as_str()), (good, "broken here"));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_dies_is_an_error_and_no_end_of_the_file() {
+        struct Dies;
+        impl Read for Dies {
+            fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+                panic!("on purpose");
+            }
+        }
+        let mut dead = Ahead::of(Dies, Stored::default(), &NoProgress);
+        assert!(
+            dead.read_to_end(&mut Vec::new())
+                .unwrap_err()
+                .to_string()
+                .contains("stopped")
+        );
+    }
+
+    #[test]
+    fn a_reader_that_is_dropped_lets_the_thread_end() {
+        struct Endless(Arc<AtomicU64>);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(0);
+                Ok(buffer.len())
+            }
+        }
+        impl Drop for Endless {
+            fn drop(&mut self) {
+                self.0.store(1, Ordering::Relaxed);
+            }
+        }
+        let ended = Arc::new(AtomicU64::new(0));
+        let mut reader = Ahead::of(Endless(ended.clone()), Stored::default(), &NoProgress);
+        reader.read_exact(&mut [0; 10]).unwrap();
+        drop(reader);
+        let begin = std::time::Instant::now();
+        while ended.load(Ordering::Relaxed) == 0 {
+            assert!(begin.elapsed().as_secs() < 20, "the thread goes on for nobody");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn progress_hears_of_every_byte_on_the_disk() {
+        struct Sum(AtomicU64);
+        impl Progress for Sum {
+            fn stage(&self, _name: &str, _total: Option<u64>) {}
+            fn advance(&self, by: u64) {
+                self.0.fetch_add(by, Ordering::Relaxed);
+            }
+        }
+        let (sum, stored) = (Sum(AtomicU64::new(0)), Stored::default());
+        let input = stored.count(io::Cursor::new(vec![1; 2 * BLOCK + 5]));
+        Ahead::of(input, stored, &sum)
+            .read_to_end(&mut Vec::new())
+            .unwrap();
+        assert_eq!(sum.0.load(Ordering::Relaxed), 2 * BLOCK as u64 + 5);
+    }
+}
