@@ -12,5 +12,7 @@ mod folder;
 mod known_sets;
 #[path = "it/leaks.rs"]
 mod leaks;
+#[path = "it/sql.rs"]
+mod sql;
 #[path = "it/stages.rs"]
 mod stages;
