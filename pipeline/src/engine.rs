@@ -27,10 +27,11 @@ pub const BATCH_ROWS: usize = 8192;
 const POOL_SHARE: f64 = 0.5;
 
 /// Memory below which another partition does more harm than good: the pool is divided among them.
-const BYTES_A_PARTITION: usize = 64 << 20;
+const BYTES_A_PARTITION: usize = 128 << 20;
 
-/// Memory that a sort keeps back for the merge of what it spilled; DataFusion's own 10 MiB are too much for a small pool.
-const MERGE_RESERVE: usize = 2 << 20;
+/// Share of a partition's pool that a sort keeps back for merging what it holds before it spills. The stages sort by keys that
+/// are nearly whole rows, so that the merge needs about as much again as DataFusion foresees.
+const MERGE_SHARE: f64 = 0.35;
 
 /// Consumers of memory that an error about too little of it names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
@@ -79,8 +80,10 @@ impl Engine {
         let mut config = session(threads);
         // Hash joins cannot spill; sort-merge joins can.
         config.options_mut().optimizer.prefer_hash_join = false;
-        config.options_mut().execution.sort_spill_reservation_bytes = MERGE_RESERVE;
-        let pool = FairSpillPool::new((bytes as f64 * POOL_SHARE) as usize);
+        let pool = bytes as f64 * POOL_SHARE;
+        let reserve = (pool / threads as f64 * MERGE_SHARE) as usize;
+        config.options_mut().execution.sort_spill_reservation_bytes = reserve;
+        let pool = FairSpillPool::new(pool as usize);
         let disk = DiskManagerMode::Directories(vec![folder.path().to_owned()]);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
