@@ -20,6 +20,8 @@ Examples:
   weaverec reproduce --profile quick                       the whole path, with a report at the end
   weaverec prepare amazon-2014-beauty --raw logs --out prepared
   weaverec inspect prepared/amazon-2014-beauty
+  weaverec audit prepared/amazon-2014-beauty               leak checks
+  weaverec sql prepared \"SELECT count(*) FROM amazon_2014_beauty.items\"
   weaverec train prepared/a prepared/b --out a+b           a hybrid adapter, as a PEFT folder
   weaverec merge a a+b --out woven                         the uniform merge of two adapters
   weaverec rank prepared/a --adapter woven                 its metrics on the target's test users
@@ -29,9 +31,14 @@ RUST_LOG=debug shows more. Exit codes: 0 ok, 1 a gate failed, 2 bad usage or dat
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turn raw logs into prompts in Parquet.
-    Prepare(command::prepare::Arguments),
+    // Boxed, for it is far larger than the others.
+    Prepare(Box<command::prepare::Arguments>),
     /// Show what a prepared folder holds.
     Inspect(command::inspect::Arguments),
+    /// Check prepared folders for leaks.
+    Audit(command::audit::Arguments),
+    /// Query prepared folders with SQL.
+    Sql(command::sql::Arguments),
     /// Write a prepared folder in the format of another program.
     Export(command::export::Arguments),
     /// List, show, fetch, verify or generate data sets.
@@ -65,17 +72,33 @@ pub fn run() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            crate::progress::say(format!("error: {error:#}"));
-            ExitCode::from(2)
+            crate::progress::say(format!("error: {}", describe(&error)));
+            // Data that was made, and did not pass, is no wrong usage.
+            let leak = matches!(error.downcast_ref(), Some(weaverec_pipeline::Error::Leak(_)));
+            ExitCode::from(if leak { 1 } else { 2 })
         }
     }
+}
+
+/// The error and its causes, without those whose words it has taken over.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text.push_str(&format!("{colon}{cause}"));
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Prepare(arguments) => command::prepare::run(arguments).map(done),
+        Command::Prepare(arguments) => command::prepare::run(*arguments).map(done),
         Command::Inspect(arguments) => command::inspect::run(arguments).map(done),
+        Command::Audit(arguments) => command::audit::run(arguments),
+        Command::Sql(arguments) => command::sql::run(arguments).map(done),
         Command::Export(arguments) => command::export::run(arguments).map(done),
         Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),

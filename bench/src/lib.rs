@@ -4,8 +4,10 @@
 //! * [`method`]: the rows of the table, each saying how it obtains a ranking;
 //! * [`metric`], [`statistics`]: numbers and tests;
 //! * [`report`]: one table model and its renderers;
-//! * [`cli`], [`command`]: the command line.
+//! * [`cli`], [`command`]: the command line;
+//! * [`allocator`]: where memory comes from.
 
+pub mod allocator;
 pub mod cli;
 pub mod command;
 pub mod experiment;

@@ -1,70 +1,119 @@
 //! Where plans run: DataFusion on this machine, with a number of threads and, if wanted, a memory limit.
 
+mod settled;
+
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::MemTable;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
+use futures::StreamExt;
+use tempfile::TempDir;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+pub use settled::Settling;
 
 /// Rows a batch holds; fixed, since the boundaries of batches reach the bytes of Parquet files.
 pub const BATCH_ROWS: usize = 8192;
 
-/// Share of the memory limit that plans may reserve; the rest is for what the pool does not see.
-const POOL_SHARE: f64 = 0.9;
+/// Share of the memory limit that plans may reserve. The rest is for what the pool does not see: the program itself, the
+/// decoding and encoding of Parquet, the catalogue, batches on their way from one operator to the next.
+const POOL_SHARE: f64 = 0.5;
+
+/// Memory below which another partition does more harm than good: the pool is divided among them.
+const BYTES_A_PARTITION: usize = 128 << 20;
+
+/// Share of a partition's pool that a sort keeps back for merging what it holds before it spills. The stages sort by keys that
+/// are nearly whole rows, so that the merge needs about as much again as DataFusion foresees.
+const MERGE_SHARE: f64 = 0.35;
+
+/// Consumers of memory that an error about too little of it names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// A DataFusion session with this crate's settings.
 #[derive(Clone)]
 pub struct Engine {
     context: SessionContext,
     threads: usize,
+    /// Where settled tables and spills go; none: settled tables stay in memory.
+    spill: Option<Arc<TempDir>>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
             .field("threads", &self.threads)
+            .field("spill", &self.spill)
             .finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    /// An engine with `threads` partitions (0: one a core) that spills to disk beyond `memory_limit` bytes.
-    pub fn new(threads: usize, memory_limit: Option<usize>) -> Result<Self> {
-        let threads = match threads {
-            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            given => given,
-        };
-        let mut config = SessionConfig::new()
-            .with_target_partitions(threads)
-            .with_batch_size(BATCH_ROWS);
-        let mut runtime = RuntimeEnvBuilder::new();
-        if let Some(limit) = memory_limit {
-            // Hash joins cannot spill; sort-merge joins can.
-            config.options_mut().optimizer.prefer_hash_join = false;
-            let pool = FairSpillPool::new((limit as f64 * POOL_SHARE) as usize);
-            let top = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN);
-            runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)));
-        }
-        let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
-        Ok(Self { context, threads })
+    /// An engine with `threads` partitions (0: one a core) and all the memory there is.
+    pub fn new(threads: usize) -> Result<Self> {
+        let threads = cores(threads);
+        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        Ok(Self {
+            context: SessionContext::new_with_config_rt(session(threads), runtime),
+            threads,
+            spill: None,
+        })
+    }
+
+    /// An engine whose plans reserve no more than a share of `bytes`, and spill beyond it into a hidden folder below `place`, which
+    /// goes when the engine does. Settled tables lie there too. A small limit takes fewer threads than asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder cannot be made.
+    pub fn limited(threads: usize, bytes: usize, place: &Path) -> Result<Self> {
+        let threads = cores(threads).min((bytes / BYTES_A_PARTITION).max(1));
+        let folder = tempfile::Builder::new()
+            .prefix(".spill-")
+            .tempdir_in(place)
+            .map_err(|source| Error::io(place, "write into", source))?;
+        let mut config = session(threads);
+        // Hash joins cannot spill; sort-merge joins can.
+        config.options_mut().optimizer.prefer_hash_join = false;
+        let pool = bytes as f64 * POOL_SHARE;
+        let reserve = (pool / threads as f64 * MERGE_SHARE) as usize;
+        config.options_mut().execution.sort_spill_reservation_bytes = reserve;
+        let pool = FairSpillPool::new(pool as usize);
+        let disk = DiskManagerMode::Directories(vec![folder.path().to_owned()]);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+            .build_arc()?;
+        Ok(Self {
+            context: SessionContext::new_with_config_rt(config, runtime),
+            threads,
+            spill: Some(Arc::new(folder)),
+        })
     }
 
     /// The same engine with one partition: rows keep their order without a sort.
     pub fn serial(&self) -> Self {
         let config = self.context.copied_config().with_target_partitions(1);
-        let context = SessionContext::new_with_config_rt(config, self.context.runtime_env());
-        Self { context, threads: 1 }
+        Self {
+            context: SessionContext::new_with_config_rt(config, self.context.runtime_env()),
+            threads: 1,
+            spill: self.spill.clone(),
+        }
     }
 
     /// Number of partitions, and of files written at a time.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The session, to register tables and functions and to run SQL.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
     }
 
     /// A frame over batches in memory, which may be none: the schema is given.
@@ -75,12 +124,57 @@ impl Engine {
         Ok(self.context.read_table(Arc::new(table))?)
     }
 
+    /// A frame over a Parquet file; the same remark on order.
+    pub async fn parquet(&self, path: &Path) -> Result<DataFrame> {
+        let path = path.to_str().ok_or_else(|| {
+            Error::Usage(format!(
+                "{} is no Unicode path; choose another folder",
+                path.display()
+            ))
+        })?;
+        Ok(self
+            .context
+            .read_parquet(path, ParquetReadOptions::default())
+            .await?)
+    }
+
+    /// An empty table to be filled batch by batch and then read as often as need be: in memory, or on disk under a memory limit.
+    pub fn settling(&self, schema: SchemaRef) -> Result<Settling> {
+        Settling::new(self, schema)
+    }
+
+    /// Puts batches where settled tables are, letting go of each as it is written.
+    pub async fn hold(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
+        let mut settling = self.settling(schema)?;
+        for batch in batches {
+            settling.push(batch)?;
+        }
+        settling.finish(self).await
+    }
+
     /// Runs a frame and returns one over its result, so that what follows does not run it again.
     pub async fn settle(&self, frame: DataFrame) -> Result<DataFrame> {
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await?;
-        // Plans may declare a column nullable that the result shows not to be, and the other way round; the data decide.
-        let schema = batches.first().map_or(schema, RecordBatch::schema);
-        self.frame(schema, batches)
+        let mut batches = frame.execute_stream().await?;
+        let mut settling = self.settling(batches.schema())?;
+        while let Some(batch) = batches.next().await {
+            settling.push(batch?)?;
+        }
+        settling.finish(self).await
     }
+}
+
+fn cores(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        given => given,
+    }
+}
+
+fn session(threads: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_batch_size(BATCH_ROWS);
+    // The stages' functions are written for plain strings, and a settled table must have the types it was given.
+    config.options_mut().execution.parquet.schema_force_view_types = false;
+    config
 }

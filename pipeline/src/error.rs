@@ -94,6 +94,10 @@ pub enum Error {
     #[error("cannot generate synthetic logs: {0}")]
     Synth(String),
 
+    /// A plan needs more memory than its limit leaves, even though it spills.
+    #[error("the memory limit is too small for a stage: {0}; raise --memory-limit, or lower --threads")]
+    Memory(#[source] Box<DataFusionError>),
+
     /// A stage failed inside DataFusion.
     #[error("a pipeline stage failed: {0}")]
     DataFusion(#[source] Box<DataFusionError>),
@@ -137,7 +141,10 @@ impl Error {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        Error::DataFusion(Box::new(error))
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Error::Memory(Box::new(error)),
+            _ => Error::DataFusion(Box::new(error)),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use crate::audit::LEAVE_ONE_OUT_WARNING;
 use crate::error::Result;
 use crate::prepared::{Manifest, Prepared};
 use crate::raw::Reject;
@@ -147,21 +146,12 @@ impl fmt::Display for Summary {
             }
         }
         self.fmt_rejects(f)?;
-        let audit = &manifest.audit;
-        writeln!(
-            f,
-            "\naudit: {} prompts, no leak; {} repeated targets, {} namesakes in histories, {} short candidate sets, \
-             {} validation prompts in training",
-            audit.prompts,
-            audit.repeated_targets,
-            audit.namesakes_in_history,
-            audit.short_candidate_sets,
-            audit.validation_in_train
-        )?;
-        for note in manifest.notes.iter().chain(&manifest.losses) {
+        writeln!(f, "\naudit: {}", manifest.audit)?;
+        let warning = manifest.audit.warning(&manifest.parameters.split);
+        for note in manifest.notes.iter().chain(&manifest.losses).chain(&warning) {
             writeln!(f, "note: {note}")?;
         }
-        writeln!(f, "note: {LEAVE_ONE_OUT_WARNING}")
+        Ok(())
     }
 }
 

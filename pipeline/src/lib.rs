@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! raw files ──► raw::read ──► interactions, items, rejects
-//!                                  │  stage::{domain, dedup, core, items, sequence}
+//!                                  │  stage::{rating, window, domain, dedup, core, catalogue, sequence}
 //!                                  ▼
-//!                              sequences ── stage::{split, candidates, prompt} ──► prompts
+//!                              sequences ── stage::{split, instance, candidates, prompt} ──► prompts
 //!                                  │                                                  │
 //!                                  └───────────► prepared folder + manifest ◄─────────┘
 //! ```
 //!
 //! [`prepare::prepare`] runs the whole path; [`prepared::Prepared`] reads back what it wrote; [`inspect`] describes such a
-//! folder, [`audit`] checks it for leaks and [`export`] writes it for other programs. Published formats live in [`raw`], one a file; data sets are described by TOML
+//! folder, [`audit`] checks it for leaks, [`sql`] queries it and [`export`] writes it for other programs. [`parameters`] is the
+//! configuration of all stages. Published formats live in [`raw`], one a file; data sets are described by TOML
 //! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
 //!
 //! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.
@@ -21,12 +22,15 @@ pub mod engine;
 pub mod error;
 pub mod export;
 pub mod fetch;
+pub mod function;
 pub mod inspect;
+pub mod parameters;
 pub mod prepare;
 pub mod prepared;
 pub mod raw;
 pub mod schema;
 pub mod seed;
+pub mod sql;
 pub mod stage;
 pub mod synth;
 pub mod title;

@@ -13,15 +13,15 @@ pub struct Message {
     pub content: String,
 }
 
-/// Which part of the leave-one-out protocol a prompt belongs to.
+/// What a prompt is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// Prefixes that end before the last two interactions.
+    /// Trained on. Leave-one-out: prefixes that end before a user's last two interactions.
     Train,
-    /// The last but one interaction, given what came before it.
+    /// Chooses between settings. Leave-one-out: a user's last but one interaction, given what came before it.
     Validation,
-    /// The last interaction, given what came before it.
+    /// Reported. Leave-one-out: a user's last interaction, given what came before it.
     Test,
 }
 
@@ -39,17 +39,54 @@ impl Split {
     }
 }
 
-/// How a prompt is worded; the structure of `CandidateList` is the paper's.
+/// What a prompt asks for and how it is answered; the structure of `Top5` is the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromptFormat {
     /// The paper's: history, a shuffled candidate list, and an answer of five titles joined by `||` (target first, then four negatives).
-    CandidateList,
+    #[serde(rename = "top-5", alias = "candidate-list")]
+    Top5,
+    /// The same question for one title; the answer is the target's.
+    TargetOnly,
+    /// The candidates are lettered and the answer is the target's letter ([`LETTERS`]): one token.
+    Letter,
     /// No candidate list: the titles of a history one a line; the loss is on every title after the first.
     Sequence,
 }
 
-/// The separator between titles in candidate-list prompts and answers.
+impl PromptFormat {
+    /// All formats.
+    pub const ALL: [PromptFormat; 4] = [
+        PromptFormat::Top5,
+        PromptFormat::TargetOnly,
+        PromptFormat::Letter,
+        PromptFormat::Sequence,
+    ];
+
+    /// The name used on the command line and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            PromptFormat::Top5 => "top-5",
+            PromptFormat::TargetOnly => "target-only",
+            PromptFormat::Letter => "letter",
+            PromptFormat::Sequence => "sequence",
+        }
+    }
+
+    /// Whether the question shows the candidates.
+    pub fn lists_candidates(self) -> bool {
+        self != PromptFormat::Sequence
+    }
+}
+
+/// The names of candidates in `letter` prompts, in the order shown; each is one token of the usual vocabularies.
+pub const LETTERS: [&str; 52] = [
+    "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q", "R", "S", "T", "U",
+    "V", "W", "X", "Y", "Z", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+    "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
+];
+
+/// The separator between titles in questions and in the answers of `top-5`.
 pub const TITLE_SEPARATOR: &str = "||";
 
 /// One prompt: text for the model, and the ids it was made from.
@@ -67,9 +104,10 @@ pub struct Prompt {
     pub candidates: Vec<u32>,
     /// The conversation; the last turn is the assistant's answer, on which alone there is loss.
     ///
-    /// `CandidateList`: system, user, assistant. `Sequence`: user (training: the first title; otherwise the whole history,
+    /// `Sequence`: user (training: the first title; otherwise the whole history,
     /// one title a line, each ended by `\n`) and assistant (training: the remaining titles, each ended by `\n`; otherwise the target's title and `\n`),
-    /// so that user + assistant, joined without anything between, is the text of the sequence.
+    /// so that user + assistant, joined without anything between, is the text of the sequence. The others: system (unless the
+    /// wording has none), user, assistant.
     pub messages: Vec<Message>,
 }
 

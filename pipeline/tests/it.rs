@@ -16,5 +16,7 @@ mod formats;
 mod known_sets;
 #[path = "it/leaks.rs"]
 mod leaks;
+#[path = "it/sql.rs"]
+mod sql;
 #[path = "it/stages.rs"]
 mod stages;

@@ -1,5 +1,6 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`.
 
+pub mod audit;
 pub mod compare;
 pub mod completions;
 pub mod datasets;
@@ -11,11 +12,14 @@ pub mod prepare;
 pub mod rank;
 pub mod report;
 pub mod reproduce;
+pub mod sql;
 pub mod train;
 
 use std::io::Write;
 
 use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::de::DeserializeOwned;
 
 /// Writes text to standard output; a reader that has gone away is no error.
 pub(crate) fn print(text: impl AsRef<str>) -> Result<()> {
@@ -31,4 +35,20 @@ pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
         .max(1)
+}
+
+/// A choice by the names that it has in TOML and JSON too.
+pub(crate) fn choice<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| serde_json::from_value(name.into()))
+}
+
+/// An asynchronous runtime for a command that needs one.
+pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?)
 }

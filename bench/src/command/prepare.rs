@@ -2,28 +2,38 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use clap::{Args, ValueEnum};
+use anyhow::{Result, bail};
+use clap::Args;
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::inspect::Summary;
+use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::PromptFormat;
-use weaverec_pipeline::stage::{DedupPolicy, Recipe};
+use weaverec_pipeline::stage::window::parse_time;
+use weaverec_pipeline::stage::{
+    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, TimeCut, TimeWindow, Wording,
+};
 
+use super::choice;
 use crate::progress::{Stages, say};
 
 /// Turn raw logs into prompts in Parquet.
 ///
-/// Reads, rejects and reports bad lines, cleans titles, removes duplicates, filters to the k-core, builds chronological
-/// sequences, splits them (leave-one-out), draws candidates once and writes the prompts. The same input and options give the
-/// same bytes, whatever the threads.
+/// Reads, rejects and reports bad lines, filters by rating, time and domain, removes duplicates, cuts to the k-core, builds
+/// chronological sequences, splits them, draws candidates once, writes the prompts and checks them for leaks. The same input and
+/// options give the same bytes, whatever the threads and the memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   weaverec prepare amazon-2014-beauty --raw logs/beauty --out prepared
   weaverec prepare my-shop.toml --raw logs --out prepared --user-core 5 --item-core 5
-  weaverec prepare movielens-100k --raw ml-100k --out prepared --domain Drama")]
+  weaverec prepare movielens-100k --raw ml-100k --out prepared --domain Drama
+  weaverec prepare my-shop.toml --raw logs --out prepared --split global-time --test-from 2024-01-01 --validation-from 2023-10-01
+
+A --wording file is TOML with MiniJinja templates: `user`, `assistant` and, if wanted, `system`. They know `history`, `candidates`
+(titles), `letters`, `separator` and `answers` (how many titles the answer has); the assistant's also `answer` (titles, the target
+first) and `letter`.")]
 pub struct Arguments {
     /// Name of a data set (see `weaverec datasets list`) or the path of a description of one's own.
     dataset: String,
@@ -45,43 +55,16 @@ pub struct Arguments {
     /// Seed of sampling and candidates.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What becomes of repeated (user, item) rows.
-    #[arg(long, value_enum)]
-    dedup: Option<Dedup>,
-    /// Drop interactions rated below this.
-    #[arg(long)]
-    min_rating: Option<f64>,
-    /// Fewest interactions of a user; 0 keeps all.
-    #[arg(long)]
-    user_core: Option<usize>,
-    /// Fewest interactions of an item; 0 keeps all.
-    #[arg(long)]
-    item_core: Option<usize>,
-    /// Most titles of a history shown.
-    #[arg(long)]
-    max_history: Option<usize>,
-    /// Most characters of a title.
-    #[arg(long)]
-    max_title_chars: Option<usize>,
-    /// Candidates a prompt, the target included.
-    #[arg(long)]
-    candidates: Option<usize>,
-    /// Wording of the prompts.
-    #[arg(long, value_enum)]
-    format: Option<Format>,
-    /// `clean` never trains on validation prompts; `paper` does, as the released code.
-    #[arg(long, value_enum)]
-    recipe: Option<TrainingRecipe>,
-    /// Most training prompts.
-    #[arg(long)]
-    max_train: Option<usize>,
-    /// Most validation and most test prompts, a seeded sample of the users [default: all].
-    #[arg(long)]
-    max_eval: Option<usize>,
+    #[command(flatten)]
+    interactions: Interactions,
+    #[command(flatten)]
+    held_out: HeldOut,
+    #[command(flatten)]
+    prompts: Prompts,
     /// Threads [default: all].
     #[arg(long)]
     threads: Option<usize>,
-    /// Memory that sorts, joins and aggregations may use, in MiB.
+    /// Memory to get by with, in MiB: sorts, joins and aggregations spill to disk, as do tables between stages.
     #[arg(long)]
     memory_limit: Option<usize>,
     /// Share of bad lines above which the run fails.
@@ -95,62 +78,146 @@ pub struct Arguments {
     force: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dedup {
-    None,
-    Exact,
-    First,
-    Last,
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which interactions")]
+struct Interactions {
+    /// Drop interactions rated below this, and unrated ones.
+    #[arg(long)]
+    min_rating: Option<f64>,
+    /// Drop interactions before this moment (2014-03-01, or 2014-03-01T12:00:00Z).
+    #[arg(long, value_parser = parse_time)]
+    from: Option<i64>,
+    /// Drop interactions from this moment on.
+    #[arg(long, value_parser = parse_time)]
+    until: Option<i64>,
+    /// What becomes of repeated (user, item) rows: all stay; rows of one time become one [default]; the oldest stays; the newest.
+    #[arg(long, value_parser = choice::<DedupPolicy>(&["none", "exact", "first", "last"]))]
+    dedup: Option<DedupPolicy>,
+    /// Fewest interactions of a user; 0 keeps all.
+    #[arg(long)]
+    user_core: Option<usize>,
+    /// Fewest interactions of an item; 0 keeps all.
+    #[arg(long)]
+    item_core: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    CandidateList,
-    Sequence,
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is held out")]
+struct HeldOut {
+    /// Everyone's last two interactions, as in the paper, or everything after a moment, which leaks no future.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(["leave-one-out", "global-time"]))]
+    split: Option<String>,
+    /// Where a global-time split ends training.
+    #[arg(long, value_parser = parse_time, requires = "test_from")]
+    validation_from: Option<i64>,
+    /// Where it begins the test.
+    #[arg(long, value_parser = parse_time, requires = "validation_from")]
+    test_from: Option<i64>,
+    /// In place of moments: the share of the interactions between the two [default: 0.1].
+    #[arg(long, conflicts_with = "validation_from")]
+    validation_share: Option<f64>,
+    /// The share of the newest interactions, for the test [default: 0.1].
+    #[arg(long, conflicts_with = "validation_from")]
+    test_share: Option<f64>,
+    /// Most validation and most test prompts, a seeded sample of the users [default: all].
+    #[arg(long)]
+    max_eval: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TrainingRecipe {
-    Clean,
-    Paper,
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What prompts hold")]
+struct Prompts {
+    /// What is asked and answered: five titles, the target first (the paper's); the target's title; its letter; or no question,
+    /// the titles of a history one after another.
+    #[arg(long, value_parser = choice::<PromptFormat>(&["top-5", "target-only", "letter", "sequence"]))]
+    format: Option<PromptFormat>,
+    /// A file with other words for the format.
+    #[arg(long)]
+    wording: Option<PathBuf>,
+    /// Most titles of a history shown.
+    #[arg(long)]
+    max_history: Option<usize>,
+    /// Most characters of a title.
+    #[arg(long)]
+    max_title_chars: Option<usize>,
+    /// Candidates a prompt, the target included.
+    #[arg(long)]
+    candidates: Option<usize>,
+    /// How the others are drawn: every item alike, or by training interactions.
+    #[arg(long, value_parser = choice::<Negatives>(&["uniform", "popularity"]))]
+    negatives: Option<Negatives>,
+    /// `clean` never trains on validation prompts; `paper` does, as the released code.
+    #[arg(long, value_parser = choice::<Recipe>(&["clean", "paper"]))]
+    recipe: Option<Recipe>,
+    /// Most training prompts; the paper recipe's validation prompts come on top.
+    #[arg(long)]
+    max_train: Option<usize>,
+}
+
+impl HeldOut {
+    fn policy(&self) -> Result<SplitPolicy> {
+        let shares = (self.validation_share, self.test_share);
+        if self.split.as_deref() != Some("global-time") {
+            if self.test_from.is_some() || shares != (None, None) {
+                bail!("moments and shares belong to --split global-time; pass it as well");
+            }
+            return Ok(SplitPolicy::LeaveOneOut);
+        }
+        Ok(SplitPolicy::GlobalTime(
+            match (self.validation_from, self.test_from) {
+                (Some(validation_from), Some(test_from)) => Cut::At(TimeCut {
+                    validation_from,
+                    test_from,
+                }),
+                _ => Cut::Shares {
+                    validation: shares.0.unwrap_or(0.1),
+                    test: shares.1.unwrap_or(0.1),
+                },
+            },
+        ))
+    }
 }
 
 impl Arguments {
     fn config(self) -> Result<PrepareConfig> {
-        let defaults = PrepareConfig::new(DatasetDescription::load(&self.dataset)?, self.raw, self.out);
-        Ok(PrepareConfig {
-            domain: self.domain,
-            exclude_domains: self.exclude,
-            name: self.name,
+        let defaults = Parameters::default();
+        let (rows, prompts) = (self.interactions, self.prompts);
+        let parameters = Parameters {
             seed: self.seed,
-            dedup: self.dedup.map_or(defaults.dedup, |d| match d {
-                Dedup::None => DedupPolicy::None,
-                Dedup::Exact => DedupPolicy::Exact,
-                Dedup::First => DedupPolicy::First,
-                Dedup::Last => DedupPolicy::Last,
-            }),
-            min_rating: self.min_rating,
-            user_core: self.user_core.unwrap_or(defaults.user_core),
-            item_core: self.item_core.unwrap_or(defaults.item_core),
-            max_history: self.max_history.unwrap_or(defaults.max_history),
-            max_title_chars: self.max_title_chars.unwrap_or(defaults.max_title_chars),
-            candidates: self.candidates.unwrap_or(defaults.candidates),
-            format: self.format.map_or(defaults.format, |f| match f {
-                Format::CandidateList => PromptFormat::CandidateList,
-                Format::Sequence => PromptFormat::Sequence,
-            }),
-            recipe: self.recipe.map_or(defaults.recipe, |r| match r {
-                TrainingRecipe::Clean => Recipe::Clean,
-                TrainingRecipe::Paper => Recipe::Paper,
-            }),
-            max_train: self.max_train.unwrap_or(defaults.max_train),
-            max_eval: self.max_eval,
-            threads: super::threads(self.threads),
-            memory_limit: self.memory_limit.map(|mib| mib << 20),
+            filter: DomainFilter {
+                domain: self.domain,
+                exclude: self.exclude,
+            },
+            min_rating: rows.min_rating,
+            window: TimeWindow {
+                from: rows.from,
+                until: rows.until,
+            },
+            dedup: rows.dedup.unwrap_or(defaults.dedup),
+            core: KCore {
+                users: rows.user_core.unwrap_or(defaults.core.users),
+                items: rows.item_core.unwrap_or(defaults.core.items),
+            },
+            split: self.held_out.policy()?,
+            max_history: prompts.max_history.unwrap_or(defaults.max_history),
+            max_title_chars: prompts.max_title_chars.unwrap_or(defaults.max_title_chars),
+            candidates: prompts.candidates.unwrap_or(defaults.candidates),
+            negatives: prompts.negatives.unwrap_or(defaults.negatives),
+            format: prompts.format.unwrap_or(defaults.format),
+            wording: prompts.wording.as_deref().map(Wording::load).transpose()?,
+            recipe: prompts.recipe.unwrap_or(defaults.recipe),
+            max_train: prompts.max_train.unwrap_or(defaults.max_train),
+            max_eval: self.held_out.max_eval,
             max_reject_share: self.max_reject_share.unwrap_or(defaults.max_reject_share),
             salvage: self.salvage,
+        };
+        Ok(PrepareConfig {
+            name: self.name,
+            parameters,
+            threads: super::threads(self.threads),
+            memory_limit: self.memory_limit.map(|mib| mib << 20),
             force: self.force,
-            ..defaults
+            ..PrepareConfig::new(DatasetDescription::load(&self.dataset)?, self.raw, self.out)
         })
     }
 }
@@ -158,11 +225,10 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.threads)
-        .enable_all()
-        .build()?;
-    runtime.block_on(prepare::prepare(&config, &Stages::default()))?;
+    if config.memory_limit.is_some() {
+        crate::allocator::return_memory_at_once();
+    }
+    super::runtime(config.threads)?.block_on(prepare::prepare(&config, &Stages::default()))?;
     let folder = config.folder();
     super::print(Summary::of(&Prepared::open(&folder)?, 0)?.to_string())?;
     say(format!(

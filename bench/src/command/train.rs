@@ -9,7 +9,8 @@ use weaverec_model::op::with_threads;
 use weaverec_model::train::{Example, TrainConfig, train_lora};
 use weaverec_model::weave::mix_domains;
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{Prompt, Split};
+use weaverec_pipeline::stage::Recipe;
 
 use crate::experiment::backbone;
 use crate::experiment::examples::Encoder;
@@ -50,7 +51,7 @@ pub struct Arguments {
     /// Most prompts of each folder.
     #[arg(long, default_value_t = 40_000)]
     cap: usize,
-    /// Validation prompts of each folder that choose the best step.
+    /// Prompts of each folder that choose the best step: of validation, or, under the paper's recipe, of the 2 % it holds out.
     #[arg(long, default_value_t = 50)]
     held_out: usize,
     /// Steps between two looks at them, and between two checkpoints.
@@ -72,9 +73,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
         let prepared = Prepared::open(folder)?;
         let encoder = Encoder::new(&model.tokenizer, prepared.manifest().parameters.format);
         let name = prepared.manifest().name.clone();
-        parts.push((name, encoder.examples(&prepared.prompts(Split::Train)?)?));
-        let validation = prepared.first_prompts(Split::Validation, arguments.held_out)?;
-        held_out.extend(encoder.examples(&validation)?);
+        let recipe = prepared.manifest().parameters.recipe;
+        let (mut chosen_by, trained): (Vec<Prompt>, Vec<Prompt>) = prepared
+            .prompts(Split::Train)?
+            .into_iter()
+            .partition(|prompt| recipe.holds_out(prompt.key));
+        if recipe == Recipe::Clean {
+            chosen_by = prepared.first_prompts(Split::Validation, arguments.held_out)?;
+        }
+        parts.push((name, encoder.examples(&trained)?));
+        held_out.extend(encoder.examples(chosen_by.iter().take(arguments.held_out))?);
     }
     let slices = parts
         .iter()

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use weaverec_pipeline::dataset::DatasetDescription;
+use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::{Manifest, Prepared};
 use weaverec_pipeline::schema::{Item, Prompt, Split};
+use weaverec_pipeline::stage::{DomainFilter, KCore};
 use weaverec_pipeline::{fetch, synth};
 
 use super::profile::{Data, Domain, Prepare, Source, Study};
@@ -86,19 +88,27 @@ fn request(
     work: &Path,
     threads: usize,
 ) -> PrepareConfig {
-    PrepareConfig {
-        domain: domain.select.clone(),
-        exclude_domains: domain.exclude.clone(),
-        name: Some(domain.name.clone()),
+    let parameters = Parameters {
         seed: config.seed,
-        user_core: config.user_core,
-        item_core: config.item_core,
+        filter: DomainFilter {
+            domain: domain.select.clone(),
+            exclude: domain.exclude.clone(),
+        },
+        core: KCore {
+            users: config.user_core,
+            items: config.item_core,
+        },
         max_history: config.max_history,
         max_title_chars: config.max_title_chars,
         candidates: config.candidates,
         format: config.format,
         max_train: config.max_train,
         max_eval: Some(config.users),
+        ..Parameters::default()
+    };
+    PrepareConfig {
+        name: Some(domain.name.clone()),
+        parameters,
         threads,
         // Records in the work folder are derived: another configuration simply replaces them.
         force: true,

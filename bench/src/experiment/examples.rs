@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use weaverec_model::backbone::Tokenizer;
 use weaverec_model::rank::Query;
 use weaverec_model::train::Example;
-use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, TITLE_SEPARATOR};
+use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat, TITLE_SEPARATOR};
 
 /// Turns prompts of one format into tokens of one tokenizer. Titles recur, so their tokens are remembered.
 pub struct Encoder<'a> {
@@ -37,7 +37,7 @@ impl<'a> Encoder<'a> {
             .unwrap_or_default();
         match self.format {
             PromptFormat::Sequence => tokens.extend(self.lines(answer)?),
-            PromptFormat::CandidateList => {
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
                 tokens.extend(
                     self.tokenizer
                         .encode(&format!("{answer}{}", self.end_of_turn()))?,
@@ -54,17 +54,23 @@ impl<'a> Encoder<'a> {
 
     /// A prompt and its candidates, to be ranked.
     pub fn query(&self, prompt: &Prompt, items: &[Item]) -> Result<Query> {
-        let candidate = |id: &u32| -> Result<Vec<u32>> {
+        let candidate = |(place, id): (usize, &u32)| -> Result<Vec<u32>> {
             let item = items
                 .get(*id as usize - 1)
                 .with_context(|| format!("candidate {id} is no item of the domain"))?;
             match self.format {
                 PromptFormat::Sequence => self.lines(&format!("{}\n", item.title)),
                 // In an answer the first title is followed by the separator, which may share a token with its end.
-                PromptFormat::CandidateList => self.line(&format!("{}{TITLE_SEPARATOR}", item.title)),
+                PromptFormat::Top5 => self.line(&format!("{}{TITLE_SEPARATOR}", item.title)),
+                PromptFormat::TargetOnly => self.line(&format!("{}{}", item.title, self.end_of_turn())),
+                PromptFormat::Letter => {
+                    let letter = LETTERS.get(place);
+                    self.line(letter.with_context(|| format!("no letter names candidate {id}"))?)
+                }
             }
         };
-        let candidates = prompt.candidates.iter().map(candidate).collect::<Result<_>>()?;
+        let candidates = prompt.candidates.iter().enumerate();
+        let candidates = candidates.map(candidate).collect::<Result<_>>()?;
         Ok(Query {
             prompt: self.prompt(prompt)?,
             candidates,
@@ -79,7 +85,7 @@ impl<'a> Encoder<'a> {
                 let text: String = turns.iter().map(|m| m.content.as_str()).collect();
                 self.lines(&text)
             }
-            PromptFormat::CandidateList => {
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
                 let turns: Vec<(&str, &str)> = turns
                     .iter()
                     .map(|m| (m.role.as_str(), m.content.as_str()))
@@ -106,17 +112,20 @@ impl<'a> Encoder<'a> {
         let mut stops: Vec<u32> = self.tokenizer.eos().into_iter().collect();
         match self.format {
             PromptFormat::Sequence => stops.extend(self.line("\n")?),
-            PromptFormat::CandidateList => stops.extend(self.tokenizer.token_id(self.end_of_turn())),
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
+                stops.extend(self.tokenizer.token_id(self.end_of_turn()))
+            }
         }
         Ok(stops)
     }
 
-    /// The first title of a freely decoded answer.
+    /// The first title, or the letter, of a freely decoded answer.
     pub fn first_title(&self, answer: &[u32]) -> Result<String> {
         let text = self.tokenizer.decode(answer)?;
         let first = match self.format {
             PromptFormat::Sequence => text.lines().next(),
-            PromptFormat::CandidateList => text.split(TITLE_SEPARATOR).next(),
+            PromptFormat::Top5 => text.split(TITLE_SEPARATOR).next(),
+            PromptFormat::TargetOnly | PromptFormat::Letter => Some(text.as_str()),
         };
         Ok(first.unwrap_or_default().trim().to_string())
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use weaverec_model::backbone::Decoder;
 use weaverec_model::rank::{Query, generate, score};
-use weaverec_pipeline::schema::{Item, Prompt, PromptFormat};
+use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat};
 
 use crate::experiment::examples::Encoder;
 use crate::experiment::profile::Rank;
@@ -61,7 +61,8 @@ pub fn invalid_output_rate(
         let title = encoder.first_title(&answer)?;
         let valid = match format {
             PromptFormat::Sequence => all.contains(title.as_str()),
-            PromptFormat::CandidateList => prompt
+            PromptFormat::Letter => LETTERS[..prompt.candidates.len()].contains(&title.as_str()),
+            PromptFormat::Top5 | PromptFormat::TargetOnly => prompt
                 .candidates
                 .iter()
                 .any(|c| items.get(*c as usize - 1).is_some_and(|item| item.title == title)),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{fail, succeed};
+use super::{fail, run, succeed};
 
 fn generated(folder: &std::path::Path) {
     succeed(
@@ -21,6 +21,8 @@ fn help_and_completions_name_every_command() {
         "prepare",
         "inspect",
         "export",
+        "audit",
+        "sql",
         "datasets",
         "models",
         "train",
@@ -218,4 +220,124 @@ fn a_prepared_folder_is_exported_and_read_back() {
         ],
     );
     assert!(again.contains("is there already"), "{again}");
+}
+
+#[test]
+fn a_folder_is_audited_and_a_tampered_one_fails_the_gate() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    let prepare = |extra: &[&str]| {
+        let arguments = [
+            "prepare",
+            "raw/synth-home/synth-home.toml",
+            "--raw",
+            "raw/synth-home",
+            "--out",
+            "prepared",
+            "--candidates",
+            "10",
+        ];
+        succeed(folder.path(), &[arguments.as_slice(), extra].concat())
+    };
+    prepare(&[]);
+    let clean = succeed(folder.path(), &["audit", "prepared/synth-home"]);
+    assert!(
+        clean.contains("no leak") && clean.contains("leave-one-out trains on the future"),
+        "{clean}"
+    );
+    prepare(&["--name", "later", "--split", "global-time", "--test-share", "0.2"]);
+    let later = succeed(folder.path(), &["audit", "prepared/later", "prepared/synth-home"]);
+    assert!(later.contains("share 60 users"), "{later}");
+
+    let prompts = folder.path().join("prepared/later/prompts");
+    let shard = |split: &str| prompts.join(format!("{split}-00000-of-00001.parquet"));
+    fs::copy(shard("test"), shard("train")).unwrap();
+    let output = run(folder.path(), &["audit", "prepared/later"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["was changed", "LEAKS", "belongs to another split"] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    let missing = fail(folder.path(), &["audit", "raw"]);
+    assert!(missing.contains("manifest.json"), "{missing}");
+}
+
+#[test]
+fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    let arguments = [
+        "prepare",
+        "raw/synth-films/synth-films.toml",
+        "--raw",
+        "raw/synth-films",
+        "--out",
+        "prepared",
+    ];
+    let with = |extra: &[&'static str]| [arguments.as_slice(), extra].concat();
+    let chosen = with(&[
+        "--min-rating",
+        "2",
+        "--from",
+        "1990-01-01",
+        "--dedup",
+        "last",
+        "--user-core",
+        "3",
+        "--format",
+        "letter",
+        "--negatives",
+        "popularity",
+        "--recipe",
+        "paper",
+        "--candidates",
+        "8",
+        "--memory-limit",
+        "32",
+    ]);
+    succeed(folder.path(), &chosen);
+    let manifest = fs::read_to_string(folder.path().join("prepared/synth-films/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let parameters = &manifest["parameters"];
+    for (key, value) in [
+        ("dedup", "last"),
+        ("format", "letter"),
+        ("negatives", "popularity"),
+        ("recipe", "paper"),
+    ] {
+        assert_eq!(parameters[key], value);
+    }
+    assert_eq!(parameters["window"]["from"], 631_152_000_000_i64);
+    for (extra, part) in [
+        (&["--test-share", "0.1"][..], "--split global-time"),
+        (&["--split", "global-time", "--test-share", "1.5"], "below 1"),
+        (&["--from", "soon"], "soon"),
+        (&["--from", "2020-01-01", "--until", "2019-01-01"], "until"),
+        (&["--wording", "none.toml"], "none.toml"),
+        (&["--format", "letters"], "target-only"),
+    ] {
+        let error = fail(folder.path(), &with(extra));
+        assert!(error.contains(part), "no `{part}` in {error}");
+    }
+}
+
+#[test]
+fn prepared_folders_are_queried() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    for domain in ["synth-home", "synth-films"] {
+        let description = format!("raw/{domain}/{domain}.toml");
+        let raw = format!("raw/{domain}");
+        succeed(
+            folder.path(),
+            &["prepare", &description, "--raw", &raw, "--out", "prepared"],
+        );
+    }
+    let count = "SELECT count(*) AS users FROM synth_home.sequences";
+    let answer = |format| succeed(folder.path(), &["sql", "prepared", count, "--format", format]);
+    assert_eq!(answer("csv"), "users\n60\n");
+    assert_eq!(answer("json"), "{\"users\":60}\n");
+    assert!(answer("table").contains("| 60    |"), "{}", answer("table"));
+    let error = fail(folder.path(), &["sql", "prepared", "SELECT * FROM sequences"]);
+    assert!(error.contains("sequences"), "{error}");
 }

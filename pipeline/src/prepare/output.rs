@@ -41,7 +41,7 @@ pub fn request(config: &PrepareConfig, inputs: &[InputFile]) -> Result<String> {
         "version": env!("CARGO_PKG_VERSION"),
         "name": config.folder_name(),
         "dataset": config.dataset,
-        "parameters": config.parameters(),
+        "parameters": config.parameters,
         "inputs": inputs,
     });
     Ok(blake3::hash(asked.to_string().as_bytes()).to_hex().to_string())
@@ -173,7 +173,7 @@ fn card(manifest: &Manifest) -> Result<String> {
     let values = minijinja::context! {
         manifest => minijinja::value::Serde(manifest),
         splits => Split::ALL.map(Split::name),
-        warning => crate::audit::LEAVE_ONE_OUT_WARNING,
+        warning => manifest.audit.warning(&manifest.parameters.split),
     };
     environment
         .get_template("card")

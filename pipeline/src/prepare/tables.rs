@@ -4,238 +4,224 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
-};
-use datafusion::common::cast::{as_int64_array, as_string_array, as_uint32_array};
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
-use datafusion::prelude::{DataFrame, col, lit};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use datafusion::prelude::{DataFrame, col};
+use futures::StreamExt;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
-use crate::prepared::{self, FileEntry, INTERACTIONS, ITEMS, REJECTS, SEQUENCES, StageCount};
+use crate::prepared::{self, FileEntry, INTERACTIONS, ITEMS, ParquetFile, REJECTS, SEQUENCES, StageCount};
 use crate::raw::{RawTables, Reject, interactions_schema, items_schema};
 use crate::schema::Item;
-use crate::stage::list::IdRows;
+use crate::stage::sequence::{self, Sequencer};
 use crate::stage::split::MIN_LENGTH;
-use crate::stage::{KCore, catalogue, dedup, dense, sequence};
+use crate::stage::{Catalogue, Holdout, catalogue, dedup, rating};
 
-/// The tables of a domain, before prompts.
+/// What the tables of a domain leave in memory once they are written.
 pub struct Tables {
-    /// With dense ids, ordered by user and time.
-    pub interactions: DataFrame,
-    /// One row a user.
-    pub sequences: DataFrame,
     /// By dense id.
     pub items: Vec<Item>,
-    /// Whether an item's title is a stand-in, by dense id.
-    pub stand_ins: Vec<bool>,
-    /// How many are.
+    /// How many have a stand-in for a title.
     pub titles_missing: u64,
+    /// What is held out of each sequence.
+    pub holdout: Holdout,
     /// Sizes after each stage.
     pub counts: Vec<StageCount>,
     /// Remarks for the manifest.
     pub notes: Vec<String>,
+    /// Interactions, items and sequences, as written.
+    pub files: Vec<FileEntry>,
 }
 
 impl Tables {
-    /// Runs the stages from raw rows to sequences.
-    pub async fn build(config: &PrepareConfig, engine: &Engine, raw: &RawTables) -> Result<Self> {
-        let rows = engine.frame(interactions_schema(), raw.interactions.clone())?;
-        let described = engine.frame(items_schema(), raw.items.clone().unwrap_or_default())?;
-        let filter = config.filter();
-
-        let mut counts = vec![size("read", &rows).await?];
-        let domain = engine.settle(filter.apply(rows, described.clone())?).await?;
-        if filter.by_category() || filter.min_rating.is_some() {
-            counts.push(size("domain", &domain).await?);
-        }
-        let deduplicated = engine.settle(dedup::dedup(domain, config.dedup)?).await?;
-        counts.push(size("dedup", &deduplicated).await?);
-        let core = KCore {
-            users: config.user_core,
-            items: config.item_core,
+    /// Runs the stages from raw rows to sequences and writes what comes of them into `folder`.
+    pub async fn build(
+        config: &PrepareConfig,
+        engine: &Engine,
+        rows: Vec<RecordBatch>,
+        items: Vec<RecordBatch>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let rows = engine.hold(interactions_schema(), rows).await?;
+        let described = engine.hold(items_schema(), items).await?;
+        let mut stages = Stages {
+            engine,
+            counts: Vec::new(),
         };
-        let kept = core.apply(engine, deduplicated).await?;
-        counts.push(size("core", &kept).await?);
+        let kept = stages.run(config, rows, described.clone()).await?;
+        let counts = stages.counts;
 
-        let catalogue = catalogue::catalogue(kept.clone(), described, config.max_title_chars)?;
-        let catalogue = engine
-            .settle(dense::number(catalogue, "item_id", "item")?)
-            .await?;
-        let users = engine.settle(dense::users(kept.clone())?).await?;
-        let interactions = engine
-            .settle(dense::interactions(kept, users, catalogue.clone())?)
-            .await?;
-        let sequences = sequence::sequences(engine, interactions.clone()).await?;
-
-        let batches = sequences.clone().collect().await?;
-        let item_rows = catalogue
-            .sort(vec![col("item").sort(true, true)])?
-            .collect()
-            .await?;
-        let train_counts = train_counts(&batches)?;
-        let (items, stand_ins) = items(&item_rows, &train_counts.per_item)?;
-        if train_counts.users_with_test == 0 {
-            return Err(no_users(config, &counts));
+        let parameters = &config.parameters;
+        let catalogue = catalogue::catalogue(kept.clone(), described, parameters.max_title_chars)?;
+        let mut catalogue = Catalogue::collect(catalogue).await?;
+        let holdout = parameters.split.resolve(kept.clone()).await?;
+        let histories = Histories::write(kept, &catalogue.items, holdout, folder).await?;
+        if histories.tested == 0 {
+            return Err(no_users(config, holdout, &counts));
         }
-        let titles_missing = stand_ins.iter().filter(|missing| **missing).count() as u64;
-        let notes = notes(config, &counts, titles_missing, train_counts.short_users);
+        for (item, count) in catalogue.items.iter_mut().zip(&histories.train_counts) {
+            item.train_count = *count;
+        }
+        let items = write_items(folder, &catalogue)?;
+        let titles_missing = catalogue.stand_ins.iter().filter(|missing| **missing).count() as u64;
+        let notes = notes(config, &counts, titles_missing, holdout, histories.untested);
         Ok(Self {
-            interactions,
-            sequences,
-            items,
-            stand_ins,
+            items: catalogue.items,
             titles_missing,
+            holdout,
             counts,
             notes,
+            files: vec![histories.interactions, items, histories.sequences],
         })
     }
+}
 
-    /// Writes interactions, items and sequences.
-    pub async fn write(&self, engine: &Engine, folder: &Path) -> Result<Vec<FileEntry>> {
-        // One partition reads the settled rows back in the order they were sorted into.
-        let ordered = engine.serial().frame(
-            Arc::new(self.interactions.schema().as_arrow().clone()),
-            self.interactions.clone().collect().await?,
-        )?;
-        let order = ["user", "timestamp", "item", "line"]
-            .map(|name| col(name).sort(true, true))
-            .to_vec();
-        let ordered = ordered.sort(order)?;
-        let schema = prepared::interactions_schema();
-        let interactions = prepared::write_frame(folder, Path::new(INTERACTIONS), schema, ordered).await?;
+/// The stages that choose interactions, with the sizes they leave.
+struct Stages<'a> {
+    engine: &'a Engine,
+    counts: Vec<StageCount>,
+}
 
-        let text = |field: fn(&Item) -> &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(self.items.iter().map(field)))
-        };
-        let ids = self.items.iter().map(|item| item.item).collect::<Vec<_>>();
-        let train = self.items.iter().map(|item| item.train_count).collect::<Vec<_>>();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from(ids)),
-            text(|item| &item.item_id),
-            text(|item| &item.title),
-            text(|item| &item.categories),
-            Arc::new(UInt32Array::from(train)),
-            Arc::new(BooleanArray::from(self.stand_ins.clone())),
-        ];
-        let schema = prepared::items_schema();
-        let batch = RecordBatch::try_new(schema.clone(), columns)?;
-        let items = prepared::write_batches(folder, Path::new(ITEMS), schema, &[batch])?;
+impl Stages<'_> {
+    async fn run(
+        &mut self,
+        config: &PrepareConfig,
+        rows: DataFrame,
+        described: DataFrame,
+    ) -> Result<DataFrame> {
+        let parameters = &config.parameters;
+        let mut kept = self.counted("read", rows).await?;
+        if let Some(least) = parameters.min_rating {
+            kept = self.settled("rating", rating::at_least(kept, least)?).await?;
+        }
+        if parameters.window.bounded() {
+            kept = self.settled("window", parameters.window.apply(kept)?).await?;
+        }
+        if parameters.filter.by_category() {
+            kept = self
+                .settled("domain", parameters.filter.apply(kept, described)?)
+                .await?;
+        }
+        kept = self
+            .settled("dedup", dedup::dedup(kept, parameters.dedup)?)
+            .await?;
+        kept = parameters.core.apply(self.engine, kept).await?;
+        self.counted("core", kept).await
+    }
 
-        let batches = self.sequences.clone().collect().await?;
-        let sequences = prepared::write_batches(folder, Path::new(SEQUENCES), sequence::schema(), &batches)?;
-        Ok(vec![interactions, items, sequences])
+    async fn settled(&mut self, stage: &str, frame: DataFrame) -> Result<DataFrame> {
+        let frame = self.engine.settle(frame).await?;
+        self.counted(stage, frame).await
+    }
+
+    async fn counted(&mut self, stage: &str, frame: DataFrame) -> Result<DataFrame> {
+        self.counts.push(size(stage, &frame).await?);
+        Ok(frame)
     }
 }
 
 async fn size(stage: &str, interactions: &DataFrame) -> Result<StageCount> {
-    let sums = vec![
-        count(lit(1)).alias("rows"),
-        count_distinct(col("user_id")).alias("users"),
-        count_distinct(col("item_id")).alias("items"),
-    ];
-    let batches = interactions.clone().aggregate(vec![], sums)?.collect().await?;
-    let mut values = [0u64; 3];
-    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        for (value, column) in values.iter_mut().zip(batch.columns()) {
-            *value = as_int64_array(column)?.value(0) as u64;
-        }
-    }
-    let [interactions, users, items] = values;
+    // Distinct values are counted by grouping, which can spill; a count of distinct values holds them all.
+    let distinct = async |column: &str| -> Result<u64> {
+        let values = interactions.clone().select(vec![col(column)])?.distinct()?;
+        Ok(values.count().await? as u64)
+    };
     Ok(StageCount {
         stage: stage.to_owned(),
-        interactions,
-        users,
-        items,
+        interactions: interactions.clone().count().await? as u64,
+        users: distinct("user_id").await?,
+        items: distinct("item_id").await?,
     })
 }
 
-struct TrainCounts {
-    /// By dense id.
-    per_item: Vec<u32>,
-    users_with_test: u64,
-    short_users: u64,
+/// One scan over the interactions by user and time: it writes them and the sequences, and counts on the way.
+struct Histories {
+    interactions: FileEntry,
+    sequences: FileEntry,
+    /// Interactions that no test or validation holds out, by dense id from 1.
+    train_counts: Vec<u32>,
+    /// Users with a test.
+    tested: u64,
+    /// Users without.
+    untested: u64,
 }
 
-/// Interactions that no test or validation holds out: all of a user too short for either, all but the last two otherwise.
-fn train_counts(sequences: &[RecordBatch]) -> Result<TrainCounts> {
-    let mut counts = TrainCounts {
-        per_item: Vec::new(),
-        users_with_test: 0,
-        short_users: 0,
-    };
-    for batch in sequences {
-        let rows = IdRows::new(batch.column(2))?;
-        for row in 0..batch.num_rows() {
-            let sequence = rows.row(row);
-            let long = sequence.len() >= MIN_LENGTH;
-            let held_out = if long { 2 } else { 0 };
-            counts.users_with_test += u64::from(long);
-            counts.short_users += u64::from(!long);
-            for &item in &sequence[..sequence.len() - held_out] {
-                let index = item as usize;
-                if counts.per_item.len() <= index {
-                    counts.per_item.resize(index + 1, 0);
-                }
-                counts.per_item[index] += 1;
+impl Histories {
+    async fn write(kept: DataFrame, items: &[Item], holdout: Holdout, folder: &Path) -> Result<Self> {
+        let schema = prepared::interactions_schema();
+        let mut interactions = ParquetFile::create(folder, Path::new(INTERACTIONS), schema)?;
+        let mut sequences = ParquetFile::create(folder, Path::new(SEQUENCES), sequence::schema())?;
+        let mut sequencer = Sequencer::new(items);
+        let (mut train_counts, mut tested, mut untested) = (vec![0; items.len()], 0, 0);
+        let mut visit = |history: &sequence::History| {
+            let parts = holdout.parts(&history.timestamps);
+            tested += u64::from(parts.test.is_some());
+            untested += u64::from(parts.test.is_none());
+            for item in &history.items[..parts.known] {
+                train_counts[*item as usize - 1] += 1;
             }
+        };
+        let mut batches = sequence::chronological(kept)?.execute_stream().await?;
+        while let Some(batch) = batches.next().await {
+            interactions.write(&sequencer.absorb(&batch?, &mut visit)?)?;
+            sequencer
+                .take()
+                .iter()
+                .try_for_each(|done| sequences.write(done))?;
         }
+        let last = sequencer.finish(&mut visit)?;
+        last.iter().try_for_each(|done| sequences.write(done))?;
+        Ok(Self {
+            interactions: interactions.finish()?,
+            sequences: sequences.finish()?,
+            train_counts,
+            tested,
+            untested,
+        })
     }
-    Ok(counts)
 }
 
-fn items(batches: &[RecordBatch], train_counts: &[u32]) -> Result<(Vec<Item>, Vec<bool>)> {
-    let (mut items, mut stand_ins) = (Vec::new(), Vec::new());
-    for batch in batches {
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
-        let (raw, titles) = (
-            as_string_array(column("item_id")?)?,
-            as_string_array(column("title")?)?,
-        );
-        let (categories, ids) = (
-            as_string_array(column("categories")?)?,
-            as_uint32_array(column("item")?)?,
-        );
-        for row in 0..batch.num_rows() {
-            let (item, item_id) = (ids.value(row), raw.value(row).to_owned());
-            let title = titles.is_valid(row).then(|| titles.value(row));
-            let category = if categories.is_valid(row) {
-                categories.value(row)
-            } else {
-                ""
-            };
-            stand_ins.push(title.is_none());
-            items.push(Item {
-                item,
-                // The raw id is all that is known; being distinct, it at least lets items be told apart.
-                title: title.map_or_else(|| format!("Item {item_id}"), str::to_owned),
-                item_id,
-                categories: category.to_owned(),
-                train_count: train_counts.get(item as usize).copied().unwrap_or(0),
-            });
-        }
-    }
-    Ok((items, stand_ins))
+fn write_items(folder: &Path, catalogue: &Catalogue) -> Result<FileEntry> {
+    let items = &catalogue.items;
+    let text = |field: fn(&Item) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(items.iter().map(field)))
+    };
+    let number = |field: fn(&Item) -> u32| -> ArrayRef {
+        Arc::new(UInt32Array::from_iter_values(items.iter().map(field)))
+    };
+    let columns: Vec<ArrayRef> = vec![
+        number(|item| item.item),
+        text(|item| &item.item_id),
+        text(|item| &item.title),
+        text(|item| &item.categories),
+        number(|item| item.train_count),
+        Arc::new(BooleanArray::from(catalogue.stand_ins.clone())),
+    ];
+    let schema = prepared::items_schema();
+    let batch = RecordBatch::try_new(schema.clone(), columns)?;
+    prepared::write_batches(folder, Path::new(ITEMS), schema, &[batch])
 }
 
-fn missing(column: &str) -> Error {
-    Error::Usage(format!("the catalogue lacks the column `{column}`"))
-}
-
-fn no_users(config: &PrepareConfig, counts: &[StageCount]) -> Error {
+fn no_users(config: &PrepareConfig, holdout: Holdout, counts: &[StageCount]) -> Error {
     let steps: Vec<String> = counts
         .iter()
         .map(|count| format!("{} {}", count.interactions, count.stage))
         .collect();
-    let domain = config
-        .domain
-        .as_ref()
-        .map_or(String::new(), |domain| format!(" (domain `{domain}`)"));
+    let domain = config.parameters.filter.domain.as_ref();
+    let domain = domain.map_or(String::new(), |domain| format!(" (domain `{domain}`)"));
+    let (wanted, hint) = match holdout {
+        Holdout::LastTwo => (
+            format!("at least {MIN_LENGTH} interactions left"),
+            "check the domain's name, lower the k-core or the least rating",
+        ),
+        Holdout::From(cut) => (
+            format!("interactions before and after {} (ms UTC)", cut.test_from),
+            "check the domain's name, let the test begin at another time, or use leave-one-out",
+        ),
+    };
     Error::Usage(format!(
-        "{}{domain} has no user with at least {MIN_LENGTH} interactions left (interactions after each stage: {}); \
-         check the domain's name, lower the k-core or the least rating",
+        "{}{domain} has no user with {wanted} (interactions after each stage: {}); {hint}",
         config.dataset.name,
         steps.join(", ")
     ))
@@ -245,7 +231,8 @@ fn notes(
     config: &PrepareConfig,
     counts: &[StageCount],
     titles_missing: u64,
-    short_users: u64,
+    holdout: Holdout,
+    untested: u64,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if let (Some(known), Some(read)) = (&config.dataset.expected, counts.first()) {
@@ -262,10 +249,14 @@ fn notes(
             "{titles_missing} items have no usable title and are called `Item <id>`"
         ));
     }
-    if short_users > 0 {
-        notes.push(format!(
-            "{short_users} users have fewer than {MIN_LENGTH} interactions and give no prompt"
-        ));
+    match holdout {
+        _ if untested == 0 => (),
+        Holdout::LastTwo => notes.push(format!(
+            "{untested} users have fewer than {MIN_LENGTH} interactions and give no prompt"
+        )),
+        Holdout::From(_) => notes.push(format!(
+            "{untested} users have no interaction, or no history, at the test's time and give no test prompt"
+        )),
     }
     notes
 }

@@ -8,46 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::audit::AuditReport;
 use crate::dataset::DatasetDescription;
 use crate::error::{Error, Result};
+use crate::parameters::Parameters;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
 use crate::raw::InputFile;
-use crate::schema::PromptFormat;
-use crate::stage::{DedupPolicy, DomainFilter, KCore, Recipe};
-
-/// Everything that decides the content of a folder, besides the inputs. Threads and memory do not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Parameters {
-    /// Key of all randomness.
-    pub seed: u64,
-    /// Which part of the data set.
-    pub filter: DomainFilter,
-    /// What happens to repeats.
-    pub dedup: DedupPolicy,
-    /// Least interactions of users and items.
-    pub core: KCore,
-    /// Longest history shown.
-    pub max_history: usize,
-    /// Longest title, in characters.
-    pub max_title_chars: usize,
-    /// Candidates of a set, target included.
-    pub candidates: usize,
-    /// Wording.
-    pub format: PromptFormat,
-    /// Whether validation prompts are trained on.
-    pub recipe: Recipe,
-    /// Most training prompts.
-    pub max_train: usize,
-    /// Most users with a validation and a test prompt.
-    pub max_eval: Option<usize>,
-    /// Share of rejected lines that is put up with.
-    pub max_reject_share: f64,
-    /// Whether damaged files were read as far as they go.
-    pub salvage: bool,
-}
+use crate::stage::TimeCut;
 
 /// Sizes after one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCount {
-    /// `read`, `domain`, `dedup` or `core`.
+    /// `read`, `rating`, `window`, `domain`, `dedup` or `core`.
     pub stage: String,
     /// Rows.
     pub interactions: u64,
@@ -99,6 +68,9 @@ pub struct Manifest {
     pub losses: Vec<String>,
     /// Items that got a stand-in title for want of a usable one.
     pub titles_missing: u64,
+    /// The moments of a global-time split.
+    #[serde(default)]
+    pub cut: Option<TimeCut>,
     /// Prompts by split.
     pub prompts: BTreeMap<String, u64>,
     /// What the leak audit found.

@@ -9,8 +9,8 @@ pub use layout::{
     interactions as interactions_schema, items as items_schema, prompts as prompts_schema,
     rejects as rejects_schema, shard,
 };
-pub use manifest::{FileEntry, Manifest, Parameters, StageCount, fingerprint};
-pub use write::{write_batches, write_frame, write_text};
+pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
+pub use write::{ParquetFile, write_batches, write_frame, write_text};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub struct InteractionRow<'a> {
 /// A prompt and where in its user's sequence the target stands (1-based).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedPrompt {
+    /// The user's dense id.
+    pub user: u32,
     /// 1-based position of the target.
     pub position: u32,
     /// The prompt.
@@ -66,11 +68,7 @@ pub struct Prepared {
 impl Prepared {
     /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref().to_owned();
-        let prepared = Self {
-            manifest: Manifest::read(&folder)?,
-            folder,
-        };
+        let prepared = Self::open_as_found(folder)?;
         for file in &prepared.manifest.files {
             let path = prepared.folder.join(&file.path);
             let bytes = std::fs::metadata(&path)
@@ -85,6 +83,30 @@ impl Prepared {
             }
         }
         Ok(prepared)
+    }
+
+    /// Opens a folder whose files may have been changed, to find out; see [`Prepared::altered`].
+    pub fn open_as_found(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref().to_owned();
+        let manifest = Manifest::read(&folder)?;
+        Ok(Self { folder, manifest })
+    }
+
+    /// Files whose content is not what the manifest recorded.
+    pub fn altered(&self) -> Result<Vec<String>> {
+        let mut altered = Vec::new();
+        for file in &self.manifest.files {
+            let path = self.folder.join(&file.path);
+            let failed = |source| Error::io(&path, "read", source);
+            let mut hasher = blake3::Hasher::new();
+            hasher
+                .update_reader(File::open(&path).map_err(failed)?)
+                .map_err(failed)?;
+            if hasher.finalize().to_hex().as_str() != file.blake3 {
+                altered.push(file.path.clone());
+            }
+        }
+        Ok(altered)
     }
 
     /// A folder that is still being written, for the audit before it is published.
@@ -151,20 +173,40 @@ impl Prepared {
     /// The sequences, in the order of the users' dense ids from 1.
     pub fn sequences(&self) -> Result<Vec<Sequence>> {
         let mut sequences = Vec::new();
+        self.each_sequence(|sequence| sequences.push(sequence))?;
+        Ok(sequences)
+    }
+
+    /// Hands over the sequences one by one, in the order of the users' dense ids from 1.
+    pub fn each_sequence(&self, mut visit: impl FnMut(Sequence)) -> Result<()> {
         self.scan(&self.folder.join(SEQUENCES), None, |batch| {
             let users = column(batch, "user_id")?.as_string::<i32>();
             let (items, times) = (
                 column(batch, "items")?,
                 column(batch, "timestamps")?.as_list::<i32>(),
             );
-            sequences.extend((0..batch.num_rows()).map(|row| Sequence {
-                user_id: users.value(row).to_owned(),
-                items: ids(items, row),
-                timestamps: times.value(row).as_primitive::<Int64Type>().values().to_vec(),
-            }));
+            for row in 0..batch.num_rows() {
+                visit(Sequence {
+                    user_id: users.value(row).to_owned(),
+                    items: ids(items, row),
+                    timestamps: times.value(row).as_primitive::<Int64Type>().values().to_vec(),
+                });
+            }
             Ok(())
-        })?;
-        Ok(sequences)
+        })
+    }
+
+    /// Hands over user, item (dense ids) and time (ms UTC) of the interactions one by one, by user and time.
+    pub fn each_interaction(&self, mut visit: impl FnMut(u32, u32, i64)) -> Result<()> {
+        self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
+            let id = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>());
+            let (users, items) = (id("user")?, id("item")?);
+            let times = column(batch, "timestamp")?.as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                visit(users.value(row), items.value(row), times.value(row));
+            }
+            Ok(())
+        })
     }
 
     /// The prompts of a split, in file order.
@@ -191,7 +233,8 @@ impl Prepared {
         Ok(prompts)
     }
 
-    fn shards(&self, split: Split) -> Vec<PathBuf> {
+    /// The files of a split, in order.
+    pub fn shards(&self, split: Split) -> Vec<PathBuf> {
         let prefix = format!("prompts/{}-", split.name());
         let files = self
             .manifest
@@ -288,6 +331,7 @@ fn placed_prompt(batch: &RecordBatch, row: usize) -> Result<PlacedPrompt> {
         messages: (0..turns.len()).map(turn).collect(),
     };
     Ok(PlacedPrompt {
+        user: number("user")?,
         position: number("position")?,
         prompt,
     })

@@ -50,7 +50,9 @@ pub fn write_batches(
     file.finish()
 }
 
-struct ParquetFile<'a> {
+/// A Parquet file of the folder that is being written, batch by batch.
+#[derive(Debug)]
+pub struct ParquetFile<'a> {
     folder: &'a Path,
     relative: &'a Path,
     schema: SchemaRef,
@@ -60,7 +62,8 @@ struct ParquetFile<'a> {
 }
 
 impl<'a> ParquetFile<'a> {
-    fn create(folder: &'a Path, relative: &'a Path, schema: SchemaRef) -> Result<Self> {
+    /// Creates `folder/relative`.
+    pub fn create(folder: &'a Path, relative: &'a Path, schema: SchemaRef) -> Result<Self> {
         let path = folder.join(relative);
         let file = File::create(&path).map_err(|source| Error::io(&path, "create", source))?;
         let sink = Hashing {
@@ -88,7 +91,8 @@ impl<'a> ParquetFile<'a> {
         })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds rows; columns beyond the schema's are left out.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         // Plans guess nullability; the layout states it.
         let columns = self.schema.fields().iter().map(|field| {
             batch
@@ -114,7 +118,8 @@ impl<'a> ParquetFile<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<FileEntry> {
+    /// Closes the file.
+    pub fn finish(mut self) -> Result<FileEntry> {
         self.groups.finish_buffered_batch()?;
         self.drain()?;
         let path = self.folder.join(self.relative);
@@ -137,6 +142,7 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|source| Error::io(path, "write", source))
 }
 
+#[derive(Debug)]
 struct Hashing<W> {
     inner: W,
     hasher: blake3::Hasher,

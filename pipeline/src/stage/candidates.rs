@@ -7,11 +7,25 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::{as_string_array, as_uint32_array};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, col};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::schema::Item;
 use crate::seed;
 use crate::stage::list::{IdRows, Lists, ids_type};
+
+/// How the candidates other than the target are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Negatives {
+    /// Every item alike, as in the paper.
+    #[default]
+    Uniform,
+    /// In proportion to the item's training interactions, which makes popularity a worse answer and the task a harder one. Items
+    /// without any come only where the others do not suffice.
+    Popularity,
+}
 
 /// Draws candidates for instances.
 #[derive(Clone, Debug)]
@@ -21,11 +35,13 @@ pub struct Candidates {
     size: usize,
     /// By dense id: the first item with the same title. Negatives are told apart by title, the only thing a language model sees.
     same_title: Arc<Vec<u32>>,
+    /// By dense id, where negatives are drawn by popularity: training interactions of the items up to it.
+    popularity: Option<Arc<Vec<u64>>>,
 }
 
 impl Candidates {
     /// Sets of `size` (0: empty sets), target included, from the domain's items (in the order of their dense ids, from 1).
-    pub fn new(seed: u64, domain: &str, size: usize, items: &[Item]) -> Self {
+    pub fn new(seed: u64, domain: &str, size: usize, negatives: Negatives, items: &[Item]) -> Self {
         let mut first = std::collections::HashMap::new();
         let same_title = std::iter::once(0)
             .chain(
@@ -34,18 +50,35 @@ impl Candidates {
                     .map(|item| *first.entry(item.title.as_str()).or_insert(item.item)),
             )
             .collect();
+        let popularity = (negatives == Negatives::Popularity).then(|| {
+            let mut sum = 0;
+            let sums = items.iter().map(|item| {
+                sum += u64::from(item.train_count);
+                sum
+            });
+            Arc::new(std::iter::once(0).chain(sums).collect())
+        });
         Self {
             seed,
             domain: domain.into(),
             size,
             same_title: Arc::new(same_title),
+            popularity,
+        }
+    }
+
+    /// The same without candidates: sets of size 0.
+    pub fn none(&self) -> Self {
+        Self {
+            size: 0,
+            ..self.clone()
         }
     }
 
     /// Adds `candidates` to instances and drops `touched`.
     pub fn apply(&self, instances: DataFrame) -> Result<DataFrame> {
         let draw = self
-            .function()
+            .function("draw_candidates")
             .call(["user_id", "position", "target", "touched"].map(col).to_vec());
         let columns = ["key", "split", "user", "user_id", "position", "history", "target"].map(col);
         Ok(instances.select([columns.to_vec(), vec![draw.alias("candidates")]].concat())?)
@@ -53,48 +86,31 @@ impl Candidates {
 
     /// The target and `size` - 1 distinct negatives, shuffled; fewer where the domain has no more.
     ///
-    /// Negatives are uniform over the items that are not in `touched` and whose title is neither the target's nor that of
-    /// another candidate.
+    /// Negatives are items that are not in `touched` and whose title is neither the target's nor that of another candidate.
     pub fn draw(&self, user: &str, position: u32, target: u32, touched: &[u32]) -> Vec<u32> {
         if self.size == 0 {
             return Vec::new();
         }
-        let mut rng = seed::rng(self.seed, &self.domain, user, u64::from(position));
-        let touched: HashSet<u32> = touched.iter().copied().collect();
-        let mut titles = HashSet::from([self.same_title[target as usize]]);
-        let mut chosen = vec![target];
-        let items = self.same_title.len() - 1;
-        if (touched.len() + self.size) * 2 <= items {
-            // Most draws hit: reject the others. The count is bounded because titles may repeat without end.
-            for _ in 0..self.size * 64 {
-                if chosen.len() >= self.size {
-                    break;
-                }
-                let item = seed::below(&mut rng, items as u64) as u32 + 1;
-                if !touched.contains(&item) && titles.insert(self.same_title[item as usize]) {
-                    chosen.push(item);
-                }
-            }
+        let mut set = Set {
+            draws: self,
+            rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
+            touched: touched.iter().copied().collect(),
+            titles: HashSet::from([self.same_title[target as usize]]),
+            chosen: vec![target],
+        };
+        match &self.popularity {
+            None => set.fill_uniformly(),
+            Some(sums) => set.fill_by_popularity(sums),
         }
-        if chosen.len() < self.size {
-            let mut rest: Vec<u32> = (1..=items as u32)
-                .filter(|item| !touched.contains(item))
-                .collect();
-            seed::shuffle(&mut rng, &mut rest);
-            for item in rest {
-                if chosen.len() < self.size && titles.insert(self.same_title[item as usize]) {
-                    chosen.push(item);
-                }
-            }
-        }
-        seed::shuffle(&mut rng, &mut chosen);
-        chosen
+        seed::shuffle(&mut set.rng, &mut set.chosen);
+        set.chosen
     }
 
-    fn function(&self) -> ScalarUDF {
+    /// `draw_candidates(user_id, position, target, touched) -> ids`: [`Candidates::draw`].
+    pub fn function(&self, name: &str) -> ScalarUDF {
         let draws = self.clone();
         create_udf(
-            "draw_candidates",
+            name,
             vec![DataType::Utf8, DataType::UInt32, DataType::UInt32, ids_type()],
             ids_type(),
             Volatility::Immutable,
@@ -112,6 +128,83 @@ impl Candidates {
                 Ok(ColumnarValue::Array(Arc::new(lists.finish())))
             }),
         )
+    }
+}
+
+/// A candidate set that is being drawn.
+struct Set<'a> {
+    draws: &'a Candidates,
+    rng: ChaCha8Rng,
+    touched: HashSet<u32>,
+    titles: HashSet<u32>,
+    chosen: Vec<u32>,
+}
+
+/// Draws tried for each place of a set before all that is left is listed. Bounded because titles may repeat without end.
+const TRIES: usize = 64;
+
+impl Set<'_> {
+    fn full(&self) -> bool {
+        self.chosen.len() >= self.draws.size
+    }
+
+    fn items(&self) -> usize {
+        self.draws.same_title.len() - 1
+    }
+
+    /// Takes the item unless the user touched it or its title is there already.
+    fn offer(&mut self, item: u32) {
+        if !self.touched.contains(&item) && self.titles.insert(self.draws.same_title[item as usize]) {
+            self.chosen.push(item);
+        }
+    }
+
+    fn fill_uniformly(&mut self) {
+        let items = self.items();
+        if (self.touched.len() + self.draws.size) * 2 <= items {
+            // Most draws hit: reject the others.
+            for _ in 0..self.draws.size * TRIES {
+                if self.full() {
+                    break;
+                }
+                let item = seed::below(&mut self.rng, items as u64) as u32 + 1;
+                self.offer(item);
+            }
+        }
+        if !self.full() {
+            let rest = (1..=items as u32).collect();
+            self.fill_from(rest);
+        }
+    }
+
+    fn fill_by_popularity(&mut self, sums: &[u64]) {
+        let total = sums[sums.len() - 1];
+        for _ in 0..self.draws.size * TRIES {
+            if self.full() || total == 0 {
+                break;
+            }
+            let at = seed::below(&mut self.rng, total);
+            self.offer(sums.partition_point(|sum| *sum <= at) as u32);
+        }
+        // A few items may hold nearly all interactions: what they leave open goes to the others that have any, then to the rest.
+        let (known, unknown): (Vec<u32>, Vec<u32>) =
+            (1..=self.items() as u32).partition(|item| sums[*item as usize] > sums[*item as usize - 1]);
+        for rest in [known, unknown] {
+            if !self.full() {
+                self.fill_from(rest);
+            }
+        }
+    }
+
+    fn fill_from(&mut self, mut rest: Vec<u32>) {
+        rest.retain(|item| !self.touched.contains(item));
+        seed::shuffle(&mut self.rng, &mut rest);
+        for item in rest {
+            if self.full() {
+                break;
+            }
+            self.offer(item);
+        }
     }
 }
 
@@ -137,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_set_holds_the_target_once_and_nothing_touched() {
-        let draws = Candidates::new(3, "d", 10, &numbered(40));
+        let draws = Candidates::new(3, "d", 10, Negatives::Uniform, &numbered(40));
         let mut places = HashSet::new();
         for position in 1..200 {
             let touched = [1, 2, 3, 4, 5];
@@ -152,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_small_domain_gives_a_shorter_set() {
-        let draws = Candidates::new(3, "d", 10, &numbered(6));
+        let draws = Candidates::new(3, "d", 10, Negatives::Uniform, &numbered(6));
         let mut set = draws.draw("u", 2, 1, &[1, 2]);
         set.sort_unstable();
         assert_eq!(set, [1, 3, 4, 5, 6]);
@@ -160,7 +253,7 @@ mod tests {
 
     #[test]
     fn titles_within_a_set_are_distinct() {
-        let draws = Candidates::new(3, "d", 10, &items(&["a", "b", "a", "c", "b"]));
+        let draws = Candidates::new(3, "d", 10, Negatives::Uniform, &items(&["a", "b", "a", "c", "b"]));
         for position in 0..50 {
             let set = draws.draw("u", position, 1, &[1]);
             assert!(
@@ -174,7 +267,7 @@ mod tests {
     #[test]
     fn negatives_are_uniform_either_way() {
         for count in [12, 60] {
-            let draws = Candidates::new(3, "d", 4, &numbered(count));
+            let draws = Candidates::new(3, "d", 4, Negatives::Uniform, &numbered(count));
             let mut hits = vec![0u32; count + 1];
             for position in 0..20_000 {
                 for item in draws.draw("u", position, 1, &[1, 2]) {
@@ -189,6 +282,40 @@ mod tests {
                 "{hits:?}"
             );
             assert_eq!(hits[2], 0);
+        }
+    }
+
+    #[test]
+    fn popular_items_are_drawn_as_often_as_their_share_says() {
+        let mut items = numbered(60);
+        for (item, count) in items.iter_mut().zip([0, 5, 30, 10].into_iter().chain([20; 40])) {
+            item.train_count = count;
+        }
+        let draws = Candidates::new(3, "d", 2, Negatives::Popularity, &items);
+        let mut hits = [0u32; 61];
+        for position in 0..40_000 {
+            let set = draws.draw("u", position, 2, &[2]);
+            assert_eq!(set.len(), 2);
+            set.iter().for_each(|item| hits[*item as usize] += 1);
+        }
+        let share = |item: usize| f64::from(hits[item]) / 40_000.0 * 840.0;
+        assert!(
+            (share(3) - 30.0).abs() < 3.0 && (share(4) - 10.0).abs() < 2.0,
+            "{hits:?}"
+        );
+        assert_eq!((hits[1], hits[45], hits[60]), (0, 0, 0), "nobody knows them");
+    }
+
+    #[test]
+    fn unknown_items_fill_what_popular_ones_leave_open() {
+        let mut items = numbered(6);
+        items[0].train_count = 1_000_000;
+        items[1].train_count = 1;
+        let draws = Candidates::new(3, "d", 4, Negatives::Popularity, &items);
+        for position in 0..50 {
+            let set = draws.draw("u", position, 3, &[3, 4]);
+            assert_eq!(set.len(), 4);
+            assert!(set.contains(&1) && set.contains(&2), "{set:?}");
         }
     }
 }

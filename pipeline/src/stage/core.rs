@@ -25,8 +25,9 @@ impl KCore {
     /// The largest set of interactions in which every user and item has its least number.
     ///
     /// Runs to the fixpoint: a user who leaves may leave an item short. The result does not depend on which side starts.
+    /// `interactions` are scanned several times: [settle](Engine::settle) them first.
     pub async fn apply(&self, engine: &Engine, interactions: DataFrame) -> Result<DataFrame> {
-        let mut kept = engine.settle(interactions).await?;
+        let mut kept = interactions;
         loop {
             let mut settled = true;
             for (column, least) in [("user_id", self.users), ("item_id", self.items)] {

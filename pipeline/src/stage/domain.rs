@@ -1,4 +1,4 @@
-//! Which interactions belong to the domain that is prepared: by an item column, and by a least rating.
+//! Which interactions belong to the domain that is prepared, by an item column.
 
 use datafusion::common::JoinType;
 use datafusion::functions::expr_fn::split_part;
@@ -12,14 +12,12 @@ use crate::error::Result;
 pub const OTHER: &str = "other";
 
 /// A domain as a part of a data set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainFilter {
     /// The first of the item's categories (a film's first genre), or [`OTHER`] for all that are not excluded; none: every item.
     pub domain: Option<String>,
     /// First categories left out, which [`OTHER`] is relative to.
     pub exclude: Vec<String>,
-    /// Interactions rated lower than this, or not rated, are left out.
-    pub min_rating: Option<f64>,
 }
 
 impl DomainFilter {
@@ -31,10 +29,7 @@ impl DomainFilter {
     /// Keeps the interactions of the domain.
     ///
     /// `items` are the raw items (`item_id`, `categories`, `line`); the first line of an item decides its category.
-    pub fn apply(&self, mut interactions: DataFrame, items: DataFrame) -> Result<DataFrame> {
-        if let Some(least) = self.min_rating {
-            interactions = interactions.filter(col("rating").gt_eq(lit(least)))?;
-        }
+    pub fn apply(&self, interactions: DataFrame, items: DataFrame) -> Result<DataFrame> {
         if !self.by_category() {
             return Ok(interactions);
         }

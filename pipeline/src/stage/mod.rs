@@ -1,13 +1,14 @@
-//! The stages between raw tables and prompts, one a file: each takes a DataFrame and a typed configuration and returns a DataFrame.
+//! The stages between raw tables and prompts, one a file. Most take a DataFrame and a typed configuration and return a DataFrame;
+//! those that need an order are scans over a sorted stream.
 //!
 //! Column names are the contract between them:
 //!
 //! | frame | columns |
 //! |---|---|
-//! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`dense`] also `user`, `item` |
-//! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable); after [`dense`] also `item` |
+//! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`sequence`] also `user`, `item` |
+//! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
-//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `touched` |
+//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `touched`, `rank` |
 //! | candidates | instances with `candidates` |
 //! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `messages` |
 
@@ -15,16 +16,23 @@ pub mod candidates;
 pub mod catalogue;
 pub mod core;
 pub mod dedup;
-pub mod dense;
 pub mod domain;
+pub mod instance;
 pub mod list;
 pub mod prompt;
+pub mod rating;
+pub mod recipe;
 pub mod sequence;
 pub mod split;
+pub mod window;
 
-pub use candidates::Candidates;
+pub use candidates::{Candidates, Negatives};
+pub use catalogue::Catalogue;
 pub use core::KCore;
 pub use dedup::DedupPolicy;
 pub use domain::DomainFilter;
-pub use prompt::PromptStyle;
-pub use split::{Recipe, SplitConfig};
+pub use instance::Instances;
+pub use prompt::{PromptStyle, Wording};
+pub use recipe::Recipe;
+pub use split::{Cut, Holdout, SplitPolicy, TimeCut};
+pub use window::TimeWindow;

@@ -1,4 +1,6 @@
-//! Candidate sets to conversations: the wording is data (`templates/`), the structure is the method's.
+//! Candidate sets to conversations: the [wording](Wording) is data, the structure is the format's.
+
+mod wording;
 
 use std::sync::Arc;
 
@@ -12,21 +14,13 @@ use datafusion::prelude::{DataFrame, col};
 use minijinja::{Environment, Value, context};
 
 use crate::error::{Error, Result};
-use crate::schema::{Item, Message, PromptFormat, Split, TITLE_SEPARATOR};
+use crate::schema::{Item, LETTERS, Message, PromptFormat, Split, TITLE_SEPARATOR};
 use crate::seed;
 use crate::stage::list::{IdRows, ids_type};
+pub use wording::Wording;
 
-/// Titles in a candidate-list answer: the target and up to four negatives.
+/// Titles in a top-5 answer: the target and up to four negatives.
 pub const ANSWER_TITLES: usize = 5;
-
-const TEMPLATES: [(&str, &str); 3] = [
-    ("system", include_str!("templates/candidate_list.system.txt")),
-    ("user", include_str!("templates/candidate_list.user.txt")),
-    (
-        "assistant",
-        include_str!("templates/candidate_list.assistant.txt"),
-    ),
-];
 
 /// Words the prompts of one domain.
 #[derive(Clone, Debug)]
@@ -37,6 +31,8 @@ pub struct PromptStyle {
     answers: String,
     /// By dense id; template values, which are cheap to copy.
     titles: Arc<Vec<Value>>,
+    /// Roles with a template each, in the order of the turns.
+    roles: Vec<&'static str>,
     templates: Arc<Environment<'static>>,
 }
 
@@ -58,12 +54,25 @@ pub struct Instance<'a> {
 }
 
 impl PromptStyle {
-    /// Prompts over `items`, in the order of their dense ids from 1.
-    pub fn new(format: PromptFormat, seed: u64, domain: &str, items: &[Item]) -> Result<Self> {
+    /// Prompts over `items`, in the order of their dense ids from 1, in the format's own words unless others are given.
+    pub fn new(
+        format: PromptFormat,
+        wording: Option<&Wording>,
+        seed: u64,
+        domain: &str,
+        items: &[Item],
+    ) -> Result<Self> {
+        let own = match wording {
+            Some(given) => Some(given.clone()),
+            None => Wording::of(format)?,
+        };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        for (name, source) in TEMPLATES {
-            environment.add_template(name, source).map_err(template_error)?;
+        let mut roles = Vec::new();
+        for (role, source) in own.iter().flat_map(Wording::turns) {
+            let added = environment.add_template_owned(role, source.to_owned());
+            added.map_err(template_error)?;
+            roles.push(role);
         }
         let named = items.iter().map(|item| Value::from(item.title.as_str()));
         let titles = std::iter::once(Value::from("")).chain(named).collect();
@@ -73,8 +82,37 @@ impl PromptStyle {
             seed,
             answers,
             titles: Arc::new(titles),
+            roles,
             templates: Arc::new(environment),
         })
+    }
+
+    /// Renders a made-up prompt, so that a mistake in a wording is known before the work is done.
+    pub fn try_out(format: PromptFormat, wording: &Wording) -> Result<()> {
+        if Wording::of(format)?.is_none() {
+            return Err(Error::Usage(format!(
+                "`{}` prompts are titles alone; a wording needs another format",
+                format.name()
+            )));
+        }
+        let item = |item: u32| Item {
+            item,
+            item_id: item.to_string(),
+            title: format!("Title {item}"),
+            categories: String::new(),
+            train_count: 0,
+        };
+        let items: Vec<Item> = (1..=4).map(item).collect();
+        let instance = Instance {
+            split: Split::Test,
+            user: "user",
+            position: 2,
+            history: &[1],
+            target: 2,
+            candidates: &[3, 2, 4],
+        };
+        Self::new(format, Some(wording), 0, "trial", &items)?.render(&instance)?;
+        Ok(())
     }
 
     /// Replaces the `split` of instances with their `messages`.
@@ -93,14 +131,14 @@ impl PromptStyle {
         ]
         .map(col)
         .to_vec();
-        let messages = self.function().call(inputs).alias("messages");
+        let messages = self.function("render_prompt").call(inputs).alias("messages");
         Ok(candidates.select([kept, vec![messages]].concat())?)
     }
 
     /// The conversation of one instance; see [`crate::schema::Prompt::messages`] for its structure.
     pub fn render(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
         match self.format {
-            PromptFormat::CandidateList => self.candidate_list(instance),
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => self.question(instance),
             PromptFormat::Sequence => Ok(self.sequence(instance)),
         }
     }
@@ -112,37 +150,52 @@ impl PromptStyle {
             .collect()
     }
 
-    fn candidate_list(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
-        let mut rng = seed::rng(
-            self.seed,
-            &self.answers,
-            instance.user,
-            u64::from(instance.position),
-        );
-        let mut negatives: Vec<u32> = instance
+    /// The negatives of a top-5 answer.
+    fn fillers(&self, instance: &Instance<'_>) -> Vec<u32> {
+        if self.format != PromptFormat::Top5 {
+            return Vec::new();
+        }
+        let position = u64::from(instance.position);
+        let mut rng = seed::rng(self.seed, &self.answers, instance.user, position);
+        let others = instance
             .candidates
             .iter()
-            .copied()
-            .filter(|&item| item != instance.target)
-            .collect();
+            .filter(|item| **item != instance.target);
+        let mut negatives: Vec<u32> = others.copied().collect();
         seed::shuffle(&mut rng, &mut negatives);
         negatives.truncate(ANSWER_TITLES - 1);
-        let values = context! {
+        negatives
+    }
+
+    fn question(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
+        let fillers = self.fillers(instance);
+        let shown = context! {
             separator => TITLE_SEPARATOR,
-            answers => negatives.len() + 1,
+            answers => fillers.len() + 1,
+            letters => LETTERS,
             history => self.titles(instance.history),
             candidates => self.titles(instance.candidates),
-            answer => self.titles(std::iter::once(&instance.target).chain(&negatives)),
         };
-        let turn = |(role, _): (&str, &str)| {
+        // Only the assistant's turn knows the answer: no wording can give it away in the question.
+        let place = instance
+            .candidates
+            .iter()
+            .position(|item| *item == instance.target);
+        let told = context! {
+            answer => self.titles(std::iter::once(&instance.target).chain(&fillers)),
+            letter => place.and_then(|place| LETTERS.get(place).copied()),
+            ..shown.clone()
+        };
+        let turn = |role: &&'static str| {
             let template = self.templates.get_template(role).map_err(template_error)?;
-            let content = template.render(&values).map_err(template_error)?;
+            let values = if *role == wording::ANSWER { &told } else { &shown };
+            let content = template.render(values).map_err(template_error)?;
             Ok(Message {
-                role: role.to_owned(),
+                role: (*role).to_owned(),
                 content,
             })
         };
-        TEMPLATES.into_iter().map(turn).collect()
+        self.roles.iter().map(turn).collect()
     }
 
     fn sequence(&self, instance: &Instance<'_>) -> Vec<Message> {
@@ -170,10 +223,11 @@ impl PromptStyle {
         ]
     }
 
-    fn function(&self) -> ScalarUDF {
+    /// `render_prompt(split, user_id, position, history, target, candidates) -> messages`: [`PromptStyle::render`].
+    pub fn function(&self, name: &str) -> ScalarUDF {
         let style = self.clone();
         create_udf(
-            "render_prompt",
+            name,
             vec![
                 DataType::Utf8,
                 DataType::Utf8,
@@ -238,7 +292,9 @@ fn messages_array(conversations: &[Vec<Message>]) -> ListArray {
 }
 
 fn template_error(error: minijinja::Error) -> Error {
-    Error::Usage(format!("prompt template: {error:#}"))
+    Error::Usage(format!(
+        "prompt wording: {error:#}; `weaverec prepare --help` lists the variables"
+    ))
 }
 
 #[cfg(test)]
@@ -259,7 +315,7 @@ mod tests {
             .enumerate()
             .map(item)
             .collect();
-        PromptStyle::new(format, 1, "d", &items).unwrap()
+        PromptStyle::new(format, None, 1, "d", &items).unwrap()
     }
 
     fn instance(split: Split) -> Instance<'static> {
@@ -274,10 +330,8 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_list_prompt_has_the_papers_structure() {
-        let turns = style(PromptFormat::CandidateList)
-            .render(&instance(Split::Train))
-            .unwrap();
+    fn a_top_5_prompt_has_the_papers_structure() {
+        let turns = style(PromptFormat::Top5).render(&instance(Split::Train)).unwrap();
         assert_eq!(
             turns.iter().map(|turn| turn.role.as_str()).collect::<Vec<_>>(),
             ["system", "user", "assistant"]
@@ -292,6 +346,41 @@ mod tests {
         assert_eq!(answer[0], "D");
         answer.sort_unstable();
         assert_eq!(answer, ["D", "E", "F", "G", "H"]);
+    }
+
+    #[test]
+    fn target_only_and_letter_answer_with_the_target_alone() {
+        let turns = style(PromptFormat::TargetOnly)
+            .render(&instance(Split::Test))
+            .unwrap();
+        assert!(turns[1].content.ends_with("Candidates:\nE || F || D || G || H"));
+        assert_eq!(turns[2].content, "D");
+        let turns = style(PromptFormat::Letter)
+            .render(&instance(Split::Test))
+            .unwrap();
+        let question = &turns[1].content;
+        assert!(
+            question.ends_with("Candidates:\nA. E\nB. F\nC. D\nD. G\nE. H"),
+            "{question}"
+        );
+        assert_eq!(turns[2].content, "C");
+    }
+
+    #[test]
+    fn a_wording_of_ones_own_cannot_give_the_answer_away() {
+        let wording = |user: &str| Wording {
+            system: None,
+            user: user.to_owned(),
+            assistant: "{{ letter }}".to_owned(),
+        };
+        let try_out = |user| PromptStyle::try_out(PromptFormat::Letter, &wording(user));
+        assert!(try_out("{{ history | last }}, {{ letters[0] }}: {{ candidates[0] }}?").is_ok());
+        for leak in ["{{ answer[0] }}", "{{ letter }}", "{{ candidate }}"] {
+            let error = try_out(leak).unwrap_err().to_string();
+            assert!(error.contains("undefined") && error.contains("user:1"), "{error}");
+        }
+        let plain = PromptStyle::try_out(PromptFormat::Sequence, &wording("x"));
+        assert!(plain.unwrap_err().to_string().contains("sequence"));
     }
 
     #[test]

@@ -19,8 +19,8 @@ fn a_truncated_gzip_names_the_file_and_the_offset() {
     );
     assert_nothing_written(&config.out);
 
-    config.salvage = true;
-    config.max_reject_share = 0.5;
+    config.parameters.salvage = true;
+    config.parameters.max_reject_share = 0.5;
     let salvaged = prepared(&config);
     assert_eq!(salvaged.manifest().losses.len(), 1, "the loss is reported");
     assert!(salvaged.manifest().losses[0].contains("ratings.csv.gz"));
@@ -114,7 +114,7 @@ fn a_full_disk_is_an_error_that_leaves_nothing() {
 fn a_domain_without_users_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 20);
-    config.domain = Some("Musical".to_owned());
+    config.parameters.filter.domain = Some("Musical".to_owned());
     let error = run(&config).unwrap_err().to_string();
     assert!(error.contains("Musical") && error.contains("no user"), "{error}");
     assert_nothing_written(&config.out);

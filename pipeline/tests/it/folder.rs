@@ -20,12 +20,15 @@ fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
         ("b", 2, None),
         ("c", 5, None),
         ("d", 2, Some(64 << 20)),
+        ("e", 2, Some(16 << 20)),
     ] {
         let mut config = base.clone();
         config.out = folder.path().join(place);
         (config.threads, config.memory_limit) = (threads, memory_limit);
         run(&config).unwrap();
         written.push(contents(&config.folder()));
+        let left = std::fs::read_dir(&config.out).unwrap().count();
+        assert_eq!(left, 1, "nothing that was spilled stays");
     }
     assert_eq!(written[0].len(), 10, "{:?}", written[0].keys());
     for other in &written[1..] {
@@ -52,7 +55,7 @@ fn a_finished_folder_is_kept_and_another_request_needs_force() {
         .unwrap();
     assert_eq!(written, again, "it was not written a second time");
 
-    config.seed += 1;
+    config.parameters.seed += 1;
     assert!(run(&config).unwrap_err().to_string().contains("--force"));
     config.force = true;
     assert_ne!(run(&config).unwrap().fingerprint, first.fingerprint);
@@ -81,11 +84,11 @@ fn a_shortened_file_is_noticed() {
 fn the_paper_recipe_trains_on_every_validation_prompt_and_the_clean_one_on_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 100);
-    config.max_train = 50;
+    config.parameters.max_train = 50;
     let clean = prepared(&config);
     assert_eq!(clean.manifest().audit.validation_in_train, 0);
     assert_eq!(clean.prompts(Split::Train).unwrap().len(), 50);
-    (config.recipe, config.name) = (Recipe::Paper, Some("paper".to_owned()));
+    (config.parameters.recipe, config.name) = (Recipe::Paper, Some("paper".to_owned()));
     let paper = prepared(&config);
     let validation = paper.prompts(Split::Validation).unwrap();
     assert_eq!(
@@ -99,7 +102,7 @@ fn the_paper_recipe_trains_on_every_validation_prompt_and_the_clean_one_on_none(
 fn a_cap_on_evaluation_keeps_the_same_users_in_both_splits() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 100);
-    config.max_eval = Some(17);
+    config.parameters.max_eval = Some(17);
     let capped = prepared(&config);
     let users = |split| -> Vec<String> {
         capped
@@ -117,7 +120,7 @@ fn a_cap_on_evaluation_keeps_the_same_users_in_both_splits() {
 fn sequence_prompts_are_windows_in_training_and_whole_histories_in_tests() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 100);
-    (config.format, config.max_history) = (PromptFormat::Sequence, 4);
+    (config.parameters.format, config.parameters.max_history) = (PromptFormat::Sequence, 4);
     let prepared = prepared(&config);
     let items = prepared.items().unwrap();
     let mut seen = HashSet::new();
@@ -143,9 +146,9 @@ fn sequence_prompts_are_windows_in_training_and_whole_histories_in_tests() {
 fn a_folder_describes_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 100);
-    config.domain = Some("Drama".to_owned());
+    config.parameters.filter.domain = Some("Drama".to_owned());
     let drama = prepared(&config);
-    config.domain = Some("Action".to_owned());
+    config.parameters.filter.domain = Some("Action".to_owned());
     let action = prepared(&config);
     assert_eq!(drama.manifest().name, "films-drama");
 

@@ -9,13 +9,16 @@ use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::PromptFormat;
+use weaverec_pipeline::stage::KCore;
 
 use crate::support::{prepared, run, shared};
 
 fn config(name: &str, raw: &Path, out: &Path) -> PrepareConfig {
     let mut config = PrepareConfig::new(DatasetDescription::load(name).unwrap(), raw, out);
-    (config.threads, config.max_train, config.max_eval) = (2, 100, Some(100));
-    config.format = PromptFormat::Sequence;
+    config.threads = 2;
+    config.parameters.max_train = 100;
+    config.parameters.max_eval = Some(100);
+    config.parameters.format = PromptFormat::Sequence;
     config
 }
 
@@ -66,7 +69,8 @@ fn reproduces(name: &str, set: &str, read: (u64, u64, u64), core: (u64, u64, u64
         ["timestamp", "rating", "text"]
     );
 
-    (config.user_core, config.item_core, config.name) = (5, 5, Some("core".to_owned()));
+    config.parameters.core = KCore { users: 5, items: 5 };
+    config.name = Some("core".to_owned());
     assert_eq!(figures(&prepared(&config), "core"), core);
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weaverec_pipeline::schema::Split;
-use weaverec_pipeline::stage::DedupPolicy;
+use weaverec_pipeline::schema::{LETTERS, PromptFormat, Split};
+use weaverec_pipeline::stage::{
+    Cut, DedupPolicy, KCore, Negatives, Recipe, SplitPolicy, TimeCut, TimeWindow, Wording,
+};
 
-use crate::support::{films, prepared};
+use crate::support::{films, named, prepared, run};
 
 /// A set of ratings given as (user, film, seconds).
 fn with_ratings(rows: &[(u32, u32, i64)]) -> (tempfile::TempDir, weaverec_pipeline::prepare::PrepareConfig) {
@@ -46,7 +48,7 @@ fn each_policy_keeps_the_repeats_it_says() {
     ];
     for (policy, items) in expected {
         let (_folder, mut config) = with_ratings(&rows);
-        config.dedup = policy;
+        config.parameters.dedup = policy;
         assert_eq!(sequences(&config)["1"], items, "{policy:?}");
     }
 }
@@ -69,7 +71,7 @@ fn the_core_is_a_fixpoint() {
         (4, 5, 3),
     ];
     let (_folder, mut config) = with_ratings(&rows);
-    (config.user_core, config.item_core) = (3, 2);
+    config.parameters.core = KCore { users: 3, items: 2 };
     let found = sequences(&config);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["2", "4"]);
     let mut counts = BTreeMap::new();
@@ -94,7 +96,7 @@ fn popularity_counts_training_interactions_only() {
 fn domains_part_the_set_by_first_genre() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 80);
-    config.dedup = DedupPolicy::None;
+    config.parameters.dedup = DedupPolicy::None;
     let whole = prepared(&config).manifest().size().unwrap().interactions;
     let mut parts = 0;
     let mut genres = BTreeSet::new();
@@ -103,8 +105,8 @@ fn domains_part_the_set_by_first_genre() {
         ("Action", vec![]),
         ("other", vec!["Drama", "Action"]),
     ] {
-        config.domain = Some(domain.to_owned());
-        config.exclude_domains = exclude.into_iter().map(str::to_owned).collect();
+        config.parameters.filter.domain = Some(domain.to_owned());
+        config.parameters.filter.exclude = exclude.into_iter().map(str::to_owned).collect();
         let part = prepared(&config);
         parts += part.manifest().size().unwrap().interactions;
         genres.extend(part.items().unwrap().into_iter().map(|item| item.categories));
@@ -121,13 +123,13 @@ fn low_ratings_can_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 80);
     let whole = prepared(&config).manifest().size().unwrap().interactions;
-    (config.min_rating, config.name) = (Some(3.0), Some("liked".to_owned()));
+    (config.parameters.min_rating, config.name) = (Some(3.0), Some("liked".to_owned()));
     let liked = prepared(&config);
     let counts = &liked.manifest().counts;
     assert!(
         counts
             .iter()
-            .any(|count| count.stage == "domain" && count.interactions < whole)
+            .any(|count| count.stage == "rating" && count.interactions < whole)
     );
 }
 
@@ -135,7 +137,7 @@ fn low_ratings_can_be_left_out() {
 fn prompts_agree_with_the_sequences() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 80);
-    config.max_history = 3;
+    config.parameters.max_history = 3;
     let prepared = prepared(&config);
     let sequences: BTreeMap<String, Vec<u32>> = prepared
         .sequences()
@@ -160,4 +162,198 @@ fn prompts_agree_with_the_sequences() {
                 .all(|item| item == last || !items.contains(item))
         );
     }
+}
+
+#[test]
+fn a_window_keeps_what_happened_in_it() {
+    let (_folder, mut config) = with_ratings(&[
+        (1, 1, 5),
+        (1, 2, 10),
+        (1, 3, 11),
+        (1, 4, 19),
+        (1, 5, 20),
+        (2, 6, 2),
+    ]);
+    config.parameters.window = TimeWindow {
+        from: Some(10_000),
+        until: Some(20_000),
+    };
+    assert_eq!(
+        sequences(&config),
+        BTreeMap::from([("1".to_owned(), ["2", "3", "4"].map(str::to_owned).to_vec())])
+    );
+}
+
+/// (user, history, target) of a split.
+fn asked(folder: &weaverec_pipeline::prepared::Prepared, split: Split) -> Vec<(String, usize, String)> {
+    let items = folder.items().unwrap();
+    let prompts = folder.prompts(split).unwrap().into_iter();
+    let mut asked: Vec<_> = prompts
+        .map(|prompt| {
+            let target = items[prompt.target as usize - 1].item_id.clone();
+            (prompt.user_id, prompt.history.len(), target)
+        })
+        .collect();
+    asked.sort();
+    asked
+}
+
+#[test]
+fn a_global_time_split_trains_on_the_past_alone() {
+    let rows = [
+        (1, 1, 1),
+        (1, 2, 2),
+        (1, 3, 12),
+        (1, 4, 13),
+        (1, 5, 22),
+        (1, 6, 23),
+        // Not there at the cut; only there before it.
+        (2, 1, 21),
+        (2, 2, 22),
+        (3, 1, 3),
+        (3, 7, 4),
+    ];
+    let (_folder, mut config) = with_ratings(&rows);
+    config.parameters.split = SplitPolicy::GlobalTime(Cut::At(TimeCut {
+        validation_from: 10_000,
+        test_from: 20_000,
+    }));
+    let row = |user: &str, history, target: &str| (user.to_owned(), history, target.to_owned());
+    let clean = prepared(&config);
+    assert_eq!(asked(&clean, Split::Train), [row("1", 1, "2"), row("3", 1, "7")]);
+    assert_eq!(asked(&clean, Split::Validation), [row("1", 2, "3")]);
+    assert_eq!(asked(&clean, Split::Test), [row("1", 4, "5")]);
+    let counts: Vec<u32> = clean
+        .items()
+        .unwrap()
+        .iter()
+        .map(|item| item.train_count)
+        .collect();
+    assert_eq!(
+        counts,
+        [2, 1, 0, 0, 0, 0, 1],
+        "what comes after the cut is not popular yet"
+    );
+    let audit = &clean.manifest().audit;
+    assert_eq!((audit.unseen_targets, audit.tests_before_training), (2, 0));
+    assert_eq!(audit.warning(&config.parameters.split), None);
+
+    let mut paper = named(&config, "paper");
+    paper.parameters.recipe = Recipe::Paper;
+    assert_eq!(prepared(&paper).prompts(Split::Train).unwrap().len(), 3);
+
+    config.parameters.split = SplitPolicy::GlobalTime(Cut::Shares {
+        validation: 0.2,
+        test: 0.3,
+    });
+    let shares = prepared(&named(&config, "shares"));
+    let cut = TimeCut {
+        validation_from: 12_000,
+        test_from: 22_000,
+    };
+    assert_eq!(
+        shares.manifest().cut,
+        Some(cut),
+        "two of the ten at 22 are not parted"
+    );
+
+    config.parameters.split = SplitPolicy::GlobalTime(Cut::At(TimeCut {
+        validation_from: 1,
+        test_from: 90_000,
+    }));
+    let error = run(&named(&config, "late")).unwrap_err().to_string();
+    assert!(error.contains("no user") && error.contains("90000"), "{error}");
+}
+
+#[test]
+fn leave_one_out_says_how_much_of_the_future_it_trains_on() {
+    // The second user's test is older than what the first is trained on; the first's own training does not count.
+    let rows = [
+        (1, 1, 50),
+        (1, 2, 60),
+        (1, 3, 61),
+        (1, 4, 62),
+        (2, 1, 1),
+        (2, 2, 2),
+        (2, 3, 3),
+        (2, 4, 4),
+    ];
+    let (_folder, config) = with_ratings(&rows);
+    let audit = prepared(&config).manifest().audit.clone();
+    assert_eq!((audit.tests, audit.tests_before_training), (2, 1));
+    let warning = audit.warning(&SplitPolicy::LeaveOneOut).unwrap();
+    assert!(warning.contains("1 of 2 test prompts"), "{warning}");
+}
+
+#[test]
+fn popular_negatives_are_drawn_more_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 2_000);
+    config.parameters.candidates = 5;
+    let popularity = |config: &weaverec_pipeline::prepare::PrepareConfig| -> f64 {
+        let folder = prepared(config);
+        let items = folder.items().unwrap();
+        let tests = folder.prompts(Split::Test).unwrap();
+        let negatives = tests.iter().flat_map(|prompt| {
+            let others = prompt.candidates.iter().filter(|item| **item != prompt.target);
+            others.map(|item| f64::from(items[*item as usize - 1].train_count))
+        });
+        negatives.sum::<f64>() / (4 * tests.len()) as f64
+    };
+    let uniform = popularity(&named(&config, "uniform"));
+    config.parameters.negatives = Negatives::Popularity;
+    let popular = popularity(&named(&config, "popular"));
+    assert!(popular > uniform * 1.001, "{popular} against {uniform}");
+}
+
+#[test]
+fn each_format_asks_and_answers_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 60);
+    for format in [PromptFormat::TargetOnly, PromptFormat::Letter] {
+        config.parameters.format = format;
+        let folder = prepared(&named(&config, format.name()));
+        let items = folder.items().unwrap();
+        for prompt in folder.prompts(Split::Test).unwrap() {
+            let answer = &prompt.messages[2].content;
+            let place = prompt.candidates.iter().position(|item| *item == prompt.target);
+            match format {
+                PromptFormat::Letter => assert_eq!(answer, LETTERS[place.unwrap()]),
+                _ => assert_eq!(*answer, items[prompt.target as usize - 1].title),
+            }
+        }
+    }
+    config.parameters.candidates = 53;
+    let error = run(&named(&config, "too-many")).unwrap_err().to_string();
+    assert!(error.contains("52"), "{error}");
+}
+
+#[test]
+fn a_wording_of_ones_own_is_used_and_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 60);
+    let file = folder.path().join("wording.toml");
+    let text = "user = 'After {{ history | join(\", \") }}?'\nassistant = '{{ answer[0] }}!'\n";
+    std::fs::write(&file, text).unwrap();
+    config.parameters.wording = Some(Wording::load(&file).unwrap());
+    config.parameters.format = PromptFormat::TargetOnly;
+    let prepared = prepared(&config);
+    assert_eq!(prepared.manifest().parameters, config.parameters);
+    let prompt = &prepared.prompts(Split::Test).unwrap()[0];
+    let target = &prepared.items().unwrap()[prompt.target as usize - 1].title;
+    assert_eq!(prompt.messages.len(), 2, "no system turn");
+    assert!(
+        prompt.messages[0].content.starts_with("After Film No")
+            || prompt.messages[0].content.starts_with("After The Film"),
+        "{}",
+        prompt.messages[0].content
+    );
+    assert_eq!(prompt.messages[1].content, format!("{target}!"));
+
+    std::fs::write(&file, "user = 'x'\nassistent = 'y'\n").unwrap();
+    let error = Wording::load(&file).unwrap_err().to_string();
+    assert!(
+        error.contains("wording.toml") && error.contains("assistent") && error.contains("line 2"),
+        "{error}"
+    );
 }

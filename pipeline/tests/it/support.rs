@@ -25,6 +25,14 @@ pub fn prepared(config: &PrepareConfig) -> Prepared {
     Prepared::open(config.folder()).unwrap()
 }
 
+/// A config like this one whose folder has a name of its own.
+pub fn named(config: &PrepareConfig, name: &str) -> PrepareConfig {
+    PrepareConfig {
+        name: Some(name.to_owned()),
+        ..config.clone()
+    }
+}
+
 /// A MovieLens set of `users` people and 40 films; every seventh rating is exported twice.
 pub fn films(folder: &Path, users: usize) -> PrepareConfig {
     let mut movies = String::from("movieId,title,genres\n");
@@ -65,7 +73,7 @@ pub fn films(folder: &Path, users: usize) -> PrepareConfig {
     .unwrap();
     let dataset = DatasetDescription::load(description.to_str().unwrap()).unwrap();
     let mut config = PrepareConfig::new(dataset, folder.join("raw"), folder.join("out"));
-    config.candidates = 10;
+    config.parameters.candidates = 10;
     config.threads = 2;
     config
 }

@@ -1,0 +1,49 @@
+//! `weaverec audit`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use weaverec_pipeline::audit;
+use weaverec_pipeline::inspect::overlap;
+use weaverec_pipeline::prepared::Prepared;
+
+/// Check prepared folders for leaks: what must not be known when a prompt is answered. Exits with 1 where there is one.
+///
+/// Every prompt is held against the sequences: history right before the target, target in its own split and after its cut, no
+/// candidate that the user touched, the target among them, no row twice, no text that the ids do not give. A file whose content is
+/// not what the manifest recorded counts as a leak too. With several folders, shared users and items are told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Prepared folders.
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    let mut clean = true;
+    let mut opened = Vec::new();
+    for folder in &arguments.folders {
+        let prepared = Prepared::open_as_found(folder)?;
+        for file in prepared.altered()? {
+            clean = false;
+            super::print(format!(
+                "{}: {file} was changed after it was prepared",
+                folder.display()
+            ))?;
+        }
+        let report = audit::audit(&prepared)?;
+        clean &= report.leaks.is_empty();
+        super::print(format!("{}: {report}", folder.display()))?;
+        if let Some(warning) = report.warning(&prepared.manifest().parameters.split) {
+            super::print(format!("  note: {warning}"))?;
+        }
+        opened.push(prepared);
+    }
+    for pair in overlap(&opened)? {
+        super::print(pair.to_string())?;
+    }
+    Ok(ExitCode::from(u8::from(!clean)))
+}

@@ -1,0 +1,108 @@
+//! What every user did, packed: the sequences as written, checked against the interactions.
+
+use std::cmp::Reverse;
+
+use crate::audit::AuditReport;
+use crate::error::Result;
+use crate::prepared::Prepared;
+use crate::seed;
+use crate::stage::Holdout;
+
+/// All sequences, by dense user id from 1.
+pub struct Known {
+    /// Hashes of the raw ids.
+    users: Vec<u64>,
+    /// Where each user's interactions begin; one more at the end.
+    starts: Vec<usize>,
+    items: Vec<u32>,
+    times: Vec<i64>,
+    /// The newest training interactions of the two users whose are newest: (time, user).
+    newest: Vec<(i64, u32)>,
+}
+
+impl Known {
+    /// Reads the sequences of a folder and reports where they are not its interactions in the order of time.
+    pub fn read(prepared: &Prepared, report: &mut AuditReport) -> Result<Self> {
+        let holdout = prepared.manifest().cut.map_or(Holdout::LastTwo, Holdout::From);
+        let mut known = Self {
+            users: Vec::new(),
+            starts: vec![0],
+            items: Vec::new(),
+            times: Vec::new(),
+            newest: Vec::new(),
+        };
+        prepared.each_sequence(|sequence| {
+            if !sequence.timestamps.is_sorted() || sequence.timestamps.len() != sequence.items.len() {
+                report.leak(
+                    &format!("sequence of user {}", sequence.user_id),
+                    "its interactions are not in the order of time",
+                );
+            }
+            known.users.push(hash(&sequence.user_id));
+            known.items.extend(&sequence.items);
+            known.times.extend(&sequence.timestamps);
+            known.starts.push(known.items.len());
+            let trained = holdout.parts(&sequence.timestamps).known;
+            let newest = sequence.timestamps[..trained].last();
+            known.note(newest.copied());
+        })?;
+        known.compare(prepared, report)?;
+        Ok(known)
+    }
+
+    fn note(&mut self, newest: Option<i64>) {
+        let user = self.users.len() as u32;
+        self.newest.extend(newest.map(|time| (time, user)));
+        self.newest.sort_unstable_by_key(|newest| Reverse(*newest));
+        self.newest.truncate(2);
+    }
+
+    fn compare(&self, prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
+        let (mut rows, mut user, mut differ) = (0, 1, false);
+        prepared.each_interaction(|owner, item, time| {
+            while self.starts.get(user).is_some_and(|end| rows >= *end) {
+                user += 1;
+            }
+            let here = (Some(&item), Some(&time), user);
+            differ |= (self.items.get(rows), self.times.get(rows), owner as usize) != here;
+            rows += 1;
+        })?;
+        if differ || rows != self.items.len() {
+            report.leak(
+                "sequences",
+                "they are not the interactions in the order of user and time",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the dense id is that of the raw one.
+    pub fn has(&self, user: u32, user_id: &str) -> bool {
+        let index = (user as usize).wrapping_sub(1);
+        self.users.get(index) == Some(&hash(user_id))
+    }
+
+    /// A user's items, oldest first; the user must be there.
+    pub fn items(&self, user: u32) -> &[u32] {
+        &self.items[self.range(user)]
+    }
+
+    /// The times of [`items`](Self::items).
+    pub fn times(&self, user: u32) -> &[i64] {
+        &self.times[self.range(user)]
+    }
+
+    fn range(&self, user: u32) -> std::ops::Range<usize> {
+        self.starts[user as usize - 1]..self.starts[user as usize]
+    }
+
+    /// When the newest training interaction of anybody else was.
+    pub fn newest_training_of_others(&self, user: u32) -> Option<i64> {
+        let others = self.newest.iter().find(|(_, owner)| *owner != user);
+        others.map(|(time, _)| *time)
+    }
+}
+
+fn hash(user_id: &str) -> u64 {
+    seed::key(&[user_id.as_bytes()])
+}

@@ -1,0 +1,275 @@
+//! Leak checks on a prepared folder: everything that must not be known when a prompt is answered.
+
+mod known;
+mod text;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::prepared::{PlacedPrompt, Prepared};
+use crate::schema::{Item, PromptFormat, Split};
+use crate::stage::{DedupPolicy, PromptStyle, Recipe, SplitPolicy};
+use known::Known;
+
+/// What was checked and found. Leaks are errors; the counts below them are remarks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditReport {
+    /// Prompts looked at.
+    pub prompts: u64,
+    /// Test prompts among them.
+    pub tests: u64,
+    /// Leaks, one sentence each (the first few of a kind).
+    pub leaks: Vec<String>,
+    /// Evaluation prompts whose target also stands in the history shown: true repeats, where the deduplication keeps them.
+    pub repeated_targets: u64,
+    /// Evaluation prompts whose history shows another item with the target's title.
+    pub namesakes_in_history: u64,
+    /// Evaluation prompts with fewer candidates than asked for, because the domain has no more.
+    pub short_candidate_sets: u64,
+    /// Training prompts that are validation prompts, as the paper's recipe wants.
+    pub validation_in_train: u64,
+    /// Evaluation prompts whose target nobody has in training: items first seen after the cut, or by this user alone.
+    pub unseen_targets: u64,
+    /// Test prompts that are older than another user's training interaction.
+    pub tests_before_training: u64,
+}
+
+/// Leaks of a kind that are spelled out.
+const EXAMPLES: usize = 5;
+
+impl AuditReport {
+    /// Fails if there is a leak.
+    pub fn check(&self) -> Result<()> {
+        if self.leaks.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Leak(self.leaks.join("; ")))
+        }
+    }
+
+    /// What a user of leave-one-out should know, where training does see the future of a test.
+    pub fn warning(&self, split: &SplitPolicy) -> Option<String> {
+        (*split == SplitPolicy::LeaveOneOut && self.tests_before_training > 0).then(|| {
+            format!(
+                "leave-one-out trains on the future of other users' tests: {} of {} test prompts are older than some training \
+                 interaction; use it to compare methods with each other and with the literature, and the global-time split to \
+                 estimate what a live system would reach",
+                self.tests_before_training, self.tests
+            )
+        })
+    }
+
+    fn leak(&mut self, subject: &str, what: &str) {
+        let seen = self.leaks.iter().filter(|leak| leak.ends_with(what)).count();
+        if seen < EXAMPLES {
+            self.leaks.push(format!("{subject}: {what}"));
+        }
+    }
+}
+
+impl fmt::Display for AuditReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leaks = match self.leaks.len() {
+            0 => "no leak".to_owned(),
+            count => format!("LEAKS ({count})"),
+        };
+        write!(
+            f,
+            "{} prompts, {leaks}; {} repeated targets, {} namesakes in histories, {} short candidate sets, \
+             {} targets unseen in training, {} validation prompts in training",
+            self.prompts,
+            self.repeated_targets,
+            self.namesakes_in_history,
+            self.short_candidate_sets,
+            self.unseen_targets,
+            self.validation_in_train
+        )?;
+        self.leaks.iter().try_for_each(|leak| write!(f, "\n  {leak}"))
+    }
+}
+
+/// Checks every prompt of a folder against the sequences it was made from, and those against the interactions.
+///
+/// Leaks are: sequences that are not the interactions in the order of time; a history that is not what came right before the
+/// target; a target, in any split, that the split policy puts into another one (by its place, or by its time); a candidate
+/// other than the target that the user ever touched; a candidate set without the target or with an item twice; a row key that
+/// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
+/// its place among the candidates and its namesakes in the history explain.
+///
+/// Memory: 12 bytes an interaction, 16 a user and a prompt, and the catalogue.
+pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
+    let manifest = prepared.manifest();
+    let (parameters, items) = (&manifest.parameters, prepared.items()?);
+    let wording = parameters.wording.as_ref();
+    let mut report = AuditReport::default();
+    let mut auditor = Auditor {
+        prepared,
+        style: PromptStyle::new(
+            parameters.format,
+            wording,
+            parameters.seed,
+            &manifest.name,
+            &items,
+        )?,
+        known: Known::read(prepared, &mut report)?,
+        items,
+        keys: HashSet::new(),
+        report,
+    };
+    for split in Split::ALL {
+        prepared.each_prompt(split, |placed| auditor.check(split, &placed))?;
+    }
+    Ok(auditor.report)
+}
+
+struct Auditor<'a> {
+    prepared: &'a Prepared,
+    items: Vec<Item>,
+    style: PromptStyle,
+    known: Known,
+    keys: HashSet<u64>,
+    report: AuditReport,
+}
+
+impl Auditor<'_> {
+    fn check(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
+        self.report.prompts += 1;
+        self.report.tests += u64::from(split == Split::Test);
+        if !self.keys.insert(placed.prompt.key) {
+            self.leak(placed, "its key occurs twice");
+        }
+        let prompt = &placed.prompt;
+        let mut shown = prompt
+            .history
+            .iter()
+            .chain(&prompt.candidates)
+            .chain([&prompt.target]);
+        if !shown.all(|item| (1..=self.items.len()).contains(&(*item as usize))) {
+            self.leak(placed, "it names an item that is not in the catalogue");
+            return Ok(());
+        }
+        if !self.known.has(placed.user, &prompt.user_id) {
+            self.leak(placed, "its user has no sequence");
+            return Ok(());
+        }
+        if self.check_history(placed) {
+            self.check_place(split, placed);
+        }
+        self.check_candidates(split, placed);
+        self.check_text(split, placed)
+    }
+
+    /// Whether history and target are where the prompt says.
+    fn check_history(&mut self, placed: &PlacedPrompt) -> bool {
+        let (prompt, target) = (&placed.prompt, placed.position as usize);
+        let before = (target.max(1) - 1).checked_sub(prompt.history.len());
+        let items = self.known.items(placed.user);
+        let cut = before.and_then(|start| items.get(start..target));
+        let right = cut.and_then(|cut| cut.split_last()) == Some((&prompt.target, prompt.history.as_slice()));
+        if !right {
+            self.leak(
+                placed,
+                "its history and target are not consecutive in the user's sequence",
+            );
+        }
+        right
+    }
+
+    fn check_place(&mut self, split: Split, placed: &PlacedPrompt) {
+        let paper = self.prepared.manifest().parameters.recipe == Recipe::Paper;
+        let in_place = match split {
+            Split::Train if paper && self.belongs(Split::Validation, placed) => {
+                self.report.validation_in_train += 1;
+                true
+            }
+            split => self.belongs(split, placed),
+        };
+        if !in_place {
+            self.leak(placed, "its target belongs to another split");
+        }
+        if split == Split::Test {
+            let newest = self.known.newest_training_of_others(placed.user);
+            let time = self.known.times(placed.user)[placed.position as usize - 1];
+            self.report.tests_before_training += u64::from(newest.is_some_and(|newest| time < newest));
+        }
+    }
+
+    /// Whether the target is one of the split's: by its time where the manifest states moments, by its place from the end
+    /// otherwise. Written out here rather than asked of the stage that made the split, whose mistakes are to be found.
+    fn belongs(&self, split: Split, placed: &PlacedPrompt) -> bool {
+        let (times, target) = (self.known.times(placed.user), placed.position as usize - 1);
+        let Some(cut) = self.prepared.manifest().cut else {
+            let after = times.len() - placed.position as usize;
+            return match split {
+                Split::Test => after == 0,
+                Split::Validation => after == 1,
+                Split::Train => after >= 2,
+            };
+        };
+        let first_from = |from: i64| times[target] >= from && target > 0 && times[target - 1] < from;
+        match split {
+            Split::Test => first_from(cut.test_from),
+            Split::Validation => first_from(cut.validation_from) && times[target] < cut.test_from,
+            Split::Train => times[target] < cut.validation_from,
+        }
+    }
+
+    fn check_candidates(&mut self, split: Split, placed: &PlacedPrompt) {
+        let prompt = &placed.prompt;
+        let parameters = &self.prepared.manifest().parameters;
+        if split == Split::Train && parameters.format == PromptFormat::Sequence {
+            return;
+        }
+        let distinct: HashSet<u32> = prompt.candidates.iter().copied().collect();
+        if distinct.len() != prompt.candidates.len() || !distinct.contains(&prompt.target) {
+            self.leak(placed, "its candidates lack the target or repeat an item");
+        }
+        let touched = |item: &u32| *item != prompt.target && distinct.contains(item);
+        if self.known.items(placed.user).iter().any(touched) {
+            self.leak(placed, "a candidate was touched by the user");
+        }
+        if split == Split::Train {
+            return;
+        }
+        self.report.short_candidate_sets += u64::from(prompt.candidates.len() < parameters.candidates);
+        let target = &self.items[prompt.target as usize - 1];
+        self.report.unseen_targets += u64::from(target.train_count == 0);
+        if prompt.history.contains(&prompt.target) {
+            self.report.repeated_targets += 1;
+            if matches!(parameters.dedup, DedupPolicy::First | DedupPolicy::Last) {
+                self.leak(
+                    placed,
+                    "its target is in the history although repeats were removed",
+                );
+            }
+        }
+    }
+
+    fn check_text(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
+        if !text::agrees(&self.style, split, &placed.prompt, placed.position)? {
+            self.leak(placed, "its text is not what its ids say");
+        }
+        if split == Split::Train {
+            return Ok(());
+        }
+        let format = self.prepared.manifest().parameters.format;
+        self.report.namesakes_in_history += u64::from(text::namesake(&self.items, &placed.prompt));
+        if text::gives_away(&self.items, format, &placed.prompt) {
+            self.leak(
+                placed,
+                "the target's title stands in the question outside history and candidates",
+            );
+        }
+        Ok(())
+    }
+
+    fn leak(&mut self, placed: &PlacedPrompt, what: &str) {
+        let (user, position) = (&placed.prompt.user_id, placed.position);
+        self.report
+            .leak(&format!("prompt of user {user} at position {position}"), what);
+    }
+}

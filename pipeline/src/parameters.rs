@@ -1,0 +1,138 @@
+//! Everything that decides the content of a prepared folder, besides the raw files.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::DatasetDescription;
+use crate::error::{Error, Result};
+use crate::schema::{LETTERS, PromptFormat};
+use crate::stage::domain::OTHER;
+use crate::stage::prompt::PromptStyle;
+use crate::stage::{DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, TimeWindow, Wording};
+
+/// The configuration of every stage. Threads and memory are no part of it: they do not reach the result.
+///
+/// The manifest records it as it is. What later versions added has a default, so that folders written before stay readable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Key of all randomness.
+    pub seed: u64,
+    /// Which part of the data set.
+    pub filter: DomainFilter,
+    /// Interactions rated lower, or not rated, are left out.
+    #[serde(default)]
+    pub min_rating: Option<f64>,
+    /// Interactions at other times are left out.
+    #[serde(default)]
+    pub window: TimeWindow,
+    /// What happens to repeats.
+    pub dedup: DedupPolicy,
+    /// Least interactions of users and items.
+    pub core: KCore,
+    /// What is held out for validation and test.
+    #[serde(default)]
+    pub split: SplitPolicy,
+    /// Longest history shown.
+    pub max_history: usize,
+    /// Longest title, in characters.
+    pub max_title_chars: usize,
+    /// Candidates of a set, target included.
+    pub candidates: usize,
+    /// How the other candidates are drawn.
+    #[serde(default)]
+    pub negatives: Negatives,
+    /// Structure of the prompts.
+    pub format: PromptFormat,
+    /// Their words, where they are not the format's own.
+    #[serde(default)]
+    pub wording: Option<Wording>,
+    /// Whether validation prompts are trained on.
+    pub recipe: Recipe,
+    /// Most training prompts, sampled by key.
+    pub max_train: usize,
+    /// Most users with a validation and a test prompt, sampled by key.
+    pub max_eval: Option<usize>,
+    /// Share of rejected lines that is put up with.
+    pub max_reject_share: f64,
+    /// Whether damaged files are read as far as they go.
+    pub salvage: bool,
+}
+
+impl Default for Parameters {
+    /// Everything of the data set, leave-one-out, the paper's top-5 prompts over 30 candidates, the clean recipe, no k-core.
+    fn default() -> Self {
+        Self {
+            seed: 42,
+            filter: DomainFilter::default(),
+            min_rating: None,
+            window: TimeWindow::default(),
+            dedup: DedupPolicy::default(),
+            core: KCore::default(),
+            split: SplitPolicy::default(),
+            max_history: 20,
+            max_title_chars: 80,
+            candidates: 30,
+            negatives: Negatives::default(),
+            format: PromptFormat::Top5,
+            wording: None,
+            recipe: Recipe::Clean,
+            max_train: 30_000,
+            max_eval: None,
+            max_reject_share: 0.01,
+            salvage: false,
+        }
+    }
+}
+
+impl Parameters {
+    /// Fails where a value makes no sense, alone or beside the others.
+    pub fn check(&self, dataset: &DatasetDescription) -> Result<()> {
+        self.check_domain(dataset)?;
+        for (key, value, least) in [
+            ("candidates", self.candidates, 2),
+            ("max_history", self.max_history, 1),
+            ("max_title_chars", self.max_title_chars, 8),
+        ] {
+            if value < least {
+                return Err(Error::Usage(format!("{key} is {value}; give at least {least}")));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.max_reject_share) {
+            let share = self.max_reject_share;
+            return Err(Error::Usage(format!(
+                "max_reject_share is {share}; it is a share, between 0 and 1"
+            )));
+        }
+        self.window.check()?;
+        self.split.check()?;
+        self.check_prompts()
+    }
+
+    fn check_domain(&self, dataset: &DatasetDescription) -> Result<()> {
+        if self.filter.by_category() && dataset.domain_column.is_none() {
+            return Err(Error::Usage(format!(
+                "{} has no domain_column to split by; leave the domain out or add the key",
+                dataset.name
+            )));
+        }
+        if self.filter.domain.as_deref() == Some(OTHER) && self.filter.exclude.is_empty() {
+            return Err(Error::Usage(format!(
+                "domain `{OTHER}` needs excluded domains to be other than; name some"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_prompts(&self) -> Result<()> {
+        if self.format == PromptFormat::Letter && self.candidates > LETTERS.len() {
+            return Err(Error::Usage(format!(
+                "the letter format names at most {} candidates, not {}; ask for fewer",
+                LETTERS.len(),
+                self.candidates
+            )));
+        }
+        match &self.wording {
+            Some(wording) => PromptStyle::try_out(self.format, wording),
+            None => Ok(()),
+        }
+    }
+}

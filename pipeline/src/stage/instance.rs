@@ -1,0 +1,325 @@
+//! Sequences to instances: which histories and targets become prompts, and how many are kept.
+
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use datafusion::common::cast::{as_list_array, as_string_array, as_uint32_array};
+use datafusion::prelude::{DataFrame, col};
+use futures::StreamExt;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::parameters::Parameters;
+use crate::schema::{PromptFormat, Split};
+use crate::seed;
+use crate::stage::Recipe;
+use crate::stage::list::{IdRows, Lists, ids_type};
+use crate::stage::split::{Holdout, Parts};
+
+/// How instances are made and how many are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instances {
+    /// The run's seed.
+    pub seed: u64,
+    /// The prepared domain's name: part of every key.
+    pub domain: String,
+    /// What is held out.
+    pub holdout: Holdout,
+    /// The newest items of a history that are shown.
+    pub max_history: usize,
+    /// Decides between prefixes and windows (`sequence`) in training.
+    pub format: PromptFormat,
+    /// Whether validation prompts are trained on.
+    pub recipe: Recipe,
+    /// Training instances kept, sampled by key.
+    pub max_train: usize,
+    /// Users with an instance in validation, and in test, sampled by key; none: all.
+    pub max_eval: Option<usize>,
+}
+
+/// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `touched` (the whole sequence), and
+/// `rank`, by which training instances are sampled and ordered.
+pub fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("key", DataType::UInt64, false),
+        Field::new("split", DataType::Utf8, false),
+        Field::new("user", DataType::UInt32, false),
+        Field::new("user_id", DataType::Utf8, false),
+        Field::new("position", DataType::UInt32, false),
+        Field::new("history", ids_type(), false),
+        Field::new("target", DataType::UInt32, false),
+        Field::new("touched", ids_type(), false),
+        Field::new("rank", DataType::UInt64, false),
+    ]))
+}
+
+/// The instances of one file, to be read in this order by a serial engine.
+#[derive(Debug)]
+pub struct Chosen {
+    /// How many there are.
+    pub rows: usize,
+    /// One after another.
+    pub frames: Vec<DataFrame>,
+}
+
+/// What instances are sampled by, and the tie-breakers: rank, user, position.
+type Place = (u64, u32, u32);
+
+impl Instances {
+    /// Under the parameters of a folder called `domain`.
+    pub fn new(parameters: &Parameters, domain: &str, holdout: Holdout) -> Self {
+        Self {
+            seed: parameters.seed,
+            domain: domain.to_owned(),
+            holdout,
+            max_history: parameters.max_history,
+            format: parameters.format,
+            recipe: parameters.recipe,
+            max_train: parameters.max_train,
+            max_eval: parameters.max_eval,
+        }
+    }
+
+    /// The instances of one split.
+    ///
+    /// Training instances come in the order of their sampling keys, so that the first k rows are themselves a uniform sample;
+    /// the paper recipe's validation instances follow them. Validation and test come in the order of users. `sequences` are
+    /// scanned twice where a sample is taken, and never held: memory is bounded by the size of the sample.
+    pub async fn choose(&self, engine: &Engine, sequences: &DataFrame, split: Split) -> Result<Chosen> {
+        let mut chosen = Chosen {
+            rows: 0,
+            frames: Vec::new(),
+        };
+        let mut add = |(frame, rows)| {
+            chosen.rows += rows;
+            chosen.frames.push(frame);
+        };
+        match split {
+            Split::Train => {
+                let (frame, rows) = self.cut(engine, sequences, Split::Train, Split::Train).await?;
+                let order = ["rank", "user", "position"].map(|name| col(name).sort(true, true));
+                add((frame.sort(order.to_vec())?, rows));
+                if self.recipe == Recipe::Paper {
+                    add(self
+                        .cut(engine, sequences, Split::Validation, Split::Train)
+                        .await?);
+                }
+            }
+            held_out => add(self.cut(engine, sequences, held_out, held_out).await?),
+        }
+        Ok(chosen)
+    }
+
+    /// The instances that `place` gives, for a file of `file`, in the order of users.
+    async fn cut(
+        &self,
+        engine: &Engine,
+        sequences: &DataFrame,
+        place: Split,
+        file: Split,
+    ) -> Result<(DataFrame, usize)> {
+        let last = self.last_kept(sequences, place).await?;
+        let mut settling = engine.settling(schema())?;
+        let mut batches = sequences.clone().execute_stream().await?;
+        while let Some(batch) = batches.next().await {
+            let mut rows = Rows::default();
+            self.each(&batch?, place, |found| {
+                if last.is_some_and(|last| found.place <= last) {
+                    rows.push(&self.domain, file, &found);
+                }
+            })?;
+            settling.push(rows.finish()?)?;
+        }
+        let rows = settling.rows();
+        Ok((settling.finish(engine).await?, rows))
+    }
+
+    /// The greatest place that is kept; none where nothing is.
+    async fn last_kept(&self, sequences: &DataFrame, split: Split) -> Result<Option<Place>> {
+        let limit = match split {
+            Split::Train => self.max_train,
+            Split::Validation | Split::Test => self.max_eval.unwrap_or(usize::MAX),
+        };
+        if limit == usize::MAX {
+            return Ok(Some((u64::MAX, u32::MAX, u32::MAX)));
+        }
+        // The greatest is on top, so a full heap drops it.
+        let mut kept = BinaryHeap::new();
+        let mut batches = sequences.clone().execute_stream().await?;
+        while let Some(batch) = batches.next().await {
+            self.each(&batch?, split, |found| {
+                kept.push(found.place);
+                if kept.len() > limit {
+                    kept.pop();
+                }
+            })?;
+        }
+        Ok(kept.peek().copied())
+    }
+
+    fn each(&self, batch: &RecordBatch, split: Split, mut visit: impl FnMut(Found<'_>)) -> Result<()> {
+        let users = as_uint32_array(batch.column(0))?;
+        let user_ids = as_string_array(batch.column(1))?;
+        let sequences = IdRows::new(batch.column(2))?;
+        let times = as_list_array(batch.column(3))?;
+        for row in 0..batch.num_rows() {
+            let timestamps = times.value(row);
+            let parts = self
+                .holdout
+                .parts(timestamps.as_primitive::<Int64Type>().values());
+            let (user, user_id) = (users.value(row), user_ids.value(row));
+            for (start, target) in self.ranges(parts, split) {
+                let position = target as u32 + 1;
+                visit(Found {
+                    place: (self.rank(split, user_id, target), user, position),
+                    user_id,
+                    sequence: sequences.row(row),
+                    start,
+                    target,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Validation and test share a rank, so that under leave-one-out a cap keeps the same users in both.
+    fn rank(&self, split: Split, user: &str, target: usize) -> u64 {
+        let position = if split == Split::Train { target as u64 } else { 0 };
+        let seed = self.seed.to_le_bytes();
+        seed::key(&[
+            &seed,
+            b"sample",
+            self.domain.as_bytes(),
+            user.as_bytes(),
+            &position.to_le_bytes(),
+        ])
+    }
+
+    /// (start of the history, index of the target) of every instance.
+    fn ranges(&self, parts: Parts, split: Split) -> Vec<(usize, usize)> {
+        let clip = |target: usize| (target.saturating_sub(self.max_history), target);
+        match (split, self.format) {
+            (Split::Test, _) => parts.test.map(clip).into_iter().collect(),
+            (Split::Validation, _) => parts.validation.map(clip).into_iter().collect(),
+            (Split::Train, PromptFormat::Sequence) => windows(parts.train, self.max_history + 1),
+            (Split::Train, _) => (1..parts.train).map(clip).collect(),
+        }
+    }
+}
+
+/// One instance where it was found.
+struct Found<'a> {
+    place: Place,
+    user_id: &'a str,
+    sequence: &'a [u32],
+    start: usize,
+    target: usize,
+}
+
+#[derive(Default)]
+struct Rows {
+    keys: Vec<u64>,
+    splits: Vec<&'static str>,
+    users: Vec<u32>,
+    user_ids: Vec<String>,
+    positions: Vec<u32>,
+    histories: Lists<u32>,
+    targets: Vec<u32>,
+    touched: Lists<u32>,
+    ranks: Vec<u64>,
+}
+
+impl Rows {
+    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>) {
+        let (rank, user, position) = found.place;
+        self.keys
+            .push(row_key(domain, found.user_id, u64::from(position), split.name()));
+        self.splits.push(split.name());
+        self.users.push(user);
+        self.user_ids.push(found.user_id.to_owned());
+        self.positions.push(position);
+        self.histories.push(&found.sequence[found.start..found.target]);
+        self.targets.push(found.sequence[found.target]);
+        self.touched.push(found.sequence);
+        self.ranks.push(rank);
+    }
+
+    fn finish(self) -> Result<RecordBatch> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(self.keys)),
+            Arc::new(StringArray::from(self.splits)),
+            Arc::new(UInt32Array::from(self.users)),
+            Arc::new(StringArray::from(self.user_ids)),
+            Arc::new(UInt32Array::from(self.positions)),
+            Arc::new(self.histories.finish()),
+            Arc::new(UInt32Array::from(self.targets)),
+            Arc::new(self.touched.finish()),
+            Arc::new(UInt64Array::from(self.ranks)),
+        ];
+        Ok(RecordBatch::try_new(schema(), columns)?)
+    }
+}
+
+/// The stable key of a prompt: a hash of its domain, user, position (1-based, of the target) and split.
+pub fn row_key(domain: &str, user: &str, position: u64, split: &str) -> u64 {
+    seed::key(&[
+        domain.as_bytes(),
+        user.as_bytes(),
+        &position.to_le_bytes(),
+        split.as_bytes(),
+    ])
+}
+
+/// Windows of up to `size` items over the first `length` of a sequence, from the newest back, without overlap; at least two
+/// items each. Given as (start, index of the last item).
+fn windows(length: usize, size: usize) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut end = length;
+    while end >= 2 {
+        let start = end.saturating_sub(size.max(2));
+        found.push((start, end - 1));
+        end = start;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(format: PromptFormat, length: usize, split: Split) -> Vec<(usize, usize)> {
+        let parameters = Parameters {
+            max_history: 3,
+            format,
+            ..Parameters::default()
+        };
+        let instances = Instances::new(&parameters, "d", Holdout::LastTwo);
+        instances.ranges(Holdout::LastTwo.parts(&vec![0; length]), split)
+    }
+
+    #[test]
+    fn histories_end_right_before_their_targets() {
+        let list = |length, split| ranges(PromptFormat::Top5, length, split);
+        assert_eq!(list(6, Split::Test), [(2, 5)]);
+        assert_eq!(list(6, Split::Validation), [(1, 4)]);
+        assert_eq!(list(6, Split::Train), [(0, 1), (0, 2), (0, 3)]);
+        assert_eq!(list(3, Split::Train), []);
+        assert_eq!(list(3, Split::Validation), [(0, 1)]);
+        assert_eq!(list(2, Split::Test), []);
+    }
+
+    #[test]
+    fn windows_run_back_from_the_newest_without_overlap() {
+        assert_eq!(windows(8, 3), [(5, 7), (2, 4), (0, 1)]);
+        assert_eq!(
+            windows(7, 3),
+            [(4, 6), (1, 3)],
+            "a single oldest item makes no window"
+        );
+        assert_eq!(windows(1, 3), []);
+        assert_eq!(ranges(PromptFormat::Sequence, 8, Split::Train), [(2, 5), (0, 1)]);
+        assert_eq!(ranges(PromptFormat::Sequence, 2, Split::Train), []);
+    }
+}
