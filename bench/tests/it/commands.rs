@@ -171,7 +171,7 @@ fn raw_files_are_verified_against_their_description() {
         .unwrap()
         .replace("users = 60", "users = 61");
     fs::write(&path, text).unwrap();
-    let output = super::run(folder.path(), &arguments);
+    let output = run(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("differs: 60 users, 61 are known"), "{said}");

@@ -59,13 +59,14 @@ impl Known {
 
     fn compare(&self, prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
         let (mut rows, mut user, mut differ) = (0, 1, false);
-        prepared.each_interaction(|owner, item, time| {
+        prepared.each_interaction(|row| {
             while self.starts.get(user).is_some_and(|end| rows >= *end) {
                 user += 1;
             }
-            let here = (Some(&item), Some(&time), user);
-            differ |= (self.items.get(rows), self.times.get(rows), owner as usize) != here;
+            let here = (Some(&row.item), Some(&row.timestamp), user);
+            differ |= (self.items.get(rows), self.times.get(rows), row.user as usize) != here;
             rows += 1;
+            Ok(())
         })?;
         if differ || rows != self.items.len() {
             report.leak(

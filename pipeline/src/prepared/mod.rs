@@ -37,6 +37,10 @@ pub struct Sequence {
 /// One interaction after deduplication and k-core.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InteractionRow<'a> {
+    /// Dense id of the user.
+    pub user: u32,
+    /// Dense id of the item.
+    pub item: u32,
     /// The user as named in the raw log.
     pub user_id: &'a str,
     /// The item as named in the raw log.
@@ -156,11 +160,15 @@ impl Prepared {
     pub fn each_interaction(&self, mut visit: impl FnMut(InteractionRow<'_>) -> Result<()>) -> Result<()> {
         self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+            let id = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>());
             let (users, items) = (text("user_id")?, text("item_id")?);
+            let (dense_users, dense_items) = (id("user")?, id("item")?);
             let ratings = column(batch, "rating")?.as_primitive::<Float64Type>();
             let times = column(batch, "timestamp")?.as_primitive::<Int64Type>();
             (0..batch.num_rows()).try_for_each(|row| {
                 visit(InteractionRow {
+                    user: dense_users.value(row),
+                    item: dense_items.value(row),
                     user_id: users.value(row),
                     item_id: items.value(row),
                     rating: ratings.is_valid(row).then(|| ratings.value(row)),
@@ -191,19 +199,6 @@ impl Prepared {
                     items: ids(items, row),
                     timestamps: times.value(row).as_primitive::<Int64Type>().values().to_vec(),
                 });
-            }
-            Ok(())
-        })
-    }
-
-    /// Hands over user, item (dense ids) and time (ms UTC) of the interactions one by one, by user and time.
-    pub fn each_interaction(&self, mut visit: impl FnMut(u32, u32, i64)) -> Result<()> {
-        self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
-            let id = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>());
-            let (users, items) = (id("user")?, id("item")?);
-            let times = column(batch, "timestamp")?.as_primitive::<Int64Type>();
-            for row in 0..batch.num_rows() {
-                visit(users.value(row), items.value(row), times.value(row));
             }
             Ok(())
         })
