@@ -46,7 +46,7 @@ fn recbole_files_give_the_same_interactions_and_items_when_prepared_again() {
         Vec::<String>::new()
     );
     let mut config = PrepareConfig::new(description, &exported, folder.path().join("again"));
-    (config.candidates, config.threads) = (10, 2);
+    (config.parameters.candidates, config.threads) = (10, 2);
     let again = prepared(&config);
     let (mut before, mut after) = (interactions(&first), interactions(&again));
     let key = |row: &(String, String, Option<f64>, i64)| (row.0.clone(), row.3, row.1.clone());
