@@ -244,17 +244,17 @@ fn a_global_time_split_trains_on_the_past_alone() {
 
     config.parameters.split = SplitPolicy::GlobalTime(Cut::Shares {
         validation: 0.2,
-        test: 0.3,
+        test: 0.15,
     });
     let shares = prepared(&named(&config, "shares"));
     let cut = TimeCut {
-        validation_from: 12_000,
+        validation_from: 21_000,
         test_from: 22_000,
     };
     assert_eq!(
         shares.manifest().cut,
         Some(cut),
-        "two of the ten at 22 are not parted"
+        "both of the ten at 22 are in the test, though two in all would do"
     );
 
     config.parameters.split = SplitPolicy::GlobalTime(Cut::At(TimeCut {
