@@ -126,10 +126,9 @@ pub(super) fn load(asked: &str) -> Result<DatasetDescription> {
         return Err(unknown(asked));
     }
     let text = read(asked)?;
-    // What is no TOML at all is reported by the plain parser, which names the line.
-    match Family::parse(&text, asked) {
-        Ok(Some(family)) => Err(needs_member(asked, &family)),
-        _ => DatasetDescription::parse(&text, asked),
+    match Family::parse(&text, asked)? {
+        Some(family) => Err(needs_member(asked, &family)),
+        None => DatasetDescription::parse(&text, asked),
     }
 }
 

@@ -117,6 +117,124 @@ fn check(name: &str, format: &str, files: [&str; 2], more: &str) {
     }
 }
 
+/// Numbers that look random and are the same every time.
+fn scattered(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed;
+    move |below| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    }
+}
+
+/// A copy with some bytes replaced.
+fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut pick = scattered(seed);
+    let mut copy = bytes.to_vec();
+    for _ in 0..1 + pick(12) {
+        let at = pick(copy.len());
+        copy[at] = pick(256) as u8;
+    }
+    copy
+}
+
+/// Whatever happens to a file's bytes, each line of it is a row or refused; only a header may make the file unreadable.
+#[test]
+fn damage_loses_no_line_unseen() {
+    let columns = "[columns]\ntitle = \"name\"\ncategories = \"kinds\"\n";
+    for (name, format, files, more) in [
+        (
+            "amazon-2014",
+            "amazon-2014",
+            ["reviews_Tea_5.json", "meta_Tea.json"],
+            "",
+        ),
+        ("amazon-2018", "amazon-2018", ["Jam_5.json", "meta_Jam.json"], ""),
+        (
+            "amazon-2023",
+            "amazon-2023",
+            ["Toys.jsonl", "meta_Toys.jsonl"],
+            "",
+        ),
+        ("amazon-2023", "amazon-2023", ["Toys.csv", "meta_Toys.jsonl"], ""),
+        (
+            "movielens-csv",
+            "movielens-csv",
+            ["ratings.csv", "movies.csv"],
+            "",
+        ),
+        ("movielens-100k", "movielens-100k", ["u.data", "u.item"], ""),
+        (
+            "movielens-dat",
+            "movielens-dat",
+            ["ratings.dat", "movies.dat"],
+            "",
+        ),
+        ("recbole", "recbole", ["cafe.inter", "cafe.item"], columns),
+        ("steam", "steam", ["steam_reviews.json", "steam_games.json"], ""),
+        (
+            "goodreads",
+            "goodreads",
+            ["goodreads_interactions_maps.json", "goodreads_books_maps.json"],
+            "",
+        ),
+    ] {
+        let description = description(format, files, more);
+        let mut whole = 0;
+        for seed in 0..40 {
+            let copy = tempfile::tempdir().unwrap();
+            for file in files {
+                let bytes = std::fs::read(fixture(name).join(file)).unwrap();
+                std::fs::write(copy.path().join(file), damaged(&bytes, seed)).unwrap();
+            }
+            let Ok(tables) = read(&description, copy.path(), &ReadOptions::default(), &NoProgress) else {
+                continue;
+            };
+            let batches = tables.interactions.iter().chain(tables.items.iter().flatten());
+            let rows: usize = batches.map(RecordBatch::num_rows).sum();
+            assert_eq!(
+                rows + tables.rejects.len(),
+                tables.lines as usize,
+                "{name}, seed {seed}"
+            );
+            whole += 1;
+        }
+        assert!(
+            whole >= 20,
+            "{name}: {whole} of 40 damaged copies could be read on"
+        );
+    }
+}
+
+#[test]
+fn damaged_parquet_is_an_error_or_rows_and_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write_parquet(
+        &path,
+        &parquet_events(Arc::new(Int64Array::from_iter_values(0..20))),
+    );
+    let good = std::fs::read(&path).unwrap();
+    let columns = "[columns]\ntitle = \"item_id\"\n";
+    let description = description("generic", ["events.parquet", "events.parquet"], columns);
+    let mut errors = 0;
+    for seed in 0..150 {
+        let bytes = if seed % 3 == 0 {
+            good[..seed as usize * good.len() / 150].to_vec()
+        } else {
+            damaged(&good, seed)
+        };
+        std::fs::write(&path, bytes).unwrap();
+        let found = read(&description, folder.path(), &ReadOptions::default(), &NoProgress);
+        errors += usize::from(found.is_err_and(|error| error.to_string().contains("events.parquet")));
+    }
+    assert!(
+        errors > 50,
+        "{errors} of 150 damaged copies are errors that name the file"
+    );
+}
+
 #[test]
 fn amazon_2014() {
     check(
