@@ -48,7 +48,7 @@ pub enum Error {
     /// More lines were rejected than the stated share allows.
     #[error(
         "{rejected} of {total} lines were rejected ({:.2} %, at most {:.2} % allowed): {breakdown}; \
-         look at them with `weaverec inspect`, mend the files, or allow more with --max-reject-share",
+         mend the files, or allow more with --max-reject-share, and `weaverec inspect` shows every one of them",
         share * 100.0, limit * 100.0
     )]
     TooManyRejects {
