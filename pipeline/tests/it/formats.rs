@@ -128,18 +128,18 @@ fn scattered(seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// A copy with some bytes replaced.
-fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
+/// A copy with some bytes from `first` on replaced.
+fn damaged(bytes: &[u8], first: usize, seed: u64) -> Vec<u8> {
     let mut pick = scattered(seed);
     let mut copy = bytes.to_vec();
     for _ in 0..1 + pick(12) {
-        let at = pick(copy.len());
+        let at = first + pick(copy.len() - first);
         copy[at] = pick(256) as u8;
     }
     copy
 }
 
-/// Whatever happens to a file's bytes, each line of it is a row or refused; only a header may make the file unreadable.
+/// Whatever happens to a file's bytes after its first line, which may be a header, each line of it is a row or refused.
 #[test]
 fn damage_loses_no_line_unseen() {
     let columns = "[columns]\ntitle = \"name\"\ncategories = \"kinds\"\n";
@@ -181,16 +181,14 @@ fn damage_loses_no_line_unseen() {
         ),
     ] {
         let description = description(format, files, more);
-        let mut whole = 0;
         for seed in 0..40 {
             let copy = tempfile::tempdir().unwrap();
             for file in files {
                 let bytes = std::fs::read(fixture(name).join(file)).unwrap();
-                std::fs::write(copy.path().join(file), damaged(&bytes, seed)).unwrap();
+                let first = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+                std::fs::write(copy.path().join(file), damaged(&bytes, first, seed)).unwrap();
             }
-            let Ok(tables) = read(&description, copy.path(), &ReadOptions::default(), &NoProgress) else {
-                continue;
-            };
+            let tables = read(&description, copy.path(), &ReadOptions::default(), &NoProgress).unwrap();
             let batches = tables.interactions.iter().chain(tables.items.iter().flatten());
             let rows: usize = batches.map(RecordBatch::num_rows).sum();
             assert_eq!(
@@ -198,12 +196,7 @@ fn damage_loses_no_line_unseen() {
                 tables.lines as usize,
                 "{name}, seed {seed}"
             );
-            whole += 1;
         }
-        assert!(
-            whole >= 20,
-            "{name}: {whole} of 40 damaged copies could be read on"
-        );
     }
 }
 
@@ -223,7 +216,7 @@ fn damaged_parquet_is_an_error_or_rows_and_never_a_panic() {
         let bytes = if seed % 3 == 0 {
             good[..seed as usize * good.len() / 150].to_vec()
         } else {
-            damaged(&good, seed)
+            damaged(&good, 0, seed)
         };
         std::fs::write(&path, bytes).unwrap();
         let found = read(&description, folder.path(), &ReadOptions::default(), &NoProgress);
