@@ -248,14 +248,10 @@ fn a_global_time_split_trains_on_the_past_alone() {
     });
     let shares = prepared(&named(&config, "shares"));
     let cut = TimeCut {
-        validation_from: 12_000,
+        validation_from: 13_000,
         test_from: 22_000,
     };
-    assert_eq!(
-        shares.manifest().cut,
-        Some(cut),
-        "two of the ten at 22 are not parted"
-    );
+    assert_eq!(shares.manifest().cut, Some(cut), "the two at 22 are not parted");
 
     config.parameters.split = SplitPolicy::GlobalTime(Cut::At(TimeCut {
         validation_from: 1,
@@ -287,8 +283,16 @@ fn leave_one_out_says_how_much_of_the_future_it_trains_on() {
 
 #[test]
 fn popular_negatives_are_drawn_more_often() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = films(folder.path(), 2_000);
+    // Every other user saw films 1 to 3; the rest of what is seen spreads over thirty films.
+    let mut rows = Vec::new();
+    for user in 1..=200 {
+        let spread = |step| 10 + (user * 3 + step * 5) % 30;
+        for step in 0..5 {
+            let hit = user % 2 == 0 && step < 3;
+            rows.push((user, if hit { step + 1 } else { spread(step) }, i64::from(step)));
+        }
+    }
+    let (_folder, mut config) = with_ratings(&rows);
     config.parameters.candidates = 5;
     let popularity = |config: &weaverec_pipeline::prepare::PrepareConfig| -> f64 {
         let folder = prepared(config);
@@ -303,7 +307,7 @@ fn popular_negatives_are_drawn_more_often() {
     let uniform = popularity(&named(&config, "uniform"));
     config.parameters.negatives = Negatives::Popularity;
     let popular = popularity(&named(&config, "popular"));
-    assert!(popular > uniform * 1.001, "{popular} against {uniform}");
+    assert!(popular > 1.5 * uniform, "{popular} against {uniform}");
 }
 
 #[test]
