@@ -20,7 +20,7 @@ fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
         ("b", 2, None),
         ("c", 5, None),
         ("d", 2, Some(64 << 20)),
-        ("e", 2, Some(16 << 20)),
+        ("e", 2, Some(32 << 20)),
     ] {
         let mut config = base.clone();
         config.out = folder.path().join(place);
