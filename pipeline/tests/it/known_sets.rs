@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::prepare::PrepareConfig;
@@ -153,7 +152,7 @@ fn movielens_latest_small_is_read_whole() {
 }
 
 #[test]
-fn beauty_takes_less_than_half_a_minute_and_gives_the_same_bytes_with_one_thread() {
+fn beauty_gives_the_same_bytes_with_one_thread() {
     let Some(raw) = shared("amazon-2014/beauty") else {
         return;
     };
@@ -164,16 +163,9 @@ fn beauty_takes_less_than_half_a_minute_and_gives_the_same_bytes_with_one_thread
         out.path(),
     );
     config.threads = 2;
-    let start = Instant::now();
     let manifest = run(&config).unwrap();
-    let taken = start.elapsed();
-    eprintln!(
-        "beauty, 30 candidates: {taken:.1?}, prompts {:?}",
-        manifest.prompts
-    );
     assert_eq!(manifest.prompts["train"], 30_000);
     assert_eq!(manifest.prompts["test"], 22_363);
-    assert!(taken < Duration::from_secs(30), "{taken:?}");
     (config.threads, config.out) = (1, out.path().join("one"));
     assert_eq!(
         run(&config).unwrap(),
