@@ -6,11 +6,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::{as_string_array, as_uint32_array};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use datafusion::prelude::{DataFrame, col};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::schema::Item;
 use crate::seed;
 use crate::stage::list::{IdRows, Lists, ids_type};
@@ -75,26 +73,22 @@ impl Candidates {
         }
     }
 
-    /// Adds `candidates` to instances and drops `touched`.
-    pub fn apply(&self, instances: DataFrame) -> Result<DataFrame> {
-        let draw = self
-            .function("draw_candidates")
-            .call(["user_id", "position", "target", "touched"].map(col).to_vec());
-        let columns = ["key", "split", "user", "user_id", "position", "history", "target"].map(col);
-        Ok(instances.select([columns.to_vec(), vec![draw.alias("candidates")]].concat())?)
-    }
-
     /// The target and `size` - 1 distinct negatives, shuffled; fewer where the domain has no more.
     ///
     /// Negatives are items that are not in `touched` and whose title is neither the target's nor that of another candidate.
     pub fn draw(&self, user: &str, position: u32, target: u32, touched: &[u32]) -> Vec<u32> {
+        self.draw_beside(user, position, target, &touched.iter().copied().collect())
+    }
+
+    /// The same for a set that serves many draws: what a user touched is gone through once, not for every prompt of the user.
+    pub fn draw_beside(&self, user: &str, position: u32, target: u32, touched: &HashSet<u32>) -> Vec<u32> {
         if self.size == 0 {
             return Vec::new();
         }
         let mut set = Set {
             draws: self,
             rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
-            touched: touched.iter().copied().collect(),
+            touched,
             titles: HashSet::from([self.same_title[target as usize]]),
             chosen: vec![target],
         };
@@ -135,7 +129,7 @@ impl Candidates {
 struct Set<'a> {
     draws: &'a Candidates,
     rng: ChaCha8Rng,
-    touched: HashSet<u32>,
+    touched: &'a HashSet<u32>,
     titles: HashSet<u32>,
     chosen: Vec<u32>,
 }
