@@ -54,10 +54,7 @@ impl PromptFactory {
         } else {
             self.candidates.clone()
         };
-        let chosen = self
-            .instances
-            .choose(&serial, sequences, split, &draws)
-            .await?;
+        let chosen = self.instances.choose(&serial, sequences, split, &draws).await?;
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
             (index < count).then_some(())?;

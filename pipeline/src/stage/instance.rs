@@ -15,9 +15,9 @@ use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::schema::{PromptFormat, Split};
 use crate::seed;
-use crate::stage::{Candidates, Recipe};
 use crate::stage::list::{IdRows, Lists, ids_type};
 use crate::stage::split::{Holdout, Parts};
+use crate::stage::{Candidates, Recipe};
 
 /// How instances are made and how many are kept.
 #[derive(Clone, Debug, PartialEq)]

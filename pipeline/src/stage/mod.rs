@@ -9,7 +9,6 @@
 //! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
 //! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `rank` |
-//! | candidates | instances with `candidates` |
 //! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `messages` |
 
 pub mod candidates;
