@@ -1,6 +1,6 @@
 //! Sequences to instances: which histories and targets become prompts, and how many are kept.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
@@ -15,9 +15,10 @@ use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::schema::{PromptFormat, Split};
 use crate::seed;
+use crate::stage::Recipe;
+use crate::stage::candidates::{Candidates, Touched};
 use crate::stage::list::{IdRows, Lists, ids_type};
 use crate::stage::split::{Holdout, Parts};
-use crate::stage::{Candidates, Recipe};
 
 /// How instances are made and how many are kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +157,7 @@ impl Instances {
         let candidates: Vec<Vec<u32>> = kept
             .par_chunk_by(|one, next| one.place.1 == next.place.1)
             .flat_map_iter(|of_user| {
-                let touched: HashSet<u32> = of_user[0].sequence.iter().copied().collect();
+                let touched = Touched::new(of_user[0].sequence);
                 of_user.iter().map(move |found| {
                     let target = found.sequence[found.target];
                     draws.draw_beside(found.user_id, found.place.2, target, &touched)
