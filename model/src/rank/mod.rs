@@ -2,6 +2,7 @@
 
 mod generate;
 mod likelihood;
+mod trie;
 
 pub use generate::generate;
 pub use likelihood::{Normalisation, Query, score};

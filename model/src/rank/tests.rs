@@ -16,6 +16,12 @@ fn queries() -> Vec<Query> {
         query(&[1, 2, 3], &[&[4, 5, 0], &[4, 0], &[7, 8, 9, 0], &[3]]),
         query(&[5], &[&[6, 0], &[1, 1, 1, 0]]),
         query(&[2, 9, 11, 12, 3, 4], &[&[0]]),
+        // Titles that begin alike, one the beginning of another, one there twice.
+        query(
+            &[1, 2, 3, 4],
+            &[&[4, 5, 6, 0], &[4, 5, 7, 8, 0], &[4, 5], &[4, 5, 6, 0], &[9, 0]],
+        ),
+        query(&[1, 2, 3, 4], &[&[6, 0]]),
     ]
 }
 
@@ -35,10 +41,18 @@ fn plainly(prompt: &[u32], candidate: &[u32]) -> f32 {
 }
 
 #[test]
-fn the_shared_prompt_changes_no_likelihood_however_users_are_batched() {
-    for batch_tokens in [1, 4, 1000] {
-        let scores = score(&tiny(), &queries(), Normalisation::Sum, batch_tokens).unwrap();
-        for (query, scores) in queries().iter().zip(&scores) {
+fn what_is_shared_changes_no_likelihood_however_users_are_batched() {
+    // All together share no beginning; the last two, and the first with one of them, do.
+    let together = |from: usize| queries().split_off(from);
+    for (queries, batch_tokens) in [
+        (together(0), 1),
+        (together(0), 4),
+        (together(0), 1000),
+        (together(3), 1000),
+        (vec![together(0)[0].clone(), together(0)[3].clone()], 1000),
+    ] {
+        let scores = score(&tiny(), &queries, Normalisation::Sum, batch_tokens).unwrap();
+        for (query, scores) in queries.iter().zip(&scores) {
             assert_eq!(scores.len(), query.candidates.len());
             for (candidate, score) in query.candidates.iter().zip(scores) {
                 let plain = plainly(&query.prompt, candidate);
