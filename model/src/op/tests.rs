@@ -351,16 +351,16 @@ fn attention_after_rows_that_several_segments_see_equals_attention_over_each_who
     };
     // A prompt of 5 rows, a beginning of 2, and two endings of 3 and 70 (more than a block) that both go on from it.
     let (q, k, v) = (random(&[80, 8], 1), random(&[80, 4], 2), random(&[80, 4], 3));
-    let run = |rows: Range<usize>, after: Vec<Range<usize>>| Segment {
+    let run = |rows: Range<usize>, after: &[Range<usize>]| Segment {
         rows,
-        after,
+        after: after.to_vec(),
         ..Segment::default()
     };
     let tree: Arc<[Segment]> = [
-        run(0..5, vec![]),
-        run(5..7, vec![0..5]),
-        run(7..10, vec![0..5, 5..7]),
-        run(10..80, vec![0..7]),
+        run(0..5, &[]),
+        run(5..7, &[0..4, 4..5]),
+        run(7..10, &[0..5, 5..7]),
+        run(10..80, &[0..3, 3..7]),
     ]
     .into();
     let ours = attention(&q, &k, &v, heads, &tree, None).unwrap();
@@ -381,7 +381,7 @@ fn attention_after_rows_that_several_segments_see_equals_attention_over_each_who
         .unwrap();
         assert_close(&whole(&ours), &alone, 1e-6, "rows after shared ones");
     }
-    let ahead: Arc<[Segment]> = [run(0..5, vec![5..7]), run(5..80, vec![])].into();
+    let ahead: Arc<[Segment]> = [run(0..5, &[5..6, 6..7]), run(5..80, &[])].into();
     assert!(attention(&q, &k, &v, heads, &ahead, None).is_err());
 }
 

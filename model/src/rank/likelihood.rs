@@ -20,6 +20,15 @@ pub struct Query {
     pub candidates: Vec<Vec<u32>>,
 }
 
+impl Query {
+    fn candidate_tokens(&self) -> usize {
+        self.candidates.iter().map(Vec::len).sum()
+    }
+}
+
+/// Candidate tokens in one pass: the activations of one are a few tens of kilobytes in models of a hundred million parameters.
+const MOST_CANDIDATE_TOKENS: usize = 4096;
+
 /// What a candidate's log-likelihood is divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,15 +63,45 @@ pub fn score(
     }
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
-    while !rest.is_empty() {
+    while let Some(first) = rest.first() {
+        if first.candidate_tokens() > MOST_CANDIDATE_TOKENS {
+            scores.push(score_in_parts(decoder, first, normalisation)?);
+            rest = &rest[1..];
+            continue;
+        }
         let mut tokens = 0;
         let fitting = rest.iter().take_while(|q| {
             tokens += q.prompt.len();
-            tokens <= batch_tokens
+            tokens <= batch_tokens && q.candidate_tokens() <= MOST_CANDIDATE_TOKENS
         });
         let count = fitting.count().max(1);
         let (batch, later) = rest.split_at(count);
         scores.extend(score_batch(decoder, batch, normalisation)?);
+        rest = later;
+    }
+    Ok(scores)
+}
+
+/// A whole catalogue of candidates, as many at a time as memory is meant for; the prompt is read again for each part.
+fn score_in_parts(decoder: &Decoder, query: &Query, normalisation: Normalisation) -> Result<Vec<f32>> {
+    let mut scores = Vec::with_capacity(query.candidates.len());
+    let mut rest = query.candidates.as_slice();
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fitting = rest.iter().take_while(|candidate| {
+            tokens += candidate.len();
+            tokens <= MOST_CANDIDATE_TOKENS
+        });
+        let (part, later) = rest.split_at(fitting.count().max(1));
+        let part = Query {
+            prompt: query.prompt.clone(),
+            candidates: part.to_vec(),
+        };
+        scores.extend(
+            score_batch(decoder, &[part], normalisation)?
+                .into_iter()
+                .flatten(),
+        );
         rest = later;
     }
     Ok(scores)

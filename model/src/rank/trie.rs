@@ -72,6 +72,11 @@ impl Trie {
         above
     }
 
+    /// Whether the way from the root to `end` passes `run`, or ends there.
+    pub fn leads_to(&self, run: usize, end: usize) -> bool {
+        std::iter::successors(Some(end), |r| self.runs[*r].parent).any(|above| above == run)
+    }
+
     /// The runs that go on from one, or from the root.
     pub fn children(&self, parent: Option<usize>) -> impl Iterator<Item = usize> {
         let all: Range<usize> = 0..self.runs.len();
