@@ -9,6 +9,7 @@ use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::dirt::Dirt;
+use super::review::Language;
 use super::structure::{Catalogue, Rule, stream};
 use super::words::{NOUNS, STYLES, THEMES};
 use super::{Platform, amazon, movielens};
@@ -41,6 +42,8 @@ pub struct Domain {
     pub rule: Rule,
     /// The items.
     pub catalogue: Catalogue,
+    /// What review texts are drawn from, where they are longer than the few fixed sentences.
+    pub language: Option<Language>,
     /// The domain's vocabulary.
     pub nouns: &'static [&'static str; NOUNS],
 }
