@@ -10,8 +10,8 @@ use super::structure::stream;
 const WORDS: usize = 3_000;
 const PHRASES: usize = 2_000;
 
-/// Share of draws that take a whole phrase: with it, a review compresses to about a quarter, as Amazon's do.
-const PHRASED: f64 = 0.8;
+/// Share of draws that take a whole phrase: with it, reviews compress to about a fifth.
+const PHRASED: f64 = 0.85;
 
 const SYLLABLES: [&str; 20] = [
     "ba", "re", "ti", "lo", "ing", "er", "st", "an", "ou", "th", "e", "in", "on", "at", "en", "al", "le", "or",
@@ -36,7 +36,7 @@ impl Language {
         let mut seen = std::collections::HashSet::new();
         let mut words = Vec::with_capacity(WORDS);
         while words.len() < WORDS {
-            let parts = rng.random_range(1..=4);
+            let parts = rng.random_range(1..=3);
             let word: String = (0..parts)
                 .map(|_| SYLLABLES[rng.random_range(0..SYLLABLES.len())])
                 .collect();
