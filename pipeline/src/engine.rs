@@ -26,6 +26,10 @@ pub const BATCH_ROWS: usize = 8192;
 /// decoding and encoding of Parquet, the catalogue, batches on their way from one operator to the next.
 const POOL_SHARE: f64 = 0.5;
 
+/// Share of the memory limit that rows may take while they are held and chosen from without plans; choosing takes a third as much
+/// again.
+const ROW_SHARE: f64 = 0.4;
+
 /// Memory below which another partition does more harm than good: the pool is divided among them.
 const BYTES_A_PARTITION: usize = 128 << 20;
 
@@ -41,6 +45,8 @@ const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 pub struct Engine {
     context: SessionContext,
     threads: usize,
+    /// Bytes of memory that rows may take beside the plans.
+    row_bytes: usize,
     /// Where settled tables and spills go; none: settled tables stay in memory.
     spill: Option<Arc<Scratch>>,
 }
@@ -62,6 +68,7 @@ impl Engine {
         Ok(Self {
             context: SessionContext::new_with_config_rt(session(threads), runtime),
             threads,
+            row_bytes: usize::MAX,
             spill: None,
         })
     }
@@ -89,6 +96,7 @@ impl Engine {
         Ok(Self {
             context: SessionContext::new_with_config_rt(config, runtime),
             threads,
+            row_bytes: (bytes as f64 * ROW_SHARE) as usize,
             spill: Some(Arc::new(folder)),
         })
     }
@@ -99,6 +107,7 @@ impl Engine {
         Self {
             context: SessionContext::new_with_config_rt(config, self.context.runtime_env()),
             threads: 1,
+            row_bytes: self.row_bytes,
             spill: self.spill.clone(),
         }
     }
@@ -106,6 +115,11 @@ impl Engine {
     /// Number of partitions, and of files written at a time.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Bytes of memory that rows held beside the plans may take; where they need more, they belong in a settled table.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 
     /// The session, to register tables and functions and to run SQL.

@@ -40,11 +40,7 @@ pub struct Summary {
 impl Summary {
     /// Reads a folder; `samples` prompts of each split are kept.
     pub fn of(prepared: &Prepared, samples: usize) -> Result<Self> {
-        let mut lengths: Vec<usize> = prepared
-            .sequences()?
-            .iter()
-            .map(|sequence| sequence.items.len())
-            .collect();
+        let mut lengths = prepared.sequence_lengths()?;
         lengths.sort_unstable();
         let last = lengths.len().saturating_sub(1);
         let at = |share: f64| {
@@ -63,14 +59,16 @@ impl Summary {
             shown.extend(first.into_iter().map(|prompt| (split, prompt)));
         }
         let mut seen = BTreeMap::new();
-        let mut rejects = prepared.rejects()?;
-        rejects.retain(|reject| {
+        let mut rejects = Vec::new();
+        prepared.each_reject(|reject| {
             let count = seen
-                .entry((reject.file.to_string(), reject.reason.to_string()))
+                .entry((reject.file.clone(), reject.reason.clone()))
                 .or_insert(0);
             *count += 1;
-            *count <= REJECT_SAMPLES
-        });
+            if *count <= REJECT_SAMPLES {
+                rejects.push(reject);
+            }
+        })?;
         Ok(Self {
             manifest: prepared.manifest().clone(),
             lengths: QUANTILES.map(|(name, share)| (name, at(share))).to_vec(),

@@ -24,6 +24,7 @@ pub mod export;
 pub mod fetch;
 pub mod function;
 pub mod inspect;
+pub mod packed;
 pub mod parameters;
 pub mod prepare;
 pub mod prepared;

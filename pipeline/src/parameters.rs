@@ -51,10 +51,21 @@ pub struct Parameters {
     pub max_train: usize,
     /// Most users with a validation and a test prompt, sampled by key.
     pub max_eval: Option<usize>,
+    /// Whether there are prompts; without them the folder holds the tables alone.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub prompts: bool,
     /// Share of rejected lines that is put up with.
     pub max_reject_share: f64,
     /// Whether damaged files are read as far as they go.
     pub salvage: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Default for Parameters {
@@ -77,6 +88,7 @@ impl Default for Parameters {
             recipe: Recipe::Clean,
             max_train: 30_000,
             max_eval: None,
+            prompts: true,
             max_reject_share: 0.01,
             salvage: false,
         }

@@ -9,12 +9,14 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
-use crate::raw::{self, InputFile, Progress, ReadOptions};
+use crate::raw::{self, Met, Progress, ReadOptions};
 use crate::schema::Split;
 use crate::scratch;
+use store::Store;
 
 mod output;
 mod prompts;
+mod store;
 mod tables;
 
 /// What to prepare and how.
@@ -34,6 +36,8 @@ pub struct PrepareConfig {
     pub threads: usize,
     /// Bytes of memory to get by with; plans spill to disk. None: all there is.
     pub memory_limit: Option<usize>,
+    /// Choose interactions by plans even where the rows fit into memory. The result is the same, later.
+    pub plans_only: bool,
     /// Replace a prepared folder that was made another way.
     pub force: bool,
 }
@@ -49,6 +53,7 @@ impl PrepareConfig {
             parameters: Parameters::default(),
             threads: 0,
             memory_limit: None,
+            plans_only: false,
             force: false,
         }
     }
@@ -100,49 +105,59 @@ impl PrepareConfig {
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
     scratch::sweep(&config.out);
-    let inputs = output::hash_inputs(config)?;
-    let request = output::request(config, &inputs)?;
-    if let Some(kept) = output::kept(config, &request)? {
-        return Ok(kept);
+    // Only where a folder is in the way must the inputs be known before they are read.
+    if config.folder().exists() {
+        let request = output::request(config, &output::hash_inputs(config)?)?;
+        if let Some(kept) = output::kept(config, &request)? {
+            return Ok(kept);
+        }
     }
     let staging = output::staging(config)?;
-    let manifest = fill(config, staging.path(), inputs, request.clone(), progress).await?;
-    let other = output::publish(config, staging, &request)?;
+    let manifest = fill(config, staging.path(), progress).await?;
+    let other = output::publish(config, staging, &manifest.request)?;
     Ok(other.unwrap_or(manifest))
 }
 
-async fn fill(
-    config: &PrepareConfig,
-    folder: &Path,
-    inputs: Vec<InputFile>,
-    request: String,
-    progress: &dyn Progress,
-) -> Result<Manifest> {
+async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) -> Result<Manifest> {
     let engine = config.engine()?;
     let options = ReadOptions {
         salvage: config.parameters.salvage,
         threads: engine.threads(),
     };
-    let mut raw = raw::read(&config.dataset, &config.raw, &options, progress)?;
-    let rejects = tables::count_rejects(&raw, config.parameters.max_reject_share)?;
+    let budget = if config.plans_only { 0 } else { engine.row_bytes() };
+    let store = Store::new(&engine, budget);
+    let Met {
+        mut rejects,
+        inputs,
+        lines,
+        losses,
+        interaction_lines,
+        ..
+    } = raw::read_into(&config.dataset, &config.raw, &options, &store, Some(folder), progress)?;
+    let inputs = output::relative(inputs, &config.raw);
+    let request = output::request(config, &inputs)?;
+    let reject_counts = tables::count_rejects(&mut rejects, lines, config.parameters.max_reject_share)?;
 
     progress.stage("clean, deduplicate, k-core", None);
-    let rows = std::mem::take(&mut raw.interactions);
-    let items = raw.items.take().unwrap_or_default();
-    let tables = tables::Tables::build(config, &engine, rows, items, folder).await?;
+    let (rows, items) = store.finish().await?;
+    let tables = tables::Tables::build(config, &engine, rows, items, &interaction_lines, folder).await?;
     let mut files = tables.files.clone();
-    files.push(tables::write_rejects(folder, &raw.rejects)?);
+    files.push(tables::write_rejects(folder, &mut rejects)?);
+    drop(rejects);
 
-    progress.stage("prompts", None);
-    let prompt_folder = folder.join("prompts");
-    std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
-    let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
-    let factory = prompts::PromptFactory::new(config, &tables)?;
     let mut written = BTreeMap::new();
-    for split in Split::ALL {
-        let shards = factory.write(&engine, &sequences, folder, split).await?;
-        written.insert(split.name().to_owned(), shards.iter().map(|file| file.rows).sum());
-        files.extend(shards);
+    if config.parameters.prompts {
+        progress.stage("prompts", None);
+        let prompt_folder = folder.join("prompts");
+        std::fs::create_dir(&prompt_folder)
+            .map_err(|source| Error::io(&prompt_folder, "create", source))?;
+        let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
+        let factory = prompts::PromptFactory::new(config, &tables)?;
+        for split in Split::ALL {
+            let shards = factory.write(&engine, &sequences, folder, split).await?;
+            written.insert(split.name().to_owned(), shards.iter().map(|file| file.rows).sum());
+            files.extend(shards);
+        }
     }
 
     let mut manifest = Manifest {
@@ -154,10 +169,10 @@ async fn fill(
         parameters: config.parameters.clone(),
         inputs,
         request,
-        lines: raw.lines,
+        lines,
         counts: tables.counts,
-        rejects,
-        losses: raw.losses,
+        rejects: reject_counts,
+        losses,
         titles_missing: tables.titles_missing,
         cut: tables.holdout.cut(),
         prompts: written,
@@ -166,9 +181,12 @@ async fn fill(
         fingerprint: prepared::fingerprint(&files),
         files,
     };
-    progress.stage("audit", None);
-    manifest.audit = audit::audit(&Prepared::unfinished(folder, manifest.clone()))?;
-    manifest.audit.check()?;
+    // Without prompts there is nothing that could leak.
+    if config.parameters.prompts {
+        progress.stage("audit", None);
+        manifest.audit = audit::audit(&Prepared::unfinished(folder, manifest.clone()))?;
+        manifest.audit.check()?;
+    }
     output::describe(folder, &manifest)?;
     Ok(manifest)
 }

@@ -74,6 +74,9 @@ struct Synth {
     /// Share of faulty lines.
     #[arg(long)]
     dirt: Option<f64>,
+    /// Mean words of an Amazon review's text [default: one to three fixed sentences].
+    #[arg(long)]
+    review_words: Option<usize>,
     /// A domain as NAME=PLATFORM; may be repeated [default: three related domains on two platforms, and one unrelated].
     #[arg(long = "domain", value_parser = domain)]
     domains: Vec<DomainSpec>,
@@ -171,6 +174,7 @@ fn synthesise(asked: Synth) -> Result<()> {
         shared: asked.shared.unwrap_or(defaults.shared),
         contrary: asked.contrary.unwrap_or(defaults.contrary),
         dirt: asked.dirt.unwrap_or(defaults.dirt),
+        review_words: asked.review_words.unwrap_or(defaults.review_words),
         domains: if asked.domains.is_empty() {
             defaults.domains
         } else {

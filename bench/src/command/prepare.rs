@@ -28,6 +28,7 @@ use crate::progress::{Stages, say};
 Examples:
   weaverec prepare amazon-2014-beauty --raw logs/beauty --out prepared
   weaverec prepare my-shop.toml --raw logs --out prepared --user-core 5 --item-core 5
+  weaverec prepare my-shop.toml --raw logs --out tables --user-core 5 --item-core 5 --no-prompts
   weaverec prepare movielens-100k --raw ml-100k --out prepared --domain Drama
   weaverec prepare my-shop.toml --raw logs --out prepared --split global-time --test-from 2024-01-01 --validation-from 2023-10-01
 
@@ -149,6 +150,9 @@ struct Prompts {
     /// `clean` never trains on validation prompts; `paper` does, as the released code.
     #[arg(long, value_parser = choice::<Recipe>(&["clean", "paper"]))]
     recipe: Option<Recipe>,
+    /// No prompts: interactions, items, sequences and rejects alone.
+    #[arg(long)]
+    no_prompts: bool,
     /// Most training prompts; the paper recipe's validation prompts come on top.
     #[arg(long)]
     max_train: Option<usize>,
@@ -208,6 +212,7 @@ impl Arguments {
             recipe: prompts.recipe.unwrap_or(defaults.recipe),
             max_train: prompts.max_train.unwrap_or(defaults.max_train),
             max_eval: self.held_out.max_eval,
+            prompts: !prompts.no_prompts,
             max_reject_share: self.max_reject_share.unwrap_or(defaults.max_reject_share),
             salvage: self.salvage,
         };

@@ -21,6 +21,14 @@ pub fn hash_inputs(config: &PrepareConfig) -> Result<Vec<InputFile>> {
         .collect()
 }
 
+/// The files with names relative to the raw folder.
+pub fn relative(mut inputs: Vec<InputFile>, root: &Path) -> Vec<InputFile> {
+    for input in &mut inputs {
+        input.path = input.path.strip_prefix(root).unwrap_or(&input.path).to_owned();
+    }
+    inputs
+}
+
 fn hash_input(path: &Path, root: &Path) -> Result<InputFile> {
     let failed = |source| Error::io(path, "read", source);
     let mut hasher = blake3::Hasher::new();
@@ -112,11 +120,12 @@ pub fn publish(config: &PrepareConfig, staging: Scratch, request: &str) -> Resul
 #[cfg(unix)]
 fn make_readable(folder: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let like = folder.join("prompts");
-    let mode = std::fs::metadata(&like)
-        .map_err(|source| Error::io(&like, "read", source))?
-        .permissions()
-        .mode();
+    // Made only to be looked at: the prompts' folder is not always there.
+    let like = folder.join(".new");
+    let failed = |source| Error::io(&like, "create", source);
+    std::fs::create_dir(&like).map_err(failed)?;
+    let mode = std::fs::metadata(&like).map_err(failed)?.permissions().mode();
+    std::fs::remove_dir(&like).map_err(failed)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode))
         .map_err(|source| Error::io(folder, "change permissions of", source))
 }

@@ -1,22 +1,24 @@
-//! Raw tables to interactions, items and sequences, with the sizes on the way.
+//! Raw rows to interactions, items and sequences, with the sizes on the way.
+
+mod held;
+mod planned;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use datafusion::prelude::{DataFrame, col};
-use futures::StreamExt;
+use datafusion::prelude::DataFrame;
 
-use crate::engine::Engine;
+use crate::engine::{BATCH_ROWS, Engine};
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
-use crate::prepared::{self, FileEntry, INTERACTIONS, ITEMS, ParquetFile, REJECTS, SEQUENCES, StageCount};
-use crate::raw::{RawTables, Reject, interactions_schema, items_schema};
+use crate::prepare::store::Rows;
+use crate::prepared::{self, FileEntry, ITEMS, ParquetFile, REJECTS, StageCount};
+use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
-use crate::stage::sequence::{self, Sequencer};
 use crate::stage::split::MIN_LENGTH;
-use crate::stage::{Catalogue, Holdout, catalogue, dedup, rating};
+use crate::stage::{Catalogue, Holdout};
 
 /// What the tables of a domain leave in memory once they are written.
 pub struct Tables {
@@ -36,109 +38,59 @@ pub struct Tables {
 
 impl Tables {
     /// Runs the stages from raw rows to sequences and writes what comes of them into `folder`.
+    ///
+    /// Rows in memory are chosen without plans, others by plans; what is written does not show which it was.
     pub async fn build(
         config: &PrepareConfig,
         engine: &Engine,
-        rows: Vec<RecordBatch>,
-        items: Vec<RecordBatch>,
+        rows: Rows,
+        items: DataFrame,
+        lines: &Lines,
         folder: &Path,
     ) -> Result<Self> {
-        let rows = engine.hold(interactions_schema(), rows).await?;
-        let described = engine.hold(items_schema(), items).await?;
-        let mut stages = Stages {
-            engine,
-            counts: Vec::new(),
+        let made = match rows {
+            Rows::Packed(packed) => held::build(config, engine, packed, items, lines, folder).await?,
+            Rows::Settled(rows) => planned::build(config, engine, rows, items, lines, folder).await?,
         };
-        let kept = stages.run(config, rows, described.clone()).await?;
-        let counts = stages.counts;
-
-        let parameters = &config.parameters;
-        let catalogue = catalogue::catalogue(kept.clone(), described, parameters.max_title_chars)?;
-        let mut catalogue = Catalogue::collect(catalogue).await?;
-        let holdout = parameters.split.resolve(kept.clone()).await?;
-        let histories = Histories::write(kept, &catalogue.items, holdout, folder).await?;
-        if histories.tested == 0 {
-            return Err(no_users(config, holdout, &counts));
+        let Made {
+            mut catalogue,
+            counts,
+            tally,
+            interactions,
+            sequences,
+        } = made;
+        if tally.tested == 0 {
+            return Err(no_users(config, tally.holdout, &counts));
         }
-        for (item, count) in catalogue.items.iter_mut().zip(&histories.train_counts) {
+        for (item, count) in catalogue.items.iter_mut().zip(&tally.train_counts) {
             item.train_count = *count;
         }
         let items = write_items(folder, &catalogue)?;
         let titles_missing = catalogue.stand_ins.iter().filter(|missing| **missing).count() as u64;
-        let notes = notes(config, &counts, titles_missing, holdout, histories.untested);
+        let notes = notes(config, &counts, titles_missing, tally.holdout, tally.untested);
         Ok(Self {
             items: catalogue.items,
             titles_missing,
-            holdout,
+            holdout: tally.holdout,
             counts,
             notes,
-            files: vec![histories.interactions, items, histories.sequences],
+            files: vec![interactions, items, sequences],
         })
     }
 }
 
-/// The stages that choose interactions, with the sizes they leave.
-struct Stages<'a> {
-    engine: &'a Engine,
+/// What the stages made, one way or the other.
+struct Made {
+    catalogue: Catalogue,
     counts: Vec<StageCount>,
-}
-
-impl Stages<'_> {
-    async fn run(
-        &mut self,
-        config: &PrepareConfig,
-        rows: DataFrame,
-        described: DataFrame,
-    ) -> Result<DataFrame> {
-        let parameters = &config.parameters;
-        let mut kept = self.counted("read", rows).await?;
-        if let Some(least) = parameters.min_rating {
-            kept = self.settled("rating", rating::at_least(kept, least)?).await?;
-        }
-        if parameters.window.bounded() {
-            kept = self.settled("window", parameters.window.apply(kept)?).await?;
-        }
-        if parameters.filter.by_category() {
-            kept = self
-                .settled("domain", parameters.filter.apply(kept, described)?)
-                .await?;
-        }
-        kept = self
-            .settled("dedup", dedup::dedup(kept, parameters.dedup)?)
-            .await?;
-        kept = parameters.core.apply(self.engine, kept).await?;
-        self.counted("core", kept).await
-    }
-
-    async fn settled(&mut self, stage: &str, frame: DataFrame) -> Result<DataFrame> {
-        let frame = self.engine.settle(frame).await?;
-        self.counted(stage, frame).await
-    }
-
-    async fn counted(&mut self, stage: &str, frame: DataFrame) -> Result<DataFrame> {
-        self.counts.push(size(stage, &frame).await?);
-        Ok(frame)
-    }
-}
-
-async fn size(stage: &str, interactions: &DataFrame) -> Result<StageCount> {
-    // Distinct values are counted by grouping, which can spill; a count of distinct values holds them all.
-    let distinct = async |column: &str| -> Result<u64> {
-        let values = interactions.clone().select(vec![col(column)])?.distinct()?;
-        Ok(values.count().await? as u64)
-    };
-    Ok(StageCount {
-        stage: stage.to_owned(),
-        interactions: interactions.clone().count().await? as u64,
-        users: distinct("user_id").await?,
-        items: distinct("item_id").await?,
-    })
-}
-
-/// One scan over the interactions by user and time: it writes them and the sequences, and counts on the way.
-struct Histories {
+    tally: Tally,
     interactions: FileEntry,
     sequences: FileEntry,
+}
+
+/// What is counted of histories as they are written.
+struct Tally {
+    holdout: Holdout,
     /// Interactions that no test or validation holds out, by dense id from 1.
     train_counts: Vec<u32>,
     /// Users with a test.
@@ -147,38 +99,24 @@ struct Histories {
     untested: u64,
 }
 
-impl Histories {
-    async fn write(kept: DataFrame, items: &[Item], holdout: Holdout, folder: &Path) -> Result<Self> {
-        let schema = prepared::interactions_schema();
-        let mut interactions = ParquetFile::create(folder, Path::new(INTERACTIONS), schema)?;
-        let mut sequences = ParquetFile::create(folder, Path::new(SEQUENCES), sequence::schema())?;
-        let mut sequencer = Sequencer::new(items);
-        let (mut train_counts, mut tested, mut untested) = (vec![0; items.len()], 0, 0);
-        let mut visit = |history: &sequence::History| {
-            let parts = holdout.parts(&history.timestamps);
-            tested += u64::from(parts.test.is_some());
-            untested += u64::from(parts.test.is_none());
-            for item in &history.items[..parts.known] {
-                train_counts[*item as usize - 1] += 1;
-            }
-        };
-        let mut batches = sequence::chronological(kept)?.execute_stream().await?;
-        while let Some(batch) = batches.next().await {
-            interactions.write(&sequencer.absorb(&batch?, &mut visit)?)?;
-            sequencer
-                .take()
-                .iter()
-                .try_for_each(|done| sequences.write(done))?;
+impl Tally {
+    fn new(holdout: Holdout, items: usize) -> Self {
+        Self {
+            holdout,
+            train_counts: vec![0; items],
+            tested: 0,
+            untested: 0,
         }
-        let last = sequencer.finish(&mut visit)?;
-        last.iter().try_for_each(|done| sequences.write(done))?;
-        Ok(Self {
-            interactions: interactions.finish()?,
-            sequences: sequences.finish()?,
-            train_counts,
-            tested,
-            untested,
-        })
+    }
+
+    /// Counts a user's items, by dense id, and their times.
+    fn note(&mut self, items: &[u32], timestamps: &[i64]) {
+        let parts = self.holdout.parts(timestamps);
+        self.tested += u64::from(parts.test.is_some());
+        self.untested += u64::from(parts.test.is_none());
+        for item in &items[..parts.known] {
+            self.train_counts[*item as usize - 1] += 1;
+        }
     }
 }
 
@@ -262,14 +200,9 @@ fn notes(
 }
 
 /// Rejects by `file: reason`; fails when their share is too large.
-pub fn count_rejects(raw: &RawTables, limit: f64) -> Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
-    for reject in &raw.rejects {
-        *counts
-            .entry(format!("{}: {}", reject.file, reject.reason))
-            .or_insert(0) += 1;
-    }
-    let (rejected, total) = (raw.rejects.len() as u64, raw.lines);
+pub fn count_rejects(rejects: &mut Rejects, total: u64, limit: f64) -> Result<BTreeMap<String, u64>> {
+    let counts = rejects.counts();
+    let rejected = rejects.len();
     let share = rejected as f64 / total.max(1) as f64;
     if share > limit {
         let mut parts: Vec<String> = counts
@@ -277,8 +210,8 @@ pub fn count_rejects(raw: &RawTables, limit: f64) -> Result<BTreeMap<String, u64
             .map(|(reason, count)| format!("{reason}: {count}"))
             .collect();
         parts.extend(
-            raw.rejects
-                .first()
+            rejects
+                .first()?
                 .map(|first| format!("first at {} line {}", first.file, first.line)),
         );
         return Err(Error::TooManyRejects {
@@ -292,22 +225,35 @@ pub fn count_rejects(raw: &RawTables, limit: f64) -> Result<BTreeMap<String, u64
     Ok(counts)
 }
 
-/// Writes the rejects table.
-pub fn write_rejects(folder: &Path, rejects: &[Reject]) -> Result<FileEntry> {
-    let text = |field: fn(&Reject) -> String| -> ArrayRef {
+/// Writes the rejects table, some rows at a time.
+pub fn write_rejects(folder: &Path, rejects: &mut Rejects) -> Result<FileEntry> {
+    let mut file = ParquetFile::create(folder, Path::new(REJECTS), prepared::rejects_schema())?;
+    let mut rows: Vec<Reject> = Vec::new();
+    rejects.each(|reject| {
+        rows.push(reject.clone());
+        if rows.len() == BATCH_ROWS {
+            file.write(&rejects_batch(&rows)?)?;
+            rows.clear();
+        }
+        Ok(())
+    })?;
+    file.write(&rejects_batch(&rows)?)?;
+    file.finish()
+}
+
+fn rejects_batch(rejects: &[Reject]) -> Result<RecordBatch> {
+    let text = |field: fn(&Reject) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rejects.iter().map(field)))
     };
     let number = |field: fn(&Reject) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from(rejects.iter().map(field).collect::<Vec<_>>()))
+        Arc::new(UInt64Array::from_iter_values(rejects.iter().map(field)))
     };
     let columns = vec![
-        text(|reject| reject.file.to_string()),
+        text(|reject| &reject.file),
         number(|reject| reject.line),
         number(|reject| reject.offset),
-        text(|reject| reject.reason.to_string()),
-        text(|reject| reject.text.clone()),
+        text(|reject| &reject.reason),
+        text(|reject| &reject.text),
     ];
-    let schema = prepared::rejects_schema();
-    let batch = RecordBatch::try_new(schema.clone(), columns)?;
-    prepared::write_batches(folder, Path::new(REJECTS), schema, &[batch])
+    Ok(RecordBatch::try_new(prepared::rejects_schema(), columns)?)
 }

@@ -30,6 +30,12 @@ pub const CARD: &str = "README.md";
 /// Rows of a prompt file. Fixed: the division into files must not depend on threads.
 pub const SHARD_ROWS: usize = 32_768;
 
+/// Rows of a row group of prompts: their texts are many times the size of other columns.
+pub const PROMPT_ROWS: usize = 8192;
+
+/// Rows of a row group of the other tables.
+pub const TABLE_ROWS: usize = 65_536;
+
 /// `prompts/train-00000-of-00002.parquet`, relative to the folder.
 pub fn shard(split: Split, index: usize, count: usize) -> PathBuf {
     Path::new("prompts").join(format!("{}-{index:05}-of-{count:05}.parquet", split.name()))

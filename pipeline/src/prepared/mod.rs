@@ -5,8 +5,8 @@ mod manifest;
 mod write;
 
 pub use layout::{
-    CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, REJECTS, SCHEMA_VERSION, SEQUENCES, SHARD_ROWS,
-    interactions as interactions_schema, items as items_schema, prompts as prompts_schema,
+    CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
+    SHARD_ROWS, TABLE_ROWS,    interactions as interactions_schema, items as items_schema, prompts as prompts_schema,
     rejects as rejects_schema, shard,
 };
 pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::error::{Error, Result};
@@ -204,6 +205,17 @@ impl Prepared {
         })
     }
 
+    /// How many interactions each sequence has, in the order of the users.
+    pub fn sequence_lengths(&self) -> Result<Vec<usize>> {
+        let mut lengths = Vec::new();
+        self.scan_columns(&self.folder.join(SEQUENCES), &["items"], None, |batch| {
+            let offsets = column(batch, "items")?.as_list::<i32>().value_offsets();
+            lengths.extend(offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize));
+            Ok(())
+        })?;
+        Ok(lengths)
+    }
+
     /// The prompts of a split, in file order.
     pub fn prompts(&self, split: Split) -> Result<Vec<Prompt>> {
         let mut prompts = Vec::new();
@@ -252,31 +264,56 @@ impl Prepared {
     /// The rejected lines.
     pub fn rejects(&self) -> Result<Vec<Reject>> {
         let mut rejects = Vec::new();
+        self.each_reject(|reject| rejects.push(reject))?;
+        Ok(rejects)
+    }
+
+    /// Hands over the rejected lines one by one: there may be a great many.
+    pub fn each_reject(&self, mut visit: impl FnMut(Reject)) -> Result<()> {
         self.scan(&self.folder.join(REJECTS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt64Type>());
             let (files, reasons, texts) = (text("file")?, text("reason")?, text("text")?);
             let (lines, offsets) = (number("line")?, number("offset")?);
-            rejects.extend((0..batch.num_rows()).map(|row| Reject {
-                file: files.value(row).into(),
-                line: lines.value(row),
-                offset: offsets.value(row),
-                reason: reasons.value(row).to_owned(),
-                text: texts.value(row).to_owned(),
-            }));
+            for row in 0..batch.num_rows() {
+                visit(Reject {
+                    file: files.value(row).into(),
+                    line: lines.value(row),
+                    offset: offsets.value(row),
+                    reason: reasons.value(row).to_owned(),
+                    text: texts.value(row).to_owned(),
+                });
+            }
             Ok(())
-        })?;
-        Ok(rejects)
+        })
     }
 
     fn scan(
         &self,
         path: &Path,
         limit: Option<usize>,
+        visit: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        self.scan_columns(path, &[], limit, visit)
+    }
+
+    /// Goes through the named columns of a file, or through all where none is named.
+    fn scan_columns(
+        &self,
+        path: &Path,
+        columns: &[&str],
+        limit: Option<usize>,
         mut visit: impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
         let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
+        if !columns.is_empty() {
+            let fields = reader.schema().fields().iter().enumerate();
+            let wanted = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
+            let wanted: Vec<usize> = wanted.map(|(at, _)| at).collect();
+            let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
+            reader = reader.with_projection(mask);
+        }
         if let Some(limit) = limit {
             reader = reader.with_limit(limit);
         }

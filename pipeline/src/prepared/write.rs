@@ -10,15 +10,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
+use crate::prepared::layout::{PROMPT_ROWS, TABLE_ROWS};
 use crate::prepared::manifest::FileEntry;
-
-/// Rows of a row group.
-const ROW_GROUP_ROWS: usize = 8192;
 
 /// Writes a frame to `folder/relative`, its columns taken in the order of `schema`.
 ///
@@ -56,6 +54,7 @@ pub struct ParquetFile<'a> {
     folder: &'a Path,
     relative: &'a Path,
     schema: SchemaRef,
+    group_rows: usize,
     groups: BatchCoalescer,
     writer: ArrowWriter<Hashing<BufWriter<File>>>,
     rows: u64,
@@ -71,20 +70,31 @@ impl<'a> ParquetFile<'a> {
             hasher: blake3::Hasher::new(),
             bytes: 0,
         };
-        // Titles and prompts hardly repeat as wholes: a dictionary of them is built for nothing.
-        let text = ColumnPath::from("messages.list.element.content");
-        let properties = WriterProperties::builder()
+        let rows = match schema.column_with_name("messages") {
+            Some(_) => PROMPT_ROWS,
+            None => TABLE_ROWS,
+        };
+        let mut properties = WriterProperties::builder()
             .set_created_by("weaverec".to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_column_dictionary_enabled(text, false)
-            .build();
-        let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties))?;
-        let groups = BatchCoalescer::new(schema.clone(), ROW_GROUP_ROWS);
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(rows));
+        // What hardly repeats gets no dictionary: it would be built for nothing.
+        for column in ["messages.list.element.content", "title", "text"] {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        }
+        for column in ["user", "line"] {
+            properties = properties
+                .set_column_dictionary_enabled(ColumnPath::from(column), false)
+                .set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED);
+        }
+        let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties.build()))?;
+        let groups = BatchCoalescer::new(schema.clone(), rows);
         Ok(Self {
             folder,
             relative,
             schema,
+            group_rows: rows,
             groups,
             writer,
             rows: 0,
@@ -105,17 +115,25 @@ impl<'a> ParquetFile<'a> {
         });
         let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_>>()?)?;
         self.rows += batch.num_rows() as u64;
+        // A batch that is a whole row group need not be copied into one.
+        if self.groups.is_empty() && batch.num_rows() == self.group_rows {
+            return self.encode(&batch);
+        }
         self.groups.push_batch(batch)?;
         self.drain()
     }
 
     fn drain(&mut self) -> Result<()> {
         while let Some(group) = self.groups.next_completed_batch() {
-            self.writer
-                .write(&group)
-                .map_err(|error| Error::writing(self.folder.join(self.relative), error))?;
+            self.encode(&group)?;
         }
         Ok(())
+    }
+
+    fn encode(&mut self, group: &RecordBatch) -> Result<()> {
+        self.writer
+            .write(group)
+            .map_err(|error| Error::writing(self.folder.join(self.relative), error))
     }
 
     /// Closes the file.

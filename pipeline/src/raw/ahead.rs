@@ -1,9 +1,9 @@
 //! Reading ahead: one thread decompresses while another parses.
 
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Progress;
 
@@ -16,6 +16,8 @@ const WAITING: usize = 4;
 /// A reader whose bytes were read by another thread. An error stands where it stood, after the bytes before it.
 pub(super) struct Ahead<'p> {
     blocks: Receiver<io::Result<Vec<u8>>>,
+    /// Where used blocks go, to be filled again.
+    used: SyncSender<Vec<u8>>,
     block: Vec<u8>,
     at: usize,
     ended: bool,
@@ -24,21 +26,30 @@ pub(super) struct Ahead<'p> {
     progress: &'p dyn Progress,
 }
 
-/// How many bytes were read from the disk.
+/// How many bytes were read from the disk, and their hash: a file is read once for both.
 #[derive(Clone, Default)]
-pub(super) struct Stored(Arc<AtomicU64>);
+pub(super) struct Stored {
+    count: Arc<AtomicU64>,
+    hasher: Arc<Mutex<blake3::Hasher>>,
+}
 
 impl Stored {
-    /// A reader that counts into it.
+    /// A reader that counts and hashes into it.
     pub fn count<R: Read>(&self, inner: R) -> Counting<R> {
         Counting {
             inner,
             stored: self.clone(),
         }
     }
+
+    /// The hash so far.
+    pub fn hasher(&self) -> blake3::Hasher {
+        let hasher = self.hasher.lock();
+        hasher.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
-/// Counts the bytes that pass through.
+/// Counts and hashes the bytes that pass through.
 pub(super) struct Counting<R> {
     inner: R,
     stored: Stored,
@@ -47,7 +58,9 @@ pub(super) struct Counting<R> {
 impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.stored.0.fetch_add(count as u64, Ordering::Relaxed);
+        let mut hasher = self.stored.hasher.lock().unwrap_or_else(PoisonError::into_inner);
+        hasher.update(&buffer[..count]);
+        self.stored.count.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }
@@ -56,10 +69,13 @@ impl<'p> Ahead<'p> {
     /// Begins to read `input`; what `stored` counts is told to `progress` by the thread that takes the bytes.
     pub fn of(input: impl Read + Send + 'static, stored: Stored, progress: &'p dyn Progress) -> Self {
         let (sender, blocks) = sync_channel(WAITING);
+        // Room for every block there can be, so that giving one back never waits.
+        let (used, spare) = sync_channel(WAITING + 2);
         // It ends by itself: at the end of the input, at an error, or when nobody takes its blocks any more.
-        std::thread::spawn(move || pump(input, &sender));
+        std::thread::spawn(move || pump(input, &sender, &spare));
         Ahead {
             blocks,
+            used,
             block: Vec::new(),
             at: 0,
             ended: false,
@@ -73,18 +89,23 @@ impl<'p> Ahead<'p> {
         // An empty block is the end; a channel that closes without one means that the thread died, and nothing that looks like an
         // end may come of that.
         let stopped = || Err(io::Error::other("the thread that decompresses stopped"));
-        self.block = self.blocks.recv().unwrap_or_else(|_| stopped())?;
+        let block = self.blocks.recv().unwrap_or_else(|_| stopped())?;
+        let used = std::mem::replace(&mut self.block, block);
+        // A thread that has ended wants no more blocks.
+        let _ = self.used.try_send(used);
         (self.at, self.ended) = (0, self.block.is_empty());
-        let stored = self.stored.0.load(Ordering::Relaxed);
+        let stored = self.stored.count.load(Ordering::Relaxed);
         self.progress.advance(stored - self.told);
         self.told = stored;
         Ok(())
     }
 }
 
-fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>) {
+fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>, spare: &Receiver<Vec<u8>>) {
     loop {
-        let mut block = Vec::with_capacity(BLOCK);
+        let mut block = spare.try_recv().unwrap_or_default();
+        block.clear();
+        block.reserve_exact(BLOCK);
         let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
         let last = block.is_empty() || read.is_err();
         // What was read before an error is in the block; an empty one would mean the end.
@@ -98,6 +119,18 @@ fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>) {
         if last {
             return;
         }
+    }
+}
+
+impl Ahead<'_> {
+    /// What was read from the disk.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The last `count` bytes that were consumed, which must be of one block.
+    pub fn consumed(&self, count: usize) -> &[u8] {
+        &self.block[self.at - count..self.at]
     }
 }
 

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::Progress;
 use super::clock::Time;
-use super::nested::{json_words, literal_words, object};
+use super::json;
+use super::nested::{json_words, literal_words};
 use super::python_literal::{self, Value as Literal};
 use super::scan::Scan;
 use super::table::{Interaction, InteractionTable, ItemTable};
@@ -17,25 +17,6 @@ use crate::error::Result;
 
 /// Stars; 0 in a file is a fault of the crawler.
 pub(super) const RATINGS: std::ops::RangeInclusive<f64> = 1.0..=5.0;
-
-#[derive(Deserialize)]
-struct Review<'a> {
-    #[serde(rename = "reviewerID", borrow)]
-    user: Option<std::borrow::Cow<'a, str>>,
-    #[serde(rename = "asin", borrow)]
-    item: Option<std::borrow::Cow<'a, str>>,
-    #[serde(rename = "overall")]
-    rating: Option<f64>,
-    #[serde(rename = "unixReviewTime")]
-    seconds: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    asin: Option<String>,
-    title: Option<Json>,
-    category: Option<Json>,
-}
 
 /// `reviews_<Category>_5.json` (2014) and `<Category>_5.json` (2018): one JSON object a line.
 pub(crate) fn reviews(
@@ -45,12 +26,15 @@ pub(crate) fn reviews(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let review: Review<'_> = object(bytes)?;
+        let [user, item, rating, time] =
+            json::fields(bytes, ["reviewerID", "asin", "overall", "unixReviewTime"])?;
+        let (user, item) = (json::text(user)?, json::text(item)?);
+        let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
-            user: review.user.as_deref().ok_or("lacks reviewerID")?,
-            item: review.item.as_deref().ok_or("lacks asin")?,
-            rating: review.rating,
-            time: Time::Number(review.seconds.ok_or("lacks unixReviewTime")?),
+            user: user.as_deref().ok_or("lacks reviewerID")?,
+            item: item.as_deref().ok_or("lacks asin")?,
+            rating,
+            time: Time::Number(time.ok_or("lacks unixReviewTime")?),
         };
         table.push(&found, RATINGS, line)
     })
@@ -64,12 +48,13 @@ pub(crate) fn metadata_2018(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let found: Metadata = object(bytes)?;
-        let item = found.asin.ok_or("lacks asin")?;
-        let title = found.title.as_ref().and_then(Json::as_str);
+        let [asin, title, category] = json::fields(bytes, ["asin", "title", "category"])?;
+        let item = json::text(asin)?.ok_or("lacks asin")?;
+        let (title, category) = (json::value(title)?, json::value(category)?);
+        let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();
-        json_words(found.category.as_ref(), &mut categories);
-        Ok(table.push(&item, title, Some(&categories.join(", ")), line)?)
+        json_words(category.as_ref(), &mut categories);
+        table.push(&item, title, Some(&categories.join(", ")), line)
     })
 }
 
@@ -87,11 +72,11 @@ pub(crate) fn metadata_2014(
         let item = asin.as_text().ok_or("asin is no text")?;
         let mut words = Vec::new();
         literal_words(categories.as_ref(), &mut words);
-        Ok(table.push(
+        table.push(
             item,
             title.as_ref().and_then(Literal::as_text),
             Some(&words.join(", ")),
             line,
-        )?)
+        )
     })
 }

@@ -3,39 +3,20 @@
 //! Interactions come as reviews (JSON lines, whose `title` is the review's, not the item's) or, in the publisher's 5-core files, as
 //! csv with the columns `user_id,parent_asin,rating,timestamp` and perhaps `history`.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::Progress;
 use super::amazon::RATINGS;
 use super::clock::Time;
 use super::csv::Columns;
-use super::nested::{json_words, object};
+use super::json;
+use super::nested::json_words;
 use super::scan::{Scan, utf8};
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::dataset::TableKind;
 use crate::error::Result;
-
-#[derive(Deserialize)]
-struct Review<'a> {
-    #[serde(rename = "user_id", borrow)]
-    user: Option<Cow<'a, str>>,
-    #[serde(rename = "parent_asin", borrow)]
-    item: Option<Cow<'a, str>>,
-    rating: Option<f64>,
-    timestamp: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    parent_asin: Option<String>,
-    title: Option<Json>,
-    main_category: Option<Json>,
-    categories: Option<Json>,
-}
 
 /// `<Category>.csv` or `<Category>.jsonl`, as the ending says.
 pub(crate) fn interactions(
@@ -80,12 +61,15 @@ fn reviews(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let review: Review<'_> = object(bytes)?;
+        let [user, item, rating, time] =
+            json::fields(bytes, ["user_id", "parent_asin", "rating", "timestamp"])?;
+        let (user, item) = (json::text(user)?, json::text(item)?);
+        let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
-            user: review.user.as_deref().ok_or("lacks user_id")?,
-            item: review.item.as_deref().ok_or("lacks parent_asin")?,
-            rating: review.rating,
-            time: Time::Number(review.timestamp.ok_or("lacks timestamp")?),
+            user: user.as_deref().ok_or("lacks user_id")?,
+            item: item.as_deref().ok_or("lacks parent_asin")?,
+            rating,
+            time: Time::Number(time.ok_or("lacks timestamp")?),
         };
         table.push(&found, RATINGS, line)
     })
@@ -99,14 +83,16 @@ pub(crate) fn metadata(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let found: Metadata = object(bytes)?;
-        let item = found.parent_asin.ok_or("lacks parent_asin")?;
-        let title = found.title.as_ref().and_then(Json::as_str);
+        let [item, title, main, listed] =
+            json::fields(bytes, ["parent_asin", "title", "main_category", "categories"])?;
+        let item = json::text(item)?.ok_or("lacks parent_asin")?;
+        let (title, main, listed) = (json::value(title)?, json::value(main)?, json::value(listed)?);
+        let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();
-        json_words(found.categories.as_ref(), &mut categories);
+        json_words(listed.as_ref(), &mut categories);
         if categories.is_empty() {
-            json_words(found.main_category.as_ref(), &mut categories);
+            json_words(main.as_ref(), &mut categories);
         }
-        Ok(table.push(&item, title, Some(&categories.join(", ")), line)?)
+        table.push(&item, title, Some(&categories.join(", ")), line)
     })
 }

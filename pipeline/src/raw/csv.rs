@@ -4,7 +4,11 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter};
+
 use super::scan::Refusal;
+
+const WIDTH: &str = "another number of fields than the header";
 
 /// Number of fields in a row, and where the wanted ones stand.
 pub(crate) struct Columns<const N: usize> {
@@ -34,13 +38,32 @@ impl<const N: usize> Columns<N> {
 
     /// The wanted fields of a row; those of columns that are not there are empty.
     pub fn pick<'l>(&self, line: &'l str) -> Result<[Cow<'l, str>; N], Refusal> {
+        if self.separator.is_ascii() && memchr(b'"', line.as_bytes()).is_none() {
+            return self.pick_plain(line);
+        }
         let mut fields = split(line, self.separator)?;
         if fields.len() != self.width {
-            return Err("another number of fields than the header".into());
+            return Err(WIDTH.into());
         }
         Ok(self
             .at
             .map(|at| at.map_or(Cow::Borrowed(""), |at| std::mem::take(&mut fields[at]))))
+    }
+
+    /// The same of a row without quotes, as most are.
+    fn pick_plain<'l>(&self, line: &'l str) -> Result<[Cow<'l, str>; N], Refusal> {
+        let mut found = [const { Cow::Borrowed("") }; N];
+        let (mut start, mut field) = (0, 0);
+        let ends = memchr_iter(self.separator as u8, line.as_bytes()).chain([line.len()]);
+        for end in ends {
+            for (slot, at) in found.iter_mut().zip(&self.at) {
+                if *at == Some(field) {
+                    *slot = Cow::Borrowed(&line[start..end]);
+                }
+            }
+            (start, field) = (end + 1, field + 1);
+        }
+        if field == self.width { Ok(found) } else { Err(WIDTH.into()) }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Lines with their offsets, from plain, gzip and Zstandard files alike.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
+use memchr::memchr;
 
-use super::Progress;
 use super::ahead::{Ahead, Stored};
+use super::{InputFile, Progress};
 use crate::error::{Error, Result};
 
 /// Bytes read at once from the disk.
@@ -32,8 +33,10 @@ pub(crate) struct Line<'a> {
 pub(crate) struct LineReader<'p> {
     path: PathBuf,
     input: Ahead<'p>,
-    buffer: Vec<u8>,
+    /// The beginning of a line that goes on in the next block; other lines are not copied.
+    begun: Vec<u8>,
     number: u64,
+    /// Bytes of the decompressed stream that were read.
     offset: u64,
 }
 
@@ -60,7 +63,7 @@ impl<'p> LineReader<'p> {
         Ok(LineReader {
             path: path.to_path_buf(),
             input,
-            buffer: Vec::new(),
+            begun: Vec::new(),
             number: 0,
             offset: 0,
         })
@@ -71,32 +74,42 @@ impl<'p> LineReader<'p> {
     /// # Errors
     /// [`Error::Format`] where the compressed stream ends early or fails its checksum, [`Error::Io`] where the disk fails.
     pub fn next(&mut self) -> Result<Option<Line<'_>>> {
-        self.offset += self.buffer.len() as u64;
-        self.buffer.clear();
-        let limit = MAX_LINE as u64 + 1;
-        let read = self
-            .input
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut self.buffer);
-        if let Err(error) = read {
-            return Err(self.broken(error));
-        }
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        self.number += 1;
         let offset = self.offset;
-        let ended = self.buffer.last() == Some(&b'\n');
-        let too_long = !ended && self.buffer.len() > MAX_LINE;
-        if too_long {
-            match self.input.skip_until(b'\n') {
-                Ok(skipped) => self.offset += skipped as u64,
+        self.begun.clear();
+        let (mut too_long, mut last) = (false, 0);
+        loop {
+            let block = match self.input.fill_buf() {
+                Ok(block) => block,
                 Err(error) => return Err(self.broken(error)),
+            };
+            if block.is_empty() {
+                if self.offset == offset {
+                    return Ok(None);
+                }
+                break;
+            }
+            let end = memchr(b'\n', block);
+            let taken = end.map_or(block.len(), |at| at + 1);
+            let content = end.unwrap_or(block.len());
+            let whole = end.is_some() && self.begun.is_empty() && self.offset == offset;
+            if whole {
+                last = taken;
+            } else {
+                let room = MAX_LINE - self.begun.len();
+                self.begun.extend_from_slice(&block[..content.min(room)]);
+                too_long |= content > room;
+            }
+            self.input.consume(taken);
+            self.offset += taken as u64;
+            if end.is_some() {
+                break;
             }
         }
-        let mut bytes = self.buffer.as_slice();
-        bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        self.number += 1;
+        let mut bytes = match last {
+            0 => self.begun.as_slice(),
+            taken => &self.input.consumed(taken)[..taken - 1],
+        };
         bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         if self.number == 1 {
             // A byte-order mark, as spreadsheet programs write it, is no part of the first column's name.
@@ -108,6 +121,20 @@ impl<'p> LineReader<'p> {
             offset,
             too_long,
         }))
+    }
+
+    /// Size and hash of the file as stored, of which what was not read yet is read now.
+    pub fn fingerprint(&self) -> Result<InputFile> {
+        let mut hasher = self.input.stored().hasher();
+        let failed = |source| Error::io(&self.path, "read", source);
+        let mut rest = File::open(&self.path).map_err(failed)?;
+        rest.seek(SeekFrom::Start(hasher.count())).map_err(failed)?;
+        hasher.update_reader(rest).map_err(failed)?;
+        Ok(InputFile {
+            path: self.path.clone(),
+            bytes: hasher.count(),
+            blake3: hasher.finalize().to_hex().to_string(),
+        })
     }
 
     /// What a failed read means.
@@ -122,7 +149,7 @@ impl<'p> LineReader<'p> {
         };
         Error::Format {
             path: self.path.clone(),
-            offset: self.offset + self.buffer.len() as u64,
+            offset: self.offset,
             message: format!("{what}; fetch it again, or keep what comes before with --salvage"),
         }
     }

@@ -6,8 +6,10 @@
 //! hold nothing and are passed over.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
 
 use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
@@ -19,19 +21,25 @@ mod clock;
 mod csv;
 mod generic;
 mod goodreads;
+mod json;
 mod line;
 mod movielens;
 mod movielens_100k;
 mod movielens_dat;
 mod nested;
 mod parallel;
+mod place;
 pub mod python_literal;
 mod recbole;
+mod rejects;
 mod scan;
 mod steam;
 mod table;
 
+pub use place::Lines;
+pub use rejects::Rejects;
 pub use scan::Reject;
+pub(crate) use table::{RowSink, Sink, TextRows, number_lines};
 pub use table::{interactions_schema, items_schema};
 
 use scan::Scan;
@@ -100,7 +108,24 @@ pub struct RawTables {
     pub losses: Vec<String>,
 }
 
-/// Reads the files of a data set from the folder `root`.
+/// What reading met, besides rows.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// Lines that were no rows, interaction files first, each in file order.
+    pub rejects: Rejects,
+    /// The files read, interaction files first.
+    pub inputs: Vec<InputFile>,
+    /// Data lines read, rejects included; headers and blank lines are none.
+    pub lines: u64,
+    /// What salvaging lost, one sentence a file.
+    pub losses: Vec<String>,
+    /// From the places of interactions to their lines.
+    pub interaction_lines: Lines,
+    /// From the places of items to their lines; `None` when the set has no item file.
+    pub item_lines: Option<Lines>,
+}
+
+/// Reads the files of a data set from the folder `root` into memory.
 ///
 /// # Errors
 /// [`Error::Io`] for a missing or unreadable file, [`Error::Format`] for one that cannot be read on (damaged compression, a header
@@ -111,6 +136,37 @@ pub fn read(
     options: &ReadOptions,
     progress: &dyn Progress,
 ) -> Result<RawTables> {
+    let collected = Collected::default();
+    let mut met = read_into(description, root, options, &collected, None, progress)?;
+    let mut rejects = Vec::new();
+    met.rejects.each(|reject| {
+        rejects.push(reject.clone());
+        Ok(())
+    })?;
+    let lines = met.interaction_lines;
+    let items = met
+        .item_lines
+        .map(|lines| in_order(collected.items, items_schema(), &lines));
+    Ok(RawTables {
+        interactions: in_order(collected.interactions, interactions_schema(), &lines)?,
+        items: items.transpose()?,
+        rejects,
+        inputs: met.inputs,
+        lines: met.lines,
+        losses: met.losses,
+    })
+}
+
+/// Reads the files of a data set from the folder `root` and hands the rows to `sink` as they come; their `line` is a place, since
+/// several files are read at a time. Rejects that are too many for memory go to files without a name in `scratch`.
+pub(crate) fn read_into(
+    description: &DatasetDescription,
+    root: &Path,
+    options: &ReadOptions,
+    sink: &dyn Sink,
+    scratch: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<Met> {
     let interaction_files = description.interaction_files(root)?;
     let item_files = description.item_files(root)?;
     let mut total = 0;
@@ -121,25 +177,74 @@ pub fn read(
     }
     progress.stage("read", Some(total));
 
-    let interactions = interaction_files.iter().map(|path| (Part::Interactions, path));
-    let items = item_files.iter().flatten().map(|path| (Part::Items, path));
-    let jobs: Vec<(Part, &PathBuf)> = interactions.chain(items).collect();
-    let read =
-        |(part, path): &(Part, &PathBuf)| read_file(description, *part, path, options.salvage, progress);
+    let interactions = interaction_files.iter().enumerate();
+    let items = item_files.iter().flatten().enumerate();
+    let interactions = interactions.map(|(number, path)| (Part::Interactions, number, path));
+    let items = items.map(|(number, path)| (Part::Items, number, path));
+    let jobs: Vec<(Part, usize, &PathBuf)> = interactions.chain(items).collect();
+    let read = |(part, number, path): &(Part, usize, &PathBuf)| {
+        let mut scan = Scan::new(options.salvage, scratch);
+        read_file(description, (*part, *number, path), &mut scan, sink, progress).map(|()| scan)
+    };
     let mut files = parallel::in_order(&jobs, options.threads, read);
     let described = files.split_off(interaction_files.len());
 
-    let (interactions, mut scan) = join(files)?;
-    let (items, of_items) = join(described)?;
+    // Of several errors the first file's counts, whichever came first.
+    let join = |files: Vec<Result<Scan>>| -> Result<Scan> {
+        files.into_iter().try_fold(Scan::new(false, scratch), |mut joined, file| {
+            joined.append(file?);
+            Ok(joined)
+        })
+    };
+    let mut scan = join(files)?;
+    let interaction_lines = Lines::of(std::mem::take(&mut scan.file_lines));
+    let mut of_items = join(described)?;
+    let item_lines = Lines::of(std::mem::take(&mut of_items.file_lines));
     scan.append(of_items);
-    Ok(RawTables {
-        interactions,
-        items: item_files.map(|_| items),
+    Ok(Met {
         rejects: scan.rejects,
         inputs: scan.inputs,
         lines: scan.lines,
         losses: scan.losses,
+        interaction_lines,
+        item_lines: item_files.map(|_| item_lines),
     })
+}
+
+/// Keeps all rows in memory.
+#[derive(Default)]
+struct Collected {
+    interactions: Mutex<Vec<RecordBatch>>,
+    items: Mutex<Vec<RecordBatch>>,
+}
+
+fn add(to: &Mutex<Vec<RecordBatch>>, batch: RecordBatch) -> Result<()> {
+    // A vector that was only pushed to is whole whatever happened to another thread.
+    to.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    Ok(())
+}
+
+impl Sink for Collected {
+    fn interactions(&self) -> Box<dyn RowSink + '_> {
+        Box::new(TextRows::new(|batch| add(&self.interactions, batch)))
+    }
+
+    fn items(&self, batch: RecordBatch) -> Result<()> {
+        add(&self.items, batch)
+    }
+}
+
+/// Batches in file order, with line numbers; at least one, so that the schema is there even without rows.
+fn in_order(batches: Mutex<Vec<RecordBatch>>, schema: SchemaRef, lines: &Lines) -> Result<Vec<RecordBatch>> {
+    let mut batches = batches.into_inner().unwrap_or_else(PoisonError::into_inner);
+    batches.sort_by_key(|batch| {
+        let places = batch.column(batch.num_columns() - 1).as_primitive::<Int64Type>();
+        places.values().first().copied()
+    });
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    batches.iter().map(|batch| number_lines(lines, batch)).collect()
 }
 
 /// What a file holds.
@@ -149,47 +254,26 @@ enum Part {
     Items,
 }
 
-/// The rows of a file, with line numbers that count from its beginning, and what was met in it.
-type FileRows = (Vec<RecordBatch>, Scan);
-
 fn read_file(
     description: &DatasetDescription,
-    part: Part,
-    path: &Path,
-    salvage: bool,
+    (part, number, path): (Part, usize, &Path),
+    scan: &mut Scan,
+    sink: &dyn Sink,
     progress: &dyn Progress,
-) -> Result<FileRows> {
-    let mut scan = Scan::new(salvage);
-    let batches = match part {
+) -> Result<()> {
+    match part {
         Part::Interactions => {
-            let mut table = InteractionTable::new(description.time_format());
-            read_interactions(description, path, &mut scan, &mut table, progress)?;
+            let mut table = InteractionTable::new(description.time_format(), number, sink);
+            read_interactions(description, path, scan, &mut table, progress)?;
             table.end_file().map_err(|refusal| refusal.of_file(path))?;
-            table.finish()?
+            table.finish()
         }
         Part::Items => {
-            let mut table = ItemTable::default();
-            read_items(description, path, &mut scan, &mut table, progress)?;
-            table.finish()?
+            let mut table = ItemTable::new(number, sink);
+            read_items(description, path, scan, &mut table, progress)?;
+            table.finish()
         }
-    };
-    Ok((batches, scan))
-}
-
-/// The rows of files one after another, with line numbers that go on from one to the next. Of several errors the first file's counts,
-/// whichever came first.
-fn join(files: Vec<Result<FileRows>>) -> Result<FileRows> {
-    let mut joined = (Vec::new(), Scan::new(false));
-    for file in files {
-        let (batches, scan) = file?;
-        for batch in batches {
-            joined
-                .0
-                .push(table::count_lines_from(joined.1.file_lines, batch)?);
-        }
-        joined.1.append(scan);
     }
-    Ok(joined)
 }
 
 fn read_interactions(

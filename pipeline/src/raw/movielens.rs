@@ -77,5 +77,5 @@ pub(super) fn push_movie(
     } else {
         genres.replace('|', ", ")
     };
-    Ok(table.push(item, Some(title), Some(&genres), line)?)
+    table.push(item, Some(title), Some(&genres), line)
 }

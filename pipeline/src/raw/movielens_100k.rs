@@ -63,7 +63,7 @@ pub(crate) fn movies(
         };
         let genres = genres(flags)?;
         let title = Some(*title).filter(|title| *title != NO_TITLE);
-        Ok(table.push(item, title, Some(&genres), line)?)
+        table.push(item, title, Some(&genres), line)
     })
 }
 

@@ -3,6 +3,8 @@
 //! A parser over bytes with Python 3's reading of escapes; it evaluates nothing. [`parse_keys`] decodes only the keys asked for
 //! and skips the rest (a `related` dict is most of a real line), checking its form all the same.
 
+use memchr::memchr2;
+
 /// How deep lists and dicts may nest; real lines need four, and a line must not overflow the stack.
 const MAX_DEPTH: usize = 64;
 
@@ -306,16 +308,13 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
-        while let Some(byte) = self.peek() {
-            if byte == quote {
-                self.at += 1;
+        while let Some(ahead) = self.bytes.get(self.at..).and_then(|rest| memchr2(quote, b'\\', rest)) {
+            self.at += ahead + 1;
+            if self.bytes[self.at - 1] == quote {
                 // Quotes are ASCII, so both ends are character boundaries.
                 return Ok((&self.text[start..self.at - 1], escaped));
             }
-            if byte == b'\\' {
-                escaped = true;
-                self.at += 1;
-            }
+            escaped = true;
             self.at += 1;
         }
         self.at = self.bytes.len();

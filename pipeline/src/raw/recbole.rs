@@ -71,7 +71,7 @@ pub(crate) fn items(
             // A token sequence is joined by spaces.
             let categories =
                 categories.map(|at| fields[at].split_whitespace().collect::<Vec<_>>().join(", "));
-            Ok(table.push(fields[*item], Some(fields[*title]), categories.as_deref(), line)?)
+            table.push(fields[*item], Some(fields[*title]), categories.as_deref(), line)
         },
     )
 }

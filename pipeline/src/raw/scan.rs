@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::line::LineReader;
+use super::rejects::Rejects;
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
 
@@ -33,17 +34,27 @@ pub(crate) enum Refusal {
     Line(String),
     /// The file is not what it should be; stop.
     File(String),
+    /// Something else went wrong, such as a full disk; stop.
+    Failed(Box<Error>),
 }
 
 impl Refusal {
     /// The error that a refusal of the whole file is; a refused line, being none, should not get here.
     pub fn of_file(self, path: &Path) -> Error {
-        let (Refusal::File(message) | Refusal::Line(message)) = self;
-        Error::Format {
-            path: path.to_path_buf(),
-            offset: 0,
-            message,
+        match self {
+            Refusal::File(message) | Refusal::Line(message) => Error::Format {
+                path: path.to_path_buf(),
+                offset: 0,
+                message,
+            },
+            Refusal::Failed(error) => *error,
         }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal::Failed(Box::new(error))
     }
 }
 
@@ -62,33 +73,34 @@ impl From<&str> for Refusal {
 /// What has been met so far.
 pub(crate) struct Scan {
     salvage: bool,
-    pub rejects: Vec<Reject>,
+    pub rejects: Rejects,
     pub inputs: Vec<InputFile>,
     pub lines: u64,
     pub losses: Vec<String>,
-    /// Lines of the files, with headers and blank ones.
-    pub file_lines: u64,
+    /// Lines of each file, with headers and blank ones.
+    pub file_lines: Vec<u64>,
 }
 
 impl Scan {
-    pub fn new(salvage: bool) -> Self {
+    /// Nothing yet; rejects beyond a few are kept in `scratch`.
+    pub fn new(salvage: bool, scratch: Option<&Path>) -> Self {
         Scan {
             salvage,
-            rejects: Vec::new(),
+            rejects: Rejects::new(scratch),
             inputs: Vec::new(),
             lines: 0,
             losses: Vec::new(),
-            file_lines: 0,
+            file_lines: Vec::new(),
         }
     }
 
     /// Adds what another scan met after this one.
     pub fn append(&mut self, other: Scan) {
-        self.rejects.extend(other.rejects);
+        self.rejects.append(other.rejects);
         self.inputs.extend(other.inputs);
         self.lines += other.lines;
         self.losses.extend(other.losses);
-        self.file_lines += other.file_lines;
+        self.file_lines.extend(other.file_lines);
     }
 
     /// Gives every line of `path` that is not blank, with its number, to `row`; with `header`, the first line goes there
@@ -171,7 +183,8 @@ impl Scan {
             };
             self.take(answer, path, (line.number, line.offset), || sample(line.bytes))?;
         }
-        self.end_file(path, last)
+        self.close(reader.fingerprint()?, last);
+        Ok(())
     }
 
     /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
@@ -191,11 +204,15 @@ impl Scan {
         Ok(())
     }
 
-    /// To be called after the last line or row of a file.
-    pub fn end_file(&mut self, path: &Path, lines: u64) -> Result<()> {
-        self.file_lines += lines;
-        self.inputs.push(fingerprint(path)?);
+    /// To be called after the last row of a file without lines.
+    pub fn end_file(&mut self, path: &Path, rows: u64) -> Result<()> {
+        self.close(fingerprint(path)?, rows);
         Ok(())
+    }
+
+    fn close(&mut self, file: InputFile, lines: u64) {
+        self.file_lines.push(lines);
+        self.inputs.push(file);
     }
 
     /// Keeps what was refused.
@@ -214,7 +231,8 @@ impl Scan {
                 offset,
                 reason,
                 text: text(),
-            }),
+            })?,
+            Err(Refusal::Failed(error)) => return Err(*error),
             Err(Refusal::File(message)) => {
                 return Err(Error::Format {
                     path: path.to_path_buf(),

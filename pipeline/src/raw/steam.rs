@@ -52,7 +52,7 @@ pub(crate) fn games(
         if words.is_empty() {
             literal_words(tags.as_ref(), &mut words);
         }
-        Ok(table.push(&id, title, Some(&words.join(", ")), line)?)
+        table.push(&id, title, Some(&words.join(", ")), line)
     })
 }
 

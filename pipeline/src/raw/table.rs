@@ -1,18 +1,21 @@
-//! The Arrow tables that every format is read into.
+//! The tables that every format is read into, and where their rows go.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
-use arrow::compute::kernels::numeric::add;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+
+use arrow::array::AsArray;
 
 use super::clock::{Clock, Time};
+use super::place::{Lines, place};
 use super::scan::Refusal;
 use crate::dataset::TimeFormat;
 use crate::error::Result;
+use crate::packed;
 
-/// Rows a batch: large enough for vectorised work, small enough that the last batch of a file wastes little.
-const BATCH_ROWS: usize = 32 * 1024;
+/// Rows a batch: large enough for vectorised work, small enough that a few of them, one a file, cost no memory.
+const BATCH_ROWS: usize = 8 * 1024;
 
 static INTERACTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -44,16 +47,30 @@ pub fn items_schema() -> SchemaRef {
     ITEMS.clone()
 }
 
-/// The rows of a file with line numbers that go on from `before` lines of the files before it.
-pub(crate) fn count_lines_from(before: u64, batch: RecordBatch) -> Result<RecordBatch> {
-    if before == 0 {
-        return Ok(batch);
-    }
+/// The same rows with line numbers in place of the places that the column `line` holds while files are read.
+pub(crate) fn number_lines(lines: &Lines, batch: &RecordBatch) -> Result<RecordBatch> {
+    let at = batch.schema().index_of("line")?;
     let mut columns = batch.columns().to_vec();
-    if let Some(lines) = columns.last_mut() {
-        *lines = add(lines, &Int64Array::new_scalar(before as i64))?;
-    }
+    let places = columns[at].as_primitive::<Int64Type>();
+    let numbers: Int64Array = places.unary(|place| lines.number(place));
+    columns[at] = Arc::new(numbers);
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// Takes rows as they are read, of several files at a time.
+pub(crate) trait Sink: Sync {
+    /// What takes the interactions of one file.
+    fn interactions(&self) -> Box<dyn RowSink + '_>;
+    /// Takes items ([`items_schema`], with places for lines).
+    fn items(&self, batch: RecordBatch) -> Result<()>;
+}
+
+/// Takes the interactions of one file.
+pub(crate) trait RowSink {
+    /// Takes the next.
+    fn push(&mut self, found: &packed::Interaction<'_>) -> Result<()>;
+    /// To be called after the last.
+    fn finish(self: Box<Self>) -> Result<()>;
 }
 
 /// One interaction as a format's reader found it.
@@ -65,30 +82,20 @@ pub(crate) struct Interaction<'a> {
     pub time: Time<'a>,
 }
 
-/// Collects interactions into batches.
-pub(crate) struct InteractionTable {
+/// Looks at the interactions of a file and passes on those that are possible.
+pub(crate) struct InteractionTable<'s> {
     clock: Clock,
-    user: StringBuilder,
-    item: StringBuilder,
-    rating: Float64Builder,
-    timestamp: Int64Builder,
-    line: Int64Builder,
-    rows: usize,
-    batches: Vec<RecordBatch>,
+    file: usize,
+    rows: Box<dyn RowSink + 's>,
 }
 
-impl InteractionTable {
-    /// An empty table for files that write times as `format`.
-    pub fn new(format: TimeFormat) -> Self {
+impl<'s> InteractionTable<'s> {
+    /// For the file of that number, which writes times as `format`.
+    pub fn new(format: TimeFormat, file: usize, sink: &'s dyn Sink) -> Self {
         InteractionTable {
             clock: Clock::new(format),
-            user: StringBuilder::new(),
-            item: StringBuilder::new(),
-            rating: Float64Builder::new(),
-            timestamp: Int64Builder::new(),
-            line: Int64Builder::new(),
-            rows: 0,
-            batches: Vec::new(),
+            file,
+            rows: sink.interactions(),
         }
     }
 
@@ -108,17 +115,14 @@ impl InteractionTable {
         if found.rating.is_some_and(|rating| !ratings.contains(&rating)) {
             return Err("rating outside the format's scale".into());
         }
-        let millis = self.clock.millis(found.time)?;
-        self.user.append_value(found.user);
-        self.item.append_value(found.item);
-        self.rating.append_option(found.rating);
-        self.timestamp.append_value(millis);
-        self.line.append_value(line);
-        self.rows += 1;
-        if self.rows == BATCH_ROWS {
-            self.flush().map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let row = packed::Interaction {
+            user: found.user,
+            item: found.item,
+            rating: found.rating,
+            time: self.clock.millis(found.time)?,
+            place: place(self.file, line),
+        };
+        Ok(self.rows.push(&row)?)
     }
 
     /// To be called after the file: whether its times were what they should be.
@@ -126,12 +130,35 @@ impl InteractionTable {
         self.clock.end_file()
     }
 
-    /// The batches; at least one, so that the schema is there even without rows.
-    pub fn finish(mut self) -> Result<Vec<RecordBatch>> {
-        if self.rows > 0 || self.batches.is_empty() {
-            self.flush()?;
+    /// To be called at last.
+    pub fn finish(self) -> Result<()> {
+        self.rows.finish()
+    }
+}
+
+/// Interactions as batches of texts ([`interactions_schema`], with places for lines), each handed over when it is full.
+pub(crate) struct TextRows<'s> {
+    user: StringBuilder,
+    item: StringBuilder,
+    rating: Float64Builder,
+    timestamp: Int64Builder,
+    line: Int64Builder,
+    rows: usize,
+    take: Box<dyn FnMut(RecordBatch) -> Result<()> + 's>,
+}
+
+impl<'s> TextRows<'s> {
+    /// Hands batches to `take`.
+    pub fn new(take: impl FnMut(RecordBatch) -> Result<()> + 's) -> Self {
+        TextRows {
+            user: StringBuilder::new(),
+            item: StringBuilder::new(),
+            rating: Float64Builder::new(),
+            timestamp: Int64Builder::new(),
+            line: Int64Builder::new(),
+            rows: 0,
+            take: Box::new(take),
         }
-        Ok(self.batches)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -142,25 +169,55 @@ impl InteractionTable {
             Arc::new(self.timestamp.finish()),
             Arc::new(self.line.finish()),
         ];
-        self.batches
-            .push(RecordBatch::try_new(interactions_schema(), columns)?);
         self.rows = 0;
-        Ok(())
+        (self.take)(RecordBatch::try_new(interactions_schema(), columns)?)
     }
 }
 
-/// Collects items into batches.
-#[derive(Default)]
-pub(crate) struct ItemTable {
+impl RowSink for TextRows<'_> {
+    fn push(&mut self, found: &packed::Interaction<'_>) -> Result<()> {
+        self.user.append_value(found.user);
+        self.item.append_value(found.item);
+        self.rating.append_option(found.rating);
+        self.timestamp.append_value(found.time);
+        self.line.append_value(found.place);
+        self.rows += 1;
+        if self.rows == BATCH_ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        if self.rows > 0 { self.flush() } else { Ok(()) }
+    }
+}
+
+/// Collects the items of a file into batches.
+pub(crate) struct ItemTable<'s> {
+    file: usize,
+    sink: &'s dyn Sink,
     item: StringBuilder,
     title: StringBuilder,
     categories: StringBuilder,
     line: Int64Builder,
     rows: usize,
-    batches: Vec<RecordBatch>,
 }
 
-impl ItemTable {
+impl<'s> ItemTable<'s> {
+    /// For the file of that number.
+    pub fn new(file: usize, sink: &'s dyn Sink) -> Self {
+        ItemTable {
+            file,
+            sink,
+            item: StringBuilder::new(),
+            title: StringBuilder::new(),
+            categories: StringBuilder::new(),
+            line: Int64Builder::new(),
+            rows: 0,
+        }
+    }
+
     /// Adds a row, or says why it is none. Empty titles and categories count as absent.
     pub fn push(
         &mut self,
@@ -168,28 +225,25 @@ impl ItemTable {
         title: Option<&str>,
         categories: Option<&str>,
         line: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if item.trim().is_empty() {
-            return Err("empty item id".to_string());
+            return Err("empty item id".into());
         }
         let some = |text: &&str| !text.trim().is_empty();
         self.item.append_value(item);
         self.title.append_option(title.filter(some));
         self.categories.append_option(categories.filter(some));
-        self.line.append_value(line);
+        self.line.append_value(place(self.file, line));
         self.rows += 1;
         if self.rows == BATCH_ROWS {
-            self.flush().map_err(|error| error.to_string())?;
+            self.flush()?;
         }
         Ok(())
     }
 
-    /// The batches; at least one, so that the schema is there even without rows.
-    pub fn finish(mut self) -> Result<Vec<RecordBatch>> {
-        if self.rows > 0 || self.batches.is_empty() {
-            self.flush()?;
-        }
-        Ok(self.batches)
+    /// To be called after the file.
+    pub fn finish(mut self) -> Result<()> {
+        if self.rows > 0 { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -199,8 +253,7 @@ impl ItemTable {
             Arc::new(self.categories.finish()),
             Arc::new(self.line.finish()),
         ];
-        self.batches.push(RecordBatch::try_new(items_schema(), columns)?);
         self.rows = 0;
-        Ok(())
+        self.sink.items(RecordBatch::try_new(items_schema(), columns)?)
     }
 }

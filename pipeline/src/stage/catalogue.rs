@@ -43,20 +43,24 @@ impl Catalogue {
         let titles = as_string_array(batch.column(1))?;
         let categories = as_string_array(batch.column(2))?;
         for row in 0..batch.num_rows() {
-            let item_id = ids.value(row).to_owned();
             let title = titles.is_valid(row).then(|| titles.value(row).to_owned());
             let category = categories.is_valid(row).then(|| categories.value(row).to_owned());
-            self.stand_ins.push(title.is_none());
-            self.items.push(Item {
-                item: self.items.len() as u32 + 1,
-                // The raw id is all that is known; being distinct, it at least lets items be told apart.
-                title: title.unwrap_or_else(|| format!("Item {item_id}")),
-                item_id,
-                categories: category.unwrap_or_default(),
-                train_count: 0,
-            });
+            self.push(ids.value(row), title, category);
         }
         Ok(())
+    }
+
+    /// Adds the item that follows the last one in the order of raw ids.
+    pub fn push(&mut self, item_id: &str, title: Option<String>, categories: Option<String>) {
+        self.stand_ins.push(title.is_none());
+        self.items.push(Item {
+            item: self.items.len() as u32 + 1,
+            // The raw id is all that is known; being distinct, it at least lets items be told apart.
+            title: title.unwrap_or_else(|| format!("Item {item_id}")),
+            item_id: item_id.to_owned(),
+            categories: categories.unwrap_or_default(),
+            train_count: 0,
+        });
     }
 }
 

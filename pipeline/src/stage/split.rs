@@ -87,33 +87,65 @@ impl SplitPolicy {
 
 /// The moments from which on at least `validation + test` and `test` of the interactions lie.
 async fn shares(interactions: DataFrame, validation: f64, test: f64) -> Result<TimeCut> {
-    let total = interactions.clone().count().await? as f64;
+    let mut cut = Shares::new(interactions.clone().count().await?, validation, test);
     let moments = interactions
         .aggregate(vec![col("timestamp")], vec![count(lit(1)).alias("n")])?
         .sort(vec![col("timestamp").sort(false, false)])?;
     let mut batches = moments.execute_stream().await?;
-    let (mut newer, mut test_from) = (0.0, None);
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         let (times, counts) = (as_int64_array(batch.column(0))?, as_int64_array(batch.column(1))?);
         for row in 0..batch.num_rows() {
-            newer += counts.value(row) as f64;
-            let time = times.value(row);
-            match test_from {
-                None if newer >= total * test => test_from = Some(time),
-                Some(test_from) if newer >= total * (validation + test) => {
-                    return Ok(TimeCut {
-                        validation_from: time,
-                        test_from,
-                    });
-                }
-                _ => (),
+            if let Some(found) = cut.absorb(times.value(row), counts.value(row) as usize) {
+                return Ok(found);
             }
         }
     }
-    Err(Error::Usage(
+    Err(too_few_moments())
+}
+
+/// Goes back in time until the newest interactions make up the shares asked for.
+pub(crate) struct Shares {
+    total: f64,
+    validation: f64,
+    test: f64,
+    newer: f64,
+    test_from: Option<i64>,
+}
+
+impl Shares {
+    /// Of so many interactions.
+    pub fn new(total: usize, validation: f64, test: f64) -> Self {
+        Self {
+            total: total as f64,
+            validation,
+            test,
+            newer: 0.0,
+            test_from: None,
+        }
+    }
+
+    /// Takes the next moment back and how many interactions it has; gives the cut once it is known.
+    pub fn absorb(&mut self, time: i64, count: usize) -> Option<TimeCut> {
+        self.newer += count as f64;
+        match self.test_from {
+            None if self.newer >= self.total * self.test => self.test_from = Some(time),
+            Some(test_from) if self.newer >= self.total * (self.validation + self.test) => {
+                return Some(TimeCut {
+                    validation_from: time,
+                    test_from,
+                });
+            }
+            _ => (),
+        }
+        None
+    }
+}
+
+pub(crate) fn too_few_moments() -> Error {
+    Error::Usage(
         "the interactions have too few distinct times for a global-time split; use leave-one-out or state the times".to_owned(),
-    ))
+    )
 }
 
 /// A split policy that knows its moments.

@@ -62,10 +62,14 @@ pub fn write_review(
         reviewer_id(domain.index, user),
         asin(domain.index, event.item as usize),
     );
-    let text: Vec<&str> = (0..rng.random_range(1..4))
-        .map(|_| SENTENCES[rng.random_range(0..SENTENCES.len())])
-        .collect();
-    let text = serde_json::Value::from(text.join(" ")).to_string();
+    let text = match &domain.language {
+        Some(language) => language.text(rng),
+        None => (0..rng.random_range(1..4))
+            .map(|_| SENTENCES[rng.random_range(0..SENTENCES.len())])
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    let text = serde_json::Value::from(text).to_string();
     let line = |item: &str, time: &str| {
         format!(
             "{{\"reviewerID\": \"{who}\", {item}\"helpful\": [0, 0], \"reviewText\": {text}, \"overall\": {:.1}, \

@@ -9,6 +9,7 @@ use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::dirt::Dirt;
+use super::review::Language;
 use super::structure::{Catalogue, Rule, stream};
 use super::words::{NOUNS, STYLES, THEMES};
 use super::{Platform, amazon, movielens};
@@ -41,6 +42,8 @@ pub struct Domain {
     pub rule: Rule,
     /// The items.
     pub catalogue: Catalogue,
+    /// What review texts are drawn from, where they are longer than the few fixed sentences.
+    pub language: Option<Language>,
     /// The domain's vocabulary.
     pub nouns: &'static [&'static str; NOUNS],
 }
@@ -155,7 +158,12 @@ impl Domain {
         let (interactions, items) = self.file_names();
         let mut dirt = Dirt::default();
         let mut used = vec![false; self.catalogue.len()];
-        let gzip = self.platform == Platform::Amazon2014;
+        let gzip = match (self.platform, &self.language) {
+            (Platform::MovielensCsv, _) => None,
+            (Platform::Amazon2014, None) => Some(Compression::fast()),
+            // Long texts stand for published files, which are packed with more care.
+            (Platform::Amazon2014, Some(_)) => Some(Compression::new(5)),
+        };
         let expected = dir.join("expected_sequences.jsonl.gz");
         write_file(dir, &interactions, gzip, |out| {
             // One file within the other, since each user is drawn only once.
@@ -230,18 +238,18 @@ impl Domain {
 fn write_file(
     dir: &Path,
     name: &str,
-    gzip: bool,
+    gzip: Option<Compression>,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let path = dir.join(if gzip {
+    let path = dir.join(if gzip.is_some() {
         format!("{name}.gz")
     } else {
         name.to_string()
     });
     let write = || -> io::Result<()> {
         let mut file = BufWriter::with_capacity(1 << 16, File::create(&path)?);
-        if gzip {
-            let mut lines = BufWriter::with_capacity(1 << 16, GzEncoder::new(&mut file, Compression::fast()));
+        if let Some(level) = gzip {
+            let mut lines = BufWriter::with_capacity(1 << 16, GzEncoder::new(&mut file, level));
             fill(&mut lines)?;
             lines
                 .into_inner()

@@ -10,6 +10,7 @@ mod amazon;
 mod dirt;
 mod domain;
 mod movielens;
+mod review;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -103,6 +104,13 @@ pub struct SynthConfig {
     /// Share of interaction lines followed by a faulty one, and of items with a fault. Three quarters of the faulty lines
     /// must be rejected: keep it at 0.008 or less where at most one line in a hundred may be, as is the default.
     pub dirt: f64,
+    /// Mean words of an Amazon review's text; 0: one to three of a few fixed sentences.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub review_words: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for SynthConfig {
@@ -122,6 +130,7 @@ impl Default for SynthConfig {
             contrary: 0.25,
             // Far enough below the usual limit of one rejected line in a hundred that chance does not reach it.
             dirt: 0.008,
+            review_words: 0,
         }
     }
 }
@@ -238,6 +247,7 @@ impl SynthConfig {
             mean: self.interactions_per_user,
             rule: structure::rule(self.seed, self.shared, self.contrary, &spec.name, place),
             catalogue: structure::Catalogue::new(self.seed, &spec.name, self.items),
+            language: (self.review_words > 0).then(|| review::Language::new(self.seed, self.review_words)),
             nouns: match spec.platform {
                 Platform::Amazon2014 => words::goods(ordinal),
                 Platform::MovielensCsv => words::films(ordinal),

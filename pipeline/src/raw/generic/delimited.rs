@@ -61,7 +61,7 @@ pub(super) fn items(
         },
         |header: &Header<3>, bytes, line| {
             let [item, title, words] = header.pick(utf8(bytes)?)?;
-            Ok(table.push(&item, Some(&title), Some(&categories(&words, columns)), line)?)
+            table.push(&item, Some(&title), Some(&categories(&words, columns)), line)
         },
     )
 }

@@ -60,7 +60,7 @@ pub(super) fn items(
                 words.join(", ")
             }
         };
-        Ok(table.push(&item, title.as_deref(), Some(&words), line)?)
+        table.push(&item, title.as_deref(), Some(&words), line)
     })
 }
 

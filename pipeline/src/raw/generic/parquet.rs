@@ -68,7 +68,7 @@ pub(super) fn items(
             Ok(move |row: usize, line: i64, table: &mut ItemTable| {
                 let item = value(&item, row).ok_or_else(|| lacks(&columns.item))?;
                 let words = words.value(row, columns);
-                Ok(table.push(item, value(&title, row), Some(&words), line)?)
+                table.push(item, value(&title, row), Some(&words), line)
             })
         },
         table,

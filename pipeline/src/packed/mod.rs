@@ -1,0 +1,212 @@
+//! The stages that choose interactions, on packed rows in memory.
+//!
+//! They give what the plans of [`crate::stage`] give on the same rows, without plans: ids are integers from the first line on, so
+//! that grouping is counting and a k-core is a few sweeps. A set whose packed rows do not fit, and a cluster, take the plans.
+
+mod dictionary;
+mod rows;
+
+use rayon::prelude::*;
+
+pub use dictionary::Dictionary;
+pub use rows::{Interaction, Packed, Part, Row};
+
+use crate::prepared::StageCount;
+use crate::stage::{DedupPolicy, KCore};
+
+/// Users sorted as one piece of work.
+const BLOCK: usize = 4096;
+
+/// Interactions by user, each user's oldest first.
+#[derive(Debug)]
+pub struct Histories {
+    /// Indices of rows.
+    rows: Vec<u32>,
+    /// Where a user's begin, by code; one more at the end.
+    starts: Vec<u32>,
+    /// Where they end: before the next user's begin, once some were removed.
+    ends: Vec<u32>,
+}
+
+/// What is told apart when a user's rows are sorted.
+#[derive(Clone, Copy)]
+struct Key {
+    time: i64,
+    /// Place of the item among all, by raw id.
+    rank: u32,
+    place: i64,
+    index: u32,
+}
+
+impl Histories {
+    /// Groups the rows that `keep` takes, orders each user's by (time, raw item id, line) and removes repeats.
+    ///
+    /// Runs in the thread pool it is called from.
+    pub fn of(packed: &Packed, keep: impl Fn(&Row) -> bool, dedup: DedupPolicy) -> Self {
+        let mut histories = Self::group(packed, keep);
+        let mut ranks = vec![0; packed.items.len()];
+        for (rank, code) in (0..).zip(packed.items.sorted(|_| true)) {
+            ranks[code as usize] = rank;
+        }
+        let mut rest = histories.rows.as_mut_slice();
+        let mut blocks = Vec::new();
+        let starts = histories.starts[..histories.ends.len()].chunks(BLOCK);
+        for (starts, ends) in starts.zip(histories.ends.chunks_mut(BLOCK)) {
+            let count = ends[ends.len() - 1] - starts[0];
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(count as usize);
+            rest = others;
+            blocks.push((own, starts, ends));
+        }
+        blocks.into_par_iter().for_each(|(rows, starts, ends)| {
+            let mut keys = Vec::new();
+            for (start, end) in starts.iter().zip(ends) {
+                let rows = &mut rows[(start - starts[0]) as usize..(*end - starts[0]) as usize];
+                keys.clear();
+                keys.extend(rows.iter().map(|index| {
+                    let row = packed.row(*index);
+                    Key {
+                        time: row.time,
+                        rank: ranks[row.item as usize],
+                        place: row.place,
+                        index: *index,
+                    }
+                }));
+                order(&mut keys, dedup);
+                rows.iter_mut()
+                    .zip(&keys)
+                    .for_each(|(row, key)| *row = key.index);
+                *end = start + keys.len() as u32;
+            }
+        });
+        histories
+    }
+
+    fn group(packed: &Packed, keep: impl Fn(&Row) -> bool) -> Self {
+        let mut starts = vec![0_u32; packed.users.len() + 1];
+        for (_, row) in packed.each() {
+            starts[row.user as usize + 1] += u32::from(keep(row));
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        // While rows are put in their places, an end is the place of the user's next row.
+        let mut ends = starts[..packed.users.len()].to_vec();
+        let mut rows = vec![0; sum as usize];
+        for (index, row) in packed.each().filter(|(_, row)| keep(row)) {
+            let end = &mut ends[row.user as usize];
+            rows[*end as usize] = index;
+            *end += 1;
+        }
+        Self { rows, starts, ends }
+    }
+
+    /// Users and items with too few interactions leave, until none has too few.
+    pub fn core(&mut self, packed: &Packed, core: KCore) {
+        let (users, items) = (core.users as u32, core.items as u32);
+        if users < 2 && items < 2 {
+            return;
+        }
+        let mut codes = vec![0; self.rows.len()];
+        let mut degrees = vec![0_u32; packed.items.len()];
+        for user in 0..self.ends.len() {
+            for at in self.span(user) {
+                let item = packed.row(self.rows[at]).item;
+                codes[at] = item;
+                degrees[item as usize] += 1;
+            }
+        }
+        loop {
+            let mut removed = false;
+            for user in 0..self.ends.len() {
+                let span = self.span(user);
+                let (start, before) = (span.start, span.len());
+                let mut end = start;
+                for at in span {
+                    let item = codes[at];
+                    if degrees[item as usize] >= items {
+                        (codes[end], self.rows[end]) = (item, self.rows[at]);
+                        end += 1;
+                    } else {
+                        degrees[item as usize] -= 1;
+                    }
+                }
+                if end - start < users as usize {
+                    for item in &codes[start..end] {
+                        degrees[*item as usize] -= 1;
+                    }
+                    end = start;
+                }
+                self.ends[user] = end as u32;
+                removed |= end - start < before;
+            }
+            if !removed {
+                return;
+            }
+        }
+    }
+
+    fn span(&self, user: usize) -> std::ops::Range<usize> {
+        self.starts[user] as usize..self.ends[user] as usize
+    }
+
+    /// The rows of a user, oldest first.
+    pub fn of_user(&self, user: u32) -> &[u32] {
+        &self.rows[self.span(user as usize)]
+    }
+
+    /// Sizes, and which items are left, by code.
+    pub fn size(&self, packed: &Packed, stage: &str) -> (StageCount, Vec<bool>) {
+        let mut left = vec![false; packed.items.len()];
+        let (mut interactions, mut users) = (0, 0);
+        for user in 0..self.ends.len() as u32 {
+            let rows = self.of_user(user);
+            interactions += rows.len() as u64;
+            users += u64::from(!rows.is_empty());
+            rows.iter()
+                .for_each(|row| left[packed.row(*row).item as usize] = true);
+        }
+        let count = StageCount {
+            stage: stage.to_owned(),
+            interactions,
+            users,
+            items: left.iter().filter(|left| **left).count() as u64,
+        };
+        (count, left)
+    }
+}
+
+/// Orders the rows of a user and leaves out repeats, as the policy says; ties in time are broken by the item, then by line.
+fn order(keys: &mut Vec<Key>, dedup: DedupPolicy) {
+    if matches!(dedup, DedupPolicy::First | DedupPolicy::Last) {
+        keys.sort_unstable_by_key(|key| (key.rank, key.time, key.place));
+        if dedup == DedupPolicy::Last {
+            keys.reverse();
+        }
+        keys.dedup_by_key(|key| key.rank);
+    }
+    keys.sort_unstable_by_key(|key| (key.time, key.rank, key.place));
+    if dedup == DedupPolicy::Exact {
+        keys.dedup_by_key(|key| (key.time, key.rank));
+    }
+}
+
+/// Sizes of the rows that `keep` takes.
+pub fn size(packed: &Packed, stage: &str, keep: impl Fn(&Row) -> bool) -> StageCount {
+    let mut users = vec![false; packed.users.len()];
+    let mut items = vec![false; packed.items.len()];
+    let mut interactions = 0;
+    for (_, row) in packed.each().filter(|(_, row)| keep(row)) {
+        interactions += 1;
+        users[row.user as usize] = true;
+        items[row.item as usize] = true;
+    }
+    let count = |left: &[bool]| left.iter().filter(|left| **left).count() as u64;
+    StageCount {
+        stage: stage.to_owned(),
+        interactions,
+        users: count(&users),
+        items: count(&items),
+    }
+}

@@ -1,0 +1,360 @@
+//! The stages on packed rows in memory.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Builder, Int64Array, RecordBatch, StringBuilder, UInt32Array,
+};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::prelude::{DataFrame, col};
+use futures::StreamExt;
+use rayon::prelude::*;
+
+use super::{Made, Tally};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::packed::{self, Histories, Packed, Row};
+use crate::parameters::Parameters;
+use crate::prepare::PrepareConfig;
+use crate::prepared::{self, FileEntry, INTERACTIONS, ParquetFile, SEQUENCES, StageCount, TABLE_ROWS};
+use crate::raw::Lines;
+use crate::stage::domain::OTHER;
+use crate::stage::list::Lists;
+use crate::stage::split::TimeCut;
+use crate::stage::{Catalogue, Cut, Holdout, SplitPolicy, sequence, split};
+use crate::title;
+
+/// Batches on their way to a writer.
+const WAITING: usize = 2;
+
+/// Runs the stages and writes interactions and sequences.
+pub async fn build(
+    config: &PrepareConfig,
+    engine: &Engine,
+    packed: Packed,
+    described: DataFrame,
+    lines: &Lines,
+    folder: &Path,
+) -> Result<Made> {
+    let parameters = &config.parameters;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(engine.threads())
+        .build()
+        .map_err(|error| Error::Usage(format!("cannot start {} threads: {error}", engine.threads())))?;
+    let described = descriptions(described).await?;
+    pool.install(|| {
+        let (histories, counts, left) = choose(parameters, &packed, &described);
+        let (catalogue, dense) = catalogue(parameters, &packed, &described, &left);
+        drop(described);
+        let holdout = holdout(parameters, &packed, &histories)?;
+        let mut tally = Tally::new(holdout, catalogue.items.len());
+        let (interactions, sequences) = write(folder, &packed, &histories, lines, &dense, &mut tally)?;
+        Ok(Made {
+            catalogue,
+            counts,
+            tally,
+            interactions,
+            sequences,
+        })
+    })
+}
+
+/// `item_id`, `title`, `categories` and `line` of the raw items.
+async fn descriptions(items: DataFrame) -> Result<Vec<RecordBatch>> {
+    let columns = ["item_id", "title", "categories", "line"].map(col).to_vec();
+    let mut batches = items.select(columns)?.execute_stream().await?;
+    let mut found = Vec::new();
+    while let Some(batch) = batches.next().await {
+        found.push(batch?);
+    }
+    Ok(found)
+}
+
+/// The interactions that the stages leave, sizes after each stage, and which items are left, by code.
+fn choose(
+    parameters: &Parameters,
+    packed: &Packed,
+    described: &[RecordBatch],
+) -> (Histories, Vec<StageCount>, Vec<bool>) {
+    let mut counts = vec![StageCount {
+        stage: "read".to_owned(),
+        interactions: packed.len() as u64,
+        users: packed.users.len() as u64,
+        items: packed.items.len() as u64,
+    }];
+    // An unrated interaction has no number to compare, and leaves with the badly rated.
+    let liked = |row: &Row| parameters.min_rating.is_none_or(|least| row.rating >= least);
+    if parameters.min_rating.is_some() {
+        counts.push(packed::size(packed, "rating", liked));
+    }
+    let window = parameters.window;
+    let inside = |row: &Row| {
+        liked(row)
+            && window.from.is_none_or(|from| row.time >= from)
+            && window.until.is_none_or(|until| row.time < until)
+    };
+    if window.bounded() {
+        counts.push(packed::size(packed, "window", inside));
+    }
+    let domain = parameters
+        .filter
+        .by_category()
+        .then(|| of_domain(parameters, packed, described));
+    let of_domain = |row: &Row| domain.as_ref().is_none_or(|items| items[row.item as usize]);
+    let keep = |row: &Row| inside(row) && of_domain(row);
+    if domain.is_some() {
+        counts.push(packed::size(packed, "domain", keep));
+    }
+    let mut histories = Histories::of(packed, keep, parameters.dedup);
+    counts.push(histories.size(packed, "dedup").0);
+    histories.core(packed, parameters.core);
+    let (count, left) = histories.size(packed, "core");
+    counts.push(count);
+    (histories, counts, left)
+}
+
+/// Which items the domain filter takes, by code: the first of an item's first categories decides.
+fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]) -> Vec<bool> {
+    let mut first: Vec<Option<(i64, Option<&str>)>> = vec![None; packed.items.len()];
+    for batch in described {
+        let (ids, categories) = (batch.column(0).as_string::<i32>(), batch.column(2).as_string::<i32>());
+        let places = batch.column(3).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let Some(code) = packed.items.code(ids.value(row)) else {
+                continue;
+            };
+            let (place, slot) = (places.value(row), &mut first[code as usize]);
+            if slot.is_none_or(|(before, _)| place < before) {
+                let words = categories.is_valid(row).then(|| categories.value(row));
+                *slot = Some((place, words.map(|words| words.split(", ").next().unwrap_or_default())));
+            }
+        }
+    }
+    let filter = &parameters.filter;
+    let excluded: HashSet<&str> = filter.exclude.iter().map(String::as_str).collect();
+    let takes = |category: Option<&str>| match filter.domain.as_deref() {
+        Some(name) if name != OTHER => category == Some(name),
+        _ => category.is_none_or(|category| !excluded.contains(category)),
+    };
+    first
+        .into_iter()
+        .map(|first| takes(first.and_then(|(_, category)| category)))
+        .collect()
+}
+
+/// A text of an item and the place of its line.
+type Placed<T> = Option<(i64, T)>;
+
+/// The items that are left, in the order of their raw ids, and their dense ids by code.
+fn catalogue(
+    parameters: &Parameters,
+    packed: &Packed,
+    described: &[RecordBatch],
+    left: &[bool],
+) -> (Catalogue, Vec<u32>) {
+    let sorted = packed.items.sorted(|code| left[code as usize]);
+    let mut dense = vec![0; packed.items.len()];
+    for (item, code) in (1..).zip(&sorted) {
+        dense[*code as usize] = item;
+    }
+    // Of the metadata's lines on an item the first usable title counts, and the first categories.
+    let usable = described.par_iter().map(|batch| {
+        let [ids, titles, categories] = [0, 1, 2].map(|at| batch.column(at).as_string::<i32>());
+        let places = batch.column(3).as_primitive::<Int64Type>();
+        let mut found = Vec::new();
+        for row in 0..batch.num_rows() {
+            let item = packed.items.code(ids.value(row)).map(|code| dense[code as usize]);
+            let Some(item) = item.filter(|item| *item > 0) else {
+                continue;
+            };
+            let title = titles.is_valid(row).then(|| titles.value(row));
+            let title = title.and_then(|title| title::clean(title, parameters.max_title_chars));
+            let words = categories.is_valid(row).then(|| categories.value(row).to_owned());
+            found.push((item, places.value(row), title, words));
+        }
+        found
+    });
+    let mut titles: Vec<Placed<String>> = vec![None; sorted.len()];
+    let mut categories: Vec<Placed<String>> = vec![None; sorted.len()];
+    let put = |slot: &mut Placed<String>, place: i64, text: Option<String>| {
+        if let Some(text) = text
+            && slot.as_ref().is_none_or(|(before, _)| place < *before)
+        {
+            *slot = Some((place, text));
+        }
+    };
+    for (item, place, title, words) in usable.collect::<Vec<_>>().into_iter().flatten() {
+        let at = item as usize - 1;
+        put(&mut titles[at], place, title);
+        put(&mut categories[at], place, words);
+    }
+    let mut catalogue = Catalogue::default();
+    for (code, (title, words)) in sorted.iter().zip(titles.into_iter().zip(categories)) {
+        let text = |placed: Placed<String>| placed.map(|(_, text)| text);
+        catalogue.push(packed.items.text(*code), text(title), text(words));
+    }
+    (catalogue, dense)
+}
+
+fn holdout(parameters: &Parameters, packed: &Packed, histories: &Histories) -> Result<Holdout> {
+    match parameters.split {
+        SplitPolicy::LeaveOneOut => Ok(Holdout::LastTwo),
+        SplitPolicy::GlobalTime(Cut::At(cut)) => Ok(Holdout::From(cut)),
+        SplitPolicy::GlobalTime(Cut::Shares { validation, test }) => {
+            shares(packed, histories, validation, test).map(Holdout::From)
+        }
+    }
+}
+
+fn shares(packed: &Packed, histories: &Histories, validation: f64, test: f64) -> Result<TimeCut> {
+    let users = 0..packed.users.len() as u32;
+    let rows = users.flat_map(|user| histories.of_user(user));
+    let mut times: Vec<i64> = rows.map(|row| packed.row(*row).time).collect();
+    times.par_sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+    let mut cut = split::Shares::new(times.len(), validation, test);
+    let moments = times.chunk_by(|left, right| left == right);
+    let mut found = moments.filter_map(|same| cut.absorb(same[0], same.len()));
+    found.next().ok_or_else(split::too_few_moments)
+}
+
+/// Writes interactions and sequences side by side, users in the order of their raw ids.
+fn write(
+    folder: &Path,
+    packed: &Packed,
+    histories: &Histories,
+    lines: &Lines,
+    dense: &[u32],
+    tally: &mut Tally,
+) -> Result<(FileEntry, FileEntry)> {
+    let users = packed.users.sorted(|user| !histories.of_user(user).is_empty());
+    let mut interactions = Interactions::default();
+    let mut sequences = Sequences::default();
+    std::thread::scope(|scope| {
+        let (to_interactions, rows) = sync_channel(WAITING);
+        let interactions_file =
+            scope.spawn(move || drain(folder, INTERACTIONS, prepared::interactions_schema(), &rows));
+        let (to_sequences, rows) = sync_channel(WAITING);
+        let sequences_file = scope.spawn(move || drain(folder, SEQUENCES, sequence::schema(), &rows));
+        let mut feed = || -> Result<()> {
+            let (mut items, mut times) = (Vec::new(), Vec::new());
+            for (user, code) in (1..).zip(&users) {
+                let user_id = packed.users.text(*code);
+                items.clear();
+                times.clear();
+                for index in histories.of_user(*code) {
+                    let row = packed.row(*index);
+                    let item = dense[row.item as usize];
+                    items.push(item);
+                    times.push(row.time);
+                    interactions.push(user_id, packed.items.text(row.item), row, lines, (user, item));
+                    if interactions.users.len() == TABLE_ROWS && to_interactions.send(interactions.take()?).is_err() {
+                        // The writer has stopped, and will say why.
+                        return Ok(());
+                    }
+                }
+                tally.note(&items, &times);
+                sequences.push(user, user_id, &items, &times);
+                if sequences.users.len() == TABLE_ROWS && to_sequences.send(sequences.take()?).is_err() {
+                    return Ok(());
+                }
+            }
+            let _ = to_interactions.send(interactions.take()?);
+            let _ = to_sequences.send(sequences.take()?);
+            Ok(())
+        };
+        let fed = feed();
+        drop((to_interactions, to_sequences));
+        let stopped = |_| Err(Error::Usage("a thread that writes tables stopped".to_owned()));
+        let written = (
+            interactions_file.join().unwrap_or_else(stopped),
+            sequences_file.join().unwrap_or_else(stopped),
+        );
+        fed?;
+        Ok((written.0?, written.1?))
+    })
+}
+
+/// Writes batches as they come.
+fn drain(
+    folder: &Path,
+    name: &str,
+    schema: SchemaRef,
+    batches: &Receiver<RecordBatch>,
+) -> Result<FileEntry> {
+    let mut file = ParquetFile::create(folder, Path::new(name), schema)?;
+    for batch in batches {
+        file.write(&batch)?;
+    }
+    file.finish()
+}
+
+#[derive(Default)]
+struct Interactions {
+    user_ids: StringBuilder,
+    item_ids: StringBuilder,
+    ratings: Float64Builder,
+    times: Vec<i64>,
+    users: Vec<u32>,
+    items: Vec<u32>,
+    lines: Vec<i64>,
+}
+
+impl Interactions {
+    fn push(&mut self, user_id: &str, item_id: &str, row: &Row, lines: &Lines, dense: (u32, u32)) {
+        self.user_ids.append_value(user_id);
+        self.item_ids.append_value(item_id);
+        self.ratings
+            .append_option((!row.rating.is_nan()).then_some(row.rating));
+        self.times.push(row.time);
+        self.users.push(dense.0);
+        self.items.push(dense.1);
+        self.lines.push(lines.number(row.place));
+    }
+
+    /// What came since the last time.
+    fn take(&mut self) -> Result<RecordBatch> {
+        let mut done = std::mem::take(self);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(done.user_ids.finish()),
+            Arc::new(done.item_ids.finish()),
+            Arc::new(done.ratings.finish()),
+            Arc::new(Int64Array::from(done.times)),
+            Arc::new(UInt32Array::from(done.users)),
+            Arc::new(UInt32Array::from(done.items)),
+            Arc::new(Int64Array::from(done.lines)),
+        ];
+        Ok(RecordBatch::try_new(prepared::interactions_schema(), columns)?)
+    }
+}
+
+#[derive(Default)]
+struct Sequences {
+    users: Vec<u32>,
+    user_ids: StringBuilder,
+    items: Lists<u32>,
+    times: Lists<i64>,
+}
+
+impl Sequences {
+    fn push(&mut self, user: u32, user_id: &str, items: &[u32], times: &[i64]) {
+        self.users.push(user);
+        self.user_ids.append_value(user_id);
+        self.items.push(items);
+        self.times.push(times);
+    }
+
+    /// What came since the last time.
+    fn take(&mut self) -> Result<RecordBatch> {
+        let mut done = std::mem::take(self);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(done.users)),
+            Arc::new(done.user_ids.finish()),
+            Arc::new(done.items.finish()),
+            Arc::new(done.times.finish()),
+        ];
+        Ok(RecordBatch::try_new(sequence::schema(), columns)?)
+    }
+}
