@@ -11,7 +11,8 @@ pub mod error;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
 
-use std::cell::RefCell;
+mod packed;
+
 use std::path::Path;
 
 use dataset::DatasetDescription;
