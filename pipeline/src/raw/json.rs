@@ -33,7 +33,10 @@ pub(crate) fn text(value: Option<&[u8]>) -> Result<Option<Cow<'_, str>>, Refusal
     let Some(value) = present(value) else {
         return Ok(None);
     };
-    let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+    let Some(inner) = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+    else {
         return Err(WRONG_TYPE.into());
     };
     if inner.contains(&b'\\') {
@@ -50,7 +53,9 @@ pub(crate) fn number(value: Option<&[u8]>) -> Result<Option<f64>, Refusal> {
         None => Ok(None),
         Some(value) if matches!(value[0], b'-' | b'0'..=b'9') => match short_number(value) {
             Some(number) => Ok(Some(number)),
-            None => serde_json::from_slice(value).map(Some).map_err(|_| NO_OBJECT.into()),
+            None => serde_json::from_slice(value)
+                .map(Some)
+                .map_err(|_| NO_OBJECT.into()),
         },
         Some(_) => Err(WRONG_TYPE.into()),
     }
@@ -280,7 +285,11 @@ impl<'b> Scanner<'b> {
 
     fn end(&mut self) -> Scanned<()> {
         self.space();
-        if self.at == self.bytes.len() { Ok(()) } else { self.fail() }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            self.fail()
+        }
     }
 
     fn fail<T>(&self) -> Scanned<T> {
@@ -294,9 +303,9 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     // Without a way out in the middle, a block is a few vector instructions.
     let (blocks, rest) = bytes.as_chunks::<32>();
     for (number, block) in blocks.iter().enumerate() {
-        let any = block
-            .iter()
-            .fold(0, |any, byte| any | u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20));
+        let any = block.iter().fold(0, |any, byte| {
+            any | u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20)
+        });
         if any != 0 {
             let within = block.iter().position(|byte| special(*byte));
             return number * 32 + within.unwrap_or(0);
@@ -397,9 +406,8 @@ mod tests {
             "\\PC{0,40}",
         ];
         let pieces = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
-        let objects = proptest::collection::btree_map("[anxy]", "\\PC{0,80}", 0..4).prop_map(|map| {
-            serde_json::to_vec(&map).unwrap()
-        });
+        let objects = proptest::collection::btree_map("[anxy]", "\\PC{0,80}", 0..4)
+            .prop_map(|map| serde_json::to_vec(&map).unwrap());
         prop_oneof![
             pieces.clone(),
             pieces.prop_map(|inner| [b"{\"a\": \"v\", ", inner.as_slice(), b"}"].concat()),

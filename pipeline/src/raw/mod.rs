@@ -35,6 +35,7 @@ mod rejects;
 mod scan;
 mod steam;
 mod table;
+mod unclosed;
 
 pub use place::Lines;
 pub use rejects::Rejects;
@@ -191,10 +192,12 @@ pub(crate) fn read_into(
 
     // Of several errors the first file's counts, whichever came first.
     let join = |files: Vec<Result<Scan>>| -> Result<Scan> {
-        files.into_iter().try_fold(Scan::new(false, scratch), |mut joined, file| {
-            joined.append(file?);
-            Ok(joined)
-        })
+        files
+            .into_iter()
+            .try_fold(Scan::new(false, scratch), |mut joined, file| {
+                joined.append(file?);
+                Ok(joined)
+            })
     };
     let mut scan = join(files)?;
     let interaction_lines = Lines::of(std::mem::take(&mut scan.file_lines));

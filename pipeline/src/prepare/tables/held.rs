@@ -120,7 +120,10 @@ fn choose(
 fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]) -> Vec<bool> {
     let mut first: Vec<Option<(i64, Option<&str>)>> = vec![None; packed.items.len()];
     for batch in described {
-        let (ids, categories) = (batch.column(0).as_string::<i32>(), batch.column(2).as_string::<i32>());
+        let (ids, categories) = (
+            batch.column(0).as_string::<i32>(),
+            batch.column(2).as_string::<i32>(),
+        );
         let places = batch.column(3).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let Some(code) = packed.items.code(ids.value(row)) else {
@@ -129,7 +132,10 @@ fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]
             let (place, slot) = (places.value(row), &mut first[code as usize]);
             if slot.is_none_or(|(before, _)| place < before) {
                 let words = categories.is_valid(row).then(|| categories.value(row));
-                *slot = Some((place, words.map(|words| words.split(", ").next().unwrap_or_default())));
+                *slot = Some((
+                    place,
+                    words.map(|words| words.split(", ").next().unwrap_or_default()),
+                ));
             }
         }
     }
@@ -250,7 +256,9 @@ fn write(
                     items.push(item);
                     times.push(row.time);
                     interactions.push(user_id, packed.items.text(row.item), row, lines, (user, item));
-                    if interactions.users.len() == TABLE_ROWS && to_interactions.send(interactions.take()?).is_err() {
+                    if interactions.users.len() == TABLE_ROWS
+                        && to_interactions.send(interactions.take()?).is_err()
+                    {
                         // The writer has stopped, and will say why.
                         return Ok(());
                     }
@@ -278,12 +286,7 @@ fn write(
 }
 
 /// Writes batches as they come.
-fn drain(
-    folder: &Path,
-    name: &str,
-    schema: SchemaRef,
-    batches: &Receiver<RecordBatch>,
-) -> Result<FileEntry> {
+fn drain(folder: &Path, name: &str, schema: SchemaRef, batches: &Receiver<RecordBatch>) -> Result<FileEntry> {
     let mut file = ParquetFile::create(folder, Path::new(name), schema)?;
     for batch in batches {
         file.write(&batch)?;
