@@ -11,7 +11,6 @@ pub mod error;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use dataset::DatasetDescription;
