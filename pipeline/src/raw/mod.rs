@@ -295,6 +295,7 @@ fn read_interactions(
         RawFormat::MovielensDat => movielens_dat::ratings(path, scan, table, progress),
         RawFormat::Recbole => recbole::interactions(path, columns, scan, table, progress),
         RawFormat::Steam => steam::reviews(path, scan, table, progress),
+        RawFormat::SteamLibrary => steam::libraries(path, scan, table, progress),
         RawFormat::Goodreads => goodreads::shelvings(path, scan, table, progress),
         RawFormat::Generic => generic::interactions(path, columns, scan, table, progress),
     }
@@ -316,7 +317,7 @@ fn read_items(
         RawFormat::Movielens100k => movielens_100k::movies(path, scan, table, progress),
         RawFormat::MovielensDat => movielens_dat::movies(path, scan, table, progress),
         RawFormat::Recbole => recbole::items(path, columns, scan, table, progress),
-        RawFormat::Steam => steam::games(path, scan, table, progress),
+        RawFormat::Steam | RawFormat::SteamLibrary => steam::games(path, scan, table, progress),
         RawFormat::Goodreads => goodreads::books(path, scan, table, progress),
         RawFormat::Generic => generic::items(path, columns, scan, table, progress),
     }

@@ -295,6 +295,12 @@ fn steam() {
 }
 
 #[test]
+fn steam_libraries() {
+    let files = ["australian_users_items.json", "steam_games.json"];
+    check("steam-library", "steam-library", files, "");
+}
+
+#[test]
 fn goodreads() {
     let files = ["goodreads_interactions_maps.json", "goodreads_books_maps.json"];
     check("goodreads", "goodreads", files, "");
