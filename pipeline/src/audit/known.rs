@@ -127,3 +127,26 @@ impl Known {
 fn hash(user_id: &str) -> u64 {
     seed::key(&[user_id.as_bytes()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_touched_is_known_however_much_it_is() {
+        let few: Vec<u32> = vec![9, 2, 9, 4];
+        let many: Vec<u32> = (0..200).map(|step| step * 7 % 200 * 2).collect();
+        let mut sorted = many.clone();
+        sorted.sort_unstable();
+        let known = Known {
+            users: vec![1, 2],
+            starts: vec![0, few.len(), few.len() + many.len()],
+            times: vec![0; few.len() + many.len()],
+            items: [few, many].concat(),
+            sorted: HashMap::from([(2, sorted)]),
+            newest: Vec::new(),
+        };
+        assert!(known.touched(1, 9) && known.touched(1, 4) && !known.touched(1, 3));
+        assert!((0..200).all(|item| known.touched(2, item * 2) && !known.touched(2, item * 2 + 1)));
+    }
+}
