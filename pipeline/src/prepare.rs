@@ -131,7 +131,14 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         losses,
         interaction_lines,
         ..
-    } = raw::read_into(&config.dataset, &config.raw, &options, &store, Some(folder), progress)?;
+    } = raw::read_into(
+        &config.dataset,
+        &config.raw,
+        &options,
+        &store,
+        Some(folder),
+        progress,
+    )?;
     let inputs = output::relative(inputs, &config.raw);
     let request = output::request(config, &inputs)?;
     let reject_counts = tables::count_rejects(&mut rejects, lines, config.parameters.max_reject_share)?;
@@ -147,8 +154,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
     if config.parameters.prompts {
         progress.stage("prompts", None);
         let prompt_folder = folder.join("prompts");
-        std::fs::create_dir(&prompt_folder)
-            .map_err(|source| Error::io(&prompt_folder, "create", source))?;
+        std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
         let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
         let factory = prompts::PromptFactory::new(config, &tables)?;
         for split in Split::ALL {

@@ -230,6 +230,7 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
+    crate::allocator::use_small_pages();
     if config.memory_limit.is_some() {
         crate::allocator::return_memory_at_once();
     }

@@ -72,9 +72,7 @@ impl Histories {
                     }
                 }));
                 order(&mut keys, dedup);
-                rows.iter_mut()
-                    .zip(&keys)
-                    .for_each(|(row, key)| *row = key.index);
+                rows.iter_mut().zip(&keys).for_each(|(row, key)| *row = key.index);
                 *end = start + keys.len() as u32;
             }
         });

@@ -6,8 +6,8 @@ mod write;
 
 pub use layout::{
     CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
-    SHARD_ROWS, TABLE_ROWS,    interactions as interactions_schema, items as items_schema, prompts as prompts_schema,
-    rejects as rejects_schema, shard,
+    SHARD_ROWS, TABLE_ROWS, interactions as interactions_schema, items as items_schema,
+    prompts as prompts_schema, rejects as rejects_schema, shard,
 };
 pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};

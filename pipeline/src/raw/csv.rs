@@ -63,7 +63,11 @@ impl<const N: usize> Columns<N> {
             }
             (start, field) = (end + 1, field + 1);
         }
-        if field == self.width { Ok(found) } else { Err(WIDTH.into()) }
+        if field == self.width {
+            Ok(found)
+        } else {
+            Err(WIDTH.into())
+        }
     }
 }
 

@@ -33,7 +33,10 @@ pub(crate) fn text(value: Option<&[u8]>) -> Result<Option<Cow<'_, str>>, Refusal
     let Some(value) = present(value) else {
         return Ok(None);
     };
-    let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+    let Some(inner) = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+    else {
         return Err(WRONG_TYPE.into());
     };
     if inner.contains(&b'\\') {
@@ -50,7 +53,9 @@ pub(crate) fn number(value: Option<&[u8]>) -> Result<Option<f64>, Refusal> {
         None => Ok(None),
         Some(value) if matches!(value[0], b'-' | b'0'..=b'9') => match short_number(value) {
             Some(number) => Ok(Some(number)),
-            None => serde_json::from_slice(value).map(Some).map_err(|_| NO_OBJECT.into()),
+            None => serde_json::from_slice(value)
+                .map(Some)
+                .map_err(|_| NO_OBJECT.into()),
         },
         Some(_) => Err(WRONG_TYPE.into()),
     }
@@ -131,7 +136,9 @@ impl<'b> Scanner<'b> {
             let decoded: String = serde_json::from_slice(quoted).map_err(|_| NO_OBJECT)?;
             Cow::Owned(decoded.into_bytes())
         } else {
-            std::str::from_utf8(plain).map_err(|_| NO_OBJECT)?;
+            if !plain.is_ascii() {
+                std::str::from_utf8(plain).map_err(|_| NO_OBJECT)?;
+            }
             Cow::Borrowed(plain)
         };
         self.space();
@@ -280,7 +287,11 @@ impl<'b> Scanner<'b> {
 
     fn end(&mut self) -> Scanned<()> {
         self.space();
-        if self.at == self.bytes.len() { Ok(()) } else { self.fail() }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            self.fail()
+        }
     }
 
     fn fail<T>(&self) -> Scanned<T> {
@@ -290,20 +301,47 @@ impl<'b> Scanner<'b> {
 
 /// How many bytes come before the first that may end a string or must not stand in one.
 fn plain_bytes(bytes: &[u8]) -> usize {
-    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
-    // Without a way out in the middle, a block is a few vector instructions.
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    for (number, block) in blocks.iter().enumerate() {
-        let any = block
-            .iter()
-            .fold(0, |any, byte| any | u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20));
-        if any != 0 {
-            let within = block.iter().position(|byte| special(*byte));
-            return number * 32 + within.unwrap_or(0);
+    let mut at = 0;
+    // Keys and ids are short: the first few words are looked at one by one.
+    for word in bytes.as_chunks::<8>().0.iter().take(4) {
+        if let Some(within) = special_byte(*word) {
+            return at + within;
         }
+        at += 8;
     }
-    let within = rest.iter().position(|byte| special(*byte));
-    blocks.len() * 32 + within.unwrap_or(rest.len())
+    // Without a way out in its middle, a block is a few vector instructions.
+    for block in bytes[at..].as_chunks::<32>().0 {
+        let any = block.iter().fold(false, |any, byte| any | is_special(*byte));
+        if any {
+            break;
+        }
+        at += 32;
+    }
+    for word in bytes[at..].as_chunks::<8>().0 {
+        if let Some(within) = special_byte(*word) {
+            return at + within;
+        }
+        at += 8;
+    }
+    let within = bytes[at..].iter().position(|byte| is_special(*byte));
+    within.map_or(bytes.len(), |within| at + within)
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// The first special byte of eight.
+#[inline(always)]
+fn special_byte(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(word);
+    // A byte below the subtrahend borrows, which shows in its highest bit; only a byte above it can be marked in error.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let marked = (equal(b'"') | equal(b'\\') | below(word, 0x20)) & HIGH;
+    (marked != 0).then(|| marked.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]
@@ -397,9 +435,8 @@ mod tests {
             "\\PC{0,40}",
         ];
         let pieces = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
-        let objects = proptest::collection::btree_map("[anxy]", "\\PC{0,80}", 0..4).prop_map(|map| {
-            serde_json::to_vec(&map).unwrap()
-        });
+        let objects = proptest::collection::btree_map("[anxy]", "\\PC{0,80}", 0..4)
+            .prop_map(|map| serde_json::to_vec(&map).unwrap());
         prop_oneof![
             pieces.clone(),
             pieces.prop_map(|inner| [b"{\"a\": \"v\", ", inner.as_slice(), b"}"].concat()),

@@ -123,6 +123,21 @@ impl<'p> LineReader<'p> {
         }))
     }
 
+    /// Reads to the end; how many bytes there are in all.
+    pub fn skip_all(mut self) -> Result<u64> {
+        loop {
+            let count = match self.input.fill_buf() {
+                Ok(block) => block.len(),
+                Err(error) => return Err(self.broken(error)),
+            };
+            if count == 0 {
+                return Ok(self.offset);
+            }
+            self.input.consume(count);
+            self.offset += count as u64;
+        }
+    }
+
     /// Size and hash of the file as stored, of which what was not read yet is read now.
     pub fn fingerprint(&self) -> Result<InputFile> {
         let mut hasher = self.input.stored().hasher();

@@ -191,10 +191,12 @@ pub(crate) fn read_into(
 
     // Of several errors the first file's counts, whichever came first.
     let join = |files: Vec<Result<Scan>>| -> Result<Scan> {
-        files.into_iter().try_fold(Scan::new(false, scratch), |mut joined, file| {
-            joined.append(file?);
-            Ok(joined)
-        })
+        files
+            .into_iter()
+            .try_fold(Scan::new(false, scratch), |mut joined, file| {
+                joined.append(file?);
+                Ok(joined)
+            })
     };
     let mut scan = join(files)?;
     let interaction_lines = Lines::of(std::mem::take(&mut scan.file_lines));
@@ -209,6 +211,14 @@ pub(crate) fn read_into(
         interaction_lines,
         item_lines: item_files.map(|_| item_lines),
     })
+}
+
+/// Decompresses a file, or reads a plain one, and counts its bytes: what reading costs at the least.
+///
+/// # Errors
+/// As [`read`].
+pub fn decompressed_bytes(path: &Path, progress: &dyn Progress) -> Result<u64> {
+    line::LineReader::open(path, progress)?.skip_all()
 }
 
 /// Keeps all rows in memory.

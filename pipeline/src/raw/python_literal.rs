@@ -306,7 +306,11 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
-        while let Some(ahead) = self.bytes.get(self.at..).and_then(|rest| memchr2(quote, b'\\', rest)) {
+        while let Some(ahead) = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| memchr2(quote, b'\\', rest))
+        {
             self.at += ahead + 1;
             if self.bytes[self.at - 1] == quote {
                 // Quotes are ASCII, so both ends are character boundaries.

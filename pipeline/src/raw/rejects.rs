@@ -85,7 +85,8 @@ impl Rejects {
 
     /// How many of each kind, by `file: reason`.
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        let named = |((file, reason), count): (&(String, String), &u64)| (format!("{file}: {reason}"), *count);
+        let named =
+            |((file, reason), count): (&(String, String), &u64)| (format!("{file}: {reason}"), *count);
         self.counts.iter().map(named).collect()
     }
 

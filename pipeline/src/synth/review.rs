@@ -14,8 +14,8 @@ const PHRASES: usize = 2_000;
 const PHRASED: f64 = 0.85;
 
 const SYLLABLES: [&str; 20] = [
-    "ba", "re", "ti", "lo", "ing", "er", "st", "an", "ou", "th", "e", "in", "on", "at", "en", "al", "le", "or",
-    "is", "it",
+    "ba", "re", "ti", "lo", "ing", "er", "st", "an", "ou", "th", "e", "in", "on", "at", "en", "al", "le",
+    "or", "is", "it",
 ];
 
 /// What texts are drawn from.
