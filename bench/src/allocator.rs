@@ -14,7 +14,8 @@ unsafe extern "C" {
 /// `mi_option_purge_delay` in mimalloc.h, versions 2 and 3: milliseconds for which freed memory is kept.
 const PURGE_DELAY: c_int = 15;
 
-/// From now on, memory that is freed goes back to the system at once: slower, but what a memory limit is about.
+/// From now on, memory that is freed goes back to the system at once: a little slower, and far less at the peak where one large
+/// thing is done after another.
 pub fn return_memory_at_once() {
     // SAFETY: sets an integer in a table of the allocator, at any time and from any thread; numbers it does not know are ignored.
     unsafe { mi_option_set(PURGE_DELAY, 0) }

@@ -17,6 +17,8 @@ pub struct Dictionary {
     /// Upper half: half of the hash, whose low bits say where the slot would best be; lower half: one more than the code. 0 is a
     /// free slot.
     slots: Vec<u64>,
+    /// The code that was asked for last.
+    last: Option<u32>,
 }
 
 impl Default for Dictionary {
@@ -25,6 +27,7 @@ impl Default for Dictionary {
             text: String::new(),
             ends: Vec::new(),
             slots: vec![0; SLOTS],
+            last: None,
         }
     }
 }
@@ -32,6 +35,15 @@ impl Default for Dictionary {
 impl Dictionary {
     /// The code of a text, a new one if it has none; none where 4 GiB of texts are full.
     pub fn intern(&mut self, text: &str) -> Option<u32> {
+        // Logs are often in the order of users or of items.
+        if self.last.is_some_and(|last| self.text(last) == text) {
+            return self.last;
+        }
+        self.last = self.find_or_add(text);
+        self.last
+    }
+
+    fn find_or_add(&mut self, text: &str) -> Option<u32> {
         let tag = tag(text);
         let mask = self.slots.len() - 1;
         let mut at = tag as usize & mask;

@@ -130,6 +130,11 @@ impl Ahead<'_> {
         &self.stored
     }
 
+    /// Whether all was read.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The last `count` bytes that were consumed, which must be of one block.
     pub fn consumed(&self, count: usize) -> &[u8] {
         &self.block[self.at - count..self.at]

@@ -9,23 +9,45 @@ use super::scan::Refusal;
 const NO_OBJECT: &str = "not a JSON object";
 const WRONG_TYPE: &str = "a key holds a value of the wrong type or stands twice";
 
-/// The values of `keys`, as they are written, of an object that must be the whole text.
+/// The values of `keys`, as they are written, of an object that must be the whole text and must not hold one of them twice.
 pub(crate) fn fields<'b, const N: usize>(
     bytes: &'b [u8],
     keys: [&str; N],
 ) -> Result<[Option<&'b [u8]>; N], Refusal> {
+    find(
+        bytes,
+        keys,
+        |before| if before { Err(WRONG_TYPE.into()) } else { Ok(()) },
+    )
+}
+
+/// The same where of a repeated key the last value counts.
+pub(crate) fn last_fields<'b, const N: usize>(
+    bytes: &'b [u8],
+    keys: [&str; N],
+) -> Result<[Option<&'b [u8]>; N], Refusal> {
+    find(bytes, keys, |_| Ok(()))
+}
+
+fn find<'b, const N: usize>(
+    bytes: &'b [u8],
+    keys: [&str; N],
+    allowed: impl Fn(bool) -> Result<(), Refusal>,
+) -> Result<[Option<&'b [u8]>; N], Refusal> {
     let mut found = [None; N];
     let mut scanner = Scanner { bytes, at: 0 };
-    let whole = scanner.members(|key, value| {
-        if let Some(slot) = keys.iter().position(|wanted| wanted.as_bytes() == key) {
-            if found[slot].is_some() {
-                return Err(WRONG_TYPE.into());
-            }
-            found[slot] = Some(value);
+    scanner.members(|key, value| {
+        for (slot, _) in found
+            .iter_mut()
+            .zip(&keys)
+            .filter(|(_, wanted)| wanted.as_bytes() == key)
+        {
+            allowed(slot.is_some())?;
+            *slot = Some(value);
         }
         Ok(())
-    });
-    whole.map(|()| found)
+    })?;
+    Ok(found)
 }
 
 /// A text; nothing where the key is absent or null.

@@ -94,8 +94,8 @@ impl Candidates {
         let mut set = Set {
             draws: self,
             rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
-            touched: touched.iter().copied().collect(),
-            titles: HashSet::from([self.same_title[target as usize]]),
+            touched: Ids::of(touched),
+            titles: Ids::of(&[self.same_title[target as usize]]),
             chosen: vec![target],
         };
         match &self.popularity {
@@ -135,9 +135,56 @@ impl Candidates {
 struct Set<'a> {
     draws: &'a Candidates,
     rng: ChaCha8Rng,
-    touched: HashSet<u32>,
-    titles: HashSet<u32>,
+    touched: Ids,
+    titles: Ids,
     chosen: Vec<u32>,
+}
+
+/// A set of ids, which is looked through while it is small: hashing a few numbers takes longer.
+#[derive(Default)]
+struct Ids {
+    few: Vec<u32>,
+    many: HashSet<u32>,
+}
+
+/// The largest set that is looked through.
+const FEW: usize = 64;
+
+impl Ids {
+    fn of(ids: &[u32]) -> Self {
+        if ids.len() <= FEW {
+            return Self {
+                few: ids.to_vec(),
+                many: HashSet::new(),
+            };
+        }
+        Self {
+            few: Vec::new(),
+            many: ids.iter().copied().collect(),
+        }
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.few.contains(&id) || (!self.many.is_empty() && self.many.contains(&id))
+    }
+
+    /// Whether it was not there yet.
+    fn insert(&mut self, id: u32) -> bool {
+        if self.contains(id) {
+            return false;
+        }
+        if self.few.len() < FEW {
+            self.few.push(id);
+            return true;
+        }
+        self.many.insert(id)
+    }
+
+    /// How many there are, each counted once.
+    fn distinct(&self) -> usize {
+        let first = |(at, id): &(usize, &u32)| !self.few[..*at].contains(id);
+        self.few.iter().enumerate().filter(first).count() + self.many.len()
+    }
 }
 
 /// Draws tried for each place of a set before all that is left is listed. Bounded because titles may repeat without end.
@@ -154,14 +201,14 @@ impl Set<'_> {
 
     /// Takes the item unless the user touched it or its title is there already.
     fn offer(&mut self, item: u32) {
-        if !self.touched.contains(&item) && self.titles.insert(self.draws.same_title[item as usize]) {
+        if !self.touched.contains(item) && self.titles.insert(self.draws.same_title[item as usize]) {
             self.chosen.push(item);
         }
     }
 
     fn fill_uniformly(&mut self) {
         let items = self.items();
-        if (self.touched.len() + self.draws.size) * 2 <= items {
+        if (self.touched.distinct() + self.draws.size) * 2 <= items {
             // Most draws hit: reject the others.
             for _ in 0..self.draws.size * TRIES {
                 if self.full() {
@@ -197,7 +244,7 @@ impl Set<'_> {
     }
 
     fn fill_from(&mut self, mut rest: Vec<u32>) {
-        rest.retain(|item| !self.touched.contains(item));
+        rest.retain(|item| !self.touched.contains(*item));
         seed::shuffle(&mut self.rng, &mut rest);
         for item in rest {
             if self.full() {
