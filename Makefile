@@ -14,6 +14,9 @@ INTEROP_PYTHON ?= runs/interop/venv/bin/python
 # Which reader is fuzzed (pipeline/fuzz/fuzz_targets), and for how long.
 PARSER ?= json_lines
 SECONDS ?= 60
+# The same for bench/peers/requirements-pipeline.txt.
+PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
+SIZES ?= 2
 
 CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
@@ -21,7 +24,7 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test test-interop fuzz bench bench-engine lint ci
+.PHONY: help build reproduce report prepare test test-interop fuzz bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,14 +59,21 @@ fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir pipeline/fuzz -s none $(PARSER) -- \
 		-max_total_time=$(SECONDS) -timeout=10 -max_len=16384
 
-bench: ## Measure training and ranking
-	$(CARGO) bench --locked --workspace --bench engine --profile dev
+bench: ## Measure training and ranking, parsing, k-core, candidates and wording
+	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --profile dev
 
 bench-engine: build ## Measure the engine beside PyTorch and PEFT; writes results/engine
 	test -x $(PEER_PYTHON) || { python3 -m venv runs/peers/venv && $(PEER_PYTHON) -m pip install -q -r bench/peers/requirements.txt; }
 	$(CARGO) bench --locked --workspace --bench peer --profile dev --no-run
 	$(PEER_PYTHON) bench/peers/engine.py "$$(ls -t $(TARGET)/debug/deps/peer-* | grep -v '\.d$$' | head -1)" \
 		"$$($(WEAVEREC) models fetch smollm2-135m)" runs/peers results/engine/report.md
+
+# The peers of the pipeline are other packages, in an environment of their own.
+bench-peers: build ## Measure the pipeline beside Polars, DuckDB and pandas (SIZES=2,20 million reviews); writes results/pipeline
+	test -x $(PIPELINE_PYTHON) || { python3 -m venv runs/peers/pipeline && $(PIPELINE_PYTHON) -m pip install -q -r bench/peers/requirements-pipeline.txt; }
+	$(CARGO) bench --locked --workspace --bench pipeline --profile dev --no-run
+	SIZES=$(SIZES) $(PIPELINE_PYTHON) bench/peers/pipeline.py $(WEAVEREC) \
+		"$$(ls -t $(TARGET)/debug/deps/pipeline-* | grep -v '\.d$$' | head -1)" runs/peers/logs results/pipeline/speed.md
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

@@ -115,7 +115,7 @@ def with_duckdb(raw, out):
     db.execute("CREATE TEMP TABLE things AS SELECT item, row_number() OVER () AS i FROM (SELECT DISTINCT item FROM rows)")
     db.execute("CREATE TEMP TABLE kept AS SELECT u, i, time FROM rows JOIN users USING (user) JOIN things USING (item)")
     db.execute("DROP TABLE rows")
-    count = lambda: db.execute("SELECT count(*) FROM kept").fetchone()[0]
+    count = lambda: db.execute("SELECT count(*) FROM kept").fetchall()[0][0]
     while True:
         before = count()
         for key in ["u", "i"]:
@@ -143,7 +143,7 @@ def with_duckdb(raw, out):
         TO '{out / "sequences.parquet"}' (FORMAT parquet)
         """
     )
-    one = lambda what: db.execute(f"SELECT count(DISTINCT {what}) FROM kept").fetchone()[0]
+    one = lambda what: db.execute(f"SELECT count(DISTINCT {what}) FROM kept").fetchall()[0][0]
     return count(), one("u"), one("i")
 
 

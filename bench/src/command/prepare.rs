@@ -230,9 +230,8 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
-    if config.memory_limit.is_some() {
-        crate::allocator::return_memory_at_once();
-    }
+    crate::allocator::use_small_pages();
+    crate::allocator::return_memory_at_once();
     super::runtime(config.threads)?.block_on(prepare::prepare(&config, &Stages::default()))?;
     let folder = config.folder();
     super::print(Summary::of(&Prepared::open(&folder)?, 0)?.to_string())?;

@@ -100,11 +100,15 @@ impl Known {
         &self.items[self.range(user)]
     }
 
-    /// Whether a user, who must be there, ever touched an item.
-    pub fn touched(&self, user: u32, item: u32) -> bool {
+    /// Whether a user, who must be there, ever touched one of `candidates`, which are sorted, other than `target`.
+    pub fn touched_any(&self, user: u32, candidates: &[u32], target: u32) -> bool {
+        let among = |items: &[u32], sorted: &[u32]| {
+            let mut others = items.iter().filter(|item| **item != target);
+            others.any(|item| sorted.binary_search(item).is_ok())
+        };
         match self.sorted.get(&user) {
-            Some(items) => items.binary_search(&item).is_ok(),
-            None => self.items(user).contains(&item),
+            Some(items) => among(candidates, items),
+            None => among(self.items(user), candidates),
         }
     }
 
@@ -146,7 +150,19 @@ mod tests {
             sorted: HashMap::from([(2, sorted)]),
             newest: Vec::new(),
         };
-        assert!(known.touched(1, 9) && known.touched(1, 4) && !known.touched(1, 3));
-        assert!((0..200).all(|item| known.touched(2, item * 2) && !known.touched(2, item * 2 + 1)));
+        for (user, candidates, target, expected) in [
+            (1, [1, 4, 5], 5, true),
+            (1, [1, 4, 5], 4, false),
+            (1, [1, 3, 5], 5, false),
+            (2, [7, 398, 399], 7, true),
+            (2, [7, 398, 399], 398, false),
+            (2, [7, 397, 399], 399, false),
+        ] {
+            assert_eq!(
+                known.touched_any(user, &candidates, target),
+                expected,
+                "{user} {candidates:?}"
+            );
+        }
     }
 }

@@ -5,7 +5,9 @@ mod text;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -64,9 +66,30 @@ impl AuditReport {
     }
 
     fn leak(&mut self, subject: &str, what: &str) {
+        self.add_leak(format!("{subject}: {what}"), what);
+    }
+
+    fn add_leak(&mut self, leak: String, what: &str) {
         let seen = self.leaks.iter().filter(|leak| leak.ends_with(what)).count();
         if seen < EXAMPLES {
-            self.leaks.push(format!("{subject}: {what}"));
+            self.leaks.push(leak);
+        }
+    }
+
+    /// Adds what was found in other prompts.
+    fn append(&mut self, other: Self) {
+        self.prompts += other.prompts;
+        self.tests += other.tests;
+        self.repeated_targets += other.repeated_targets;
+        self.namesakes_in_history += other.namesakes_in_history;
+        self.short_candidate_sets += other.short_candidate_sets;
+        self.validation_in_train += other.validation_in_train;
+        self.unseen_targets += other.unseen_targets;
+        self.tests_before_training += other.tests_before_training;
+        for leak in other.leaks {
+            // A subject may hold anything, what is wrong with it holds no colon.
+            let what = leak.rsplit(": ").next().unwrap_or_default().to_owned();
+            self.add_leak(leak, &what);
         }
     }
 }
@@ -100,48 +123,87 @@ impl fmt::Display for AuditReport {
 /// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
-/// Memory: up to 16 bytes an interaction, 16 a user and a prompt, and the catalogue.
+/// Files are checked side by side. Memory: up to 16 bytes an interaction, 16 a user, 8 a prompt, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
     let (parameters, items) = (&manifest.parameters, prepared.items()?);
     let wording = parameters.wording.as_ref();
     let mut report = AuditReport::default();
-    let mut auditor = Auditor {
-        prepared,
-        style: PromptStyle::new(
-            parameters.format,
-            wording,
-            parameters.seed,
-            &manifest.name,
-            &items,
-        )?,
-        known: Known::read(prepared, &mut report)?,
-        items,
-        keys: HashSet::new(),
-        report,
+    let style = PromptStyle::new(
+        parameters.format,
+        wording,
+        parameters.seed,
+        &manifest.name,
+        &items,
+    )?;
+    let known = Known::read(prepared, &mut report)?;
+    let shards = Split::ALL.into_iter().flat_map(|split| {
+        let shards = prepared.shards(split);
+        shards.into_iter().map(move |path| (split, path))
+    });
+    let shards: Vec<_> = shards.collect();
+    let check = |(split, path): &(Split, PathBuf)| -> Result<Checked> {
+        let mut auditor = Auditor {
+            prepared,
+            style: &style,
+            known: &known,
+            items: &items,
+            found: Checked::default(),
+            scratch: String::new(),
+        };
+        prepared.each_prompt_in(path, |placed| auditor.check(*split, &placed))?;
+        Ok(auditor.found)
     };
-    for split in Split::ALL {
-        prepared.each_prompt(split, |placed| auditor.check(split, &placed))?;
+    let checked: Vec<Result<Checked>> = shards.par_iter().map(check).collect();
+    let mut keys = Vec::new();
+    for found in checked {
+        let found = found?;
+        report.append(found.report);
+        keys.extend(found.keys);
     }
-    Ok(auditor.report)
+    keys.par_sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        name_repeated_keys(prepared, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Goes through the prompts once more, one after another, for those whose key was there before.
+fn name_repeated_keys(prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
+    let mut keys = HashSet::new();
+    for split in Split::ALL {
+        prepared.each_prompt(split, |placed| {
+            if !keys.insert(placed.prompt.key) {
+                report.leak(&subject(&placed), "its key occurs twice");
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What the prompts of one file showed.
+#[derive(Default)]
+struct Checked {
+    report: AuditReport,
+    keys: Vec<u64>,
 }
 
 struct Auditor<'a> {
     prepared: &'a Prepared,
-    items: Vec<Item>,
-    style: PromptStyle,
-    known: Known,
-    keys: HashSet<u64>,
-    report: AuditReport,
+    items: &'a [Item],
+    style: &'a PromptStyle,
+    known: &'a Known,
+    found: Checked,
+    /// Where texts are worded again.
+    scratch: String,
 }
 
 impl Auditor<'_> {
     fn check(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
-        self.report.prompts += 1;
-        self.report.tests += u64::from(split == Split::Test);
-        if !self.keys.insert(placed.prompt.key) {
-            self.leak(placed, "its key occurs twice");
-        }
+        self.found.report.prompts += 1;
+        self.found.report.tests += u64::from(split == Split::Test);
+        self.found.keys.push(placed.prompt.key);
         let prompt = &placed.prompt;
         let mut shown = prompt
             .history
@@ -183,7 +245,7 @@ impl Auditor<'_> {
         let paper = self.prepared.manifest().parameters.recipe == Recipe::Paper;
         let in_place = match split {
             Split::Train if paper && self.belongs(Split::Validation, placed) => {
-                self.report.validation_in_train += 1;
+                self.found.report.validation_in_train += 1;
                 true
             }
             split => self.belongs(split, placed),
@@ -194,7 +256,7 @@ impl Auditor<'_> {
         if split == Split::Test {
             let newest = self.known.newest_training_of_others(placed.user);
             let time = self.known.times(placed.user)[placed.position as usize - 1];
-            self.report.tests_before_training += u64::from(newest.is_some_and(|newest| time < newest));
+            self.found.report.tests_before_training += u64::from(newest.is_some_and(|newest| time < newest));
         }
     }
 
@@ -224,22 +286,23 @@ impl Auditor<'_> {
         if split == Split::Train && parameters.format == PromptFormat::Sequence {
             return;
         }
-        let distinct: HashSet<u32> = prompt.candidates.iter().copied().collect();
-        if distinct.len() != prompt.candidates.len() || !distinct.contains(&prompt.target) {
+        let mut sorted = prompt.candidates.clone();
+        sorted.sort_unstable();
+        let repeated = sorted.windows(2).any(|pair| pair[0] == pair[1]);
+        if repeated || sorted.binary_search(&prompt.target).is_err() {
             self.leak(placed, "its candidates lack the target or repeat an item");
         }
-        let touched = |item: &&u32| **item != prompt.target && self.known.touched(placed.user, **item);
-        if distinct.iter().any(|item| touched(&item)) {
+        if self.known.touched_any(placed.user, &sorted, prompt.target) {
             self.leak(placed, "a candidate was touched by the user");
         }
         if split == Split::Train {
             return;
         }
-        self.report.short_candidate_sets += u64::from(prompt.candidates.len() < parameters.candidates);
+        self.found.report.short_candidate_sets += u64::from(prompt.candidates.len() < parameters.candidates);
         let target = &self.items[prompt.target as usize - 1];
-        self.report.unseen_targets += u64::from(target.train_count == 0);
+        self.found.report.unseen_targets += u64::from(target.train_count == 0);
         if prompt.history.contains(&prompt.target) {
-            self.report.repeated_targets += 1;
+            self.found.report.repeated_targets += 1;
             if matches!(parameters.dedup, DedupPolicy::First | DedupPolicy::Last) {
                 self.leak(
                     placed,
@@ -250,15 +313,21 @@ impl Auditor<'_> {
     }
 
     fn check_text(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
-        if !text::agrees(&self.style, split, &placed.prompt, placed.position)? {
+        if !text::agrees(
+            self.style,
+            split,
+            &placed.prompt,
+            placed.position,
+            &mut self.scratch,
+        )? {
             self.leak(placed, "its text is not what its ids say");
         }
         if split == Split::Train {
             return Ok(());
         }
         let format = self.prepared.manifest().parameters.format;
-        self.report.namesakes_in_history += u64::from(text::namesake(&self.items, &placed.prompt));
-        if text::gives_away(&self.items, format, &placed.prompt) {
+        self.found.report.namesakes_in_history += u64::from(text::namesake(self.items, &placed.prompt));
+        if text::gives_away(self.items, format, &placed.prompt) {
             self.leak(
                 placed,
                 "the target's title stands in the question outside history and candidates",
@@ -268,8 +337,11 @@ impl Auditor<'_> {
     }
 
     fn leak(&mut self, placed: &PlacedPrompt, what: &str) {
-        let (user, position) = (&placed.prompt.user_id, placed.position);
-        self.report
-            .leak(&format!("prompt of user {user} at position {position}"), what);
+        self.found.report.leak(&subject(placed), what);
     }
+}
+
+fn subject(placed: &PlacedPrompt) -> String {
+    let (user, position) = (&placed.prompt.user_id, placed.position);
+    format!("prompt of user {user} at position {position}")
 }

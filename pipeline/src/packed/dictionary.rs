@@ -14,8 +14,11 @@ pub struct Dictionary {
     text: String,
     /// Where each text ends.
     ends: Vec<u32>,
-    /// Upper half: of the hash; lower half: one more than the code. 0 is a free slot.
+    /// Upper half: half of the hash, whose low bits say where the slot would best be; lower half: one more than the code. 0 is a
+    /// free slot.
     slots: Vec<u64>,
+    /// The code that was asked for last.
+    last: Option<u32>,
 }
 
 impl Default for Dictionary {
@@ -24,6 +27,7 @@ impl Default for Dictionary {
             text: String::new(),
             ends: Vec::new(),
             slots: vec![0; SLOTS],
+            last: None,
         }
     }
 }
@@ -31,15 +35,24 @@ impl Default for Dictionary {
 impl Dictionary {
     /// The code of a text, a new one if it has none; none where 4 GiB of texts are full.
     pub fn intern(&mut self, text: &str) -> Option<u32> {
-        let hash = xxh3_64(text.as_bytes());
+        // Logs are often in the order of users or of items.
+        if self.last.is_some_and(|last| self.text(last) == text) {
+            return self.last;
+        }
+        self.last = self.find_or_add(text);
+        self.last
+    }
+
+    fn find_or_add(&mut self, text: &str) -> Option<u32> {
+        let tag = tag(text);
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = tag as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot == 0 {
                 break;
             }
-            if slot >> 32 == hash >> 32 {
+            if slot >> 32 == tag {
                 let code = slot as u32 - 1;
                 if self.text(code) == text {
                     return Some(code);
@@ -51,7 +64,7 @@ impl Dictionary {
         let code = self.ends.len() as u32;
         self.text.push_str(text);
         self.ends.push(end);
-        self.slots[at] = slot(hash, code);
+        self.slots[at] = tag << 32 | (u64::from(code) + 1);
         // Probes stay short up to three slots in four.
         if self.ends.len() * 4 > self.slots.len() * 3 {
             self.grow();
@@ -61,13 +74,13 @@ impl Dictionary {
 
     /// The code of a text that is there.
     pub fn code(&self, text: &str) -> Option<u32> {
-        let hash = xxh3_64(text.as_bytes());
+        let tag = tag(text);
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = tag as usize & mask;
         while self.slots[at] != 0 {
             let slot = self.slots[at];
             let code = slot as u32 - 1;
-            if slot >> 32 == hash >> 32 && self.text(code) == text {
+            if slot >> 32 == tag && self.text(code) == text {
                 return Some(code);
             }
             at = (at + 1) & mask;
@@ -78,18 +91,18 @@ impl Dictionary {
     fn grow(&mut self) {
         let mask = self.slots.len() * 2 - 1;
         let mut slots = vec![0; mask + 1];
-        for code in 0..self.ends.len() as u32 {
-            let hash = xxh3_64(self.text(code).as_bytes());
-            let mut at = hash as usize & mask;
+        for slot in self.slots.iter().copied().filter(|slot| *slot != 0) {
+            let mut at = (slot >> 32) as usize & mask;
             while slots[at] != 0 {
                 at = (at + 1) & mask;
             }
-            slots[at] = slot(hash, code);
+            slots[at] = slot;
         }
         self.slots = slots;
     }
 
     /// The text of a code.
+    #[inline]
     pub fn text(&self, code: u32) -> &str {
         let code = code as usize;
         let start = if code == 0 { 0 } else { self.ends[code - 1] };
@@ -119,8 +132,9 @@ impl Dictionary {
     }
 }
 
-fn slot(hash: u64, code: u32) -> u64 {
-    (hash >> 32) << 32 | (u64::from(code) + 1)
+/// Half of the hash.
+fn tag(text: &str) -> u64 {
+    xxh3_64(text.as_bytes()) >> 32
 }
 
 /// The first eight bytes as a number that compares as they do, short texts filled up with zeros.

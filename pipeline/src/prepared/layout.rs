@@ -34,7 +34,7 @@ pub const SHARD_ROWS: usize = 32_768;
 pub const PROMPT_ROWS: usize = 8192;
 
 /// Rows of a row group of the other tables.
-pub const TABLE_ROWS: usize = 65_536;
+pub const TABLE_ROWS: usize = 32_768;
 
 /// `prompts/train-00000-of-00002.parquet`, relative to the folder.
 pub fn shard(split: Split, index: usize, count: usize) -> PathBuf {

@@ -254,11 +254,20 @@ impl Prepared {
     /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
     pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
         for path in self.shards(split) {
-            self.scan(&path, None, |batch| {
-                (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
-            })?;
+            self.each_prompt_in(&path, &mut visit)?;
         }
         Ok(())
+    }
+
+    /// The same for one of the [shards](Self::shards) of a split.
+    pub fn each_prompt_in(
+        &self,
+        shard: &Path,
+        mut visit: impl FnMut(PlacedPrompt) -> Result<()>,
+    ) -> Result<()> {
+        self.scan(shard, None, |batch| {
+            (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
+        })
     }
 
     /// The rejected lines.

@@ -72,7 +72,9 @@ impl<'p> Ahead<'p> {
         // Room for every block there can be, so that giving one back never waits.
         let (used, spare) = sync_channel(WAITING + 2);
         // It ends by itself: at the end of the input, at an error, or when nobody takes its blocks any more.
-        std::thread::spawn(move || pump(input, &sender, &spare));
+        let named = std::thread::Builder::new().name("decompress".to_owned());
+        // Without a thread nothing is sent, which is an error at the first read.
+        drop(named.spawn(move || pump(input, &sender, &spare)));
         Ahead {
             blocks,
             used,
@@ -126,6 +128,11 @@ impl Ahead<'_> {
     /// What was read from the disk.
     pub fn stored(&self) -> &Stored {
         &self.stored
+    }
+
+    /// Whether all was read.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// The last `count` bytes that were consumed, which must be of one block.

@@ -9,23 +9,45 @@ use super::scan::Refusal;
 const NO_OBJECT: &str = "not a JSON object";
 const WRONG_TYPE: &str = "a key holds a value of the wrong type or stands twice";
 
-/// The values of `keys`, as they are written, of an object that must be the whole text.
+/// The values of `keys`, as they are written, of an object that must be the whole text and must not hold one of them twice.
 pub(crate) fn fields<'b, const N: usize>(
     bytes: &'b [u8],
     keys: [&str; N],
 ) -> Result<[Option<&'b [u8]>; N], Refusal> {
+    find(
+        bytes,
+        keys,
+        |before| if before { Err(WRONG_TYPE.into()) } else { Ok(()) },
+    )
+}
+
+/// The same where of a repeated key the last value counts.
+pub(crate) fn last_fields<'b, const N: usize>(
+    bytes: &'b [u8],
+    keys: [&str; N],
+) -> Result<[Option<&'b [u8]>; N], Refusal> {
+    find(bytes, keys, |_| Ok(()))
+}
+
+fn find<'b, const N: usize>(
+    bytes: &'b [u8],
+    keys: [&str; N],
+    allowed: impl Fn(bool) -> Result<(), Refusal>,
+) -> Result<[Option<&'b [u8]>; N], Refusal> {
     let mut found = [None; N];
     let mut scanner = Scanner { bytes, at: 0 };
-    let whole = scanner.members(|key, value| {
-        if let Some(slot) = keys.iter().position(|wanted| wanted.as_bytes() == key) {
-            if found[slot].is_some() {
-                return Err(WRONG_TYPE.into());
-            }
-            found[slot] = Some(value);
+    scanner.members(|key, value| {
+        for (slot, _) in found
+            .iter_mut()
+            .zip(&keys)
+            .filter(|(_, wanted)| wanted.as_bytes() == key)
+        {
+            allowed(slot.is_some())?;
+            *slot = Some(value);
         }
         Ok(())
-    });
-    whole.map(|()| found)
+    })?;
+    Ok(found)
 }
 
 /// A text; nothing where the key is absent or null.
@@ -136,7 +158,9 @@ impl<'b> Scanner<'b> {
             let decoded: String = serde_json::from_slice(quoted).map_err(|_| NO_OBJECT)?;
             Cow::Owned(decoded.into_bytes())
         } else {
-            std::str::from_utf8(plain).map_err(|_| NO_OBJECT)?;
+            if !plain.is_ascii() {
+                std::str::from_utf8(plain).map_err(|_| NO_OBJECT)?;
+            }
             Cow::Borrowed(plain)
         };
         self.space();
@@ -299,20 +323,47 @@ impl<'b> Scanner<'b> {
 
 /// How many bytes come before the first that may end a string or must not stand in one.
 fn plain_bytes(bytes: &[u8]) -> usize {
-    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
-    // Without a way out in the middle, a block is a few vector instructions.
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    for (number, block) in blocks.iter().enumerate() {
-        let any = block.iter().fold(0, |any, byte| {
-            any | u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20)
-        });
-        if any != 0 {
-            let within = block.iter().position(|byte| special(*byte));
-            return number * 32 + within.unwrap_or(0);
+    let mut at = 0;
+    // Keys and ids are short: the first few words are looked at one by one.
+    for word in bytes.as_chunks::<8>().0.iter().take(4) {
+        if let Some(within) = special_byte(*word) {
+            return at + within;
         }
+        at += 8;
     }
-    let within = rest.iter().position(|byte| special(*byte));
-    blocks.len() * 32 + within.unwrap_or(rest.len())
+    // Without a way out in its middle, a block is a few vector instructions.
+    for block in bytes[at..].as_chunks::<32>().0 {
+        let any = block.iter().fold(false, |any, byte| any | is_special(*byte));
+        if any {
+            break;
+        }
+        at += 32;
+    }
+    for word in bytes[at..].as_chunks::<8>().0 {
+        if let Some(within) = special_byte(*word) {
+            return at + within;
+        }
+        at += 8;
+    }
+    let within = bytes[at..].iter().position(|byte| is_special(*byte));
+    within.map_or(bytes.len(), |within| at + within)
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// The first special byte of eight.
+#[inline(always)]
+fn special_byte(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(word);
+    // A byte below the subtrahend borrows, which shows in its highest bit; only a byte above it can be marked in error.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let marked = (equal(b'"') | equal(b'\\') | below(word, 0x20)) & HIGH;
+    (marked != 0).then(|| marked.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

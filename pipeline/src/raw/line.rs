@@ -1,7 +1,7 @@
 //! Lines with their offsets, from plain, gzip and Zstandard files alike.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -123,13 +123,31 @@ impl<'p> LineReader<'p> {
         }))
     }
 
+    /// Reads to the end; how many bytes there are in all.
+    pub fn skip_all(mut self) -> Result<u64> {
+        loop {
+            let count = match self.input.fill_buf() {
+                Ok(block) => block.len(),
+                Err(error) => return Err(self.broken(error)),
+            };
+            if count == 0 {
+                return Ok(self.offset);
+            }
+            self.input.consume(count);
+            self.offset += count as u64;
+        }
+    }
+
     /// Size and hash of the file as stored, of which what was not read yet is read now.
     pub fn fingerprint(&self) -> Result<InputFile> {
         let mut hasher = self.input.stored().hasher();
-        let failed = |source| Error::io(&self.path, "read", source);
-        let mut rest = File::open(&self.path).map_err(failed)?;
-        rest.seek(SeekFrom::Start(hasher.count())).map_err(failed)?;
-        hasher.update_reader(rest).map_err(failed)?;
+        if !self.input.ended() {
+            let failed = |source| Error::io(&self.path, "read", source);
+            let mut rest = File::open(&self.path).map_err(failed)?;
+            let read = io::copy(&mut rest.by_ref().take(hasher.count()), &mut io::sink());
+            read.map_err(failed)?;
+            hasher.update_reader(rest).map_err(failed)?;
+        }
         Ok(InputFile {
             path: self.path.clone(),
             bytes: hasher.count(),
@@ -201,6 +219,30 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(all(&path).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_the_whole_file_wherever_reading_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let text: Vec<u8> = (0..100_000)
+            .flat_map(|n| format!("line {}\n", n * 7_919 % 10_007).into_bytes())
+            .collect();
+        let zstd = zstd::stream::encode_all(text.as_slice(), 3).unwrap();
+        for (name, bytes) in [("a", text.clone()), ("b.gz", gzip(&text)), ("c.zst", zstd)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &bytes).unwrap();
+            for lines in [1, usize::MAX] {
+                let mut reader = LineReader::open(&path, &NoProgress).unwrap();
+                for _ in 0..lines {
+                    if reader.next().unwrap().is_none() {
+                        break;
+                    }
+                }
+                let found = reader.fingerprint().unwrap();
+                assert_eq!(found.blake3, blake3::hash(&bytes).to_hex().to_string(), "{name}");
+                assert_eq!(found.bytes, bytes.len() as u64);
+            }
         }
     }
 

@@ -214,6 +214,14 @@ pub(crate) fn read_into(
     })
 }
 
+/// Decompresses a file, or reads a plain one, and counts its bytes: what reading costs at the least.
+///
+/// # Errors
+/// As [`read`].
+pub fn decompressed_bytes(path: &Path, progress: &dyn Progress) -> Result<u64> {
+    line::LineReader::open(path, progress)?.skip_all()
+}
+
 /// Keeps all rows in memory.
 #[derive(Default)]
 struct Collected {

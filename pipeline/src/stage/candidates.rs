@@ -90,7 +90,7 @@ impl Candidates {
             draws: self,
             rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
             touched,
-            titles: HashSet::from([self.same_title[target as usize]]),
+            titles: Ids::of(&[self.same_title[target as usize]]),
             chosen: vec![target],
         };
         match &self.popularity {
@@ -129,7 +129,8 @@ impl Candidates {
 /// What a user touched, for all draws of that user.
 #[derive(Debug)]
 pub struct Touched {
-    items: HashSet<u32>,
+    items: Ids,
+    distinct: usize,
     /// All other items in the order of their ids, listed when the first draw needs them.
     rest: OnceCell<Vec<u32>>,
 }
@@ -137,8 +138,10 @@ pub struct Touched {
 impl Touched {
     /// The items of a sequence.
     pub fn new(sequence: &[u32]) -> Self {
+        let items = Ids::of(sequence);
         Self {
-            items: sequence.iter().copied().collect(),
+            distinct: items.distinct(),
+            items,
             rest: OnceCell::new(),
         }
     }
@@ -147,7 +150,7 @@ impl Touched {
     fn rest(&self, items: usize) -> &[u32] {
         self.rest.get_or_init(|| {
             (1..=items as u32)
-                .filter(|item| !self.items.contains(item))
+                .filter(|item| !self.items.contains(*item))
                 .collect()
         })
     }
@@ -158,8 +161,55 @@ struct Set<'a> {
     draws: &'a Candidates,
     rng: ChaCha8Rng,
     touched: &'a Touched,
-    titles: HashSet<u32>,
+    titles: Ids,
     chosen: Vec<u32>,
+}
+
+/// A set of ids, which is looked through while it is small: hashing a few numbers takes longer.
+#[derive(Debug, Default)]
+struct Ids {
+    few: Vec<u32>,
+    many: HashSet<u32>,
+}
+
+/// The largest set that is looked through.
+const FEW: usize = 64;
+
+impl Ids {
+    fn of(ids: &[u32]) -> Self {
+        if ids.len() <= FEW {
+            return Self {
+                few: ids.to_vec(),
+                many: HashSet::new(),
+            };
+        }
+        Self {
+            few: Vec::new(),
+            many: ids.iter().copied().collect(),
+        }
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.few.contains(&id) || (!self.many.is_empty() && self.many.contains(&id))
+    }
+
+    /// Whether it was not there yet.
+    fn insert(&mut self, id: u32) -> bool {
+        if self.contains(id) {
+            return false;
+        }
+        if self.few.len() < FEW {
+            self.few.push(id);
+            return true;
+        }
+        self.many.insert(id)
+    }
+
+    /// How many there are, each counted once.
+    fn distinct(&self) -> usize {
+        let first = |(at, id): &(usize, &u32)| !self.few[..*at].contains(id);
+        self.few.iter().enumerate().filter(first).count() + self.many.len()
+    }
 }
 
 /// Draws tried for each place of a set before all that is left is listed. Bounded because titles may repeat without end.
@@ -176,14 +226,14 @@ impl Set<'_> {
 
     /// Takes the item unless the user touched it or its title is there already.
     fn offer(&mut self, item: u32) {
-        if !self.touched.items.contains(&item) && self.titles.insert(self.draws.same_title[item as usize]) {
+        if !self.touched.items.contains(item) && self.titles.insert(self.draws.same_title[item as usize]) {
             self.chosen.push(item);
         }
     }
 
     fn fill_uniformly(&mut self) {
         let items = self.items();
-        if (self.touched.items.len() + self.draws.size) * 2 <= items {
+        if (self.touched.distinct + self.draws.size) * 2 <= items {
             // Most draws hit: reject the others.
             for _ in 0..self.draws.size * TRIES {
                 if self.full() {

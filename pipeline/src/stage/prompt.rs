@@ -1,10 +1,11 @@
 //! Candidate sets to conversations: the [wording](Wording) is data, the structure is the format's.
 
+mod compiled;
 mod wording;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ListArray, StringArray, StructArray};
+use datafusion::arrow::array::{Array, ListArray, StringArray, StringBuilder, StructArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::cast::{as_string_array, as_uint32_array};
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::schema::{Item, LETTERS, Message, PromptFormat, Split, TITLE_SEPARATOR};
 use crate::seed;
 use crate::stage::list::{IdRows, ids_type};
+use compiled::{Compiled, Filling};
 pub use wording::Wording;
 
 /// Titles in a top-5 answer: the target and up to four negatives.
@@ -31,8 +33,8 @@ pub struct PromptStyle {
     answers: String,
     /// By dense id; template values, which are cheap to copy.
     titles: Arc<Vec<Value>>,
-    /// Roles with a template each, in the order of the turns.
-    roles: Vec<&'static str>,
+    /// Roles with a template each, in the order of the turns, and the templates that could be taken apart.
+    turns: Arc<Vec<(&'static str, Option<Compiled>)>>,
     templates: Arc<Environment<'static>>,
 }
 
@@ -68,11 +70,14 @@ impl PromptStyle {
         };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        let mut roles = Vec::new();
+        let mut turns = Vec::new();
         for (role, source) in own.iter().flat_map(Wording::turns) {
             let added = environment.add_template_owned(role, source.to_owned());
             added.map_err(template_error)?;
-            roles.push(role);
+            turns.push((
+                role,
+                Compiled::of(source, TITLE_SEPARATOR, role == wording::ANSWER),
+            ));
         }
         let named = items.iter().map(|item| Value::from(item.title.as_str()));
         let titles = std::iter::once(Value::from("")).chain(named).collect();
@@ -82,7 +87,7 @@ impl PromptStyle {
             seed,
             answers,
             titles: Arc::new(titles),
-            roles,
+            turns: Arc::new(turns),
             templates: Arc::new(environment),
         })
     }
@@ -137,9 +142,31 @@ impl PromptStyle {
 
     /// The conversation of one instance; see [`crate::schema::Prompt::messages`] for its structure.
     pub fn render(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
+        let mut messages = Vec::with_capacity(3);
+        self.render_turns(instance, &mut String::new(), |role, content| {
+            messages.push(Message {
+                role: role.to_owned(),
+                content: content.to_owned(),
+            });
+        })?;
+        Ok(messages)
+    }
+
+    /// Hands over the role and the text of each turn, worded in `scratch`, which may be used again.
+    pub fn render_turns(
+        &self,
+        instance: &Instance<'_>,
+        scratch: &mut String,
+        mut visit: impl FnMut(&'static str, &str),
+    ) -> Result<()> {
         match self.format {
-            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => self.question(instance),
-            PromptFormat::Sequence => Ok(self.sequence(instance)),
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
+                self.question(instance, scratch, &mut visit)
+            }
+            PromptFormat::Sequence => {
+                self.sequence(instance, scratch, &mut visit);
+                Ok(())
+            }
         }
     }
 
@@ -167,60 +194,90 @@ impl PromptStyle {
         negatives
     }
 
-    fn question(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
-        let fillers = self.fillers(instance);
+    fn question(
+        &self,
+        instance: &Instance<'_>,
+        scratch: &mut String,
+        visit: &mut impl FnMut(&'static str, &str),
+    ) -> Result<()> {
+        let mut answer = vec![instance.target];
+        answer.extend(self.fillers(instance));
+        let place = instance
+            .candidates
+            .iter()
+            .position(|item| *item == instance.target);
+        let letter = place.and_then(|place| LETTERS.get(place).copied());
+        let filling = Filling {
+            titles: &|item| self.titles[item as usize].as_str().unwrap_or_default(),
+            history: instance.history,
+            candidates: instance.candidates,
+            answer: &answer,
+            letter,
+        };
+        for (role, compiled) in self.turns.iter() {
+            scratch.clear();
+            let filled = compiled
+                .as_ref()
+                .and_then(|compiled| compiled.render(&filling, scratch));
+            if filled.is_some() {
+                visit(role, scratch);
+            } else {
+                visit(role, &self.by_template(role, instance, &answer, letter)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn by MiniJinja.
+    fn by_template(
+        &self,
+        role: &str,
+        instance: &Instance<'_>,
+        answer: &[u32],
+        letter: Option<&str>,
+    ) -> Result<String> {
         let shown = context! {
             separator => TITLE_SEPARATOR,
-            answers => fillers.len() + 1,
+            answers => answer.len(),
             letters => LETTERS,
             history => self.titles(instance.history),
             candidates => self.titles(instance.candidates),
         };
         // Only the assistant's turn knows the answer: no wording can give it away in the question.
-        let place = instance
-            .candidates
-            .iter()
-            .position(|item| *item == instance.target);
-        let told = context! {
-            answer => self.titles(std::iter::once(&instance.target).chain(&fillers)),
-            letter => place.and_then(|place| LETTERS.get(place).copied()),
-            ..shown.clone()
+        let values = if role == wording::ANSWER {
+            context! { answer => self.titles(answer), letter => letter, ..shown }
+        } else {
+            shown
         };
-        let turn = |role: &&'static str| {
-            let template = self.templates.get_template(role).map_err(template_error)?;
-            let values = if *role == wording::ANSWER { &told } else { &shown };
-            let content = template.render(values).map_err(template_error)?;
-            Ok(Message {
-                role: (*role).to_owned(),
-                content,
-            })
-        };
-        self.roles.iter().map(turn).collect()
+        let template = self.templates.get_template(role).map_err(template_error)?;
+        template.render(values).map_err(template_error)
     }
 
-    fn sequence(&self, instance: &Instance<'_>) -> Vec<Message> {
-        let titles = self.titles(instance.history.iter().chain([&instance.target]));
+    fn sequence(
+        &self,
+        instance: &Instance<'_>,
+        scratch: &mut String,
+        visit: &mut impl FnMut(&'static str, &str),
+    ) {
+        let items: Vec<u32> = instance
+            .history
+            .iter()
+            .chain([&instance.target])
+            .copied()
+            .collect();
         let shown = if instance.split == Split::Train {
-            1.min(titles.len() - 1)
+            1.min(items.len() - 1)
         } else {
-            titles.len() - 1
+            items.len() - 1
         };
-        let lines = |titles: &[Value]| {
-            titles
-                .iter()
-                .flat_map(|title| [title.as_str().unwrap_or_default(), "\n"])
-                .collect::<String>()
-        };
-        vec![
-            Message {
-                role: "user".to_owned(),
-                content: lines(&titles[..shown]),
-            },
-            Message {
-                role: "assistant".to_owned(),
-                content: lines(&titles[shown..]),
-            },
-        ]
+        for (role, items) in [("user", &items[..shown]), ("assistant", &items[shown..])] {
+            scratch.clear();
+            for item in items {
+                scratch.push_str(self.titles[*item as usize].as_str().unwrap_or_default());
+                scratch.push('\n');
+            }
+            visit(role, scratch);
+        }
     }
 
     /// `render_prompt(split, user_id, position, history, target, candidates) -> messages`: [`PromptStyle::render`].
@@ -243,7 +300,9 @@ impl PromptStyle {
                 let (splits, users) = (as_string_array(&arrays[0])?, as_string_array(&arrays[1])?);
                 let (positions, targets) = (as_uint32_array(&arrays[2])?, as_uint32_array(&arrays[4])?);
                 let (histories, candidates) = (IdRows::new(&arrays[3])?, IdRows::new(&arrays[5])?);
-                let mut conversations = Vec::with_capacity(splits.len());
+                let mut roles = StringBuilder::new();
+                let mut contents = StringBuilder::new();
+                let (mut lengths, mut scratch) = (Vec::with_capacity(splits.len()), String::new());
                 for row in 0..splits.len() {
                     let name = splits.value(row);
                     let split = Split::ALL.into_iter().find(|split| split.name() == name);
@@ -255,12 +314,17 @@ impl PromptStyle {
                         target: targets.value(row),
                         candidates: candidates.row(row),
                     };
-                    let rendered = style.render(&instance);
-                    conversations.push(rendered.map_err(|error| exec_datafusion_err!("{error}"))?);
+                    let mut turns = 0;
+                    let rendered = style.render_turns(&instance, &mut scratch, |role, content| {
+                        roles.append_value(role);
+                        contents.append_value(content);
+                        turns += 1;
+                    });
+                    rendered.map_err(|error| exec_datafusion_err!("{error}"))?;
+                    lengths.push(turns);
                 }
-                Ok(ColumnarValue::Array(
-                    Arc::new(messages_array(&conversations)) as Arc<dyn Array>
-                ))
+                let messages = messages_array(roles.finish(), contents.finish(), lengths);
+                Ok(ColumnarValue::Array(Arc::new(messages) as Arc<dyn Array>))
             }),
         )
     }
@@ -281,14 +345,10 @@ fn message_fields() -> Fields {
     ])
 }
 
-fn messages_array(conversations: &[Vec<Message>]) -> ListArray {
-    let turns: Vec<&Message> = conversations.iter().flatten().collect();
-    let roles = StringArray::from_iter_values(turns.iter().map(|turn| &turn.role));
-    let contents = StringArray::from_iter_values(turns.iter().map(|turn| &turn.content));
+fn messages_array(roles: StringArray, contents: StringArray, lengths: Vec<usize>) -> ListArray {
     let values = StructArray::new(message_fields(), vec![Arc::new(roles), Arc::new(contents)], None);
     let field = Arc::new(Field::new_list_field(DataType::Struct(message_fields()), false));
-    let offsets = OffsetBuffer::from_lengths(conversations.iter().map(Vec::len));
-    ListArray::new(field, offsets, Arc::new(values), None)
+    ListArray::new(field, OffsetBuffer::from_lengths(lengths), Arc::new(values), None)
 }
 
 fn template_error(error: minijinja::Error) -> Error {
@@ -389,6 +449,87 @@ mod tests {
             let turns = style(PromptFormat::Sequence).render(&instance(split)).unwrap();
             assert_eq!(turns[0].content, shown);
             assert_eq!(turns[0].content.clone() + &turns[1].content, "A & B\nC\nD\n");
+        }
+    }
+
+    #[test]
+    fn templates_that_are_taken_apart_read_as_minijinja_renders_them() {
+        let instance = instance(Split::Test);
+        let (answer, letter) = ([3, 6], Some("C"));
+        let mut taken_apart = 0;
+        for user in [
+            "{{ history | join(\" || \") }}\n",
+            "{{history|join('; ')}} then {{ candidates | join(\" \" ~ separator ~ \" \") }}\n\n",
+            "{{ answers }} of {{ candidates[1] }}{{ separator }}",
+            "plain { text } without anything\r\n",
+            "{{ candidates | join(', ') | upper }}",
+            "{{- history | join(' ') -}} x",
+            "{{ history | join(' ' * 3) }}",
+            "{% for title in history %}{{ title }}{% endfor %}",
+            "{# said to nobody #}{{ history | first }}",
+            "{{ history[0] ~ candidates[0] }}",
+            "{{ '}}' }}",
+            "{{ candidates | join(\"a\\nb\") }}",
+        ] {
+            for assistant in [
+                "{{ letter }}",
+                "{{ answer | join(' ' ~ separator) }}\n",
+                "{{ answer[0] | lower }}",
+            ] {
+                let wording = Wording {
+                    system: None,
+                    user: user.to_owned(),
+                    assistant: assistant.to_owned(),
+                };
+                let items: Vec<Item> = (1..=7)
+                    .map(|item| Item {
+                        item,
+                        item_id: item.to_string(),
+                        title: format!("<Title {item}> & \"more\""),
+                        categories: String::new(),
+                        train_count: 0,
+                    })
+                    .collect();
+                let style = PromptStyle::new(PromptFormat::Letter, Some(&wording), 1, "d", &items).unwrap();
+                taken_apart += style
+                    .turns
+                    .iter()
+                    .filter(|(_, compiled)| compiled.is_some())
+                    .count();
+                let instance = Instance {
+                    target: 3,
+                    ..instance
+                };
+                let filling = Filling {
+                    titles: &|item| style.titles[item as usize].as_str().unwrap(),
+                    history: instance.history,
+                    candidates: instance.candidates,
+                    answer: &answer,
+                    letter,
+                };
+                for (role, compiled) in style.turns.iter() {
+                    let expected = style.by_template(role, &instance, &answer, letter).unwrap();
+                    let mut found = String::new();
+                    if let Some(compiled) = compiled {
+                        compiled.render(&filling, &mut found).unwrap();
+                        assert_eq!(found, expected, "{user} {assistant}");
+                    }
+                }
+            }
+        }
+        assert_eq!(taken_apart, 4 * 3 + 12 * 2, "as many as should be");
+    }
+
+    #[test]
+    fn our_own_wordings_are_taken_apart_but_for_the_loop() {
+        for (format, count) in [
+            (PromptFormat::Top5, 3),
+            (PromptFormat::TargetOnly, 3),
+            (PromptFormat::Letter, 2),
+        ] {
+            let style = style(format);
+            let compiled = style.turns.iter().filter(|(_, compiled)| compiled.is_some());
+            assert_eq!(compiled.count(), count, "{}", format.name());
         }
     }
 }

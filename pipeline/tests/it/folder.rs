@@ -15,16 +15,21 @@ fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
     // Several batches of users, for the order of batches is what threads upset first.
     let base = films(folder.path(), 20_000);
     let mut written = Vec::new();
-    for (place, threads, memory_limit) in [
-        ("a", 1, None),
-        ("b", 2, None),
-        ("c", 5, None),
-        ("d", 2, Some(64 << 20)),
-        ("e", 2, Some(32 << 20)),
+    for (place, threads, memory_limit, plans_only) in [
+        ("a", 1, None, false),
+        ("b", 2, None, false),
+        ("c", 5, None, false),
+        ("d", 2, None, true),
+        ("e", 5, None, true),
+        ("f", 2, Some(64 << 20), true),
+        ("g", 2, Some(32 << 20), true),
+        // Too little for the rows to be held: they are read into memory at first, and settled after all.
+        ("h", 2, Some(10 << 20), false),
     ] {
         let mut config = base.clone();
         config.out = folder.path().join(place);
         (config.threads, config.memory_limit) = (threads, memory_limit);
+        config.plans_only = plans_only;
         run(&config).unwrap();
         written.push(contents(&config.folder()));
         let left = std::fs::read_dir(&config.out).unwrap().count();

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::schema::{LETTERS, PromptFormat, Split};
 use weaverec_pipeline::stage::{
-    Cut, DedupPolicy, KCore, Negatives, Recipe, SplitPolicy, TimeCut, TimeWindow, Wording,
+    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, TimeCut, TimeWindow, Wording,
 };
 
-use crate::support::{films, named, prepared, run};
+use crate::support::{contents, films, named, prepared, run};
 
 /// A set of ratings given as (user, film, seconds).
 fn with_ratings(rows: &[(u32, u32, i64)]) -> (tempfile::TempDir, weaverec_pipeline::prepare::PrepareConfig) {
@@ -364,4 +365,65 @@ fn a_wording_of_ones_own_is_used_and_recorded() {
         error.contains("wording.toml") && error.contains("assistent") && error.contains("line 2"),
         "{error}"
     );
+}
+
+/// Every choice of interactions, made from packed rows and by plans.
+#[test]
+fn plans_and_packed_rows_choose_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = films(folder.path(), 300);
+    // A second file: users and items meet those of the first, and lines go on.
+    let raw = folder.path().join("raw");
+    let ratings = std::fs::read_to_string(raw.join("ratings.csv")).unwrap();
+    let (header, rows) = ratings.split_once('\n').unwrap();
+    let (first, second): (Vec<_>, Vec<_>) = rows
+        .lines()
+        .map(str::to_owned)
+        .enumerate()
+        .partition(|(at, _)| at % 3 == 0);
+    std::fs::create_dir(raw.join("parts")).unwrap();
+    for (name, part) in [("a.csv", first), ("b.csv", second)] {
+        let lines: Vec<String> = part.into_iter().map(|(_, line)| line).collect();
+        std::fs::write(
+            raw.join("parts").join(name),
+            format!("{header}\n{}\n", lines.join("\n")),
+        )
+        .unwrap();
+    }
+    base.dataset.interactions = vec!["parts/".to_owned()];
+    let core = KCore { users: 5, items: 6 };
+    let domain = |name: &str, exclude: &[&str]| DomainFilter {
+        domain: Some(name.to_owned()),
+        exclude: exclude.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let split = SplitPolicy::GlobalTime(Cut::Shares {
+        validation: 0.2,
+        test: 0.2,
+    });
+    type Change<'a> = Box<dyn Fn(&mut Parameters) + 'a>;
+    let changes: Vec<Change<'_>> = vec![
+        Box::new(|_| ()),
+        Box::new(|parameters| parameters.dedup = DedupPolicy::None),
+        Box::new(|parameters| (parameters.dedup, parameters.core) = (DedupPolicy::First, core)),
+        Box::new(|parameters| (parameters.dedup, parameters.core) = (DedupPolicy::Last, core)),
+        Box::new(|parameters| (parameters.min_rating, parameters.core) = (Some(3.0), core)),
+        Box::new(|parameters| parameters.window.from = Some(1_000_086_400_000)),
+        Box::new(|parameters| parameters.filter = domain("Action", &[])),
+        Box::new(|parameters| parameters.filter = domain("other", &["Action", "Drama"])),
+        Box::new(|parameters| parameters.split = split),
+        Box::new(|parameters| parameters.core.users = 4),
+        Box::new(|parameters| parameters.core.items = 20),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut config = named(&base, "one-name");
+        config.parameters.max_train = 50;
+        change(&mut config.parameters);
+        let [packed, planned] = [false, true].map(|plans_only| {
+            config.out = folder.path().join(format!("{number}-{plans_only}"));
+            config.plans_only = plans_only;
+            (run(&config).unwrap(), contents(&config.folder()))
+        });
+        assert_eq!(packed.0, planned.0, "choice {number}");
+        assert!(packed.1 == planned.1, "choice {number}: other bytes");
+    }
 }

@@ -28,7 +28,10 @@ use crate::stage::{Catalogue, Cut, Holdout, SplitPolicy, sequence, split};
 use crate::title;
 
 /// Batches on their way to a writer.
-const WAITING: usize = 2;
+const WAITING: usize = 1;
+
+/// Batches of metadata whose titles are cleaned side by side.
+const CLEANED: usize = 8;
 
 /// Runs the stages and writes interactions and sequences.
 pub async fn build(
@@ -47,8 +50,7 @@ pub async fn build(
     let described = descriptions(described).await?;
     pool.install(|| {
         let (histories, counts, left) = choose(parameters, &packed, &described);
-        let (catalogue, dense) = catalogue(parameters, &packed, &described, &left);
-        drop(described);
+        let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
         let holdout = holdout(parameters, &packed, &histories)?;
         let mut tally = Tally::new(holdout, catalogue.items.len());
         let (interactions, sequences) = write(folder, &packed, &histories, lines, &dense, &mut tally)?;
@@ -158,7 +160,7 @@ type Placed<T> = Option<(i64, T)>;
 fn catalogue(
     parameters: &Parameters,
     packed: &Packed,
-    described: &[RecordBatch],
+    described: Vec<RecordBatch>,
     left: &[bool],
 ) -> (Catalogue, Vec<u32>) {
     let sorted = packed.items.sorted(|code| left[code as usize]);
@@ -167,7 +169,7 @@ fn catalogue(
         dense[*code as usize] = item;
     }
     // Of the metadata's lines on an item the first usable title counts, and the first categories.
-    let usable = described.par_iter().map(|batch| {
+    let usable = |batch: &RecordBatch| {
         let [ids, titles, categories] = [0, 1, 2].map(|at| batch.column(at).as_string::<i32>());
         let places = batch.column(3).as_primitive::<Int64Type>();
         let mut found = Vec::new();
@@ -182,7 +184,7 @@ fn catalogue(
             found.push((item, places.value(row), title, words));
         }
         found
-    });
+    };
     let mut titles: Vec<Placed<String>> = vec![None; sorted.len()];
     let mut categories: Vec<Placed<String>> = vec![None; sorted.len()];
     let put = |slot: &mut Placed<String>, place: i64, text: Option<String>| {
@@ -192,10 +194,19 @@ fn catalogue(
             *slot = Some((place, text));
         }
     };
-    for (item, place, title, words) in usable.collect::<Vec<_>>().into_iter().flatten() {
-        let at = item as usize - 1;
-        put(&mut titles[at], place, title);
-        put(&mut categories[at], place, words);
+    // A few batches at a time, each let go of before the next are looked at.
+    let mut described = described.into_iter();
+    loop {
+        let some: Vec<RecordBatch> = described.by_ref().take(CLEANED).collect();
+        if some.is_empty() {
+            break;
+        }
+        let found: Vec<_> = some.par_iter().map(usable).collect();
+        for (item, place, title, words) in found.into_iter().flatten() {
+            let at = item as usize - 1;
+            put(&mut titles[at], place, title);
+            put(&mut categories[at], place, words);
+        }
     }
     let mut catalogue = Catalogue::default();
     for (code, (title, words)) in sorted.iter().zip(titles.into_iter().zip(categories)) {
@@ -236,7 +247,7 @@ fn write(
     tally: &mut Tally,
 ) -> Result<(FileEntry, FileEntry)> {
     let users = packed.users.sorted(|user| !histories.of_user(user).is_empty());
-    let mut interactions = Interactions::default();
+    let mut interactions = Interactions::new();
     let mut sequences = Sequences::default();
     std::thread::scope(|scope| {
         let (to_interactions, rows) = sync_channel(WAITING);
@@ -294,7 +305,7 @@ fn drain(folder: &Path, name: &str, schema: SchemaRef, batches: &Receiver<Record
     file.finish()
 }
 
-#[derive(Default)]
+/// A batch of interactions that is being filled.
 struct Interactions {
     user_ids: StringBuilder,
     item_ids: StringBuilder,
@@ -306,6 +317,19 @@ struct Interactions {
 }
 
 impl Interactions {
+    fn new() -> Self {
+        // Room for a whole batch, and ids as long as most are: growing by doubling would take half as much again.
+        Self {
+            user_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 14),
+            item_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 10),
+            ratings: Float64Builder::with_capacity(TABLE_ROWS),
+            times: Vec::with_capacity(TABLE_ROWS),
+            users: Vec::with_capacity(TABLE_ROWS),
+            items: Vec::with_capacity(TABLE_ROWS),
+            lines: Vec::with_capacity(TABLE_ROWS),
+        }
+    }
+
     fn push(&mut self, user_id: &str, item_id: &str, row: &Row, lines: &Lines, dense: (u32, u32)) {
         self.user_ids.append_value(user_id);
         self.item_ids.append_value(item_id);
@@ -319,7 +343,7 @@ impl Interactions {
 
     /// What came since the last time.
     fn take(&mut self) -> Result<RecordBatch> {
-        let mut done = std::mem::take(self);
+        let mut done = std::mem::replace(self, Self::new());
         let columns: Vec<ArrayRef> = vec![
             Arc::new(done.user_ids.finish()),
             Arc::new(done.item_ids.finish()),

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::super::nested::{json_words, object};
+use super::super::json;
+use super::super::nested::json_words;
 use super::{
     Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories, lacks,
 };
@@ -18,11 +19,13 @@ pub(super) fn interactions(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let found: Map<String, Json> = object(bytes)?;
-        let text = |key: &str| found.get(key).map_or(Ok(None), |value| scalar(value, key));
-        let (user, item) = (text(&columns.user)?, text(&columns.item)?);
-        let (rating, time) = (text(&columns.rating)?, text(&columns.timestamp)?);
-        let number = found.get(&columns.timestamp).and_then(Json::as_f64);
+        let keys = [&columns.user, &columns.item, &columns.rating, &columns.timestamp].map(String::as_str);
+        let [user, item, rating, time] = json::last_fields(bytes, keys)?;
+        let (user, item) = (json::value(user)?, json::value(item)?);
+        let (rating, time) = (json::value(rating)?, json::value(time)?);
+        let number = time.as_ref().and_then(Json::as_f64);
+        let (user, item) = (scalar(user.as_ref(), keys[0])?, scalar(item.as_ref(), keys[1])?);
+        let (rating, time) = (scalar(rating.as_ref(), keys[2])?, scalar(time.as_ref(), keys[3])?);
         let row = Row {
             user: user.as_deref(),
             item: item.as_deref(),
@@ -43,20 +46,17 @@ pub(super) fn items(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let found: Map<String, Json> = object(bytes)?;
-        let item = found
-            .get(&columns.item)
-            .map_or(Ok(None), |value| scalar(value, &columns.item))?;
-        let item = item.ok_or_else(|| lacks(&columns.item))?;
+        let keys = [&columns.item, &columns.title, &columns.categories].map(String::as_str);
+        let [item, title, listed] = json::last_fields(bytes, keys)?;
+        let (item, title, listed) = (json::value(item)?, json::value(title)?, json::value(listed)?);
+        let item = scalar(item.as_ref(), &columns.item)?.ok_or_else(|| lacks(&columns.item))?;
         // A title may be a number (the film 1917); anything else is none, and no reason to lose the item.
-        let title = found
-            .get(&columns.title)
-            .and_then(|value| scalar(value, &columns.title).ok()?);
-        let words = match found.get(&columns.categories) {
+        let title = scalar(title.as_ref(), &columns.title).ok().flatten();
+        let words = match &listed {
             Some(Json::String(text)) => categories(text, columns),
             list => {
                 let mut words = Vec::new();
-                json_words(list, &mut words);
+                json_words(list.as_ref(), &mut words);
                 words.join(", ")
             }
         };
@@ -65,11 +65,11 @@ pub(super) fn items(
 }
 
 /// A text or a number as text; nothing for null.
-fn scalar<'a>(value: &'a Json, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+fn scalar<'a>(value: Option<&'a Json>, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
     match value {
-        Json::Null => Ok(None),
-        Json::String(text) => Ok(Some(Cow::Borrowed(text))),
-        Json::Number(number) => Ok(Some(Cow::Owned(number.to_string()))),
-        _ => Err(format!("{key} is neither a text nor a number").into()),
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(Cow::Borrowed(text))),
+        Some(Json::Number(number)) => Ok(Some(Cow::Owned(number.to_string()))),
+        Some(_) => Err(format!("{key} is neither a text nor a number").into()),
     }
 }
