@@ -111,6 +111,7 @@ pub struct Decoder {
     norm: Tensor,
     head: Tensor,
     inverse_frequencies: Arc<[f32]>,
+    inverse_frequencies_in_a_window: Option<Arc<[f32]>>,
 }
 
 impl Decoder {
@@ -136,6 +137,14 @@ impl Decoder {
             false => parameter("lm_head.weight", &[config.vocab_size, width])?,
         };
         let shapes = projection_shapes(config);
+        // A variable stays one where nothing is added.
+        let norm = |name: &str, width: usize| -> Result<Tensor> {
+            let weight = parameter(name, &[width])?;
+            match config.family.norm_offset() {
+                0.0 => Ok(weight),
+                offset => Ok((weight + offset)?),
+            }
+        };
         let blocks = (0..config.num_hidden_layers)
             .map(|layer| {
                 let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
@@ -150,14 +159,21 @@ impl Decoder {
                         lora: None,
                     });
                 }
-                let head_norm = |name: &str| parameter(&at(name), &[config.head_dim()]);
+                let head_norm = |name: &str| norm(&at(name), config.head_dim());
                 let head_norms = match config.family.has_head_norms() {
                     true => Some([head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?]),
                     false => None,
                 };
+                let (inner_norm, output_norms) = config.family.inner_norms();
+                let output_norms = match output_norms {
+                    Some(names) => Some([norm(&at(names[0]), width)?, norm(&at(names[1]), width)?]),
+                    None => None,
+                };
                 Ok(BlockWeights {
-                    input_norm: parameter(&at("input_layernorm"), &[width])?,
-                    post_attention_norm: parameter(&at("post_attention_layernorm"), &[width])?,
+                    input_norm: norm(&at("input_layernorm"), width)?,
+                    post_attention_norm: norm(&at(inner_norm), width)?,
+                    output_norms,
+                    activation: config.family.activation(),
                     head_norms,
                     projections: projections
                         .try_into()
@@ -165,15 +181,15 @@ impl Decoder {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let norm = parameter("model.norm.weight", &[width])?;
-        let inverse_frequencies = config.inverse_frequencies().into();
+        let final_norm = norm("model.norm.weight", width)?;
         Ok(Decoder {
             config: config.clone(),
             embedding,
             blocks,
-            norm,
+            norm: final_norm,
             head,
-            inverse_frequencies,
+            inverse_frequencies: config.inverse_frequencies().into(),
+            inverse_frequencies_in_a_window: config.inverse_frequencies_in_a_window().map(Arc::from),
         })
     }
 
@@ -286,22 +302,36 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
-        let surroundings = Surroundings {
+        let segments: Arc<[Segment]> = pass.segments.as_slice().into();
+        let around = |frequencies: &[f32]| Surroundings {
             heads: Heads {
                 query: self.config.num_attention_heads,
                 key_value: self.config.num_key_value_heads,
                 width: self.config.head_dim(),
             },
-            segments: pass.segments.as_slice().into(),
-            table: RopeTable::new(&pass.positions, &self.inverse_frequencies),
+            scale: self.config.attention_scale() as f32,
+            window: None,
+            segments: segments.clone(),
+            table: RopeTable::new(&pass.positions, frequencies),
             eps: self.config.rms_norm_eps,
         };
+        let everywhere = around(&self.inverse_frequencies);
+        let in_a_window = self.inverse_frequencies_in_a_window.as_deref().map(around);
         let ids = Tensor::new(pass.tokens.as_slice(), self.embedding.device())?;
         let mut x = self.embedding.index_select(&ids, 0)?;
+        if self.config.embedding_scale() != 1.0 {
+            x = (x * self.config.embedding_scale())?;
+        }
         let mut kept = KvCache::default();
         for (layer, weights) in self.blocks.iter().enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
-            let (y, keys_and_values) = block(&x, weights, &surroundings, cached)?;
+            let windowed = self.config.window(layer).zip(in_a_window.as_ref());
+            let windowed = windowed.map(|(window, around)| Surroundings {
+                window: Some(window),
+                ..around.clone()
+            });
+            let surroundings = windowed.as_ref().unwrap_or(&everywhere);
+            let (y, keys_and_values) = block(&x, weights, surroundings, cached)?;
             x = y;
             if keep {
                 kept.layers.extend(keys_and_values);

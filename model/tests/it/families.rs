@@ -5,7 +5,7 @@ use weaverec_model::backbone::Weights;
 
 #[test]
 fn checkpoints_of_every_family_give_the_logits_of_transformers() {
-    for name in ["tied", "untied", "qwen2", "qwen3"] {
+    for name in ["tied", "untied", "qwen2", "qwen3", "gemma3"] {
         let model = Weights::open(&fixture(name)).unwrap();
         let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
         assert_close(&logits(&decoder(&model), &ids), &expected, 1e-4);

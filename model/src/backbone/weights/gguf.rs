@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{DType, Device, Tensor};
 
-use crate::backbone::{DecoderConfig, Family};
+use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
 use crate::{Error, Result};
 
 /// An open GGUF file: metadata read, tensors still on disk.
@@ -87,12 +87,18 @@ impl Gguf {
     /// The decoder's configuration.
     pub(crate) fn config(&self) -> Result<DecoderConfig> {
         let architecture = self.text("general.architecture").unwrap_or("unknown");
-        let family = Family::of(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
+        let family = Family::of_gguf(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
         let key = |name: &str| format!("{architecture}.{name}");
+        let rope_scaling = match self.text(&key("rope.scaling.type")) {
+            Some("linear") => self
+                .real(&key("rope.scaling.factor"))
+                .map(|factor| RopeScaling::Linear { factor }),
+            _ => None,
+        };
         let scaling = self
             .text(&key("rope.scaling.type"))
             .is_some_and(|kind| kind != "none");
-        if scaling || self.content.tensor_infos.contains_key("rope_freqs.weight") {
+        if scaling && rope_scaling.is_none() || self.content.tensor_infos.contains_key("rope_freqs.weight") {
             return Err(self.error(
                 "scaled rotary frequencies cannot be read from GGUF; take the model's Hugging Face folder"
                     .into(),
@@ -126,14 +132,35 @@ impl Gguf {
                 .real(&key("attention.layer_norm_rms_epsilon"))
                 .unwrap_or(1e-5),
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
-            rope_scaling: None,
+            rope_scaling,
             max_position_embeddings: self.need(&key("context_length"))?,
             tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
             eos_token_ids: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
+            gemma3: match family {
+                Family::Gemma3 => Some(self.gemma3(heads, hidden)?),
+                _ => None,
+            },
         };
         config.check().map_err(|message| self.error(message))?;
         Ok(config)
+    }
+
+    /// What Gemma 3 has besides. The files do not say how queries are scaled, nor which layers see everything: as llama.cpp does,
+    /// the largest model is told by its layers, and every sixth layer sees everything.
+    fn gemma3(&self, heads: usize, hidden: usize) -> Result<Gemma3> {
+        const LAYERS_OF_THE_LARGEST: usize = 62;
+        let layers = self.need("gemma3.block_count")?;
+        let scalar = match layers {
+            LAYERS_OF_THE_LARGEST => hidden / heads.max(1),
+            _ => self.need("gemma3.attention.key_length")?,
+        };
+        Ok(Gemma3 {
+            query_pre_attn_scalar: scalar as f64,
+            sliding_window: self.need("gemma3.attention.sliding_window")?,
+            full_attention: Gemma3::every(6, layers),
+            local_rope_theta: self.real("gemma3.rope.freq_base_swa").unwrap_or(10_000.0),
+        })
     }
 
     fn real(&self, key: &str) -> Option<f64> {
@@ -161,7 +188,11 @@ impl Gguf {
                 .content
                 .tensor(&mut self.reader, &name, &Device::Cpu)
                 .and_then(|stored| stored.dequantize(&Device::Cpu)?.to_dtype(DType::F32));
-            let tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
+            let mut tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
+            if target.ends_with("norm.weight") && config.family.norm_offset() != 0.0 {
+                // The converter has added what the norm adds.
+                tensor = (tensor - config.family.norm_offset())?;
+            }
             let interleaved = config.family == Family::Llama;
             let tensor = if interleaved && target.ends_with("q_proj.weight") {
                 rotary_rows(&tensor, config.num_attention_heads)?
@@ -207,9 +238,12 @@ fn hugging_face_name(name: &str, family: Family) -> Option<String> {
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
     let (part, kind) = part.rsplit_once('.')?;
+    let (inner_norm, output_norms) = family.inner_norms();
     let module = match part {
         "attn_norm" => "input_layernorm",
-        "ffn_norm" => "post_attention_layernorm",
+        "ffn_norm" => inner_norm,
+        "post_attention_norm" => output_norms?[0],
+        "post_ffw_norm" => output_norms?[1],
         "attn_q" => "self_attn.q_proj",
         "attn_k" => "self_attn.k_proj",
         "attn_v" => "self_attn.v_proj",

@@ -18,6 +18,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 use self::forward::Saved;
 use self::low_rank::{Group, Update};
 use super::attention::{Attention, Heads, Segment};
+use super::gated::Activation;
 use super::linear::LoraFactors;
 use super::rope::RopeTable;
 use super::storage::{contiguous, operand, with_all_values};
@@ -40,6 +41,10 @@ pub struct BlockWeights {
     pub input_norm: Tensor,
     /// Weight of the norm before the feed-forward.
     pub post_attention_norm: Tensor,
+    /// Weights of the norms of what the attention and the feed-forward add, where the family has them; frozen.
+    pub output_norms: Option<[Tensor; 2]>,
+    /// What the gate of the feed-forward goes through.
+    pub activation: Activation,
     /// Weights of the norms of every head's queries and keys, `(head width)` each, where the family has them; frozen.
     pub head_norms: Option<[Tensor; 2]>,
     /// q, k, v, o, gate, up, down.
@@ -57,6 +62,10 @@ impl BlockWeights {
 pub struct Surroundings {
     /// Sizes of the heads.
     pub heads: Heads,
+    /// What attention scores are multiplied with; as a rule [`Heads::scale`].
+    pub scale: f32,
+    /// How many positions a row sees, its own included; `None`: all up to its own.
+    pub window: Option<usize>,
     /// Which rows belong together.
     pub segments: Arc<[Segment]>,
     /// The rows' rotations.
@@ -141,6 +150,8 @@ struct BlockOp {
     biases: [Option<Vec<f32>>; 7],
     /// Weights of the norms of queries and keys, where there are any.
     head_norms: Option<[Vec<f32>; 2]>,
+    /// Weights of the norms of what is added to the residual stream, where there are any.
+    output_norms: Option<[Vec<f32>; 2]>,
     trained: Trained,
     groups: [Group; 4],
     input_needs_gradient: bool,
@@ -162,6 +173,8 @@ impl BlockOp {
         }
         let attention = Attention {
             heads: surroundings.heads,
+            scale: surroundings.scale,
+            window: surroundings.window,
             segments: surroundings.segments.clone(),
             cache: cache.map(|(k, v)| (k.clone(), v.clone())),
         };
@@ -189,13 +202,14 @@ impl BlockOp {
                 .map(|b| frozen_vector(b, out))
                 .transpose()?;
         }
-        let head_norms = match &weights.head_norms {
-            None => None,
-            Some([q, k]) => {
-                let width = surroundings.heads.width;
-                Some([frozen_vector(q, width)?, frozen_vector(k, width)?])
+        let frozen_pair = |norms: &Option<[Tensor; 2]>, width: usize| match norms {
+            None => Ok(None),
+            Some([a, b]) => {
+                Ok::<_, candle_core::Error>(Some([frozen_vector(a, width)?, frozen_vector(b, width)?]))
             }
         };
+        let head_norms = frozen_pair(&weights.head_norms, surroundings.heads.width)?;
+        let output_norms = frozen_pair(&weights.output_norms, width)?;
         let mut factors_start = 0;
         let mut place = |t: &Tensor| {
             let start = factors_start;
@@ -217,6 +231,7 @@ impl BlockOp {
             sizes,
             biases,
             head_norms,
+            output_norms,
             trained,
             groups: groups(&weights.projections, &sizes, factors_start)?,
             input_needs_gradient: x.track_op(),
