@@ -14,7 +14,8 @@ use candle_core::{Device, Tensor};
 use super::{DecoderConfig, Weights};
 use crate::lora::Adapter;
 use crate::op::{
-    BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, linear, rms_norm,
+    BlockWeights, Heads, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings, block, linear,
+    rms_norm,
 };
 use crate::{Error, Result};
 
@@ -120,15 +121,24 @@ impl Decoder {
     /// # Errors
     /// A tensor that is missing or has another shape than the configuration says.
     pub fn new(weights: &Weights, config: &DecoderConfig, device: &Device) -> Result<Self> {
-        Self::from_parameters(config, |name, shape| {
-            Ok(weights.get(name, shape)?.to_device(device)?)
-        })
+        let parameter = |name: &str, shape: &[usize]| Ok(weights.get(name, shape)?.to_device(device)?);
+        Self::build(config, parameter, |name, shape| weights.matrix(name, shape))
     }
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
     pub fn from_parameters(
         config: &DecoderConfig,
         parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Self> {
+        Self::build(config, &parameter, |name, shape| {
+            parameter(name, shape).map(Matrix::from)
+        })
+    }
+
+    fn build(
+        config: &DecoderConfig,
+        parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
+        projection: impl Fn(&str, &[usize]) -> Result<Matrix>,
     ) -> Result<Self> {
         let width = config.hidden_size;
         let embedding = parameter("model.embed_tokens.weight", &[config.vocab_size, width])?;
@@ -154,7 +164,7 @@ impl Decoder {
                         && ["q_proj", "k_proj", "v_proj"].iter().any(|p| name.ends_with(p));
                     let bias = format!("model.layers.{layer}.{name}.bias");
                     projections.push(Projection {
-                        weight: parameter(&at(name), &[out, input])?,
+                        weight: projection(&at(name), &[out, input])?,
                         bias: biased.then(|| parameter(&bias, &[out])).transpose()?,
                         lora: None,
                     });
@@ -261,12 +271,15 @@ impl Decoder {
     }
 
     /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.
+    ///
+    /// Packed projections cannot take a small update up without losing most of it; they carry theirs beside them.
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
         let mut decoder = self.with_adapter(adapter)?;
         for projection in decoder.projections_mut() {
-            if let Some(lora) = projection.lora.take() {
+            if let (Matrix::Values(weight), Some(lora)) = (&projection.weight, &projection.lora) {
                 let delta = (lora.b.matmul(&lora.a)? * lora.scale)?;
-                projection.weight = (&projection.weight + delta)?;
+                projection.weight = (weight + delta)?.into();
+                projection.lora = None;
             }
         }
         Ok(decoder)

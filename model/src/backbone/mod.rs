@@ -9,4 +9,4 @@ pub mod weights;
 pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
 pub use decoder::{Decoder, KvCache, Pass};
 pub use tokenizer::Tokenizer;
-pub use weights::Weights;
+pub use weights::{Precision, Weights};

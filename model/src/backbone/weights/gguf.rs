@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
+use crate::backbone::weights::precision::{Precision, is_projection};
 use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
+use crate::op::Matrix;
 use crate::{Error, Result};
 
 /// An open GGUF file: metadata read, tensors still on disk.
@@ -172,8 +176,12 @@ impl Gguf {
         }
     }
 
-    /// All tensors as f32 on the CPU, with Hugging Face's names and layout.
-    pub(crate) fn tensors(mut self, config: &DecoderConfig) -> Result<BTreeMap<String, Tensor>> {
+    /// All tensors on the CPU, with Hugging Face's names and layout, the projections in `precision`.
+    pub(crate) fn tensors(
+        mut self,
+        config: &DecoderConfig,
+        precision: Precision,
+    ) -> Result<BTreeMap<String, Matrix>> {
         let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
         // In the order of the file, so that a slow disk is read once from front to back.
         names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
@@ -184,24 +192,39 @@ impl Gguf {
                     "tensor {name} is not part of a decoder that is read here"
                 ))
             })?;
-            let read = self
-                .content
-                .tensor(&mut self.reader, &name, &Device::Cpu)
-                .and_then(|stored| stored.dequantize(&Device::Cpu)?.to_dtype(DType::F32));
-            let mut tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
+            let heads = match config.family {
+                Family::Llama if target.ends_with("q_proj.weight") => Some(config.num_attention_heads),
+                Family::Llama if target.ends_with("k_proj.weight") => Some(config.num_key_value_heads),
+                _ => None,
+            };
+            let failed = |e: candle_core::Error| Error::Weights {
+                path: self.path.clone(),
+                message: format!("tensor {name}: {e}"),
+            };
+            let stored = self.content.tensor(&mut self.reader, &name, &Device::Cpu);
+            let stored = stored.map_err(failed)?;
+            let packed = stored.dtype() != GgmlDType::F32;
+            if precision == Precision::AsStored && packed && is_projection(&target) {
+                let stored = match heads {
+                    Some(heads) => packed_rotary_rows(&stored, heads).map_err(failed)?,
+                    None => stored,
+                };
+                tensors.insert(target, Matrix::Packed(Arc::new(stored)));
+                continue;
+            }
+            let values = stored
+                .dequantize(&Device::Cpu)
+                .and_then(|t| t.to_dtype(DType::F32));
+            let mut tensor = values.map_err(failed)?;
             if target.ends_with("norm.weight") && config.family.norm_offset() != 0.0 {
                 // The converter has added what the norm adds.
                 tensor = (tensor - config.family.norm_offset())?;
             }
-            let interleaved = config.family == Family::Llama;
-            let tensor = if interleaved && target.ends_with("q_proj.weight") {
-                rotary_rows(&tensor, config.num_attention_heads)?
-            } else if interleaved && target.ends_with("k_proj.weight") {
-                rotary_rows(&tensor, config.num_key_value_heads)?
-            } else {
-                tensor
-            };
-            tensors.insert(target, tensor);
+            if let Some(heads) = heads {
+                tensor = rotary_rows(&tensor, heads)?;
+            }
+            let kept = precision.keep(&target, tensor)?;
+            tensors.insert(target, kept);
         }
         Ok(tensors)
     }
@@ -227,6 +250,23 @@ fn rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
     let (rows, width) = weight.dims2()?;
     let split = weight.reshape((heads, rows / heads / 2, 2, width))?;
     Ok(split.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
+}
+
+/// The same for rows in a block format: no block reaches over the end of a row, so rows move as bytes.
+fn packed_rotary_rows(weight: &QTensor, heads: usize) -> candle_core::Result<QTensor> {
+    let (rows, _) = weight.shape().dims2()?;
+    let data = weight.data()?;
+    let (width, half) = (data.len() / rows, rows / heads / 2);
+    let from = |row: usize| {
+        let (head, within) = (row / (2 * half), row % (2 * half));
+        head * 2 * half + 2 * (within % half) + within / half
+    };
+    let moved: Vec<u8> = (0..rows)
+        .flat_map(|row| &data[from(row) * width..(from(row) + 1) * width])
+        .copied()
+        .collect();
+    let storage = QStorage::from_data(moved.into(), &Device::Cpu, weight.dtype())?;
+    QTensor::new(storage, weight.shape().clone())
 }
 
 fn hugging_face_name(name: &str, family: Family) -> Option<String> {

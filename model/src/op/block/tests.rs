@@ -32,7 +32,7 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
             }
         });
         Projection {
-            weight: (random(&[out, input], key) * 0.4).unwrap(),
+            weight: (random(&[out, input], key) * 0.4).unwrap().into(),
             bias: None,
             lora,
         }
@@ -68,7 +68,7 @@ fn composed_block(
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let project = |i: usize, x: &Tensor| {
         let Projection { weight, bias, lora } = &weights.projections[i];
-        let y = linear(x, weight, lora.as_ref())?;
+        let y = linear(x, &weight.values()?, lora.as_ref())?;
         match bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -181,7 +181,8 @@ fn output_norms_a_window_another_scale_and_gelu() {
     weights.output_norms = Some([random(&[10], 301), random(&[10], 302)]);
     // Outputs of some size: the norm of a small one bends too much for finite differences.
     for i in [O, DOWN] {
-        weights.projections[i].weight = (&weights.projections[i].weight * 5.0).unwrap();
+        let weight = &mut weights.projections[i].weight;
+        *weight = (weight.values().unwrap() * 5.0).unwrap().into();
     }
     weights.activation = Activation::Gelu;
     let around = Surroundings {
@@ -199,6 +200,30 @@ fn output_norms_a_window_another_scale_and_gelu() {
 }
 
 #[test]
+fn packed_projections_are_their_values() {
+    use candle_core::quantized::GgmlDType;
+    let (mut packed, mut inputs) = weights(&[Q, V, O, UP, DOWN], None);
+    // In formats whose block is one value; the larger blocks are unpacked by the same call.
+    for (i, format) in [
+        (Q, GgmlDType::BF16),
+        (GATE, GgmlDType::F16),
+        (DOWN, GgmlDType::BF16),
+    ] {
+        let weight = &mut packed.projections[i].weight;
+        *weight = Matrix::pack(&weight.values().unwrap(), format).unwrap();
+    }
+    let mut unpacked = packed.clone();
+    for projection in &mut unpacked.projections {
+        projection.weight = projection.weight.values().unwrap().into();
+    }
+    let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
+    inputs.push(x.clone());
+    check(&inputs, &|| block(&x, &packed, &around, None).unwrap().0, &|| {
+        composed_block(&x, &unpacked, &around, None).unwrap().0
+    });
+}
+
+#[test]
 fn weights_that_are_variables_get_gradients() {
     let (mut weights, _) = weights(&[], None);
     let mut variables = vec![variable(&[ROWS, 10], 7)];
@@ -209,7 +234,11 @@ fn weights_that_are_variables_get_gradients() {
     };
     make(&mut weights.input_norm);
     make(&mut weights.post_attention_norm);
-    weights.projections.iter_mut().for_each(|p| make(&mut p.weight));
+    for projection in &mut weights.projections {
+        let mut values = projection.weight.values().unwrap();
+        make(&mut values);
+        projection.weight = values.into();
+    }
     let (around, x) = (surroundings(), variables[0].clone());
     check(
         &variables,
@@ -260,7 +289,7 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
 #[test]
 fn weights_that_do_not_fit_are_refused() {
     let (mut weights, _) = weights(&[], None);
-    weights.projections[DOWN].weight = random(&[10, 13], 1);
+    weights.projections[DOWN].weight = random(&[10, 13], 1).into();
     let x = random(&[ROWS, 10], 7);
     assert!(block(&x, &weights, &surroundings(), None).is_err());
 }
