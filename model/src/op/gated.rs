@@ -19,7 +19,7 @@ pub enum Activation {
 }
 
 /// Twice `√(2/π)`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 impl Activation {

@@ -75,7 +75,7 @@ pub(crate) fn read_as<T>(
                     view.dtype()
                 )));
             }
-            let kept = keep(&name, view.load(&Device::Cpu)?)?;
+            let kept = keep(name, view.load(&Device::Cpu)?)?;
             Ok((name.to_string(), kept))
         })
         .collect()
