@@ -14,9 +14,9 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
-use tempfile::TempDir;
 
 use crate::error::{Error, Result};
+use crate::scratch::Scratch;
 pub use settled::Settling;
 
 /// Rows a batch holds; fixed, since the boundaries of batches reach the bytes of Parquet files.
@@ -42,7 +42,7 @@ pub struct Engine {
     context: SessionContext,
     threads: usize,
     /// Where settled tables and spills go; none: settled tables stay in memory.
-    spill: Option<Arc<TempDir>>,
+    spill: Option<Arc<Scratch>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -73,10 +73,7 @@ impl Engine {
     /// [`Error::Io`] where the folder cannot be made.
     pub fn limited(threads: usize, bytes: usize, place: &Path) -> Result<Self> {
         let threads = cores(threads).min((bytes / BYTES_A_PARTITION).max(1));
-        let folder = tempfile::Builder::new()
-            .prefix(".spill-")
-            .tempdir_in(place)
-            .map_err(|source| Error::io(place, "write into", source))?;
+        let folder = Scratch::new(place, "spill")?;
         let mut config = session(threads);
         // Hash joins cannot spill; sort-merge joins can.
         config.options_mut().optimizer.prefer_hash_join = false;

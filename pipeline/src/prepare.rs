@@ -11,6 +11,7 @@ use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
 use crate::raw::{self, InputFile, Progress, ReadOptions};
 use crate::schema::Split;
+use crate::scratch;
 
 mod output;
 mod prompts;
@@ -91,22 +92,23 @@ impl PrepareConfig {
 
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
-/// The folder appears whole or not at all. One that the same request (parameters, inputs, version) made before is kept as it is;
+/// The folder appears whole or not at all; what killed runs left in `out` is removed first. One that the same request (parameters, inputs, version) made before is kept as it is;
 /// another one is replaced only with `force`.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
+    scratch::sweep(&config.out);
     let inputs = output::hash_inputs(config)?;
     let request = output::request(config, &inputs)?;
     if let Some(kept) = output::kept(config, &request)? {
         return Ok(kept);
     }
     let staging = output::staging(config)?;
-    let manifest = fill(config, staging.path(), inputs, request, progress).await?;
-    output::publish(config, staging)?;
-    Ok(manifest)
+    let manifest = fill(config, staging.path(), inputs, request.clone(), progress).await?;
+    let other = output::publish(config, staging, &request)?;
+    Ok(other.unwrap_or(manifest))
 }
 
 async fn fill(

@@ -1,15 +1,15 @@
 //! The folder as a whole: is it there already, written aside, moved into place, described.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
 use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, Prepared, SCHEMA_VERSION, write_text};
 use crate::raw::InputFile;
 use crate::schema::Split;
+use crate::scratch::{self, Scratch};
 
 /// Sizes and hashes of the raw files, with names relative to the raw folder: where it lies must not reach the manifest.
 pub fn hash_inputs(config: &PrepareConfig) -> Result<Vec<InputFile>> {
@@ -79,35 +79,33 @@ pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
 }
 
 /// A folder beside the final one, removed unless it is published.
-pub fn staging(config: &PrepareConfig) -> Result<TempDir> {
+pub fn staging(config: &PrepareConfig) -> Result<Scratch> {
     std::fs::create_dir_all(&config.out).map_err(|source| Error::io(&config.out, "create", source))?;
-    tempfile::Builder::new()
-        .prefix(&format!(".{}-", config.folder_name()))
-        .tempdir_in(&config.out)
-        .map_err(|source| Error::io(&config.out, "write into", source))
+    Scratch::new(&config.out, "staging")
 }
 
-/// Moves the finished folder into place.
-pub fn publish(config: &PrepareConfig, staging: TempDir) -> Result<()> {
+/// Moves the finished folder into place; if another run has meanwhile published what this one was asked for, gives that one's
+/// manifest instead.
+pub fn publish(config: &PrepareConfig, staging: Scratch, request: &str) -> Result<Option<Manifest>> {
     let folder = config.folder();
     make_readable(staging.path())?;
     // Something old is moved aside rather than removed first, so that one of the two is always there whole.
-    let old = if folder.exists() {
-        let aside = tempfile::Builder::new()
-            .prefix(".replaced-")
-            .tempdir_in(&config.out)
-            .map_err(|source| Error::io(&config.out, "write into", source))?;
-        let place: PathBuf = aside.path().join("old");
-        std::fs::rename(&folder, place).map_err(|source| Error::io(&folder, "rename", source))?;
-        Some(aside)
-    } else {
-        None
-    };
-    std::fs::rename(staging.path(), &folder).map_err(|source| Error::io(&folder, "rename", source))?;
-    // It no longer lies where the guard thinks; there is nothing to remove.
-    let _ = staging.keep();
-    drop(old);
-    Ok(())
+    let aside = Scratch::new(&config.out, scratch::REPLACED)?;
+    // Two runs that end together publish one after another.
+    let alone = scratch::lock(&config.out);
+    if let Some(found) = kept(config, request)? {
+        return Ok(Some(found));
+    }
+    let old = aside.path().join(config.folder_name());
+    if folder.exists() {
+        std::fs::rename(&folder, &old).map_err(|source| Error::io(&folder, "rename", source))?;
+    }
+    let published = staging.rename(&folder);
+    if published.is_err() && old.exists() {
+        std::fs::rename(&old, &folder).map_err(|source| Error::io(&folder, "rename", source))?;
+    }
+    drop(alone);
+    published.map(|()| None)
 }
 
 /// Temporary folders are private; what is published gets the permissions any new folder has.

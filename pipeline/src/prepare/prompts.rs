@@ -48,13 +48,13 @@ impl PromptFactory {
         split: Split,
     ) -> Result<Vec<FileEntry>> {
         let serial = engine.serial();
-        let chosen = self.instances.choose(&serial, sequences, split).await?;
         let windows = split == Split::Train && self.instances.format == PromptFormat::Sequence;
         let draws = if windows {
             self.candidates.none()
         } else {
             self.candidates.clone()
         };
+        let chosen = self.instances.choose(&serial, sequences, split, &draws).await?;
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
             (index < count).then_some(())?;
@@ -62,12 +62,12 @@ impl PromptFactory {
             Some(((index, rows), (shards, index + 1)))
         });
         let jobs = shards.map(|(index, rows)| {
-            let (serial, draws, style) = (serial.clone(), draws.clone(), self.style.clone());
+            let (serial, style) = (serial.clone(), self.style.clone());
             let folder = folder.to_owned();
             async move {
                 let writing = async move {
                     let instances = serial.frame(instance::schema(), rows?)?;
-                    let frame = style.apply(draws.apply(instances)?)?;
+                    let frame = style.apply(instances)?;
                     let relative = prepared::shard(split, index, count);
                     prepared::write_frame(&folder, &relative, prepared::prompts_schema(), frame).await
                 };
