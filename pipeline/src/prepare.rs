@@ -18,6 +18,9 @@ mod prompts;
 mod store;
 mod tables;
 
+/// The stage, as progress hears it, that words prompts: many texts of much the same size.
+pub const PROMPTS: &str = "prompts";
+
 /// What to prepare and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrepareConfig {
@@ -123,7 +126,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         threads: engine.threads(),
     };
     let budget = if config.plans_only { 0 } else { engine.row_bytes() };
-    let store = Store::new(&engine, budget);
+    let store = Store::new(&engine, budget, folder);
     let Met {
         mut rejects,
         inputs,
@@ -152,7 +155,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
 
     let mut written = BTreeMap::new();
     if config.parameters.prompts {
-        progress.stage("prompts", None);
+        progress.stage(PROMPTS, None);
         let prompt_folder = folder.join("prompts");
         std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
         let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;

@@ -9,6 +9,7 @@ use weaverec_pipeline::inspect::Summary;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::raw::Progress;
 use weaverec_pipeline::schema::PromptFormat;
 use weaverec_pipeline::stage::window::parse_time;
 use weaverec_pipeline::stage::{
@@ -227,12 +228,35 @@ impl Arguments {
     }
 }
 
+/// Passes progress on, and lets the allocator know what the next stage is like.
+struct Thrifty {
+    stages: Stages,
+    limited: bool,
+}
+
+impl Progress for Thrifty {
+    fn stage(&self, name: &str, total: Option<u64>) {
+        if name == prepare::PROMPTS && !self.limited {
+            crate::allocator::keep_memory();
+        }
+        self.stages.stage(name, total);
+    }
+
+    fn advance(&self, by: u64) {
+        self.stages.advance(by);
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
     crate::allocator::use_small_pages();
     crate::allocator::return_memory_at_once();
-    super::runtime(config.threads)?.block_on(prepare::prepare(&config, &Stages::default()))?;
+    let progress = Thrifty {
+        stages: Stages::default(),
+        limited: config.memory_limit.is_some(),
+    };
+    super::runtime(config.threads)?.block_on(prepare::prepare(&config, &progress))?;
     let folder = config.folder();
     super::print(Summary::of(&Prepared::open(&folder)?, 0)?.to_string())?;
     say(format!(
