@@ -3,6 +3,9 @@
 
 #[path = "it/commands.rs"]
 mod commands;
+#[cfg(unix)]
+#[path = "it/memory.rs"]
+mod memory;
 #[path = "it/reproduce.rs"]
 mod reproduce;
 

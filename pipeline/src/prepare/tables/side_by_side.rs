@@ -97,7 +97,7 @@ impl Feed<'_> {
         }
         self.tally.note(&self.items, &self.times);
         self.sequences.push(self.user, user_id, &self.items, &self.times);
-        if self.sequences.users.len() == TABLE_ROWS {
+        if sequence::is_batch(self.sequences.users.len(), self.sequences.items.len()) {
             send(&self.to_sequences, self.sequences.take()?)?;
         }
         Ok(())
@@ -118,7 +118,7 @@ fn send(to: &SyncSender<RecordBatch>, batch: RecordBatch) -> Result<()> {
 fn drain(folder: &Path, name: &str, schema: SchemaRef, batches: &Receiver<RecordBatch>) -> Result<FileEntry> {
     let mut file = ParquetFile::create(folder, Path::new(name), schema)?;
     for batch in batches {
-        file.write(&batch)?;
+        file.write_group(&batch)?;
     }
     file.finish()
 }
