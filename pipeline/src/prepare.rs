@@ -11,6 +11,7 @@ use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
 use crate::raw::{self, InputFile, Progress, ReadOptions};
 use crate::schema::Split;
+use crate::storage;
 
 mod output;
 mod prompts;
@@ -21,10 +22,12 @@ mod tables;
 pub struct PrepareConfig {
     /// The data set.
     pub dataset: DatasetDescription,
-    /// Folder of its raw files.
+    /// Folder of its raw files, by path or by [URL](crate::storage).
     pub raw: PathBuf,
-    /// Folder under which the prepared folder is made.
+    /// Folder under which the prepared folder is made, by path or by [URL](crate::storage).
     pub out: PathBuf,
+    /// Where it is made before it is uploaded, and plans spill; none: the system's folder of temporary files.
+    pub staging: Option<PathBuf>,
     /// Name of the folder; by default the data set's, with the domain's in lower case.
     pub name: Option<String>,
     /// What decides the content.
@@ -33,6 +36,8 @@ pub struct PrepareConfig {
     pub threads: usize,
     /// Bytes of memory to get by with; plans spill to disk. None: all there is.
     pub memory_limit: Option<usize>,
+    /// Address of a cluster that the plans run on (`df://host:port`). None: this machine. The result does not depend on it.
+    pub cluster: Option<String>,
     /// Replace a prepared folder that was made another way.
     pub force: bool,
 }
@@ -44,10 +49,12 @@ impl PrepareConfig {
             dataset,
             raw: raw.into(),
             out: out.into(),
+            staging: None,
             name: None,
             parameters: Parameters::default(),
             threads: 0,
             memory_limit: None,
+            cluster: None,
             force: false,
         }
     }
@@ -71,7 +78,23 @@ impl PrepareConfig {
         self.out.join(self.folder_name())
     }
 
+    /// The folder on this machine in which the prepared folder is made.
+    fn place(&self) -> PathBuf {
+        match (storage::url(&self.out), &self.staging) {
+            (None, _) => self.out.clone(),
+            (Some(_), Some(staging)) => staging.clone(),
+            (Some(_), None) => std::env::temp_dir(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
+        storage::check(&self.raw)?;
+        storage::check_writable(&self.out)?;
+        if self.cluster.is_some() && storage::url(&self.out).is_some() && self.staging.is_none() {
+            return Err(Error::Usage(
+                "a cluster needs a folder that all its machines see; name one with --staging".to_owned(),
+            ));
+        }
         let name = self.folder_name();
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(Error::Usage(format!(
@@ -82,17 +105,30 @@ impl PrepareConfig {
     }
 
     fn engine(&self) -> Result<Engine> {
+        if let Some(cluster) = &self.cluster {
+            return self.engine_on(cluster);
+        }
         match self.memory_limit {
             None => Engine::new(self.threads),
-            Some(bytes) => Engine::limited(self.threads, bytes, &self.out),
+            Some(bytes) => Engine::limited(self.threads, bytes, &self.place()),
         }
+    }
+
+    #[cfg(feature = "cluster")]
+    fn engine_on(&self, cluster: &str) -> Result<Engine> {
+        Engine::on_cluster(crate::cluster::Cluster::at(cluster)?, self.threads, &self.place())
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    fn engine_on(&self, _cluster: &str) -> Result<Engine> {
+        Err(Error::without_feature("--cluster", "cluster"))
     }
 }
 
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
 /// The folder appears whole or not at all. One that the same request (parameters, inputs, version) made before is kept as it is;
-/// another one is replaced only with `force`.
+/// another one is replaced only with `force`. An object store has no folders to move: there the manifest, uploaded last, makes it one.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
@@ -105,7 +141,7 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
     }
     let staging = output::staging(config)?;
     let manifest = fill(config, staging.path(), inputs, request, progress).await?;
-    output::publish(config, staging)?;
+    output::publish(config, staging, &manifest)?;
     Ok(manifest)
 }
 
@@ -119,7 +155,7 @@ async fn fill(
     let engine = config.engine()?;
     let options = ReadOptions {
         salvage: config.parameters.salvage,
-        threads: engine.threads(),
+        threads: engine.here().threads(),
     };
     let mut raw = raw::read(&config.dataset, &config.raw, &options, progress)?;
     let rejects = tables::count_rejects(&raw, config.parameters.max_reject_share)?;
@@ -134,8 +170,8 @@ async fn fill(
     progress.stage("prompts", None);
     let prompt_folder = folder.join("prompts");
     std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
-    let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
-    let factory = prompts::PromptFactory::new(config, &tables)?;
+    let sequences = engine.here().serial().parquet(&folder.join(SEQUENCES)).await?;
+    let factory = prompts::PromptFactory::new(config, &engine, &tables, folder)?;
     let mut written = BTreeMap::new();
     for split in Split::ALL {
         let shards = factory.write(&engine, &sequences, folder, split).await?;

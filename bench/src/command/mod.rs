@@ -12,8 +12,10 @@ pub mod prepare;
 pub mod rank;
 pub mod report;
 pub mod reproduce;
+pub mod scheduler;
 pub mod sql;
 pub mod train;
+pub mod worker;
 
 use std::io::Write;
 

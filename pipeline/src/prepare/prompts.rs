@@ -4,18 +4,20 @@ use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use futures::stream::{self, StreamExt};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::function::StageFunction;
 use crate::prepare::PrepareConfig;
 use crate::prepare::tables::Tables;
-use crate::prepared::{self, FileEntry, SHARD_ROWS};
-use crate::schema::{PromptFormat, Split};
+use crate::prepared::{self, FileEntry, ITEMS, SHARD_ROWS};
+use crate::schema::{Item, PromptFormat, Split};
 use crate::stage::instance::{self, Chosen};
-use crate::stage::{Candidates, Instances, PromptStyle};
+use crate::stage::{Candidates, Instances, PromptStyle, candidates, prompt};
 
 /// Prompts that are worded at a time: their texts are many times the size of the instances.
 const WORDED_ROWS: usize = 1024;
@@ -23,19 +25,28 @@ const WORDED_ROWS: usize = 1024;
 /// Instances, their candidates and their words, of one prepared domain.
 pub struct PromptFactory {
     instances: Instances,
-    candidates: Candidates,
-    style: PromptStyle,
+    functions: Functions,
+}
+
+/// What makes prompts of instances.
+struct Functions {
+    /// Draws candidates.
+    draw: ScalarUDF,
+    /// Draws none.
+    draw_none: ScalarUDF,
+    /// Words prompts.
+    render: ScalarUDF,
 }
 
 impl PromptFactory {
-    /// Over the tables of a domain.
-    pub fn new(config: &PrepareConfig, tables: &Tables) -> Result<Self> {
-        let (name, parameters) = (config.folder_name(), &config.parameters);
-        let (seed, items) = (parameters.seed, &tables.items);
+    /// Over the tables of a domain, which lie in `folder`.
+    pub fn new(config: &PrepareConfig, engine: &Engine, tables: &Tables, folder: &Path) -> Result<Self> {
         Ok(Self {
-            instances: Instances::new(parameters, &name, tables.holdout),
-            candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items),
-            style: PromptStyle::new(parameters.format, parameters.wording.as_ref(), seed, &name, items)?,
+            instances: Instances::new(&config.parameters, &config.folder_name(), tables.holdout),
+            functions: match engine.is_remote() {
+                false => Functions::here(config, &tables.items)?,
+                true => Functions::anywhere(config, folder)?,
+            },
         })
     }
 
@@ -48,12 +59,14 @@ impl PromptFactory {
         split: Split,
     ) -> Result<Vec<FileEntry>> {
         let serial = engine.serial();
-        let chosen = self.instances.choose(&serial, sequences, split).await?;
+        let chosen = engine.here().serial();
+        let chosen = self.instances.choose(&chosen, sequences, split).await?;
         let windows = split == Split::Train && self.instances.format == PromptFormat::Sequence;
-        let draws = if windows {
-            self.candidates.none()
+        let functions = &self.functions;
+        let draw = if windows {
+            &functions.draw_none
         } else {
-            self.candidates.clone()
+            &functions.draw
         };
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
@@ -62,12 +75,12 @@ impl PromptFactory {
             Some(((index, rows), (shards, index + 1)))
         });
         let jobs = shards.map(|(index, rows)| {
-            let (serial, draws, style) = (serial.clone(), draws.clone(), self.style.clone());
+            let (serial, draw, render) = (serial.clone(), draw.clone(), functions.render.clone());
             let folder = folder.to_owned();
             async move {
                 let writing = async move {
-                    let instances = serial.frame(instance::schema(), rows?)?;
-                    let frame = style.apply(draws.apply(instances)?)?;
+                    let instances = serial.frame(instance::schema(), rows?).await?;
+                    let frame = prompt::add(candidates::add(instances, &draw)?, &render)?;
                     let relative = prepared::shard(split, index, count);
                     prepared::write_frame(&folder, &relative, prepared::prompts_schema(), frame).await
                 };
@@ -78,6 +91,38 @@ impl PromptFactory {
         // All are waited for before an error is passed on: none may still write into a folder that is being removed.
         let done: Vec<_> = jobs.buffered(engine.threads()).collect().await;
         done.into_iter().collect()
+    }
+}
+
+impl Functions {
+    /// Over a catalogue in memory.
+    fn here(config: &PrepareConfig, items: &[Item]) -> Result<Self> {
+        let (name, parameters) = (config.folder_name(), &config.parameters);
+        let (seed, wording) = (parameters.seed, parameters.wording.as_ref());
+        let draws = Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items);
+        let style = PromptStyle::new(parameters.format, wording, seed, &name, items)?;
+        Ok(Self {
+            draw: draws.function("draw_candidates"),
+            draw_none: draws.none().function("draw_candidates"),
+            render: style.function("render_prompt"),
+        })
+    }
+
+    /// Over the catalogue in `folder`, as functions that can be sent.
+    fn anywhere(config: &PrepareConfig, folder: &Path) -> Result<Self> {
+        let (name, parameters) = (config.folder_name(), &config.parameters);
+        let (seed, wording) = (parameters.seed, parameters.wording.as_ref());
+        let items = folder.join(ITEMS);
+        // The workers know no current folder of ours.
+        let items = items
+            .canonicalize()
+            .map_err(|source| Error::io(&items, "find", source))?;
+        let draw = |size| StageFunction::draw_candidates(seed, &name, size, parameters.negatives, &items);
+        Ok(Self {
+            draw: draw(parameters.candidates)?,
+            draw_none: draw(0)?,
+            render: StageFunction::render_prompt(parameters.format, wording, seed, &name, &items)?,
+        })
     }
 }
 

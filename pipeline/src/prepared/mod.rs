@@ -13,15 +13,19 @@ pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::raw::Reject;
 use crate::schema::{Item, Message, Prompt, Split};
+use crate::storage;
 
 /// One user's interactions, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,33 +71,32 @@ pub struct PlacedPrompt {
 pub struct Prepared {
     folder: PathBuf,
     manifest: Manifest,
+    /// The temporary folder, where it was opened by URL.
+    copy: Option<Arc<TempDir>>,
 }
 
 impl Prepared {
-    /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded.
+    /// Opens a folder that [`crate::prepare::prepare`] wrote, by path or by URL: then it is copied to a temporary folder; fails where a file is missing or has another size than recorded.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let prepared = Self::open_as_found(folder)?;
-        for file in &prepared.manifest.files {
-            let path = prepared.folder.join(&file.path);
-            let bytes = std::fs::metadata(&path)
-                .map_err(|source| Error::io(&path, "read", source))?
-                .len();
-            if bytes != file.bytes {
-                let message = format!(
-                    "{bytes} bytes, the manifest says {}; prepare the data set again",
-                    file.bytes
-                );
-                return Err(Error::Prepared { path, message });
-            }
-        }
+        prepared.manifest.check_sizes(&prepared.folder)?;
         Ok(prepared)
     }
 
     /// Opens a folder whose files may have been changed, to find out; see [`Prepared::altered`].
     pub fn open_as_found(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref().to_owned();
-        let manifest = Manifest::read(&folder)?;
-        Ok(Self { folder, manifest })
+        let folder = folder.as_ref();
+        storage::check(folder)?;
+        let manifest = Manifest::read(folder)?;
+        if storage::url(folder).is_none() {
+            return Ok(Self::unfinished(folder, manifest));
+        }
+        let copy = copy(folder, &manifest)?;
+        Ok(Self {
+            folder: copy.path().to_owned(),
+            manifest,
+            copy: Some(Arc::new(copy)),
+        })
     }
 
     /// Files whose content is not what the manifest recorded.
@@ -118,10 +121,11 @@ impl Prepared {
         Self {
             folder: folder.to_owned(),
             manifest,
+            copy: None,
         }
     }
 
-    /// Where it lies.
+    /// Where it lies, or where its copy does.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -138,27 +142,12 @@ impl Prepared {
 
     /// The items; index 0 holds item 1.
     pub fn items(&self) -> Result<Vec<Item>> {
-        let mut items = Vec::new();
-        self.scan(&self.folder.join(ITEMS), None, |batch| {
-            let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
-            let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
-            let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
-            let (raw, titles, categories) = (text("item_id")?, text("title")?, text("categories")?);
-            items.extend((0..batch.num_rows()).map(|row| Item {
-                item: ids.value(row),
-                item_id: raw.value(row).to_owned(),
-                title: titles.value(row).to_owned(),
-                categories: categories.value(row).to_owned(),
-                train_count: counts.value(row),
-            }));
-            Ok(())
-        })?;
-        Ok(items)
+        read_items(&self.folder.join(ITEMS))
     }
 
     /// Hands over the interactions one by one, by user and time.
     pub fn each_interaction(&self, mut visit: impl FnMut(InteractionRow<'_>) -> Result<()>) -> Result<()> {
-        self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
+        scan(&self.folder.join(INTERACTIONS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let id = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>());
             let (users, items) = (text("user_id")?, text("item_id")?);
@@ -187,7 +176,7 @@ impl Prepared {
 
     /// Hands over the sequences one by one, in the order of the users' dense ids from 1.
     pub fn each_sequence(&self, mut visit: impl FnMut(Sequence)) -> Result<()> {
-        self.scan(&self.folder.join(SEQUENCES), None, |batch| {
+        scan(&self.folder.join(SEQUENCES), None, |batch| {
             let users = column(batch, "user_id")?.as_string::<i32>();
             let (items, times) = (
                 column(batch, "items")?,
@@ -218,7 +207,7 @@ impl Prepared {
     pub fn first_prompts(&self, split: Split, count: usize) -> Result<Vec<Prompt>> {
         let mut prompts = Vec::new();
         for path in self.shards(split) {
-            self.scan(&path, Some(count - prompts.len()), |batch| {
+            scan(&path, Some(count - prompts.len()), |batch| {
                 for row in 0..batch.num_rows() {
                     prompts.push(placed_prompt(batch, row)?.prompt);
                 }
@@ -242,7 +231,7 @@ impl Prepared {
     /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
     pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
         for path in self.shards(split) {
-            self.scan(&path, None, |batch| {
+            scan(&path, None, |batch| {
                 (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
             })?;
         }
@@ -252,7 +241,7 @@ impl Prepared {
     /// The rejected lines.
     pub fn rejects(&self) -> Result<Vec<Reject>> {
         let mut rejects = Vec::new();
-        self.scan(&self.folder.join(REJECTS), None, |batch| {
+        scan(&self.folder.join(REJECTS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt64Type>());
             let (files, reasons, texts) = (text("file")?, text("reason")?, text("text")?);
@@ -268,23 +257,56 @@ impl Prepared {
         })?;
         Ok(rejects)
     }
+}
 
-    fn scan(
-        &self,
-        path: &Path,
-        limit: Option<usize>,
-        mut visit: impl FnMut(&RecordBatch) -> Result<()>,
-    ) -> Result<()> {
-        let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
-        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
-        if let Some(limit) = limit {
-            reader = reader.with_limit(limit);
-        }
-        for batch in reader.build()? {
-            visit(&batch?)?;
-        }
-        Ok(())
+/// A copy of a prepared folder that lies elsewhere.
+fn copy(folder: &Path, manifest: &Manifest) -> Result<TempDir> {
+    let failed = |source| Error::io(std::env::temp_dir(), "write into", source);
+    let copy = tempfile::Builder::new()
+        .prefix("weaverec-")
+        .tempdir()
+        .map_err(failed)?;
+    std::fs::create_dir(copy.path().join("prompts")).map_err(failed)?;
+    let data = manifest.files.iter().map(|file| file.path.as_str());
+    for name in data.chain([MANIFEST, DATASET_INFO, CARD]) {
+        let (from, to) = (folder.join(name), copy.path().join(name));
+        let mut source = storage::open(&from).map_err(|source| Error::io(&from, "read", source))?;
+        let mut target = File::create(&to).map_err(|source| Error::io(&to, "create", source))?;
+        io::copy(&mut source, &mut target).map_err(|source| Error::io(&from, "copy", source))?;
     }
+    Ok(copy)
+}
+
+/// The items of a file of that layout; index 0 holds item 1.
+pub fn read_items(path: &Path) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    scan(path, None, |batch| {
+        let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
+        let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
+        let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+        let (raw, titles, categories) = (text("item_id")?, text("title")?, text("categories")?);
+        items.extend((0..batch.num_rows()).map(|row| Item {
+            item: ids.value(row),
+            item_id: raw.value(row).to_owned(),
+            title: titles.value(row).to_owned(),
+            categories: categories.value(row).to_owned(),
+            train_count: counts.value(row),
+        }));
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+fn scan(path: &Path, limit: Option<usize>, mut visit: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+    let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
+    if let Some(limit) = limit {
+        reader = reader.with_limit(limit);
+    }
+    for batch in reader.build()? {
+        visit(&batch?)?;
+    }
+    Ok(())
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {

@@ -75,15 +75,6 @@ impl Candidates {
         }
     }
 
-    /// Adds `candidates` to instances and drops `touched`.
-    pub fn apply(&self, instances: DataFrame) -> Result<DataFrame> {
-        let draw = self
-            .function("draw_candidates")
-            .call(["user_id", "position", "target", "touched"].map(col).to_vec());
-        let columns = ["key", "split", "user", "user_id", "position", "history", "target"].map(col);
-        Ok(instances.select([columns.to_vec(), vec![draw.alias("candidates")]].concat())?)
-    }
-
     /// The target and `size` - 1 distinct negatives, shuffled; fewer where the domain has no more.
     ///
     /// Negatives are items that are not in `touched` and whose title is neither the target's nor that of another candidate.
@@ -129,6 +120,13 @@ impl Candidates {
             }),
         )
     }
+}
+
+/// Adds `candidates` to instances, drawn by [`Candidates::function`], and drops `touched`.
+pub fn add(instances: DataFrame, draw: &ScalarUDF) -> Result<DataFrame> {
+    let drawn = draw.call(["user_id", "position", "target", "touched"].map(col).to_vec());
+    let columns = ["key", "split", "user", "user_id", "position", "history", "target"].map(col);
+    Ok(instances.select([columns.to_vec(), vec![drawn.alias("candidates")]].concat())?)
 }
 
 /// A candidate set that is being drawn.
