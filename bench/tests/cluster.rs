@@ -51,6 +51,18 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// Fails with the names of the files that are not in both, or not the same.
+fn assert_same(one: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
+    let names = one.keys().chain(other.keys());
+    let differ: Vec<_> = names.filter(|name| one.get(*name) != other.get(*name)).collect();
+    assert!(differ.is_empty(), "not the same: {differ:?}");
+    assert!(
+        one.len() >= 8,
+        "too few files to be a prepared folder: {:?}",
+        one.keys()
+    );
+}
+
 /// Whether there is any file below a folder, which others write in at the same time.
 fn has_file(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -69,6 +81,11 @@ impl Process {
         let log = fs::File::create(log).unwrap();
         command.stdout(Stdio::null()).stderr(log);
         Self(command.spawn().unwrap())
+    }
+
+    fn assert_runs(&mut self, log: &Path) {
+        let ended = self.0.try_wait().unwrap();
+        assert!(ended.is_none(), "{}", fs::read_to_string(log).unwrap());
     }
 
     /// As a machine dies: without a word.
@@ -100,14 +117,22 @@ impl Cluster {
     fn start(folder: &Path) -> Self {
         // A test that failed before has left nothing behind.
         let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // A port that was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port().to_string();
-        let address = format!("127.0.0.1:{port}");
-        let command = weaverec(&["scheduler", "--port", &port, "--workers", "2", "--timeout", "5"]);
-        let scheduler = Process::start(command, &folder.join("scheduler.log"));
-        let workers = ["one", "two"].map(|name| {
-            let work = folder.join(name);
+        let log = folder.join("scheduler.log");
+        let command = weaverec(&["scheduler", "--port", "0", "--workers", "2", "--timeout", "5"]);
+        let mut scheduler = Process::start(command, &log);
+        let mut address = None;
+        until("the scheduler says where it is", || {
+            scheduler.assert_runs(&log);
+            let said = fs::read_to_string(&log).unwrap();
+            let place = said
+                .strip_prefix("scheduler at ")
+                .and_then(|said| said.split_once(';'));
+            address = place.map(|(place, _)| place.to_owned());
+            address.is_some()
+        });
+        let address = address.unwrap();
+        let mut workers = ["one", "two"].map(|name| {
+            let (work, log) = (folder.join(name), folder.join(format!("{name}.log")));
             let mut command = weaverec(&[
                 "worker",
                 "--scheduler",
@@ -120,9 +145,12 @@ impl Cluster {
             command
                 .args(["--cores", "2", "--heartbeat", "1", "--work"])
                 .arg(&work);
-            (Process::start(command, &folder.join(format!("{name}.log"))), work)
+            (Process::start(command, &log), work)
         });
         until("both workers are there", || {
+            for ((worker, _), name) in workers.iter_mut().zip(["one", "two"]) {
+                worker.assert_runs(&folder.join(format!("{name}.log")));
+            }
             ready(&address).is_some_and(|answer| answer.contains(" 200 "))
         });
         Self {
@@ -203,8 +231,7 @@ fn a_cluster_gives_the_same_bytes() {
         succeeded(&command.args(["--cluster", &cluster.url]).output().unwrap());
     }
     let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    assert!(contents(&here).len() > 10);
-    assert!(contents(&here) == contents(&there), "some byte differs");
+    assert_same(&contents(&here), &contents(&there));
     for (_, work) in &cluster.workers {
         assert!(has_file(work), "a worker had nothing to do");
     }
@@ -233,7 +260,7 @@ fn killed_once(begun: impl Fn(&Path, &Cluster) -> bool) {
     });
     assert!(driver.0.wait().unwrap().success(), "{}", said());
     let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    assert!(contents(&here) == contents(&there), "some byte differs");
+    assert_same(&contents(&here), &contents(&there));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Address to listen at; 0.0.0.0 for every network of the machine.
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// Port of everything.
+    /// Port of everything; 0 takes a free one, and says which.
     #[arg(long, default_value_t = 50050)]
     port: u16,
     /// Name under which workers reach it.
@@ -50,11 +50,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
         workers: arguments.workers,
         timeout: arguments.timeout,
     };
-    crate::progress::say(format!(
-        "scheduler at {}:{}; `weaverec worker --scheduler {}:{1}` joins it",
-        options.host, options.port, options.external_host
-    ));
-    Ok(super::runtime(super::threads(None))?.block_on(scheduler(&options))?)
+    let ready = |port| {
+        crate::progress::say(format!(
+            "scheduler at {}:{port}; `weaverec worker --scheduler {}:{port}` joins it",
+            options.host, options.external_host
+        ));
+    };
+    Ok(super::runtime(super::threads(None))?.block_on(scheduler(&options, ready))?)
 }
 
 /// Says what is missing.

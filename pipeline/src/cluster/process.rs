@@ -10,9 +10,10 @@ use ballista_core::utils::{default_config_producer, default_session_builder};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
-use ballista_scheduler::scheduler_process::start_server;
+use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 
 use crate::cluster::codec::{LogicalCodec, PhysicalCodec};
 use crate::cluster::session::MESSAGE_BYTES;
@@ -24,7 +25,7 @@ use crate::function;
 pub struct SchedulerOptions {
     /// Address that it listens at.
     pub host: String,
-    /// Port of everything: jobs, workers, the question whether it is ready.
+    /// Port of everything: jobs, workers, the question whether it is ready; 0: a free one.
     pub port: u16,
     /// Name under which workers reach it.
     pub external_host: String,
@@ -57,22 +58,23 @@ pub struct WorkerOptions {
     pub heartbeat: u64,
 }
 
-/// Runs a scheduler until the process is stopped.
+/// Runs a scheduler until the process is stopped; tells `ready` its port as soon as it listens.
 ///
 /// # Errors
 /// [`Error::Cluster`] for an address that cannot be listened at.
-pub async fn scheduler(options: &SchedulerOptions) -> Result<()> {
+pub async fn scheduler(options: &SchedulerOptions, ready: impl FnOnce(u16)) -> Result<()> {
     let place = format!("{}:{}", options.host, options.port);
     let failed = |error: &dyn std::fmt::Display| Error::Cluster {
         address: place.clone(),
         message: format!("the scheduler stopped: {error}; check --host and --port"),
     };
-    let address = place
-        .parse()
-        .map_err(|error: std::net::AddrParseError| failed(&error))?;
+    let listener = tokio::net::TcpListener::bind(&place)
+        .await
+        .map_err(|error| failed(&error))?;
+    let port = listener.local_addr().map_err(|error| failed(&error))?.port();
     let config = SchedulerConfig {
         bind_host: options.host.clone(),
-        bind_port: options.port,
+        bind_port: port,
         external_host: options.external_host.clone(),
         min_ready_executors: options.workers,
         executor_timeout_seconds: options.timeout,
@@ -97,7 +99,10 @@ pub async fn scheduler(options: &SchedulerOptions) -> Result<()> {
     };
     let cluster = BallistaCluster::new_from_config(&config).await;
     let cluster = cluster.map_err(|error| failed(&error))?;
-    start_server(cluster, address, Arc::new(config))
+    let server = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await;
+    let server = server.map_err(|error| failed(&error))?;
+    ready(port);
+    start_grpc_service_with_listener(listener, server)
         .await
         .map_err(|error| failed(&error))
 }

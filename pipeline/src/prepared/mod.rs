@@ -72,7 +72,7 @@ pub struct Prepared {
     folder: PathBuf,
     manifest: Manifest,
     /// The temporary folder, where it was opened by URL.
-    copy: Option<Arc<TempDir>>,
+    _copy: Option<Arc<TempDir>>,
 }
 
 impl Prepared {
@@ -95,7 +95,7 @@ impl Prepared {
         Ok(Self {
             folder: copy.path().to_owned(),
             manifest,
-            copy: Some(Arc::new(copy)),
+            _copy: Some(Arc::new(copy)),
         })
     }
 
@@ -121,7 +121,7 @@ impl Prepared {
         Self {
             folder: folder.to_owned(),
             manifest,
-            copy: None,
+            _copy: None,
         }
     }
 
