@@ -30,6 +30,8 @@ const CATALOG: &str = "weaverec";
 pub struct Database {
     context: SessionContext,
     schemas: Vec<String>,
+    /// Those opened by URL are copies, which last as long as this.
+    _folders: Vec<Prepared>,
 }
 
 impl std::fmt::Debug for Database {
@@ -79,8 +81,12 @@ impl Database {
         for (name, prepared) in &schemas {
             register_stages(&context, name, single, prepared)?;
         }
-        let schemas = schemas.into_iter().map(|(name, _)| name).collect();
-        Ok(Self { context, schemas })
+        let (schemas, folders) = schemas.into_iter().unzip();
+        Ok(Self {
+            context,
+            schemas,
+            _folders: folders,
+        })
     }
 
     /// The schemas, in the order of their folders.

@@ -375,8 +375,8 @@ mod tests {
     }
 
     fn upload_to(store: &Store, folder: &FilePath, files: &[&str], old: &[&str]) -> Result<()> {
-        let place = Path::from("out/set");
-        let done = put_all(store, &place, folder, &names(files), &names(old));
+        let (place, files, old) = (Path::from("out/set"), names(files), names(old));
+        let done = put_all(store, &place, folder, &files, &old);
         runtime().unwrap().block_on(done)
     }
 
