@@ -55,6 +55,8 @@ enum Command {
     Merge(command::merge::Arguments),
     /// Rank the candidates of a prepared folder's test users.
     Rank(command::rank::Arguments),
+    /// Rank candidates for a history: JSON in, JSON out.
+    Recommend(command::recommend::Arguments),
     /// Run a profile: every missing cell, then the report.
     Reproduce(command::reproduce::Arguments),
     /// Write the report of a finished profile again, from its records.
@@ -111,6 +113,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),
         Command::Rank(arguments) => command::rank::run(arguments).map(done),
+        Command::Recommend(arguments) => command::recommend::run(arguments).map(done),
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),

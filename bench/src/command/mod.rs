@@ -10,6 +10,7 @@ pub mod merge;
 pub mod models;
 pub mod prepare;
 pub mod rank;
+pub mod recommend;
 pub mod report;
 pub mod reproduce;
 pub mod scheduler;

@@ -28,6 +28,7 @@ fn help_and_completions_name_every_command() {
         "train",
         "merge",
         "rank",
+        "recommend",
         "reproduce",
         "report",
         "compare",

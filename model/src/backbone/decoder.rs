@@ -30,11 +30,11 @@ pub const PROJECTIONS: [&str; 7] = [
 ];
 
 /// What one forward pass is given: packed tokens, their positions, and which rows belong together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pass {
     tokens: Vec<u32>,
     positions: Vec<u32>,
-    segments: Arc<[Segment]>,
+    segments: Vec<Segment>,
 }
 
 impl Pass {
@@ -45,31 +45,34 @@ impl Pass {
 
     /// Packs continuations: each goes on after the cached rows it names, at the positions that follow them.
     pub fn continuing<'a>(parts: impl IntoIterator<Item = (&'a [u32], Range<usize>)>) -> Self {
-        let (mut tokens, mut positions, mut segments) = (Vec::new(), Vec::new(), Vec::new());
-        for (part, context) in parts.into_iter().filter(|(part, _)| !part.is_empty()) {
-            let start = tokens.len();
-            tokens.extend_from_slice(part);
-            positions.extend((0..part.len()).map(|i| (context.len() + i) as u32));
-            segments.push(Segment {
-                rows: start..tokens.len(),
-                context,
-            });
+        let mut pass = Pass::default();
+        for (tokens, context) in parts {
+            pass.push(tokens, context, Vec::new());
         }
-        Pass {
-            tokens,
-            positions,
-            segments: segments.into(),
+        pass
+    }
+
+    /// Packs tokens that go on after cached rows and then after rows `after` of this pass, and tells their own rows.
+    pub fn push(&mut self, tokens: &[u32], context: Range<usize>, after: Vec<Range<usize>>) -> Range<usize> {
+        let start = self.tokens.len();
+        let segment = Segment {
+            rows: start..start + tokens.len(),
+            context,
+            after,
+        };
+        let rows = segment.rows.clone();
+        if !tokens.is_empty() {
+            self.tokens.extend_from_slice(tokens);
+            self.positions
+                .extend((0..tokens.len()).map(|i| (segment.seen() + i) as u32));
+            self.segments.push(segment);
         }
+        rows
     }
 
     /// Number of packed rows.
     pub fn rows(&self) -> usize {
         self.tokens.len()
-    }
-
-    /// The runs of rows that belong together.
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
     }
 }
 
@@ -263,11 +266,6 @@ impl Decoder {
         self.forward(pass, cache, true)
     }
 
-    /// Hidden states of rows that continue cached ones.
-    pub fn hidden_after(&self, pass: &Pass, cache: &KvCache) -> Result<Tensor> {
-        Ok(self.forward(pass, Some(cache), false)?.0)
-    }
-
     /// Next-token logits at every position of one sequence, `(tokens, vocabulary)`.
     pub fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
         Ok(linear(
@@ -294,7 +292,7 @@ impl Decoder {
                 key_value: self.config.num_key_value_heads,
                 width: self.config.head_dim(),
             },
-            segments: pass.segments.clone(),
+            segments: pass.segments.as_slice().into(),
             table: RopeTable::new(&pass.positions, &self.inverse_frequencies),
             eps: self.config.rms_norm_eps,
         };

@@ -1,6 +1,7 @@
 //! Every operation against a composition of candle's differentiable primitives, and against finite differences.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -264,7 +265,7 @@ pub(super) fn segments(lengths: &[usize]) -> Arc<[Segment]> {
     ends.zip(lengths)
         .map(|(end, n)| Segment {
             rows: end - n..end,
-            context: 0..0,
+            ..Segment::default()
         })
         .collect()
 }
@@ -331,6 +332,7 @@ fn attention_over_a_cache_equals_attention_over_the_whole() {
         let later: Arc<[Segment]> = [Segment {
             rows: 0..rows,
             context: 0..seen,
+            ..Segment::default()
         }]
         .into();
         let [q, k, v] = [&q, &k, &v].map(|t| part(t, seen, rows));
@@ -338,6 +340,49 @@ fn attention_over_a_cache_equals_attention_over_the_whole() {
         let out = attention(&q, &k, &v, heads, &later, cached).unwrap();
         assert_close(&out, &part(&whole, seen, rows), 1e-6, "rows after the cache");
     }
+}
+
+#[test]
+fn attention_after_rows_that_several_segments_see_equals_attention_over_each_whole() {
+    let heads = Heads {
+        query: 2,
+        key_value: 1,
+        width: 4,
+    };
+    // A prompt of 5 rows, a beginning of 2, and two endings of 3 and 70 (more than a block) that both go on from it.
+    let (q, k, v) = (random(&[80, 8], 1), random(&[80, 4], 2), random(&[80, 4], 3));
+    let run = |rows: Range<usize>, after: &[Range<usize>]| Segment {
+        rows,
+        after: after.to_vec(),
+        ..Segment::default()
+    };
+    let tree: Arc<[Segment]> = [
+        run(0..5, &[]),
+        run(5..7, &[0..4, 4..5]),
+        run(7..10, &[0..5, 5..7]),
+        run(10..80, &[0..3, 3..7]),
+    ]
+    .into();
+    let ours = attention(&q, &k, &v, heads, &tree, None).unwrap();
+    for ending in [7..10, 10..80] {
+        let whole = |t: &Tensor| {
+            let part = |rows: &Range<usize>| t.narrow(0, rows.start, rows.len()).unwrap();
+            Tensor::cat(&[part(&(0..7)), part(&ending)], 0).unwrap()
+        };
+        let rows = 7 + ending.len();
+        let alone = attention(
+            &whole(&q),
+            &whole(&k),
+            &whole(&v),
+            heads,
+            &segments(&[rows]),
+            None,
+        )
+        .unwrap();
+        assert_close(&whole(&ours), &alone, 1e-6, "rows after shared ones");
+    }
+    let ahead: Arc<[Segment]> = [run(0..5, &[5..6, 6..7]), run(5..80, &[])].into();
+    assert!(attention(&q, &k, &v, heads, &ahead, None).is_err());
 }
 
 #[test]
@@ -351,11 +396,11 @@ fn attention_refuses_segments_with_gaps_and_contexts_beyond_the_cache() {
     let gap: Arc<[Segment]> = [
         Segment {
             rows: 0..1,
-            context: 0..0,
+            ..Segment::default()
         },
         Segment {
             rows: 2..4,
-            context: 0..0,
+            ..Segment::default()
         },
     ]
     .into();
@@ -363,6 +408,7 @@ fn attention_refuses_segments_with_gaps_and_contexts_beyond_the_cache() {
     let beyond: Arc<[Segment]> = [Segment {
         rows: 0..4,
         context: 0..5,
+        ..Segment::default()
     }]
     .into();
     assert!(attention(&x, &x, &x, heads, &beyond, Some((&x, &x))).is_err());

@@ -190,7 +190,11 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
         table: RopeTable::new(positions, &[1.0, 0.1]),
         ..surroundings()
     };
-    let run = |rows: Range<usize>, context: Range<usize>| Segment { rows, context };
+    let run = |rows: Range<usize>, context: Range<usize>| Segment {
+        rows,
+        context,
+        ..Segment::default()
+    };
     let whole = block(&x, &weights, &around(vec![run(0..ROWS, 0..0)], &positions), None).unwrap();
     let first = x.narrow(0, 0, 4).unwrap();
     let (_, cache) = block(
