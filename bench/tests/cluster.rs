@@ -190,7 +190,13 @@ fn prepare(folder: &Path, domain: &str, out: &str, more: &[&str]) -> Command {
         .arg(raw.join(format!("{domain}.toml")))
         .arg("--raw")
         .arg(raw);
-    command.arg("--out").arg(folder.join(out));
+    // A URL is a place of its own.
+    let out = if out.contains("://") {
+        PathBuf::from(out)
+    } else {
+        folder.join(out)
+    };
+    command.arg("--out").arg(out);
     command.args([
         "--user-core",
         "3",
@@ -250,11 +256,15 @@ fn killed_once(begun: impl Fn(&Path, &Cluster) -> bool) {
     let mut command = prepare(folder.path(), "synth-home", "there", SHOP);
     command.args(["--cluster", &cluster.url]);
     let mut driver = Process::start(command, &folder.path().join("driver.log"));
-    until("the moment to kill a worker", || begun(folder.path(), &cluster));
-    cluster.workers[0].0.kill();
-    let still_at_work = driver.0.try_wait().unwrap().is_none();
     let said = || fs::read_to_string(folder.path().join("driver.log")).unwrap();
-    assert!(still_at_work, "the worker was killed too late: {}", said());
+    until("the moment to kill a worker", || {
+        let ended = driver.0.try_wait().unwrap();
+        assert!(ended.is_none(), "the driver ended before that: {}", said());
+        begun(folder.path(), &cluster)
+    });
+    cluster.workers[0].0.kill();
+    let ended = driver.0.try_wait().unwrap();
+    assert!(ended.is_none(), "the worker was killed too late: {}", said());
     until("the end without the worker", || {
         driver.0.try_wait().unwrap().is_some()
     });
@@ -289,14 +299,21 @@ fn a_cluster_that_is_not_there_is_named() {
         .unwrap()
         .port();
     let url = format!("df://127.0.0.1:{port}");
-    let mut command = prepare(folder.path(), "synth-home", "there", &["--cluster", &url]);
-    let output = command.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2));
+    let with = |out: &str, url: &str| {
+        let mut command = prepare(folder.path(), "synth-home", out, &["--cluster", url]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = with("there", &url);
     assert!(
         error.contains(&url) && error.contains("weaverec scheduler"),
         "{error}"
     );
+    let error = with("there", "localhost:50050");
+    assert!(error.contains("df://host:port"), "{error}");
+    let error = with("s3://bucket/there", &url);
+    assert!(error.contains("--staging"), "{error}");
     let left = fs::read_dir(folder.path().join("there")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "something was left behind");
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{self, AuditReport};
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::dataset::DatasetDescription;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -90,10 +92,13 @@ impl PrepareConfig {
     fn check(&self) -> Result<()> {
         storage::check(&self.raw)?;
         storage::check_writable(&self.out)?;
-        if self.cluster.is_some() && storage::url(&self.out).is_some() && self.staging.is_none() {
-            return Err(Error::Usage(
-                "a cluster needs a folder that all its machines see; name one with --staging".to_owned(),
-            ));
+        if let Some(cluster) = &self.cluster {
+            check_cluster(cluster)?;
+            if storage::url(&self.out).is_some() && self.staging.is_none() {
+                return Err(Error::Usage(
+                    "a cluster needs a folder that all its machines see; name one with --staging".to_owned(),
+                ));
+            }
         }
         let name = self.folder_name();
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
@@ -105,24 +110,26 @@ impl PrepareConfig {
     }
 
     fn engine(&self) -> Result<Engine> {
-        if let Some(cluster) = &self.cluster {
-            return self.engine_on(cluster);
+        let place = self.place();
+        #[cfg(feature = "cluster")]
+        if let Some(url) = &self.cluster {
+            return Engine::on_cluster(Cluster::at(url)?, self.threads, &place);
         }
         match self.memory_limit {
             None => Engine::new(self.threads),
-            Some(bytes) => Engine::limited(self.threads, bytes, &self.place()),
+            Some(bytes) => Engine::limited(self.threads, bytes, &place),
         }
     }
+}
 
-    #[cfg(feature = "cluster")]
-    fn engine_on(&self, cluster: &str) -> Result<Engine> {
-        Engine::on_cluster(crate::cluster::Cluster::at(cluster)?, self.threads, &self.place())
-    }
+#[cfg(feature = "cluster")]
+fn check_cluster(url: &str) -> Result<()> {
+    Cluster::at(url).map(drop)
+}
 
-    #[cfg(not(feature = "cluster"))]
-    fn engine_on(&self, _cluster: &str) -> Result<Engine> {
-        Err(Error::without_feature("--cluster", "cluster"))
-    }
+#[cfg(not(feature = "cluster"))]
+fn check_cluster(_url: &str) -> Result<()> {
+    Err(Error::without_feature("--cluster", "cluster"))
 }
 
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.

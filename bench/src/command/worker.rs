@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Memory that the tasks share, in MiB; beyond it they spill to the work folder [default: 70 % of the machine's].
     #[arg(long)]
     memory: Option<u64>,
-    /// Folder of what tasks hand on, and of spills [default: a temporary one].
+    /// Folder for what tasks hand on, and for spills [default: the system's temporary one].
     #[arg(long)]
     work: Option<PathBuf>,
     /// Seconds between two signs of life.

@@ -52,7 +52,7 @@ pub struct WorkerOptions {
     pub cores: usize,
     /// Bytes of memory that its tasks share; beyond it they spill. None: most of the machine's.
     pub memory: Option<u64>,
-    /// Folder of what tasks hand to other tasks; none: one that goes with the process.
+    /// Folder in which a folder is made of what tasks hand to other tasks; none: that of temporary files.
     pub work: Option<PathBuf>,
     /// Seconds between two signs of life.
     pub heartbeat: u64,
@@ -122,18 +122,13 @@ pub async fn worker(options: &WorkerOptions) -> Result<()> {
         .ok_or_else(|| {
             failed("is no address of a scheduler; write host:port, as in localhost:50050".to_owned())
         })?;
-    // The guard removes a folder that nobody asked for.
-    let (work, _guard) = match &options.work {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
-            (folder.clone(), None)
-        }
-        None => {
-            let folder = tempfile::Builder::new().prefix("weaverec-worker-").tempdir();
-            let folder = folder.map_err(|source| Error::io(std::env::temp_dir(), "write into", source))?;
-            (folder.path().to_owned(), Some(folder))
-        }
-    };
+    let place = options.work.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
+    // What a worker leaves goes with it, unless it is killed.
+    let work = tempfile::Builder::new()
+        .prefix("weaverec-worker-")
+        .tempdir_in(&place);
+    let work = work.map_err(|source| Error::io(&place, "write into", source))?;
     let free = free_ports(&options.host).map_err(|error| failed(format!("no port is free: {error}")))?;
     let port = |given, free| if given == 0 { free } else { given };
     let mut functions = BallistaFunctionRegistry::default();
@@ -152,7 +147,7 @@ pub async fn worker(options: &WorkerOptions) -> Result<()> {
         scheduler_connect_timeout_seconds: 60,
         vcores: options.cores,
         memory_pool_size: options.memory,
-        work_dir: Some(work.to_string_lossy().into_owned()),
+        work_dir: Some(work.path().to_string_lossy().into_owned()),
         executor_heartbeat_interval_seconds: options.heartbeat,
         grpc_max_decoding_message_size: MESSAGE_BYTES as u32,
         grpc_max_encoding_message_size: MESSAGE_BYTES as u32,
