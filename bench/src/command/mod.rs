@@ -1,6 +1,7 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`.
 
 pub mod audit;
+pub mod base;
 pub mod compare;
 pub mod completions;
 pub mod datasets;

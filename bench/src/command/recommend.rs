@@ -14,7 +14,7 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 
-use crate::experiment::backbone;
+use crate::command::base::Base;
 use crate::experiment::examples::Encoder;
 use crate::progress::Meter;
 
@@ -31,9 +31,8 @@ pub struct Arguments {
     /// File with the input; `-` reads it from standard input.
     #[arg(default_value = "-")]
     input: PathBuf,
-    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
-    #[arg(long, default_value = "smollm2-135m")]
-    model: String,
+    #[command(flatten)]
+    base: Base,
     /// PEFT folder; without it, the plain model.
     #[arg(long)]
     adapter: Option<PathBuf>,
@@ -101,7 +100,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         wording: domain.as_ref().and_then(|d| d.wording.clone()),
     };
     let known = domain.as_ref().map_or(&[][..], |d| &d.titles);
-    let model = backbone::pretrained(&arguments.model)?;
+    let model = arguments.base.load()?;
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
         Some(folder) => model.decoder.folded(&Adapter::load(folder)?)?,

@@ -12,7 +12,7 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 use weaverec_pipeline::stage::Recipe;
 
-use crate::experiment::backbone;
+use crate::command::base::Base;
 use crate::experiment::examples::Encoder;
 use crate::progress::{Meter, say};
 
@@ -27,9 +27,8 @@ pub struct Arguments {
     /// Folder of the adapter.
     #[arg(long)]
     out: PathBuf,
-    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
-    #[arg(long, default_value = "smollm2-135m")]
-    model: String,
+    #[command(flatten)]
+    base: Base,
     /// Rank of the factors.
     #[arg(long, default_value_t = 16)]
     rank: usize,
@@ -67,7 +66,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let model = backbone::pretrained(&arguments.model)?;
+    let model = arguments.base.load()?;
     let (mut parts, mut held_out) = (Vec::new(), Vec::new());
     for folder in &arguments.folders {
         let prepared = Prepared::open(folder)?;
@@ -102,7 +101,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
     lora.lora_dropout = arguments.dropout;
-    lora.base_model_name_or_path = Some(arguments.model.clone());
+    lora.base_model_name_or_path = Some(arguments.base.model.clone());
     let mut checkpoint = arguments.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
     let meter = Meter::start(format!("training on {} prompts", examples.len()));

@@ -43,6 +43,13 @@ pub struct Heads {
     pub width: usize,
 }
 
+impl Heads {
+    /// What scores are multiplied with, as a rule: one over the root of a head's width.
+    pub fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
+}
+
 /// Attention of packed queries, `(rows, query · width)`, over packed keys and values, `(rows, key_value · width)`.
 ///
 /// `cache` holds earlier keys and values, `(cached rows, key_value · width)` each, which the segments' contexts refer to; there
@@ -57,6 +64,8 @@ pub fn attention(
 ) -> Result<Tensor> {
     let op = Attention {
         heads,
+        scale: heads.scale(),
+        window: None,
         segments: segments.clone(),
         cache: cache.map(|(k, v)| (k.clone(), v.clone())),
     };
@@ -67,6 +76,10 @@ pub fn attention(
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     pub heads: Heads,
+    /// What scores are multiplied with.
+    pub scale: f32,
+    /// How many positions a row sees, its own included; `None`: all up to its own.
+    pub window: Option<usize>,
     pub segments: Arc<[Segment]>,
     pub cache: Option<(Tensor, Tensor)>,
 }
@@ -94,10 +107,6 @@ impl<'a> Work<'a> {
 }
 
 impl Attention {
-    fn scale(&self) -> f32 {
-        1.0 / (self.heads.width as f32).sqrt()
-    }
-
     /// Refuses shapes that do not fit the heads, and segments with gaps or contexts beyond the cache.
     pub fn check(&self, q: &Shape, k: &Shape, v: &Shape) -> Result<()> {
         let (rows, width) = q.dims2()?;
@@ -170,23 +179,27 @@ impl Attention {
     }
 
     /// Attention probabilities of a block of query rows over the context and the rows up to the block's last one,
-    /// `(block, seen + block.end)`, zero above the diagonal.
+    /// `(block, seen + block.end)`, zero where a row does not see.
     fn probabilities(&self, work: &Work, block: &Range<usize>) -> Buffer {
         let (seen, columns) = (work.seen, work.seen + block.end);
         let q = work.q.rows(block.clone());
         let mut p = Buffer::stale(block.len() * columns);
         for (column, (k, _)) in work.runs() {
-            gemm(&mut p[column..], columns, 0.0, self.scale(), q, k.t());
+            gemm(&mut p[column..], columns, 0.0, self.scale, q, k.t());
         }
         let k = work.k.rows(0..block.end);
-        gemm(&mut p[seen..], columns, 0.0, self.scale(), q, k.t());
+        gemm(&mut p[seen..], columns, 0.0, self.scale, q, k.t());
         vectorised(|| {
             for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-                let (visible, hidden) = row.split_at_mut(seen + block.start + i + 1);
+                let end = seen + block.start + i + 1;
+                let begin = self.window.map_or(0, |window| end.saturating_sub(window));
+                let (row, hidden) = row.split_at_mut(end);
+                let (gone, visible) = row.split_at_mut(begin);
                 let (_, sum) = exp_in_place(visible);
                 let inverse = 1.0 / sum;
                 visible.iter_mut().for_each(|value| *value *= inverse);
                 hidden.fill(0.0);
+                gone.fill(0.0);
             }
         });
         p
@@ -232,9 +245,9 @@ impl Attention {
             });
             let d_scores = View::new(&d_scores, count, end);
             let d_q = &mut d_q[block.start * width..end * width];
-            gemm(d_q, width, 0.0, self.scale(), d_scores, work.k.rows(0..end));
+            gemm(d_q, width, 0.0, self.scale, d_scores, work.k.rows(0..end));
             let q = work.q.rows(block);
-            gemm(&mut d_k, width, keep, self.scale(), d_scores.t(), q);
+            gemm(&mut d_k, width, keep, self.scale, d_scores.t(), q);
         }
         [d_q, d_k, d_v]
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
+use super::attention::Attention;
 use super::*;
 
 pub(super) fn random(shape: &[usize], key: u64) -> Tensor {
@@ -213,17 +214,28 @@ fn rope_at_scattered_positions() {
 }
 
 #[test]
-fn swiglu_of_both_inputs() {
+fn gated_activations_of_both_inputs() {
     let (gate, up) = (variable(&[3, 21], 1), variable(&[3, 21], 2));
-    check(
-        &[gate.clone(), up.clone()],
-        &|| swiglu(&gate, &up).unwrap(),
-        &|| (candle_nn::ops::silu(&gate).unwrap() * up.as_tensor()).unwrap(),
-    );
+    let inputs = [gate.clone(), up.clone()];
+    check(&inputs, &|| gated(Activation::Silu, &gate, &up).unwrap(), &|| {
+        (candle_nn::ops::silu(&gate).unwrap() * up.as_tensor()).unwrap()
+    });
+    check(&inputs, &|| gated(Activation::Gelu, &gate, &up).unwrap(), &|| {
+        (gate.gelu().unwrap() * up.as_tensor()).unwrap()
+    });
 }
 
 /// Attention written out with candle's primitives: a head and a segment at a time, a mask of large negative numbers.
 fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[usize]) -> Tensor {
+    slow_attention_in_a_window([q, k, v], heads, lengths, usize::MAX)
+}
+
+fn slow_attention_in_a_window(
+    [q, k, v]: [&Tensor; 3],
+    heads: Heads,
+    lengths: &[usize],
+    window: usize,
+) -> Tensor {
     let w = heads.width;
     let mut rows = Vec::new();
     let mut start = 0;
@@ -241,7 +253,14 @@ fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[u
                 };
                 let scores = part(q, h).matmul(&part(k, group).t().unwrap()).unwrap();
                 let mask: Vec<f32> = (0..length * length)
-                    .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
+                    .map(|i| (i / length, i % length))
+                    .map(|(row, seen)| {
+                        if seen > row || row - seen >= window {
+                            -1e9
+                        } else {
+                            0.0
+                        }
+                    })
                     .collect();
                 let mask = Tensor::from_vec(mask, (*length, *length), &Device::Cpu).unwrap();
                 let scores = ((scores * (1.0 / (w as f64).sqrt())).unwrap() + mask).unwrap();
@@ -292,6 +311,45 @@ fn attention_keeps_packed_sequences_apart() {
         check(&[q.clone(), k.clone(), v.clone()], &ours, &|| {
             slow_attention(&q, &k, &v, heads, &lengths)
         });
+    }
+}
+
+#[test]
+fn attention_in_a_window_sees_the_last_positions_alone() {
+    let heads = Heads {
+        query: 2,
+        key_value: 1,
+        width: 4,
+    };
+    let (q, k, v) = (
+        variable(&[80, 8], 1),
+        variable(&[80, 4], 2),
+        variable(&[80, 4], 3),
+    );
+    // Also with more rows than a block.
+    for (lengths, window) in [([9, 71], 3), ([70, 10], 1), ([2, 78], 100)] {
+        let windowed = |segments: Arc<[Segment]>| Attention {
+            heads,
+            scale: heads.scale(),
+            window: Some(window),
+            segments,
+            cache: None,
+        };
+        let inputs = [q.clone(), k.clone(), v.clone()];
+        check(
+            &inputs,
+            &|| q.apply_op3(&k, &v, windowed(segments(&lengths))).unwrap(),
+            &|| slow_attention_in_a_window([&q, &k, &v], heads, &lengths, window),
+        );
+        // A window reaches into what several segments see.
+        let whole = q.apply_op3(&k, &v, windowed(segments(&[80]))).unwrap();
+        let parts = [0..7, 7..80].map(|rows| Segment {
+            after: std::iter::once(0..rows.start).collect(),
+            rows,
+            ..Segment::default()
+        });
+        let parts = q.apply_op3(&k, &v, windowed(parts.into())).unwrap();
+        assert_close(&parts, &whole, 1e-6, "a window over two segments");
     }
 }
 
