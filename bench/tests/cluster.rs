@@ -281,7 +281,7 @@ fn a_worker_killed_while_tables_are_made_is_done_without() {
 #[test]
 fn a_worker_killed_while_prompts_are_made_is_done_without() {
     killed_once(|folder, _| {
-        // The driver has made the folder of the prompts, so the items are complete and candidates are being drawn.
+        // The driver has made the folder of the prompts, so the items are complete and prompts are being worded.
         let entries = fs::read_dir(folder.join("there")).into_iter().flatten().flatten();
         entries
             .map(|entry| entry.path().join("prompts"))

@@ -3,6 +3,9 @@
 
 #[path = "it/commands.rs"]
 mod commands;
+#[cfg(unix)]
+#[path = "it/kill.rs"]
+mod kill;
 #[path = "it/reproduce.rs"]
 mod reproduce;
 

@@ -14,11 +14,11 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
-use tempfile::TempDir;
 
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::scratch::Scratch;
 pub use settled::Settling;
 
 /// Rows a batch holds; fixed, since the boundaries of batches reach the bytes of Parquet files.
@@ -44,7 +44,7 @@ pub struct Engine {
     context: SessionContext,
     threads: usize,
     /// Where settled tables and spills go; none: settled tables stay in memory.
-    spill: Option<Arc<TempDir>>,
+    spill: Option<Arc<Scratch>>,
     /// Where plans run instead of here.
     #[cfg(feature = "cluster")]
     cluster: Option<Cluster>,
@@ -80,7 +80,7 @@ impl Engine {
     /// [`Error::Io`] where the folder cannot be made.
     pub fn limited(threads: usize, bytes: usize, place: &Path) -> Result<Self> {
         let threads = cores(threads).min((bytes / BYTES_A_PARTITION).max(1));
-        let folder = spill_folder(place)?;
+        let folder = Scratch::new(place, "spill")?;
         let mut config = session(threads);
         // Hash joins cannot spill; sort-merge joins can.
         config.options_mut().optimizer.prefer_hash_join = false;
@@ -113,7 +113,7 @@ impl Engine {
         let place = place
             .canonicalize()
             .map_err(|source| Error::io(place, "find", source))?;
-        let folder = spill_folder(&place)?;
+        let folder = Scratch::new(&place, "spill")?;
         let threads = cores(threads);
         let runtime = RuntimeEnvBuilder::new().build_arc()?;
         Ok(Self {
@@ -230,13 +230,6 @@ impl Engine {
         }
         settling.finish(self).await
     }
-}
-
-fn spill_folder(place: &Path) -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(".spill-")
-        .tempdir_in(place)
-        .map_err(|source| Error::io(place, "write into", source))
 }
 
 fn cores(threads: usize) -> usize {

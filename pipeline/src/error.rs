@@ -184,6 +184,9 @@ fn hint(source: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose a folder you may use, or change its permissions"
         }
+        io::ErrorKind::IsADirectory => {
+            "; name a file, or end the name with `/` to read the files in a folder"
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space or write to another disk, then run again"
         }

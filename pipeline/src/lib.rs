@@ -33,6 +33,7 @@ pub mod prepare;
 pub mod prepared;
 pub mod raw;
 pub mod schema;
+mod scratch;
 pub mod seed;
 pub mod sql;
 pub mod stage;

@@ -13,6 +13,7 @@ use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
 use crate::raw::{self, InputFile, Progress, ReadOptions};
 use crate::schema::Split;
+use crate::scratch;
 use crate::storage;
 
 mod output;
@@ -134,13 +135,15 @@ fn check_cluster(_url: &str) -> Result<()> {
 
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
-/// The folder appears whole or not at all. One that the same request (parameters, inputs, version) made before is kept as it is;
-/// another one is replaced only with `force`. An object store has no folders to move: there the manifest, uploaded last, makes it one.
+/// The folder appears whole or not at all; what killed runs left in its place is removed first. One that the same request (parameters,
+/// inputs, version) made before is kept as it is; another one is replaced only with `force`. An object store has no folders to move:
+/// there the manifest, uploaded last, makes it one.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
+    scratch::sweep(&config.place());
     let inputs = output::hash_inputs(config)?;
     let request = output::request(config, &inputs)?;
     if let Some(kept) = output::kept(config, &request)? {
@@ -148,8 +151,8 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
     }
     let staging = output::staging(config)?;
     let manifest = fill(config, staging.path(), inputs, request, progress).await?;
-    output::publish(config, staging, &manifest)?;
-    Ok(manifest)
+    let other = output::publish(config, staging, &manifest)?;
+    Ok(other.unwrap_or(manifest))
 }
 
 async fn fill(

@@ -7,7 +7,7 @@ use clap::Args;
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Example, TrainConfig, train_lora};
-use weaverec_model::weave::mix_domains;
+use weaverec_model::weave::{Mixture, mix_domains};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 use weaverec_pipeline::stage::Recipe;
@@ -50,6 +50,10 @@ pub struct Arguments {
     /// Most prompts of each folder.
     #[arg(long, default_value_t = 40_000)]
     cap: usize,
+    /// Most prompts of each folder after the first, for each prompt of the first: 0.5 keeps sources at half the target [default:
+    /// no such limit].
+    #[arg(long, value_parser = ratio)]
+    ratio: Option<f64>,
     /// Prompts of each folder that choose the best step: of validation, or, under the paper's recipe, of the 2 % it holds out.
     #[arg(long, default_value_t = 50)]
     held_out: usize,
@@ -62,6 +66,14 @@ pub struct Arguments {
     /// Threads [default: all].
     #[arg(long)]
     threads: Option<usize>,
+}
+
+fn ratio(text: &str) -> std::result::Result<f64, String> {
+    let ratio = text
+        .parse()
+        .ok()
+        .filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
+    ratio.ok_or_else(|| "a ratio is a number above 0, such as 0.5".to_string())
 }
 
 /// Runs the command.
@@ -86,7 +98,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let slices = parts
         .iter()
         .map(|(name, examples)| (name.as_str(), examples.as_slice()));
-    let examples: Vec<Example> = mix_domains(slices, arguments.cap, arguments.seed);
+    let mixture = Mixture {
+        cap: arguments.cap,
+        ratio: arguments.ratio,
+    };
+    let examples: Vec<Example> = mix_domains(slices, mixture, arguments.seed);
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,
         epochs: arguments.epochs,

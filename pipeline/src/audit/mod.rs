@@ -100,7 +100,7 @@ impl fmt::Display for AuditReport {
 /// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
-/// Memory: 12 bytes an interaction, 16 a user and a prompt, and the catalogue.
+/// Memory: up to 16 bytes an interaction, 16 a user and a prompt, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
     let (parameters, items) = (&manifest.parameters, prepared.items()?);
@@ -228,8 +228,8 @@ impl Auditor<'_> {
         if distinct.len() != prompt.candidates.len() || !distinct.contains(&prompt.target) {
             self.leak(placed, "its candidates lack the target or repeat an item");
         }
-        let touched = |item: &u32| *item != prompt.target && distinct.contains(item);
-        if self.known.items(placed.user).iter().any(touched) {
+        let touched = |item: &&u32| **item != prompt.target && self.known.touched(placed.user, **item);
+        if distinct.iter().any(|item| touched(&item)) {
             self.leak(placed, "a candidate was touched by the user");
         }
         if split == Split::Train {

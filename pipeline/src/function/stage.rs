@@ -1,4 +1,4 @@
-//! Functions that know a catalogue, as something that can be sent: a worker makes them again from the items on shared storage.
+//! The function that knows a catalogue, as something that can be sent: a worker makes it again from the items on shared storage.
 
 use std::any::Any;
 use std::fmt;
@@ -13,59 +13,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::prepared;
 use crate::schema::{Item, PromptFormat};
-use crate::stage::{Candidates, Negatives, PromptStyle, Wording};
+use crate::stage::{PromptStyle, Wording};
 
-/// All that a function of a stage depends on besides its arguments.
+/// All that the function depends on besides its arguments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Recipe {
-    DrawCandidates {
-        seed: u64,
-        domain: String,
-        size: usize,
-        negatives: Negatives,
-        items: PathBuf,
-    },
-    RenderPrompt {
-        format: PromptFormat,
-        wording: Option<Wording>,
-        seed: u64,
-        domain: String,
-        items: PathBuf,
-    },
+struct Recipe {
+    format: PromptFormat,
+    wording: Option<Wording>,
+    seed: u64,
+    domain: String,
+    items: PathBuf,
 }
 
 impl Recipe {
-    fn items(&self) -> &Path {
-        match self {
-            Recipe::DrawCandidates { items, .. } | Recipe::RenderPrompt { items, .. } => items,
-        }
-    }
-
     fn make(&self, items: &[Item]) -> crate::Result<ScalarUDF> {
-        match self {
-            Recipe::DrawCandidates {
-                seed,
-                domain,
-                size,
-                negatives,
-                ..
-            } => Ok(Candidates::new(*seed, domain, *size, *negatives, items).function("draw_candidates")),
-            Recipe::RenderPrompt {
-                format,
-                wording,
-                seed,
-                domain,
-                ..
-            } => {
-                Ok(PromptStyle::new(*format, wording.as_ref(), *seed, domain, items)?
-                    .function("render_prompt"))
-            }
-        }
+        let style = PromptStyle::new(self.format, self.wording.as_ref(), self.seed, &self.domain, items)?;
+        Ok(style.function("render_prompt"))
     }
 }
 
-/// `draw_candidates` or `render_prompt` over the items in a file that all machines see. The file is read where, and when, the
-/// function is first called.
+/// `render_prompt` over the items in a file that all machines see. The file is read where, and when, the function is first called.
 pub struct StageFunction {
     recipe: Recipe,
     /// The recipe as JSON: what is sent, and what tells two functions apart.
@@ -75,24 +42,6 @@ pub struct StageFunction {
 }
 
 impl StageFunction {
-    /// [`Candidates::function`] over the items in a file.
-    pub fn draw_candidates(
-        seed: u64,
-        domain: &str,
-        size: usize,
-        negatives: Negatives,
-        items: &Path,
-    ) -> crate::Result<ScalarUDF> {
-        let recipe = Recipe::DrawCandidates {
-            seed,
-            domain: domain.to_owned(),
-            size,
-            negatives,
-            items: items.to_owned(),
-        };
-        Ok(Self::new(recipe)?.into())
-    }
-
     /// [`PromptStyle::function`] over the items in a file.
     pub fn render_prompt(
         format: PromptFormat,
@@ -101,7 +50,7 @@ impl StageFunction {
         domain: &str,
         items: &Path,
     ) -> crate::Result<ScalarUDF> {
-        let recipe = Recipe::RenderPrompt {
+        let recipe = Recipe {
             format,
             wording: wording.cloned(),
             seed,
@@ -115,7 +64,7 @@ impl StageFunction {
         let encoded = serde_json::to_string(&recipe).map_err(|error| {
             crate::Error::Usage(format!(
                 "{} cannot be sent to a cluster: {error}; choose another folder",
-                recipe.items().display()
+                recipe.items.display()
             ))
         })?;
         let shape = recipe.make(&[])?;
@@ -153,7 +102,7 @@ impl StageFunction {
         if let Some((_, function)) = made.iter().find(|(encoded, _)| *encoded == self.encoded) {
             return Ok(function.clone());
         }
-        let items = prepared::read_items(self.recipe.items()).map_err(|error| {
+        let items = prepared::read_items(&self.recipe.items).map_err(|error| {
             exec_datafusion_err!(
                 "{error}; a cluster needs an output folder that driver and workers all see under one path"
             )
@@ -170,8 +119,8 @@ impl StageFunction {
     }
 }
 
-/// Functions kept: those of one folder (candidates, none for windows, words), and of a second one beside it.
-const KEPT: usize = 6;
+/// Functions kept: several folders may be made at a time.
+const KEPT: usize = 4;
 
 /// Made functions, the oldest first: every task brings its own copy of a plan, and reading a catalogue is worth doing once.
 static MADE: Mutex<Vec<(String, ScalarUDF)>> = Mutex::new(Vec::new());
@@ -221,15 +170,15 @@ mod tests {
 
     #[test]
     fn a_function_that_was_sent_is_the_one_that_was_meant() {
-        let draw = |seed| {
-            StageFunction::draw_candidates(seed, "d", 5, Negatives::Popularity, Path::new("/x/items.parquet"))
-                .unwrap()
+        let render = |seed| {
+            let (format, items) = (PromptFormat::Letter, Path::new("/x/items.parquet"));
+            StageFunction::render_prompt(format, None, seed, "d", items).unwrap()
         };
-        let sent = StageFunction::of(&draw(1)).unwrap().encoded().to_owned();
+        let sent = StageFunction::of(&render(1)).unwrap().encoded().to_owned();
         let arrived = StageFunction::decode(sent.as_bytes()).unwrap();
-        assert_eq!(arrived, draw(1));
-        assert_ne!(arrived, draw(2));
-        assert_eq!(arrived.signature(), draw(1).signature());
+        assert_eq!(arrived, render(1));
+        assert_ne!(arrived, render(2));
+        assert_eq!(arrived.signature(), render(1).signature());
         let error = StageFunction::decode(b"{\"Other\":{}}").unwrap_err().to_string();
         assert!(error.contains("one version"), "{error}");
     }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
 use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, write_text};
 use crate::raw::InputFile;
 use crate::schema::Split;
+use crate::scratch::{self, Scratch};
 use crate::storage;
 
 /// Sizes and hashes of the raw files, with names relative to the raw folder: where it lies must not reach the manifest.
@@ -86,45 +86,43 @@ pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
 }
 
 /// A folder beside the final one, or on this machine if that is a URL; removed unless it is published.
-pub fn staging(config: &PrepareConfig) -> Result<TempDir> {
+pub fn staging(config: &PrepareConfig) -> Result<Scratch> {
     let (place, folder) = (config.place(), config.folder());
     if storage::url(&folder).is_some() {
         // A bucket that is not there, or not ours, is better known before the work than after it.
         storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
     }
     std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
-    tempfile::Builder::new()
-        .prefix(&format!(".{}-", config.folder_name()))
-        .tempdir_in(&place)
-        .map_err(|source| Error::io(&place, "write into", source))
+    Scratch::new(&place, "staging")
 }
 
-/// Moves the finished folder into place, or uploads it.
-pub fn publish(config: &PrepareConfig, staging: TempDir, manifest: &Manifest) -> Result<()> {
+/// Moves the finished folder into place, or uploads it; if another run has meanwhile published there what this one was asked for, gives
+/// that one's manifest instead.
+pub fn publish(config: &PrepareConfig, staging: Scratch, manifest: &Manifest) -> Result<Option<Manifest>> {
     let folder = config.folder();
     if let Some(url) = storage::url(&folder) {
         // What an older version or other options put there; a manifest that cannot be read names nothing.
         let old = Manifest::read(&folder).map(|old| names(&old)).unwrap_or_default();
-        return storage::upload(staging.path(), url, &names(manifest), &old);
+        return storage::upload(staging.path(), url, &names(manifest), &old).map(|()| None);
     }
     make_readable(staging.path())?;
     // Something old is moved aside rather than removed first, so that one of the two is always there whole.
-    let old = if folder.exists() {
-        let aside = tempfile::Builder::new()
-            .prefix(".replaced-")
-            .tempdir_in(&config.out)
-            .map_err(|source| Error::io(&config.out, "write into", source))?;
-        let place: PathBuf = aside.path().join("old");
-        std::fs::rename(&folder, place).map_err(|source| Error::io(&folder, "rename", source))?;
-        Some(aside)
-    } else {
-        None
-    };
-    std::fs::rename(staging.path(), &folder).map_err(|source| Error::io(&folder, "rename", source))?;
-    // It no longer lies where the guard thinks; there is nothing to remove.
-    let _ = staging.keep();
-    drop(old);
-    Ok(())
+    let aside = Scratch::new(&config.out, scratch::REPLACED)?;
+    // Two runs that end together publish one after another.
+    let alone = scratch::lock(&config.out);
+    if let Some(found) = kept(config, &manifest.request)? {
+        return Ok(Some(found));
+    }
+    let old = aside.path().join(config.folder_name());
+    if folder.exists() {
+        std::fs::rename(&folder, &old).map_err(|source| Error::io(&folder, "rename", source))?;
+    }
+    let published = staging.rename(&folder);
+    if published.is_err() && old.exists() {
+        std::fs::rename(&old, &folder).map_err(|source| Error::io(&folder, "rename", source))?;
+    }
+    drop(alone);
+    published.map(|()| None)
 }
 
 /// The files of a folder, the manifest last.

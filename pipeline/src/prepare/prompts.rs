@@ -15,9 +15,9 @@ use crate::function::StageFunction;
 use crate::prepare::PrepareConfig;
 use crate::prepare::tables::Tables;
 use crate::prepared::{self, FileEntry, ITEMS, SHARD_ROWS};
-use crate::schema::{Item, PromptFormat, Split};
+use crate::schema::{PromptFormat, Split};
 use crate::stage::instance::{self, Chosen};
-use crate::stage::{Candidates, Instances, PromptStyle, candidates, prompt};
+use crate::stage::{Candidates, Instances, PromptStyle, prompt};
 
 /// Prompts that are worded at a time: their texts are many times the size of the instances.
 const WORDED_ROWS: usize = 1024;
@@ -25,28 +25,31 @@ const WORDED_ROWS: usize = 1024;
 /// Instances, their candidates and their words, of one prepared domain.
 pub struct PromptFactory {
     instances: Instances,
-    functions: Functions,
-}
-
-/// What makes prompts of instances.
-struct Functions {
-    /// Draws candidates.
-    draw: ScalarUDF,
-    /// Draws none.
-    draw_none: ScalarUDF,
-    /// Words prompts.
+    candidates: Candidates,
+    /// Words prompts, where the engine's plans run.
     render: ScalarUDF,
 }
 
 impl PromptFactory {
     /// Over the tables of a domain, which lie in `folder`.
     pub fn new(config: &PrepareConfig, engine: &Engine, tables: &Tables, folder: &Path) -> Result<Self> {
+        let (name, parameters) = (config.folder_name(), &config.parameters);
+        let (seed, items) = (parameters.seed, &tables.items);
+        let (format, wording) = (parameters.format, parameters.wording.as_ref());
+        let render = if engine.is_remote() {
+            let items = folder.join(ITEMS);
+            // The workers know no current folder of ours.
+            let items = items
+                .canonicalize()
+                .map_err(|source| Error::io(&items, "find", source))?;
+            StageFunction::render_prompt(format, wording, seed, &name, &items)?
+        } else {
+            PromptStyle::new(format, wording, seed, &name, items)?.function("render_prompt")
+        };
         Ok(Self {
-            instances: Instances::new(&config.parameters, &config.folder_name(), tables.holdout),
-            functions: match engine.is_remote() {
-                false => Functions::here(config, &tables.items)?,
-                true => Functions::anywhere(config, folder)?,
-            },
+            instances: Instances::new(parameters, &name, tables.holdout),
+            candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items),
+            render,
         })
     }
 
@@ -59,15 +62,14 @@ impl PromptFactory {
         split: Split,
     ) -> Result<Vec<FileEntry>> {
         let serial = engine.serial();
-        let chosen = engine.here().serial();
-        let chosen = self.instances.choose(&chosen, sequences, split).await?;
         let windows = split == Split::Train && self.instances.format == PromptFormat::Sequence;
-        let functions = &self.functions;
-        let draw = if windows {
-            &functions.draw_none
+        let draws = if windows {
+            self.candidates.none()
         } else {
-            &functions.draw
+            self.candidates.clone()
         };
+        let here = engine.here().serial();
+        let chosen = self.instances.choose(&here, sequences, split, &draws).await?;
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
             (index < count).then_some(())?;
@@ -75,12 +77,11 @@ impl PromptFactory {
             Some(((index, rows), (shards, index + 1)))
         });
         let jobs = shards.map(|(index, rows)| {
-            let (serial, draw, render) = (serial.clone(), draw.clone(), functions.render.clone());
-            let folder = folder.to_owned();
+            let (serial, render, folder) = (serial.clone(), self.render.clone(), folder.to_owned());
             async move {
                 let writing = async move {
                     let instances = serial.frame(instance::schema(), rows?).await?;
-                    let frame = prompt::add(candidates::add(instances, &draw)?, &render)?;
+                    let frame = prompt::add(instances, &render)?;
                     let relative = prepared::shard(split, index, count);
                     prepared::write_frame(&folder, &relative, prepared::prompts_schema(), frame).await
                 };
@@ -91,38 +92,6 @@ impl PromptFactory {
         // All are waited for before an error is passed on: none may still write into a folder that is being removed.
         let done: Vec<_> = jobs.buffered(engine.threads()).collect().await;
         done.into_iter().collect()
-    }
-}
-
-impl Functions {
-    /// Over a catalogue in memory.
-    fn here(config: &PrepareConfig, items: &[Item]) -> Result<Self> {
-        let (name, parameters) = (config.folder_name(), &config.parameters);
-        let (seed, wording) = (parameters.seed, parameters.wording.as_ref());
-        let draws = Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items);
-        let style = PromptStyle::new(parameters.format, wording, seed, &name, items)?;
-        Ok(Self {
-            draw: draws.function("draw_candidates"),
-            draw_none: draws.none().function("draw_candidates"),
-            render: style.function("render_prompt"),
-        })
-    }
-
-    /// Over the catalogue in `folder`, as functions that can be sent.
-    fn anywhere(config: &PrepareConfig, folder: &Path) -> Result<Self> {
-        let (name, parameters) = (config.folder_name(), &config.parameters);
-        let (seed, wording) = (parameters.seed, parameters.wording.as_ref());
-        let items = folder.join(ITEMS);
-        // The workers know no current folder of ours.
-        let items = items
-            .canonicalize()
-            .map_err(|source| Error::io(&items, "find", source))?;
-        let draw = |size| StageFunction::draw_candidates(seed, &name, size, parameters.negatives, &items);
-        Ok(Self {
-            draw: draw(parameters.candidates)?,
-            draw_none: draw(0)?,
-            render: StageFunction::render_prompt(parameters.format, wording, seed, &name, &items)?,
-        })
     }
 }
 

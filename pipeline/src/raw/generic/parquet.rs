@@ -110,8 +110,13 @@ where
             names.join(", ")
         )));
     }
+    let asked = || needed.iter().chain(optional);
+    let twice = |name: &&&str| names.iter().filter(|found| *found == *name).count() > 1;
+    if let Some(name) = asked().find(twice) {
+        return Err(broken(format!("has the column {name} twice; rename one of them")));
+    }
     let wanted: Vec<usize> = (0..names.len())
-        .filter(|at| needed.iter().chain(optional).any(|name| *name == names[*at]))
+        .filter(|at| asked().any(|name| *name == names[*at]))
         .collect();
     let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
     let mut done = 0;
