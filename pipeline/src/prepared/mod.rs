@@ -76,7 +76,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Opens a folder that [`crate::prepare::prepare`] wrote, by path or by URL: then it is copied to a temporary folder; fails where a file is missing or has another size than recorded.
+    /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded. One
+    /// that is given by URL is copied to a temporary folder first.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let prepared = Self::open_as_found(folder)?;
         prepared.manifest.check_sizes(&prepared.folder)?;
@@ -147,7 +148,7 @@ impl Prepared {
 
     /// Hands over the interactions one by one, by user and time.
     pub fn each_interaction(&self, mut visit: impl FnMut(InteractionRow<'_>) -> Result<()>) -> Result<()> {
-        scan(&self.folder.join(INTERACTIONS), None, |batch| {
+        self.scan(&self.folder.join(INTERACTIONS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let id = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>());
             let (users, items) = (text("user_id")?, text("item_id")?);
@@ -176,7 +177,7 @@ impl Prepared {
 
     /// Hands over the sequences one by one, in the order of the users' dense ids from 1.
     pub fn each_sequence(&self, mut visit: impl FnMut(Sequence)) -> Result<()> {
-        scan(&self.folder.join(SEQUENCES), None, |batch| {
+        self.scan(&self.folder.join(SEQUENCES), None, |batch| {
             let users = column(batch, "user_id")?.as_string::<i32>();
             let (items, times) = (
                 column(batch, "items")?,
@@ -207,7 +208,7 @@ impl Prepared {
     pub fn first_prompts(&self, split: Split, count: usize) -> Result<Vec<Prompt>> {
         let mut prompts = Vec::new();
         for path in self.shards(split) {
-            scan(&path, Some(count - prompts.len()), |batch| {
+            self.scan(&path, Some(count - prompts.len()), |batch| {
                 for row in 0..batch.num_rows() {
                     prompts.push(placed_prompt(batch, row)?.prompt);
                 }
@@ -231,7 +232,7 @@ impl Prepared {
     /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
     pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
         for path in self.shards(split) {
-            scan(&path, None, |batch| {
+            self.scan(&path, None, |batch| {
                 (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
             })?;
         }
@@ -241,7 +242,7 @@ impl Prepared {
     /// The rejected lines.
     pub fn rejects(&self) -> Result<Vec<Reject>> {
         let mut rejects = Vec::new();
-        scan(&self.folder.join(REJECTS), None, |batch| {
+        self.scan(&self.folder.join(REJECTS), None, |batch| {
             let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
             let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt64Type>());
             let (files, reasons, texts) = (text("file")?, text("reason")?, text("text")?);
@@ -256,6 +257,23 @@ impl Prepared {
             Ok(())
         })?;
         Ok(rejects)
+    }
+
+    fn scan(
+        &self,
+        path: &Path,
+        limit: Option<usize>,
+        mut visit: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
+        if let Some(limit) = limit {
+            reader = reader.with_limit(limit);
+        }
+        for batch in reader.build()? {
+            visit(&batch?)?;
+        }
+        Ok(())
     }
 }
 
@@ -280,7 +298,9 @@ fn copy(folder: &Path, manifest: &Manifest) -> Result<TempDir> {
 /// The items of a file of that layout; index 0 holds item 1.
 pub fn read_items(path: &Path) -> Result<Vec<Item>> {
     let mut items = Vec::new();
-    scan(path, None, |batch| {
+    let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+        let batch = &batch?;
         let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
         let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
         let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
@@ -292,21 +312,8 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>> {
             categories: categories.value(row).to_owned(),
             train_count: counts.value(row),
         }));
-        Ok(())
-    })?;
+    }
     Ok(items)
-}
-
-fn scan(path: &Path, limit: Option<usize>, mut visit: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-    let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
-    let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
-    if let Some(limit) = limit {
-        reader = reader.with_limit(limit);
-    }
-    for batch in reader.build()? {
-        visit(&batch?)?;
-    }
-    Ok(())
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
