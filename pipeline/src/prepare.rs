@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{self, AuditReport};
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::dataset::DatasetDescription;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -12,6 +14,7 @@ use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
 use crate::raw::{self, InputFile, Progress, ReadOptions};
 use crate::schema::Split;
 use crate::scratch;
+use crate::storage;
 
 mod output;
 mod prompts;
@@ -22,10 +25,12 @@ mod tables;
 pub struct PrepareConfig {
     /// The data set.
     pub dataset: DatasetDescription,
-    /// Folder of its raw files.
+    /// Folder of its raw files, by path or by [URL](crate::storage).
     pub raw: PathBuf,
-    /// Folder under which the prepared folder is made.
+    /// Folder under which the prepared folder is made, by path or by [URL](crate::storage).
     pub out: PathBuf,
+    /// Where it is made before it is uploaded, and plans spill; none: the system's folder of temporary files.
+    pub staging: Option<PathBuf>,
     /// Name of the folder; by default the data set's, with the domain's in lower case.
     pub name: Option<String>,
     /// What decides the content.
@@ -34,6 +39,8 @@ pub struct PrepareConfig {
     pub threads: usize,
     /// Bytes of memory to get by with; plans spill to disk. None: all there is.
     pub memory_limit: Option<usize>,
+    /// Address of a cluster that the plans run on (`df://host:port`). None: this machine. The result does not depend on it.
+    pub cluster: Option<String>,
     /// Replace a prepared folder that was made another way.
     pub force: bool,
 }
@@ -45,10 +52,12 @@ impl PrepareConfig {
             dataset,
             raw: raw.into(),
             out: out.into(),
+            staging: None,
             name: None,
             parameters: Parameters::default(),
             threads: 0,
             memory_limit: None,
+            cluster: None,
             force: false,
         }
     }
@@ -72,7 +81,26 @@ impl PrepareConfig {
         self.out.join(self.folder_name())
     }
 
+    /// The folder on this machine in which the prepared folder is made.
+    fn place(&self) -> PathBuf {
+        match (storage::url(&self.out), &self.staging) {
+            (None, _) => self.out.clone(),
+            (Some(_), Some(staging)) => staging.clone(),
+            (Some(_), None) => std::env::temp_dir(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
+        storage::check(&self.raw)?;
+        storage::check_writable(&self.out)?;
+        if let Some(cluster) = &self.cluster {
+            check_cluster(cluster)?;
+            if storage::url(&self.out).is_some() && self.staging.is_none() {
+                return Err(Error::Usage(
+                    "a cluster needs a folder that all its machines see; name one with --staging".to_owned(),
+                ));
+            }
+        }
         let name = self.folder_name();
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(Error::Usage(format!(
@@ -83,31 +111,47 @@ impl PrepareConfig {
     }
 
     fn engine(&self) -> Result<Engine> {
+        let place = self.place();
+        #[cfg(feature = "cluster")]
+        if let Some(url) = &self.cluster {
+            return Engine::on_cluster(Cluster::at(url)?, self.threads, &place);
+        }
         match self.memory_limit {
             None => Engine::new(self.threads),
-            Some(bytes) => Engine::limited(self.threads, bytes, &self.out),
+            Some(bytes) => Engine::limited(self.threads, bytes, &place),
         }
     }
 }
 
+#[cfg(feature = "cluster")]
+fn check_cluster(url: &str) -> Result<()> {
+    Cluster::at(url).map(drop)
+}
+
+#[cfg(not(feature = "cluster"))]
+fn check_cluster(_url: &str) -> Result<()> {
+    Err(Error::without_feature("--cluster", "cluster"))
+}
+
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
-/// The folder appears whole or not at all; what killed runs left in `out` is removed first. One that the same request (parameters, inputs, version) made before is kept as it is;
-/// another one is replaced only with `force`.
+/// The folder appears whole or not at all; what killed runs left in its place is removed first. One that the same request (parameters,
+/// inputs, version) made before is kept as it is; another one is replaced only with `force`. An object store has no folders to move:
+/// there the manifest, uploaded last, makes it one.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
-    scratch::sweep(&config.out);
+    scratch::sweep(&config.place());
     let inputs = output::hash_inputs(config)?;
     let request = output::request(config, &inputs)?;
     if let Some(kept) = output::kept(config, &request)? {
         return Ok(kept);
     }
     let staging = output::staging(config)?;
-    let manifest = fill(config, staging.path(), inputs, request.clone(), progress).await?;
-    let other = output::publish(config, staging, &request)?;
+    let manifest = fill(config, staging.path(), inputs, request, progress).await?;
+    let other = output::publish(config, staging, &manifest)?;
     Ok(other.unwrap_or(manifest))
 }
 
@@ -121,7 +165,7 @@ async fn fill(
     let engine = config.engine()?;
     let options = ReadOptions {
         salvage: config.parameters.salvage,
-        threads: engine.threads(),
+        threads: engine.here().threads(),
     };
     let mut raw = raw::read(&config.dataset, &config.raw, &options, progress)?;
     let rejects = tables::count_rejects(&raw, config.parameters.max_reject_share)?;
@@ -136,8 +180,8 @@ async fn fill(
     progress.stage("prompts", None);
     let prompt_folder = folder.join("prompts");
     std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
-    let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
-    let factory = prompts::PromptFactory::new(config, &tables)?;
+    let sequences = engine.here().serial().parquet(&folder.join(SEQUENCES)).await?;
+    let factory = prompts::PromptFactory::new(config, &engine, &tables, folder)?;
     let mut written = BTreeMap::new();
     for split in Split::ALL {
         let shards = factory.write(&engine, &sequences, folder, split).await?;

@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 
 use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
+use crate::storage;
 
 mod ahead;
 mod amazon;
@@ -115,9 +116,7 @@ pub fn read(
     let item_files = description.item_files(root)?;
     let mut total = 0;
     for path in interaction_files.iter().chain(item_files.iter().flatten()) {
-        total += std::fs::metadata(path)
-            .map_err(|source| Error::io(path, "read", source))?
-            .len();
+        total += storage::size(path).map_err(|source| Error::io(path, "read", source))?;
     }
     progress.stage("read", Some(total));
 
