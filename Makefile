@@ -12,6 +12,13 @@ PEER_PYTHON ?= runs/peers/venv/bin/python
 # The same for bench/peers/requirements-pipeline.txt.
 PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
 SIZES ?= 2
+# A server that speaks S3's protocol, for tests; installed on the first use.
+MOTO ?= runs/moto/bin/moto_server
+# Python with the packages of pipeline/tests/interop; made on the first use (torch is 3 GB).
+INTEROP_PYTHON ?= runs/interop/venv/bin/python
+# Which reader is fuzzed (pipeline/fuzz/fuzz_targets), and for how long.
+PARSER ?= json_lines
+SECONDS ?= 60
 
 CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
@@ -19,7 +26,7 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test bench bench-engine bench-peers lint ci
+.PHONY: help build reproduce report prepare test test-cluster test-interop fuzz bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +48,25 @@ prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=
 
 test: ## Run all tests
 	$(CARGO) test --locked --workspace
+
+# No part of `test`: Ballista switches DataFusion's default features on, and with it everything above DataFusion is built a second
+# time, which takes as long as the first. Afterwards the binary in $(TARGET) is the one with these features, until the next `make build`.
+test-cluster: ## Test plans on a Ballista cluster, and object stores (the first time: another long build)
+	test -x $(MOTO) || { python3 -m venv runs/moto && runs/moto/bin/pip install -q 'moto[server,s3]==5.2.5'; }
+	$(CARGO) test --locked --workspace --features cluster --lib -- cluster:: storage:: function::
+	WEAVEREC_MOTO="$(abspath $(MOTO))" $(CARGO) test --locked --workspace --features cluster --test cluster --test object_store
+
+test-interop: build ## Load a prepared folder with datasets, pandas, Polars, DuckDB, LLaMA-Factory, TRL and RecBole
+	test -x $(INTEROP_PYTHON) || { python3 -m venv runs/interop/venv && \
+		$(INTEROP_PYTHON) -m pip install -q -r pipeline/tests/interop/requirements.txt && \
+		$(INTEROP_PYTHON) -m pip install -q --no-deps -r pipeline/tests/interop/requirements-alone.txt; }
+	$(INTEROP_PYTHON) pipeline/tests/interop/interop.py $(WEAVEREC)
+
+# The flags of cargo-fuzz are those of a nightly compiler; the environment variable lets the stable one take them.
+fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
+	python3 pipeline/fuzz/seeds.py $(PARSER)
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir pipeline/fuzz -s none $(PARSER) -- \
+		-max_total_time=$(SECONDS) -timeout=10 -max_len=16384
 
 bench: ## Measure training and ranking, parsing, k-core, candidates and wording
 	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --profile dev

@@ -134,6 +134,10 @@ def report(binary, model, folder, path):
         rows.append((f"LoRA step, {name}", ours, theirs, typical(ours["seconds"]), typical(theirs["seconds"]), agreement))
     ours, theirs = run([binary, model, folder, "rank"]), run([*me, "rank"])
     readings["rank"] = {"weaverec": ours, "pytorch": theirs}
+    packed = {}
+    for precision in ("f32", "bf16", "q8", "q4"):
+        packed[precision] = run([binary, model, folder, f"packed:{precision}"])
+    readings["packed"] = packed
     flat = lambda r: [s for user in r["plain"]["scores"] for s in user]
     seconds = {name: typical(r["seconds"]) for name, r in ours.items() if name != "peak_memory"}
     name = "ranking a user: 30 candidates of 10 tokens after 400"
@@ -168,6 +172,20 @@ def report(binary, model, folder, path):
         "|---|---:|---:|",
     ]
     lines += [f"| {name} | {s:.2f} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
+    lines += [
+        "",
+        "## A frozen base in fewer bits",
+        "",
+        f"The first workload, with the base's projections packed (`--precision`) and unpacked block by block; median of "
+        f"{len(packed['f32']['seconds']) - 1} steps.",
+        "",
+        "| projections | weights in memory | seconds a step | peak memory | loss of the first step |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for precision, r in packed.items():
+        lines.append(
+            f"| {precision} | {r['base'] / 1e6:.0f} MB | {typical(r['seconds']):.2f} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][0]:.4f} |"
+        )
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
 

@@ -45,12 +45,18 @@ enum Command {
     Datasets(command::datasets::Arguments),
     /// Fetch language models into the cache.
     Models(command::models::Arguments),
+    /// Start the scheduler of a cluster.
+    Scheduler(command::scheduler::Arguments),
+    /// Start a worker of a cluster.
+    Worker(command::worker::Arguments),
     /// Train a LoRA adapter on one or several prepared folders.
     Train(command::train::Arguments),
     /// Merge adapters into one.
     Merge(command::merge::Arguments),
     /// Rank the candidates of a prepared folder's test users.
     Rank(command::rank::Arguments),
+    /// Rank candidates for a history: JSON in, JSON out.
+    Recommend(command::recommend::Arguments),
     /// Run a profile: every missing cell, then the report.
     Reproduce(command::reproduce::Arguments),
     /// Write the report of a finished profile again, from its records.
@@ -102,9 +108,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => command::export::run(arguments).map(done),
         Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),
+        Command::Scheduler(arguments) => command::scheduler::run(arguments).map(done),
+        Command::Worker(arguments) => command::worker::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),
         Command::Rank(arguments) => command::rank::run(arguments).map(done),
+        Command::Recommend(arguments) => command::recommend::run(arguments).map(done),
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),

@@ -4,6 +4,9 @@
 #[path = "it/commands.rs"]
 mod commands;
 #[cfg(unix)]
+#[path = "it/kill.rs"]
+mod kill;
+#[cfg(unix)]
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/reproduce.rs"]

@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
+use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Weights};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora};
 
 const STEPS: usize = 20;
 const RANK: usize = 16;
-const LEARNING_RATE: f64 = 1e-3;
+/// Small enough that rounding does not grow into another course of training.
+const LEARNING_RATE: f64 = 2e-4;
+/// Steps with a packed base, for time and memory alone.
+const PACKED_STEPS: usize = 5;
 const SEED: u64 = 1;
 const USERS: usize = 5;
 
@@ -47,10 +50,10 @@ fn lora() -> LoraConfig {
     LoraConfig::new(RANK, 2.0 * RANK as f64)
 }
 
-fn train(decoder: &Decoder, examples: &[Example]) -> (Adapter, Value) {
+fn train(decoder: &Decoder, examples: &[Example], steps: usize) -> (Adapter, Value) {
     let config = TrainConfig {
         learning_rate: LEARNING_RATE,
-        epochs: STEPS,
+        epochs: steps,
         batch_size: examples.len(),
         micro_batch_tokens: 1 << 20,
         warmup: 0.0,
@@ -124,11 +127,17 @@ fn export(folder: &Path, weights: &Weights, config: &DecoderConfig, decoder: &De
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [model, folder, task] = arguments.as_slice() else {
-        eprintln!("usage: peer MODEL FOLDER export|train:N|rank; `make bench-engine` runs this");
+        eprintln!(
+            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|rank; `make bench-engine` runs this"
+        );
         std::process::exit(2);
     };
     let folder = PathBuf::from(folder);
-    let (weights, config) = Weights::open(Path::new(model)).unwrap();
+    let packed = task.strip_prefix("packed:");
+    let precision = packed.map_or(Precision::F32, |name| {
+        serde_json::from_value(json!(name)).unwrap()
+    });
+    let (weights, config) = Weights::open_as(Path::new(model), precision).unwrap();
     let decoder = Decoder::new(&weights, &config, &candle_core::Device::Cpu).unwrap();
     let queries: Vec<Query> = (0..USERS)
         .map(|user| Query {
@@ -140,12 +149,18 @@ fn main() {
         export(&folder, &weights, &config, &decoder, &queries);
         return;
     }
+    let base = weights.bytes();
     drop(weights);
     let mut result = match task.strip_prefix("train:") {
         Some(n) => {
             let (name, examples) = &workloads()[n.parse::<usize>().unwrap()];
-            let (_, mut result) = train(&decoder, examples);
+            let (_, mut result) = train(&decoder, examples, STEPS);
             result["workload"] = json!(name);
+            result
+        }
+        None if packed.is_some() => {
+            let (_, mut result) = train(&decoder, &workloads()[0].1, PACKED_STEPS);
+            result["base"] = json!(base);
             result
         }
         None => {

@@ -109,21 +109,50 @@ pub fn plan<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>, recipes: &[Re
         .collect()
 }
 
-/// The training set of an adapter: up to `cap` examples from each domain, shuffled together.
+/// How many examples each domain gives to a training set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mixture {
+    /// The most that any domain gives.
+    pub cap: usize,
+    /// The most that a domain after the first gives for each example of the first, rounded up; none: as many as it has. A source
+    /// many times the size of the target then does not drown it.
+    pub ratio: Option<f64>,
+}
+
+impl Mixture {
+    /// Up to `cap` examples from each domain.
+    pub fn capped(cap: usize) -> Self {
+        Mixture { cap, ratio: None }
+    }
+
+    /// What a domain of `available` examples gives, where the first domain gives `first` (none: this is the first).
+    fn quota(self, available: usize, first: Option<usize>) -> usize {
+        let most = match (self.ratio, first) {
+            (Some(ratio), Some(first)) => (ratio * first as f64).ceil() as usize,
+            _ => usize::MAX,
+        };
+        available.min(self.cap).min(most)
+    }
+}
+
+/// The training set of an adapter: what the mixture takes from each domain, shuffled together. The target is the first domain.
 ///
-/// Which examples a domain gives depends on the seed and the domain's name alone, so that two adapters that share a domain have
-/// seen the same part of it.
+/// In which order a domain's examples are taken depends on the seed and the domain's name alone, so that of two adapters that
+/// share a domain one has seen the same part of it as the other, or the beginning of that part.
 pub fn mix_domains<'a, T: Clone + 'a>(
     domains: impl IntoIterator<Item = (&'a str, &'a [T])>,
-    cap: usize,
+    mixture: Mixture,
     seed: u64,
 ) -> Vec<T> {
     let mut mixed = Vec::new();
     let mut name = String::new();
+    let mut first = None;
     for (domain, examples) in domains {
         let mut chosen: Vec<usize> = (0..examples.len()).collect();
         chosen.shuffle(&mut keyed(seed, domain));
-        mixed.extend(chosen.into_iter().take(cap).map(|i| examples[i].clone()));
+        chosen.truncate(mixture.quota(examples.len(), first));
+        first = first.or(Some(chosen.len()));
+        mixed.extend(chosen.into_iter().map(|i| examples[i].clone()));
         name.push('+');
         name.push_str(domain);
     }
@@ -172,7 +201,8 @@ mod tests {
     #[test]
     fn mixing_caps_each_domain_and_depends_on_the_seed_alone() {
         let (a, b): (Vec<u32>, Vec<u32>) = ((0..100).collect(), (100..130).collect());
-        let make = |seed| mix_domains([("a", a.as_slice()), ("b", b.as_slice())], 40, seed);
+        let capped = Mixture::capped(40);
+        let make = |seed| mix_domains([("a", a.as_slice()), ("b", b.as_slice())], capped, seed);
         let mixed = make(1);
         assert_eq!(mixed.iter().filter(|x| **x < 100).count(), 40);
         assert_eq!(mixed.iter().filter(|x| **x >= 100).count(), 30);
@@ -182,10 +212,38 @@ mod tests {
             mixed[..35].iter().any(|x| *x >= 100),
             "the domains are shuffled together"
         );
-        let alone = mix_domains([("a", a.as_slice())], 40, 1);
+        let alone = mix_domains([("a", a.as_slice())], capped, 1);
         assert!(
             mixed.iter().filter(|x| **x < 100).all(|x| alone.contains(x)),
             "a shared domain gives the same part"
         );
+    }
+
+    #[test]
+    fn a_ratio_holds_sources_to_a_share_of_the_target_and_takes_a_beginning_of_what_they_would_give() {
+        let (target, source): (Vec<u32>, Vec<u32>) = ((0..41).collect(), (100..1_000).collect());
+        let make = |cap, ratio| {
+            let domains = [
+                ("target", target.as_slice()),
+                ("one", source.as_slice()),
+                ("two", source.as_slice()),
+            ];
+            mix_domains(domains, Mixture { cap, ratio }, 7)
+        };
+        let sources = |mixed: &[u32]| mixed.iter().filter(|x| **x >= 100).count();
+        for (cap, ratio, of_target, of_a_source) in [
+            (1_000, None, 41, 900),
+            (1_000, Some(0.5), 41, 21),
+            (1_000, Some(2.0), 41, 82),
+            (1_000, Some(100.0), 41, 900),
+            (30, Some(0.5), 30, 15),
+            (30, Some(2.0), 30, 30),
+        ] {
+            let mixed = make(cap, ratio);
+            assert_eq!(mixed.len() - sources(&mixed), of_target, "{cap} {ratio:?}");
+            assert_eq!(sources(&mixed), 2 * of_a_source, "{cap} {ratio:?}");
+        }
+        let (few, more) = (make(1_000, Some(0.2)), make(1_000, Some(0.5)));
+        assert!(few.iter().all(|x| more.contains(x)));
     }
 }

@@ -14,9 +14,13 @@
 //! configuration of all stages. Published formats live in [`raw`], one a file; data sets are described by TOML
 //! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
 //!
+//! Plans run on this machine, or with the feature `cluster` on many.
+//!
 //! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.
 
 pub mod audit;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod dataset;
 pub mod engine;
 pub mod error;
@@ -30,9 +34,11 @@ pub mod prepare;
 pub mod prepared;
 pub mod raw;
 pub mod schema;
+mod scratch;
 pub mod seed;
 pub mod sql;
 pub mod stage;
+pub mod storage;
 pub mod synth;
 pub mod title;
 

@@ -181,9 +181,12 @@ fn without_tags(text: &str) -> Cow<'_, str> {
             .collect::<String>()
             .to_lowercase();
         if CODE.contains(&name.as_str()) {
-            // ASCII lower case keeps offsets.
-            let close = inside.to_ascii_lowercase().find(&format!("</{name}"));
-            rest = close.map_or("", |at| &inside[at..]);
+            let ends = |at: usize| {
+                let found = inside.as_bytes().get(at + 2..at + 2 + name.len());
+                found.is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            let close = inside.match_indices("</").find(|(at, _)| ends(*at));
+            rest = close.map_or("", |(at, _)| &inside[at..]);
             continue;
         }
         rest = inside.find('>').map_or("", |end| &inside[end + 1..]);

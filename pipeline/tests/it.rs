@@ -4,6 +4,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/bad_input.rs"]
+mod bad_input;
 #[path = "it/exports.rs"]
 mod exports;
 #[path = "it/failures.rs"]

@@ -1,6 +1,7 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`.
 
 pub mod audit;
+pub mod base;
 pub mod compare;
 pub mod completions;
 pub mod datasets;
@@ -10,10 +11,13 @@ pub mod merge;
 pub mod models;
 pub mod prepare;
 pub mod rank;
+pub mod recommend;
 pub mod report;
 pub mod reproduce;
+pub mod scheduler;
 pub mod sql;
 pub mod train;
+pub mod worker;
 
 use std::io::Write;
 

@@ -10,7 +10,7 @@ use weaverec_model::rank::Normalisation;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
-use crate::experiment::backbone;
+use crate::command::base::Base;
 use crate::experiment::examples::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
@@ -25,9 +25,8 @@ pub struct Arguments {
     /// PEFT folder; without it, the plain model.
     #[arg(long)]
     adapter: Option<PathBuf>,
-    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
-    #[arg(long, default_value = "smollm2-135m")]
-    model: String,
+    #[command(flatten)]
+    base: Base,
     /// Most users.
     #[arg(long)]
     users: Option<usize>,
@@ -44,7 +43,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let model = backbone::pretrained(&arguments.model)?;
+    let model = arguments.base.load()?;
     let prepared = Prepared::open(&arguments.folder)?;
     let (items, format) = (prepared.items()?, prepared.manifest().parameters.format);
     let test = prepared.first_prompts(Split::Test, arguments.users.unwrap_or(usize::MAX))?;

@@ -7,12 +7,12 @@ use clap::Args;
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Example, TrainConfig, train_lora};
-use weaverec_model::weave::mix_domains;
+use weaverec_model::weave::{Mixture, mix_domains};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 use weaverec_pipeline::stage::Recipe;
 
-use crate::experiment::backbone;
+use crate::command::base::Base;
 use crate::experiment::examples::Encoder;
 use crate::progress::{Meter, say};
 
@@ -27,9 +27,8 @@ pub struct Arguments {
     /// Folder of the adapter.
     #[arg(long)]
     out: PathBuf,
-    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
-    #[arg(long, default_value = "smollm2-135m")]
-    model: String,
+    #[command(flatten)]
+    base: Base,
     /// Rank of the factors.
     #[arg(long, default_value_t = 16)]
     rank: usize,
@@ -51,6 +50,10 @@ pub struct Arguments {
     /// Most prompts of each folder.
     #[arg(long, default_value_t = 40_000)]
     cap: usize,
+    /// Most prompts of each folder after the first, for each prompt of the first: 0.5 keeps sources at half the target [default:
+    /// no such limit].
+    #[arg(long, value_parser = ratio)]
+    ratio: Option<f64>,
     /// Prompts of each folder that choose the best step: of validation, or, under the paper's recipe, of the 2 % it holds out.
     #[arg(long, default_value_t = 50)]
     held_out: usize,
@@ -65,9 +68,17 @@ pub struct Arguments {
     threads: Option<usize>,
 }
 
+fn ratio(text: &str) -> std::result::Result<f64, String> {
+    let ratio = text
+        .parse()
+        .ok()
+        .filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
+    ratio.ok_or_else(|| "a ratio is a number above 0, such as 0.5".to_string())
+}
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let model = backbone::pretrained(&arguments.model)?;
+    let model = arguments.base.load()?;
     let (mut parts, mut held_out) = (Vec::new(), Vec::new());
     for folder in &arguments.folders {
         let prepared = Prepared::open(folder)?;
@@ -87,7 +98,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let slices = parts
         .iter()
         .map(|(name, examples)| (name.as_str(), examples.as_slice()));
-    let examples: Vec<Example> = mix_domains(slices, arguments.cap, arguments.seed);
+    let mixture = Mixture {
+        cap: arguments.cap,
+        ratio: arguments.ratio,
+    };
+    let examples: Vec<Example> = mix_domains(slices, mixture, arguments.seed);
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,
         epochs: arguments.epochs,
@@ -102,7 +117,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
     lora.lora_dropout = arguments.dropout;
-    lora.base_model_name_or_path = Some(arguments.model.clone());
+    lora.base_model_name_or_path = Some(arguments.base.model.clone());
     let mut checkpoint = arguments.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
     let meter = Meter::start(format!("training on {} prompts", examples.len()));

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::Device;
 use serde_json::json;
-use weaverec_model::backbone::{Decoder, Tokenizer, Weights, nano};
+use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::train::{Example, training_flops};
 use weaverec_pipeline::fetch;
 use weaverec_pipeline::schema::PromptFormat;
@@ -38,22 +38,22 @@ pub fn load(
     workshop: &Workshop,
 ) -> Result<LanguageModel> {
     match &profile.backbone {
-        Backbone::Pretrained { model } => pretrained(model),
+        Backbone::Pretrained { model, precision } => pretrained(model, *precision),
         Backbone::Nano { sizes } => pretrained_here(sizes, profile.prepare.format, study, domains, workshop),
     }
 }
 
 /// Loads a known model, or one from a local folder or GGUF file.
-pub fn pretrained(model: &str) -> Result<LanguageModel> {
+pub fn pretrained(model: &str, precision: Precision) -> Result<LanguageModel> {
     let path = match model {
         "smollm2-135m" => fetch::smollm2(&fetch::cache_root()?, &Stages::default())?,
         path => path.into(),
     };
-    open(&path, model)
+    open(&path, model, precision)
 }
 
-fn open(path: &std::path::Path, name: &str) -> Result<LanguageModel> {
-    let (weights, config) = Weights::open(path)?;
+fn open(path: &std::path::Path, name: &str, precision: Precision) -> Result<LanguageModel> {
+    let (weights, config) = Weights::open_as(path, precision)?;
     let tokenizer = Tokenizer::open(path)?;
     let fingerprint = weights.fingerprint()?;
     let decoder = Decoder::new(&weights, &config, &Device::Cpu)?;
@@ -130,7 +130,7 @@ fn pretrained_here(
     } else {
         say(format!("  {}: kept from an earlier run", cell.label));
     }
-    open(&folder, "nano")
+    open(&folder, "nano", Precision::F32)
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use weaverec_model::backbone::Precision;
 use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
@@ -54,7 +55,15 @@ pub enum Backbone {
     Pretrained {
         /// `smollm2-135m`, or a path.
         model: String,
+        /// What its projections are kept in.
+        #[serde(default, skip_serializing_if = "is_default")]
+        precision: Precision,
     },
+}
+
+/// Left out of what identifies a run, so that records made before there was a choice stay valid.
+fn is_default(precision: &Precision) -> bool {
+    *precision == Precision::default()
 }
 
 /// Sizes of a nano backbone and how it is pre-trained.

@@ -11,7 +11,7 @@ use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Example, mean_loss, train_lora, training_flops};
-use weaverec_model::weave::{Domains as DomainSet, mix_domains};
+use weaverec_model::weave::{Domains as DomainSet, Mixture, mix_domains};
 
 use super::backbone::{self, LanguageModel};
 use super::cell::{Cell, Kind, Ranking, Record, Training};
@@ -261,7 +261,7 @@ fn training_set(
     }
     let mixed = mix_domains(
         parts.iter().map(|(n, e)| (*n, e.as_slice())),
-        config.prompts_per_domain,
+        Mixture::capped(config.prompts_per_domain),
         seed,
     );
     Ok((mixed, held_out))

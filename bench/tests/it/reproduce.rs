@@ -171,4 +171,63 @@ fn a_profile_runs_whole_resumes_after_a_kill_and_repeats_its_numbers() {
             .code(),
         Some(1)
     );
+
+    recommends(at, &backbone(&at.join("whole")));
+}
+
+/// The folder of the language model that a run pre-trained.
+fn backbone(work: &Path) -> String {
+    let folder = fs::read_dir(work.join("cells/backbones")).unwrap().next();
+    folder.unwrap().unwrap().path().to_str().unwrap().to_owned()
+}
+
+/// One history, or several, in; rankings and lists out.
+fn recommends(at: &Path, model: &str) {
+    let question =
+        r#"{"history": ["Oak Bench", "Oak Chair"], "candidates": ["Oak Table", "Steel Pot", "Oak Tablet"]}"#;
+    fs::write(at.join("one.json"), question).unwrap();
+    fs::write(at.join("two.json"), format!("[{question}, {question}]")).unwrap();
+    let answer = |arguments: &[&str]| -> serde_json::Value {
+        let arguments = [&["recommend", "--model", model], arguments].concat();
+        serde_json::from_str(&succeed(at, &arguments)).unwrap()
+    };
+    let one = answer(&["one.json", "--list", "2"]);
+    let titles = |of: &serde_json::Value| -> Vec<String> {
+        let title =
+            |entry: &serde_json::Value| entry.get("title").unwrap_or(entry).as_str().unwrap().to_owned();
+        of.as_array().unwrap().iter().map(title).collect()
+    };
+    let mut ranked = titles(&one["ranking"]);
+    let scores: Vec<f64> = one["ranking"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["score"].as_f64().unwrap())
+        .collect();
+    assert!(
+        scores.is_sorted_by(|a, b| a >= b) && scores.iter().all(|score| *score < 0.0),
+        "{one}"
+    );
+    ranked.sort();
+    assert_eq!(ranked, ["Oak Table", "Oak Tablet", "Steel Pot"]);
+    let listed = titles(&one["list"]);
+    assert!(
+        listed.len() == 2 && listed[0] != listed[1] && listed.iter().all(|title| ranked.contains(title)),
+        "{one}"
+    );
+
+    let two = answer(&["two.json", "--top", "1"]);
+    assert_eq!(two.as_array().unwrap().len(), 2);
+    assert_eq!(two[0]["ranking"], two[1]["ranking"]);
+    assert_eq!(two[0]["ranking"][0], one["ranking"][0]);
+
+    // Without candidates, a prepared domain's titles.
+    fs::write(at.join("bare.json"), r#"{"history": ["Oak Bench"]}"#).unwrap();
+    let bare = run(at, &["recommend", "--model", model, "bare.json"]);
+    assert_eq!(bare.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bare.stderr).contains("--domain"));
+    fs::write(at.join("wrong.json"), r#"{"histories": []}"#).unwrap();
+    let wrong = run(at, &["recommend", "--model", model, "wrong.json"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("wrong.json"));
 }

@@ -3,16 +3,27 @@
 //! Both spellings of the rotary settings are read: `rope_theta` with `rope_scaling` (transformers 4) and `rope_parameters`
 //! (transformers 5). Settings that would change the computation and are not implemented here are refused.
 
+mod gemma3;
+mod json;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use self::json::ConfigJson;
+use crate::op::Activation;
 use crate::{Error, Result};
+pub use gemma3::Gemma3;
 
 /// How the rotary frequencies are stretched for contexts longer than the pre-training's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rope_type", rename_all = "lowercase")]
 pub enum RopeScaling {
+    /// Every frequency is divided by `factor`.
+    Linear {
+        /// The divisor.
+        factor: f64,
+    },
     /// Llama 3.1's rule: long wavelengths are divided by `factor`, short ones kept, those between interpolated.
     Llama3 {
         /// Divisor of the lowest frequencies.
@@ -36,25 +47,46 @@ pub enum Family {
     Qwen2,
     /// Qwen3: every head's queries and keys are normalised before they are rotated.
     Qwen3,
+    /// Gemma 3 (text): as Qwen3, and also what attention and feed-forward add is normalised, norms multiply with one more than
+    /// their weights, embeddings are scaled, and most layers see a window with rotary frequencies of their own ([`Gemma3`]).
+    Gemma3,
 }
 
 impl Family {
-    const ALL: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Qwen3];
+    const ALL: [Family; 4] = [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3];
 
-    /// The name that `model_type` has in `config.json`, and `general.architecture` in GGUF metadata.
+    /// The name that `model_type` has in `config.json`.
     pub fn name(self) -> &'static str {
         match self {
             Family::Llama => "llama",
             Family::Qwen2 => "qwen2",
             Family::Qwen3 => "qwen3",
+            Family::Gemma3 => "gemma3_text",
         }
     }
 
-    /// The family of a name, or a message that lists those there are.
+    /// The name that `general.architecture` has in GGUF metadata.
+    fn gguf_name(self) -> &'static str {
+        match self {
+            Family::Gemma3 => "gemma3",
+            other => other.name(),
+        }
+    }
+
+    /// The family of a `model_type`, or a message that lists those there are.
     pub(crate) fn of(name: &str) -> std::result::Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|family| family.name() == name);
+        Self::find(name, Self::name)
+    }
+
+    /// The family of an architecture in GGUF metadata, or a message that lists those there are.
+    pub(crate) fn of_gguf(name: &str) -> std::result::Result<Self, String> {
+        Self::find(name, Self::gguf_name)
+    }
+
+    fn find(name: &str, called: impl Fn(Self) -> &'static str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|family| called(*family) == name);
         found.ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.iter().map(|family| family.name()).collect();
+            let known: Vec<&str> = Self::ALL.into_iter().map(called).collect();
             format!(
                 "\"{name}\" is not implemented; take a model of type {}",
                 known.join(", ")
@@ -67,6 +99,7 @@ impl Family {
             Family::Llama => "LlamaForCausalLM",
             Family::Qwen2 => "Qwen2ForCausalLM",
             Family::Qwen3 => "Qwen3ForCausalLM",
+            Family::Gemma3 => "Gemma3ForCausalLM",
         }
     }
 
@@ -77,7 +110,34 @@ impl Family {
 
     /// Whether queries and keys are normalised head by head.
     pub(crate) fn has_head_norms(self) -> bool {
-        self == Family::Qwen3
+        matches!(self, Family::Qwen3 | Family::Gemma3)
+    }
+
+    /// The name of the norm before the feed-forward, and those of what attention and feed-forward add, if there are any.
+    pub(crate) fn inner_norms(self) -> (&'static str, Option<[&'static str; 2]>) {
+        match self {
+            Family::Gemma3 => (
+                "pre_feedforward_layernorm",
+                Some(["post_attention_layernorm", "post_feedforward_layernorm"]),
+            ),
+            _ => ("post_attention_layernorm", None),
+        }
+    }
+
+    /// What is added to the weight of a norm before it multiplies.
+    pub(crate) fn norm_offset(self) -> f64 {
+        match self {
+            Family::Gemma3 => 1.0,
+            _ => 0.0,
+        }
+    }
+
+    /// What the gate of the feed-forward goes through.
+    pub(crate) fn activation(self) -> Activation {
+        match self {
+            Family::Gemma3 => Activation::Gelu,
+            _ => Activation::Silu,
+        }
     }
 }
 
@@ -115,6 +175,8 @@ pub struct DecoderConfig {
     pub bos_token_id: Option<u32>,
     /// Tokens that end a sequence.
     pub eos_token_ids: Vec<u32>,
+    /// What Gemma 3 has besides; there if and only if the family is.
+    pub gemma3: Option<Gemma3>,
 }
 
 impl DecoderConfig {
@@ -138,13 +200,44 @@ impl DecoderConfig {
 
     /// Rotary frequencies in radians per position, one for each pair of a head's dimensions.
     pub fn inverse_frequencies(&self) -> Vec<f32> {
+        self.frequencies(self.rope_theta, self.rope_scaling)
+    }
+
+    /// Those of the layers that see a window, where there are such layers.
+    pub fn inverse_frequencies_in_a_window(&self) -> Option<Vec<f32>> {
+        let gemma3 = self.gemma3.as_ref()?;
+        Some(self.frequencies(gemma3.local_rope_theta, None))
+    }
+
+    fn frequencies(&self, theta: f64, scaling: Option<RopeScaling>) -> Vec<f32> {
         let width = self.head_dim();
         (0..width / 2)
             .map(|pair| {
-                let plain = self.rope_theta.powf(-((2 * pair) as f64) / width as f64);
-                self.rope_scaling.map_or(plain, |scaling| scaling.apply(plain)) as f32
+                let plain = theta.powf(-((2 * pair) as f64) / width as f64);
+                scaling.map_or(plain, |scaling| scaling.apply(plain)) as f32
             })
             .collect()
+    }
+
+    /// What attention scores are multiplied with.
+    pub fn attention_scale(&self) -> f64 {
+        let width = self.gemma3.as_ref().map(|gemma3| gemma3.query_pre_attn_scalar);
+        1.0 / width.unwrap_or(self.head_dim() as f64).sqrt()
+    }
+
+    /// What embeddings are multiplied with.
+    pub fn embedding_scale(&self) -> f64 {
+        match self.family {
+            Family::Gemma3 => (self.hidden_size as f64).sqrt(),
+            _ => 1.0,
+        }
+    }
+
+    /// How many positions a row of a layer sees, its own included; `None`: all up to its own.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        let gemma3 = self.gemma3.as_ref()?;
+        let windowed = !gemma3.full_attention.get(layer).copied().unwrap_or(true);
+        windowed.then_some(gemma3.sliding_window)
     }
 
     /// Checks that the sizes fit together.
@@ -172,6 +265,9 @@ impl DecoderConfig {
                 self.hidden_size, self.num_attention_heads
             ));
         }
+        if let Some(gemma3) = &self.gemma3 {
+            gemma3.check(self.num_hidden_layers)?;
+        }
         match self.head_dim() {
             width if width == 0 || width % 2 == 1 => Err(format!(
                 "a head of width {width} cannot be rotated: it must be even"
@@ -183,12 +279,20 @@ impl DecoderConfig {
 
 impl RopeScaling {
     fn apply(self, frequency: f64) -> f64 {
-        let RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } = self;
+        let (factor, low_freq_factor, high_freq_factor, original_max_position_embeddings) = match self {
+            RopeScaling::Linear { factor } => return frequency / factor,
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => (
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            ),
+        };
         let original = original_max_position_embeddings as f64;
         let wavelength = 2.0 * std::f64::consts::PI / frequency;
         if wavelength < original / high_freq_factor {
@@ -198,215 +302,6 @@ impl RopeScaling {
         } else {
             let smooth = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
             (1.0 - smooth) * frequency / factor + smooth * frequency
-        }
-    }
-}
-
-/// The file as it is spelt; every key optional that transformers has a default for.
-#[derive(Clone, Serialize, Deserialize)]
-struct ConfigJson {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    architectures: Vec<String>,
-    #[serde(default = "llama")]
-    model_type: String,
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    head_dim: Option<usize>,
-    #[serde(default = "silu")]
-    hidden_act: String,
-    #[serde(default = "small")]
-    rms_norm_eps: f64,
-    #[serde(default)]
-    rope_theta: Option<f64>,
-    #[serde(default)]
-    rope_scaling: Option<RopeJson>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rope_parameters: Option<RopeJson>,
-    #[serde(default = "two_thousand")]
-    max_position_embeddings: usize,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    use_sliding_window: bool,
-    #[serde(default)]
-    bos_token_id: Option<u32>,
-    #[serde(default)]
-    eos_token_id: Option<OneOrMany>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    torch_dtype: Option<String>,
-}
-
-/// `rope_scaling` or `rope_parameters`.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct RopeJson {
-    /// Older files say `type`.
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rope_theta: Option<f64>,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    partial_rotary_factor: Option<f64>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-fn llama() -> String {
-    "llama".into()
-}
-
-fn silu() -> String {
-    "silu".into()
-}
-
-fn small() -> f64 {
-    1e-6
-}
-
-fn two_thousand() -> usize {
-    2048
-}
-
-impl RopeJson {
-    fn scaling(&self) -> std::result::Result<Option<RopeScaling>, String> {
-        if self.partial_rotary_factor.is_some_and(|share| share != 1.0) {
-            return Err("partial_rotary_factor other than 1 is not implemented".into());
-        }
-        match self.rope_type.as_deref() {
-            None | Some("default") => Ok(None),
-            Some("llama3") => {
-                let need = |value: Option<f64>, key: &str| {
-                    value.ok_or_else(|| format!("the llama3 rope settings lack {key}"))
-                };
-                Ok(Some(RopeScaling::Llama3 {
-                    factor: need(self.factor, "factor")?,
-                    low_freq_factor: need(self.low_freq_factor, "low_freq_factor")?,
-                    high_freq_factor: need(self.high_freq_factor, "high_freq_factor")?,
-                    original_max_position_embeddings: self
-                        .original_max_position_embeddings
-                        .ok_or("the llama3 rope settings lack original_max_position_embeddings")?,
-                }))
-            }
-            Some(other) => Err(format!(
-                "rope_type \"{other}\" is not implemented; \"default\" and \"llama3\" are"
-            )),
-        }
-    }
-}
-
-impl TryFrom<ConfigJson> for DecoderConfig {
-    type Error = String;
-
-    fn try_from(json: ConfigJson) -> std::result::Result<Self, String> {
-        let family = Family::of(&json.model_type).map_err(|e| format!("model_type {e}"))?;
-        if json.hidden_act != "silu" {
-            return Err(format!(
-                "hidden_act \"{}\" is not implemented; \"silu\" is",
-                json.hidden_act
-            ));
-        }
-        if json.attention_bias || json.mlp_bias {
-            return Err("biases in attention_bias or mlp_bias are not implemented".into());
-        }
-        if json.use_sliding_window {
-            return Err("use_sliding_window is not implemented: every position sees all before it".into());
-        }
-        // What transformers takes where the file is silent.
-        let head_dim = match family {
-            Family::Qwen3 => json.head_dim.or(Some(128)),
-            Family::Llama | Family::Qwen2 => json.head_dim,
-        };
-        let rope = json.rope_parameters.or(json.rope_scaling).unwrap_or_default();
-        let config = DecoderConfig {
-            family,
-            vocab_size: json.vocab_size,
-            hidden_size: json.hidden_size,
-            intermediate_size: json.intermediate_size,
-            num_hidden_layers: json.num_hidden_layers,
-            num_attention_heads: json.num_attention_heads,
-            num_key_value_heads: json.num_key_value_heads.unwrap_or(json.num_attention_heads),
-            head_dim,
-            rms_norm_eps: json.rms_norm_eps,
-            rope_theta: rope.rope_theta.or(json.rope_theta).unwrap_or(10_000.0),
-            rope_scaling: rope.scaling()?,
-            max_position_embeddings: json.max_position_embeddings,
-            tie_word_embeddings: json.tie_word_embeddings,
-            bos_token_id: json.bos_token_id,
-            eos_token_ids: match json.eos_token_id {
-                None => Vec::new(),
-                Some(OneOrMany::One(id)) => vec![id],
-                Some(OneOrMany::Many(ids)) => ids,
-            },
-        };
-        config.check()?;
-        Ok(config)
-    }
-}
-
-impl From<DecoderConfig> for ConfigJson {
-    fn from(config: DecoderConfig) -> Self {
-        let rope_scaling = config.rope_scaling.map(|scaling| {
-            let RopeScaling::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings,
-            } = scaling;
-            RopeJson {
-                rope_type: Some("llama3".into()),
-                factor: Some(factor),
-                low_freq_factor: Some(low_freq_factor),
-                high_freq_factor: Some(high_freq_factor),
-                original_max_position_embeddings: Some(original_max_position_embeddings),
-                ..RopeJson::default()
-            }
-        });
-        let eos_token_id = match config.eos_token_ids.as_slice() {
-            [] => None,
-            [one] => Some(OneOrMany::One(*one)),
-            many => Some(OneOrMany::Many(many.to_vec())),
-        };
-        ConfigJson {
-            architectures: vec![config.family.architecture().into()],
-            model_type: config.family.name().into(),
-            vocab_size: config.vocab_size,
-            hidden_size: config.hidden_size,
-            intermediate_size: config.intermediate_size,
-            num_hidden_layers: config.num_hidden_layers,
-            num_attention_heads: config.num_attention_heads,
-            num_key_value_heads: Some(config.num_key_value_heads),
-            head_dim: config.head_dim,
-            hidden_act: silu(),
-            rms_norm_eps: config.rms_norm_eps,
-            rope_theta: Some(config.rope_theta),
-            rope_scaling,
-            rope_parameters: None,
-            max_position_embeddings: config.max_position_embeddings,
-            tie_word_embeddings: config.tie_word_embeddings,
-            attention_bias: false,
-            mlp_bias: false,
-            use_sliding_window: false,
-            bos_token_id: config.bos_token_id,
-            eos_token_id,
-            torch_dtype: Some("float32".into()),
         }
     }
 }
@@ -453,8 +348,37 @@ mod tests {
             (r#", "num_key_value_heads": 3"#, "multiple"),
             (r#", "head_dim": 7"#, "even"),
             (r#", "use_sliding_window": true"#, "sliding"),
+            (r#", "attn_logit_softcapping": 50.0"#, "softcapping"),
+            (r#", "use_bidirectional_attention": true"#, "bidirectional"),
         ] {
             let message = parse(more).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn gemma3_has_windows_in_five_of_six_layers_unless_the_file_says_which() {
+        let gemma = |more: &str| {
+            let text = format!("{{{SIZES}{more}}}").replace("\"llama\"", "\"gemma3_text\"");
+            serde_json::from_str::<DecoderConfig>(&text)
+        };
+        let config = gemma("").unwrap();
+        assert_eq!(
+            (config.head_dim(), config.window(0), config.window(1)),
+            (256, Some(4096), Some(4096))
+        );
+        assert!(config.tie_word_embeddings && config.attention_scale() == 1.0 / 16.0);
+        let full: Vec<usize> = (0..13).filter(|layer| Gemma3::every(6, 13)[*layer]).collect();
+        assert_eq!(full, [5, 11]);
+        let told = gemma(r#", "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 7"#)
+            .unwrap();
+        assert_eq!((told.window(0), told.window(1)), (None, Some(7)));
+        for (more, word) in [
+            (r#", "sliding_window": 0"#, "sliding_window"),
+            (r#", "layer_types": ["full_attention"]"#, "layer_types"),
+            (r#", "layer_types": ["full_attention", "linear"]"#, "linear"),
+        ] {
+            let message = gemma(more).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         }
     }
@@ -477,7 +401,10 @@ mod tests {
         for family in Family::ALL {
             let text = format!("{{{SIZES}}}").replace("\"llama\"", &format!("\"{}\"", family.name()));
             let config: DecoderConfig = serde_json::from_str(&text).unwrap();
-            assert_eq!(config.family, family);
+            assert_eq!(
+                (config.family, config.gemma3.is_some()),
+                (family, family == Family::Gemma3)
+            );
             let again: DecoderConfig =
                 serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
             assert_eq!(again, config);

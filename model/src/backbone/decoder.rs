@@ -14,7 +14,8 @@ use candle_core::{Device, Tensor};
 use super::{DecoderConfig, Weights};
 use crate::lora::Adapter;
 use crate::op::{
-    BlockWeights, Heads, LoraFactors, Projection, RopeTable, Segment, Surroundings, block, linear, rms_norm,
+    BlockWeights, Heads, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings, block, linear,
+    rms_norm,
 };
 use crate::{Error, Result};
 
@@ -30,11 +31,11 @@ pub const PROJECTIONS: [&str; 7] = [
 ];
 
 /// What one forward pass is given: packed tokens, their positions, and which rows belong together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pass {
     tokens: Vec<u32>,
     positions: Vec<u32>,
-    segments: Arc<[Segment]>,
+    segments: Vec<Segment>,
 }
 
 impl Pass {
@@ -45,31 +46,34 @@ impl Pass {
 
     /// Packs continuations: each goes on after the cached rows it names, at the positions that follow them.
     pub fn continuing<'a>(parts: impl IntoIterator<Item = (&'a [u32], Range<usize>)>) -> Self {
-        let (mut tokens, mut positions, mut segments) = (Vec::new(), Vec::new(), Vec::new());
-        for (part, context) in parts.into_iter().filter(|(part, _)| !part.is_empty()) {
-            let start = tokens.len();
-            tokens.extend_from_slice(part);
-            positions.extend((0..part.len()).map(|i| (context.len() + i) as u32));
-            segments.push(Segment {
-                rows: start..tokens.len(),
-                context,
-            });
+        let mut pass = Pass::default();
+        for (tokens, context) in parts {
+            pass.push(tokens, context, Vec::new());
         }
-        Pass {
-            tokens,
-            positions,
-            segments: segments.into(),
+        pass
+    }
+
+    /// Packs tokens that go on after cached rows and then after rows `after` of this pass, and tells their own rows.
+    pub fn push(&mut self, tokens: &[u32], context: Range<usize>, after: Vec<Range<usize>>) -> Range<usize> {
+        let start = self.tokens.len();
+        let segment = Segment {
+            rows: start..start + tokens.len(),
+            context,
+            after,
+        };
+        let rows = segment.rows.clone();
+        if !tokens.is_empty() {
+            self.tokens.extend_from_slice(tokens);
+            self.positions
+                .extend((0..tokens.len()).map(|i| (segment.seen() + i) as u32));
+            self.segments.push(segment);
         }
+        rows
     }
 
     /// Number of packed rows.
     pub fn rows(&self) -> usize {
         self.tokens.len()
-    }
-
-    /// The runs of rows that belong together.
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
     }
 }
 
@@ -108,6 +112,7 @@ pub struct Decoder {
     norm: Tensor,
     head: Tensor,
     inverse_frequencies: Arc<[f32]>,
+    inverse_frequencies_in_a_window: Option<Arc<[f32]>>,
 }
 
 impl Decoder {
@@ -116,15 +121,24 @@ impl Decoder {
     /// # Errors
     /// A tensor that is missing or has another shape than the configuration says.
     pub fn new(weights: &Weights, config: &DecoderConfig, device: &Device) -> Result<Self> {
-        Self::from_parameters(config, |name, shape| {
-            Ok(weights.get(name, shape)?.to_device(device)?)
-        })
+        let parameter = |name: &str, shape: &[usize]| Ok(weights.get(name, shape)?.to_device(device)?);
+        Self::build(config, parameter, |name, shape| weights.matrix(name, shape))
     }
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
     pub fn from_parameters(
         config: &DecoderConfig,
         parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Self> {
+        Self::build(config, &parameter, |name, shape| {
+            parameter(name, shape).map(Matrix::from)
+        })
+    }
+
+    fn build(
+        config: &DecoderConfig,
+        parameter: impl Fn(&str, &[usize]) -> Result<Tensor>,
+        projection: impl Fn(&str, &[usize]) -> Result<Matrix>,
     ) -> Result<Self> {
         let width = config.hidden_size;
         let embedding = parameter("model.embed_tokens.weight", &[config.vocab_size, width])?;
@@ -133,6 +147,14 @@ impl Decoder {
             false => parameter("lm_head.weight", &[config.vocab_size, width])?,
         };
         let shapes = projection_shapes(config);
+        // A variable stays one where nothing is added.
+        let norm = |name: &str, width: usize| -> Result<Tensor> {
+            let weight = parameter(name, &[width])?;
+            match config.family.norm_offset() {
+                0.0 => Ok(weight),
+                offset => Ok((weight + offset)?),
+            }
+        };
         let blocks = (0..config.num_hidden_layers)
             .map(|layer| {
                 let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
@@ -142,19 +164,26 @@ impl Decoder {
                         && ["q_proj", "k_proj", "v_proj"].iter().any(|p| name.ends_with(p));
                     let bias = format!("model.layers.{layer}.{name}.bias");
                     projections.push(Projection {
-                        weight: parameter(&at(name), &[out, input])?,
+                        weight: projection(&at(name), &[out, input])?,
                         bias: biased.then(|| parameter(&bias, &[out])).transpose()?,
                         lora: None,
                     });
                 }
-                let head_norm = |name: &str| parameter(&at(name), &[config.head_dim()]);
+                let head_norm = |name: &str| norm(&at(name), config.head_dim());
                 let head_norms = match config.family.has_head_norms() {
                     true => Some([head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?]),
                     false => None,
                 };
+                let (inner_norm, output_norms) = config.family.inner_norms();
+                let output_norms = match output_norms {
+                    Some(names) => Some([norm(&at(names[0]), width)?, norm(&at(names[1]), width)?]),
+                    None => None,
+                };
                 Ok(BlockWeights {
-                    input_norm: parameter(&at("input_layernorm"), &[width])?,
-                    post_attention_norm: parameter(&at("post_attention_layernorm"), &[width])?,
+                    input_norm: norm(&at("input_layernorm"), width)?,
+                    post_attention_norm: norm(&at(inner_norm), width)?,
+                    output_norms,
+                    activation: config.family.activation(),
                     head_norms,
                     projections: projections
                         .try_into()
@@ -162,15 +191,15 @@ impl Decoder {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let norm = parameter("model.norm.weight", &[width])?;
-        let inverse_frequencies = config.inverse_frequencies().into();
+        let final_norm = norm("model.norm.weight", width)?;
         Ok(Decoder {
             config: config.clone(),
             embedding,
             blocks,
-            norm,
+            norm: final_norm,
             head,
-            inverse_frequencies,
+            inverse_frequencies: config.inverse_frequencies().into(),
+            inverse_frequencies_in_a_window: config.inverse_frequencies_in_a_window().map(Arc::from),
         })
     }
 
@@ -242,12 +271,15 @@ impl Decoder {
     }
 
     /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.
+    ///
+    /// Packed projections cannot take a small update up without losing most of it; they carry theirs beside them.
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
         let mut decoder = self.with_adapter(adapter)?;
         for projection in decoder.projections_mut() {
-            if let Some(lora) = projection.lora.take() {
+            if let (Matrix::Values(weight), Some(lora)) = (&projection.weight, &projection.lora) {
                 let delta = (lora.b.matmul(&lora.a)? * lora.scale)?;
-                projection.weight = (&projection.weight + delta)?;
+                projection.weight = (weight + delta)?.into();
+                projection.lora = None;
             }
         }
         Ok(decoder)
@@ -261,11 +293,6 @@ impl Decoder {
     /// Hidden states, and the keys and values of this pass' rows.
     pub fn hidden_and_cache(&self, pass: &Pass, cache: Option<&KvCache>) -> Result<(Tensor, KvCache)> {
         self.forward(pass, cache, true)
-    }
-
-    /// Hidden states of rows that continue cached ones.
-    pub fn hidden_after(&self, pass: &Pass, cache: &KvCache) -> Result<Tensor> {
-        Ok(self.forward(pass, Some(cache), false)?.0)
     }
 
     /// Next-token logits at every position of one sequence, `(tokens, vocabulary)`.
@@ -288,22 +315,36 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
-        let surroundings = Surroundings {
+        let segments: Arc<[Segment]> = pass.segments.as_slice().into();
+        let around = |frequencies: &[f32]| Surroundings {
             heads: Heads {
                 query: self.config.num_attention_heads,
                 key_value: self.config.num_key_value_heads,
                 width: self.config.head_dim(),
             },
-            segments: pass.segments.clone(),
-            table: RopeTable::new(&pass.positions, &self.inverse_frequencies),
+            scale: self.config.attention_scale() as f32,
+            window: None,
+            segments: segments.clone(),
+            table: RopeTable::new(&pass.positions, frequencies),
             eps: self.config.rms_norm_eps,
         };
+        let everywhere = around(&self.inverse_frequencies);
+        let in_a_window = self.inverse_frequencies_in_a_window.as_deref().map(around);
         let ids = Tensor::new(pass.tokens.as_slice(), self.embedding.device())?;
         let mut x = self.embedding.index_select(&ids, 0)?;
+        if self.config.embedding_scale() != 1.0 {
+            x = (x * self.config.embedding_scale())?;
+        }
         let mut kept = KvCache::default();
         for (layer, weights) in self.blocks.iter().enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
-            let (y, keys_and_values) = block(&x, weights, &surroundings, cached)?;
+            let windowed = self.config.window(layer).zip(in_a_window.as_ref());
+            let windowed = windowed.map(|(window, around)| Surroundings {
+                window: Some(window),
+                ..around.clone()
+            });
+            let surroundings = windowed.as_ref().unwrap_or(&everywhere);
+            let (y, keys_and_values) = block(&x, weights, surroundings, cached)?;
             x = y;
             if keep {
                 kept.layers.extend(keys_and_values);

@@ -6,7 +6,7 @@ pub mod nano;
 pub mod tokenizer;
 pub mod weights;
 
-pub use config::{DecoderConfig, Family};
+pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
 pub use decoder::{Decoder, KvCache, Pass};
 pub use tokenizer::Tokenizer;
-pub use weights::Weights;
+pub use weights::{Precision, Weights};

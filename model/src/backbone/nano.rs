@@ -53,6 +53,7 @@ impl NanoConfig {
             tie_word_embeddings: true,
             bos_token_id: Some(end_of_text),
             eos_token_ids: vec![end_of_text],
+            gemma3: None,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Weights of a decoder: f32 tensors on the CPU under Hugging Face's names.
+//! Weights of a decoder on the CPU under Hugging Face's names: f32 values, or projections packed into fewer bits.
 
 mod gguf;
 pub(crate) mod persist;
+mod precision;
 pub(crate) mod safetensors;
 #[cfg(test)]
 mod tests;
@@ -9,17 +10,19 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 
 use super::DecoderConfig;
+use crate::op::Matrix;
 use crate::{Error, Result};
 
 pub(crate) use gguf::{Gguf, whole};
+pub use precision::Precision;
 
-/// Named f32 tensors on the CPU, with the place they come from for messages. Clones share the tensors.
+/// Named tensors on the CPU, with the place they come from for messages. Clones share the tensors.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, Matrix>,
     source: PathBuf,
 }
 
@@ -30,10 +33,15 @@ impl Weights {
     /// # Errors
     /// Files that are missing or damaged, or a model that is not of the Llama family as implemented here.
     pub fn open(path: &Path) -> Result<(Weights, DecoderConfig)> {
+        Self::open_as(path, Precision::F32)
+    }
+
+    /// As [`open`](Self::open), with the projections kept in `precision`. No more than one tensor is unpacked at a time.
+    pub fn open_as(path: &Path, precision: Precision) -> Result<(Weights, DecoderConfig)> {
         if let Some(file) = gguf_file(path)? {
             let gguf = Gguf::open(&file)?;
             let config = gguf.config()?;
-            let tensors = gguf.tensors(&config)?;
+            let tensors = gguf.tensors(&config, precision)?;
             return Ok((
                 Weights {
                     tensors,
@@ -45,7 +53,9 @@ impl Weights {
         let config = DecoderConfig::read(&path.join("config.json"))?;
         let mut tensors = BTreeMap::new();
         for file in safetensors::files(path)? {
-            tensors.append(&mut safetensors::read(&file)?);
+            tensors.append(&mut safetensors::read_as(&file, |name, tensor| {
+                precision.keep(name, tensor)
+            })?);
         }
         Ok((
             Weights {
@@ -59,16 +69,24 @@ impl Weights {
     /// Weights made in memory.
     pub fn from_tensors(tensors: HashMap<String, Tensor>) -> Self {
         Weights {
-            tensors: tensors.into_iter().collect(),
+            tensors: tensors
+                .into_iter()
+                .map(|(name, tensor)| (name, tensor.into()))
+                .collect(),
             source: PathBuf::from("(in memory)"),
         }
     }
 
-    /// The tensor of this name, which must have this shape.
+    /// The values of this name, which must have this shape, in f32.
     ///
     /// # Errors
     /// A tensor that is missing or has another shape.
     pub fn get(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
+        Ok(self.matrix(name, expected)?.values()?)
+    }
+
+    /// The same as it lies in memory.
+    pub fn matrix(&self, name: &str, expected: &[usize]) -> Result<Matrix> {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(self.error(format!(
                 "no tensor {name} of shape {expected:?}; the configuration belongs to another model"
@@ -80,8 +98,7 @@ impl Weights {
                 tensor.dims()
             )));
         }
-        // Free for tensors read from a file; those made in memory may live elsewhere.
-        Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?)
+        Ok(tensor.clone())
     }
 
     /// The names, sorted.
@@ -94,14 +111,20 @@ impl Weights {
     /// # Errors
     /// A name that is not there, or another shape.
     pub fn replace(&mut self, name: &str, tensor: Tensor) -> Result<()> {
-        self.get(name, tensor.dims())?;
-        self.tensors.insert(name.to_string(), tensor.detach());
+        self.matrix(name, tensor.dims())?;
+        self.tensors.insert(name.to_string(), tensor.detach().into());
         Ok(())
     }
 
     /// Number of parameters; a tied head counts once.
     pub fn parameters(&self) -> usize {
-        self.tensors.values().map(Tensor::elem_count).sum()
+        let count = |matrix: &Matrix| matrix.dims().iter().product::<usize>();
+        self.tensors.values().map(count).sum()
+    }
+
+    /// Bytes of memory that they take.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(Matrix::bytes).sum()
     }
 
     /// Writes a Hugging Face folder: `model.safetensors`, then `config.json`, each whole or not at all. Other files of the
@@ -110,7 +133,10 @@ impl Weights {
     /// # Errors
     /// A folder that cannot be written.
     pub fn save(&self, folder: &Path, config: &DecoderConfig) -> Result<()> {
-        let named = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
+        let named = self
+            .tensors
+            .iter()
+            .map(|(name, matrix)| (name.clone(), matrix.clone()));
         safetensors::write(&folder.join("model.safetensors"), named)?;
         let path = folder.join("config.json");
         let json = serde_json::to_string_pretty(config).map_err(|e| Error::Config {
@@ -120,12 +146,16 @@ impl Weights {
         persist::write_file(&path, format!("{json}\n").as_bytes())
     }
 
-    /// An identity: changes with any name, shape or value, whatever file they came from.
+    /// An identity: changes with any name, shape or value, whatever file they came from and however they lie in memory.
     ///
     /// # Errors
     /// Only if a tensor cannot be read back.
     pub fn fingerprint(&self) -> Result<String> {
-        safetensors::fingerprint(self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+        safetensors::fingerprint(
+            self.tensors
+                .iter()
+                .map(|(name, matrix)| (name.as_str(), matrix.clone())),
+        )
     }
 
     fn error(&self, message: String) -> Error {

@@ -117,7 +117,10 @@ impl Adapter {
         persist::write_folder(folder, |content| {
             let factors = self.modules.iter().flat_map(|(name, module)| {
                 let key = |factor: &str| format!("{PREFIX}{name}.{factor}.weight");
-                [(key("lora_A"), &module.a), (key("lora_B"), &module.b)]
+                [
+                    (key("lora_A"), module.a.clone().into()),
+                    (key("lora_B"), module.b.clone().into()),
+                ]
             });
             safetensors::write(&content.join(MODEL), factors)?;
             let json = serde_json::to_string_pretty(&self.config)
@@ -141,7 +144,11 @@ impl Adapter {
                 ]
             })
             .collect();
-        safetensors::fingerprint(named.iter().map(|(name, tensor)| (name.as_str(), *tensor)))
+        safetensors::fingerprint(
+            named
+                .iter()
+                .map(|(name, tensor)| (name.as_str(), (*tensor).clone().into())),
+        )
     }
 
     /// Number of parameters of all factors.
@@ -265,7 +272,7 @@ mod tests {
         std::fs::write(folder.path().join(CONFIG), r#"{"r": 2, "lora_alpha": 2}"#).unwrap();
         let write = |keys: &[&str]| {
             let tensor = counting(2, 2);
-            let named = keys.iter().map(|key| (key.to_string(), &tensor));
+            let named = keys.iter().map(|key| (key.to_string(), tensor.clone().into()));
             safetensors::write(&folder.path().join(MODEL), named).unwrap();
             Adapter::load(folder.path()).unwrap_err().to_string()
         };

@@ -11,13 +11,25 @@ use super::gemm::{View, gemm, threads, with_threads};
 use super::math::{dot, exp_in_place, vectorised};
 use super::storage::{contiguous, operand, with_values};
 
-/// A run of rows that attend to one another causally, after a context of cached rows that all of them see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A run of rows that attend to one another causally, after rows that all of them see: of a cache, and of the same matrix.
+///
+/// With `after`, what several sequences begin with is there once: the prompt before its candidates, the beginning of a title
+/// before its endings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     /// The segment's rows in the packed matrix.
     pub rows: Range<usize>,
     /// The rows of the cache that every row of the segment sees; empty where there is no cache.
     pub context: Range<usize>,
+    /// Runs of packed rows before this segment's that every row of it sees too, after the cached ones.
+    pub after: Vec<Range<usize>>,
+}
+
+impl Segment {
+    /// Number of rows outside the segment that its rows see.
+    pub fn seen(&self) -> usize {
+        self.context.len() + self.after.iter().map(Range::len).sum::<usize>()
+    }
 }
 
 /// Sizes of the heads.
@@ -29,6 +41,13 @@ pub struct Heads {
     pub key_value: usize,
     /// Width of a head.
     pub width: usize,
+}
+
+impl Heads {
+    /// What scores are multiplied with, as a rule: one over the root of a head's width.
+    pub fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
 }
 
 /// Attention of packed queries, `(rows, query · width)`, over packed keys and values, `(rows, key_value · width)`.
@@ -45,6 +64,8 @@ pub fn attention(
 ) -> Result<Tensor> {
     let op = Attention {
         heads,
+        scale: heads.scale(),
+        window: None,
         segments: segments.clone(),
         cache: cache.map(|(k, v)| (k.clone(), v.clone())),
     };
@@ -55,6 +76,10 @@ pub fn attention(
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     pub heads: Heads,
+    /// What scores are multiplied with.
+    pub scale: f32,
+    /// How many positions a row sees, its own included; `None`: all up to its own.
+    pub window: Option<usize>,
     pub segments: Arc<[Segment]>,
     pub cache: Option<(Tensor, Tensor)>,
 }
@@ -64,16 +89,24 @@ struct Work<'a> {
     q: View<'a>,
     k: View<'a>,
     v: View<'a>,
-    context: Option<(View<'a>, View<'a>)>,
+    /// Keys and values of each run of rows before the segment's own.
+    context: Vec<(View<'a>, View<'a>)>,
     rows: usize,
     seen: usize,
 }
 
-impl Attention {
-    fn scale(&self) -> f32 {
-        1.0 / (self.heads.width as f32).sqrt()
+impl<'a> Work<'a> {
+    /// Those runs, with the column where each begins.
+    fn runs(&self) -> impl Iterator<Item = (usize, &(View<'a>, View<'a>))> {
+        self.context.iter().scan(0, |column, run| {
+            let begin = *column;
+            *column += run.0.size().0;
+            Some((begin, run))
+        })
     }
+}
 
+impl Attention {
     /// Refuses shapes that do not fit the heads, and segments with gaps or contexts beyond the cache.
     pub fn check(&self, q: &Shape, k: &Shape, v: &Shape) -> Result<()> {
         let (rows, width) = q.dims2()?;
@@ -94,6 +127,9 @@ impl Attention {
             };
             if segment.context.end > cached && !segment.context.is_empty() {
                 bail!("attention: segment {segment:?} looks beyond the {cached} cached rows");
+            }
+            if segment.after.iter().any(|run| run.end > segment.rows.start) {
+                bail!("attention: segment {segment:?} looks ahead");
             }
         }
         if next != rows {
@@ -117,42 +153,53 @@ impl Attention {
         let (q_stride, kv_stride) = (query * width, key_value * width);
         let kv_column = head / (query / key_value) * width;
         let (start, rows) = (segment.rows.start, segment.rows.len());
-        let seen = segment.context.len();
-        let context = cache.filter(|_| seen > 0).map(|(k, v)| {
-            let at = segment.context.start * kv_stride + kv_column;
+        let run = |(k, v): (&'a [f32], &'a [f32]), rows: &Range<usize>| {
+            let at = rows.start * kv_stride + kv_column;
             (
-                View::strided(&k[at..], seen, width, kv_stride),
-                View::strided(&v[at..], seen, width, kv_stride),
+                View::strided(&k[at..], rows.len(), width, kv_stride),
+                View::strided(&v[at..], rows.len(), width, kv_stride),
             )
-        });
+        };
+        let cached = cache.map(|cache| (cache, &segment.context));
+        let packed = segment.after.iter().map(|rows| ((k, v), rows));
+        let runs = cached.into_iter().chain(packed);
+        let context: Vec<_> = runs
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(of, rows)| run(of, rows))
+            .collect();
+        let seen = context.iter().map(|(k, _)| k.size().0).sum();
         Work {
             q: View::strided(&q[start * q_stride + head * width..], rows, width, q_stride),
             k: View::strided(&k[start * kv_stride + kv_column..], rows, width, kv_stride),
             v: View::strided(&v[start * kv_stride + kv_column..], rows, width, kv_stride),
             context,
             rows,
-            seen: if context.is_some() { seen } else { 0 },
+            seen,
         }
     }
 
     /// Attention probabilities of a block of query rows over the context and the rows up to the block's last one,
-    /// `(block, seen + block.end)`, zero above the diagonal.
+    /// `(block, seen + block.end)`, zero where a row does not see.
     fn probabilities(&self, work: &Work, block: &Range<usize>) -> Buffer {
         let (seen, columns) = (work.seen, work.seen + block.end);
         let q = work.q.rows(block.clone());
         let mut p = Buffer::stale(block.len() * columns);
-        if let Some((k, _)) = work.context {
-            gemm(&mut p, columns, 0.0, self.scale(), q, k.t());
+        for (column, (k, _)) in work.runs() {
+            gemm(&mut p[column..], columns, 0.0, self.scale, q, k.t());
         }
         let k = work.k.rows(0..block.end);
-        gemm(&mut p[seen..], columns, 0.0, self.scale(), q, k.t());
+        gemm(&mut p[seen..], columns, 0.0, self.scale, q, k.t());
         vectorised(|| {
             for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-                let (visible, hidden) = row.split_at_mut(seen + block.start + i + 1);
+                let end = seen + block.start + i + 1;
+                let begin = self.window.map_or(0, |window| end.saturating_sub(window));
+                let (row, hidden) = row.split_at_mut(end);
+                let (gone, visible) = row.split_at_mut(begin);
                 let (_, sum) = exp_in_place(visible);
                 let inverse = 1.0 / sum;
                 visible.iter_mut().for_each(|value| *value *= inverse);
                 hidden.fill(0.0);
+                gone.fill(0.0);
             }
         });
         p
@@ -167,9 +214,9 @@ impl Attention {
             let out = &mut out[block.start * width..block.end * width];
             let over_rows = View::strided(&p[seen..], block.len(), block.end, columns);
             gemm(out, width, 0.0, 1.0, over_rows, work.v.rows(0..block.end));
-            if let Some((_, v)) = work.context {
-                let over_context = View::strided(&p, block.len(), seen, columns);
-                gemm(out, width, 1.0, 1.0, over_context, v);
+            for (column, (_, v)) in work.runs() {
+                let over_run = View::strided(&p[column..], block.len(), v.size().0, columns);
+                gemm(out, width, 1.0, 1.0, over_run, *v);
             }
         }
         out
@@ -198,9 +245,9 @@ impl Attention {
             });
             let d_scores = View::new(&d_scores, count, end);
             let d_q = &mut d_q[block.start * width..end * width];
-            gemm(d_q, width, 0.0, self.scale(), d_scores, work.k.rows(0..end));
+            gemm(d_q, width, 0.0, self.scale, d_scores, work.k.rows(0..end));
             let q = work.q.rows(block);
-            gemm(&mut d_k, width, keep, self.scale(), d_scores.t(), q);
+            gemm(&mut d_k, width, keep, self.scale, d_scores.t(), q);
         }
         [d_q, d_k, d_v]
     }
@@ -235,8 +282,8 @@ impl Attention {
 
     /// Writes the gradients of queries, keys and values, given that of the output.
     pub fn backward(&self, qkv: [&[f32]; 3], g: &[f32], gradients: [&mut [f32]; 3]) -> Result<()> {
-        if self.segments.iter().any(|s| !s.context.is_empty()) {
-            bail!("attention: there is no gradient through a key/value cache");
+        if self.segments.iter().any(|s| s.seen() > 0) {
+            bail!("attention: there is no gradient to what several segments see");
         }
         let Heads {
             query,

@@ -11,27 +11,29 @@ pub mod attention;
 pub mod block;
 mod buffer;
 pub mod cross_entropy;
+pub mod gated;
 mod gemm;
 pub mod linear;
 pub mod log_probability;
 mod math;
+pub mod matrix;
 pub mod rms_norm;
 pub mod rope;
 mod rows;
 mod storage;
-pub mod swiglu;
 
 pub use attention::{Heads, Segment, attention};
 pub use block::{BlockWeights, Projection, Surroundings, block};
 pub use cross_entropy::cross_entropy;
+pub use gated::{Activation, gated};
 pub use gemm::{threads, with_threads};
 pub use linear::{LoraFactors, linear};
 pub use log_probability::log_probabilities;
 pub(crate) use math::mix;
+pub use matrix::Matrix;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
 pub(crate) use storage::with_gradient;
-pub use swiglu::swiglu;
 
 #[cfg(test)]
 mod tests;

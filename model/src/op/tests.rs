@@ -1,10 +1,12 @@
 //! Every operation against a composition of candle's differentiable primitives, and against finite differences.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
+use super::attention::Attention;
 use super::*;
 
 pub(super) fn random(shape: &[usize], key: u64) -> Tensor {
@@ -212,17 +214,28 @@ fn rope_at_scattered_positions() {
 }
 
 #[test]
-fn swiglu_of_both_inputs() {
+fn gated_activations_of_both_inputs() {
     let (gate, up) = (variable(&[3, 21], 1), variable(&[3, 21], 2));
-    check(
-        &[gate.clone(), up.clone()],
-        &|| swiglu(&gate, &up).unwrap(),
-        &|| (candle_nn::ops::silu(&gate).unwrap() * up.as_tensor()).unwrap(),
-    );
+    let inputs = [gate.clone(), up.clone()];
+    check(&inputs, &|| gated(Activation::Silu, &gate, &up).unwrap(), &|| {
+        (candle_nn::ops::silu(&gate).unwrap() * up.as_tensor()).unwrap()
+    });
+    check(&inputs, &|| gated(Activation::Gelu, &gate, &up).unwrap(), &|| {
+        (gate.gelu().unwrap() * up.as_tensor()).unwrap()
+    });
 }
 
 /// Attention written out with candle's primitives: a head and a segment at a time, a mask of large negative numbers.
 fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[usize]) -> Tensor {
+    slow_attention_in_a_window([q, k, v], heads, lengths, usize::MAX)
+}
+
+fn slow_attention_in_a_window(
+    [q, k, v]: [&Tensor; 3],
+    heads: Heads,
+    lengths: &[usize],
+    window: usize,
+) -> Tensor {
     let w = heads.width;
     let mut rows = Vec::new();
     let mut start = 0;
@@ -240,7 +253,14 @@ fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[u
                 };
                 let scores = part(q, h).matmul(&part(k, group).t().unwrap()).unwrap();
                 let mask: Vec<f32> = (0..length * length)
-                    .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
+                    .map(|i| (i / length, i % length))
+                    .map(|(row, seen)| {
+                        if seen > row || row - seen >= window {
+                            -1e9
+                        } else {
+                            0.0
+                        }
+                    })
                     .collect();
                 let mask = Tensor::from_vec(mask, (*length, *length), &Device::Cpu).unwrap();
                 let scores = ((scores * (1.0 / (w as f64).sqrt())).unwrap() + mask).unwrap();
@@ -264,7 +284,7 @@ pub(super) fn segments(lengths: &[usize]) -> Arc<[Segment]> {
     ends.zip(lengths)
         .map(|(end, n)| Segment {
             rows: end - n..end,
-            context: 0..0,
+            ..Segment::default()
         })
         .collect()
 }
@@ -291,6 +311,45 @@ fn attention_keeps_packed_sequences_apart() {
         check(&[q.clone(), k.clone(), v.clone()], &ours, &|| {
             slow_attention(&q, &k, &v, heads, &lengths)
         });
+    }
+}
+
+#[test]
+fn attention_in_a_window_sees_the_last_positions_alone() {
+    let heads = Heads {
+        query: 2,
+        key_value: 1,
+        width: 4,
+    };
+    let (q, k, v) = (
+        variable(&[80, 8], 1),
+        variable(&[80, 4], 2),
+        variable(&[80, 4], 3),
+    );
+    // Also with more rows than a block.
+    for (lengths, window) in [([9, 71], 3), ([70, 10], 1), ([2, 78], 100)] {
+        let windowed = |segments: Arc<[Segment]>| Attention {
+            heads,
+            scale: heads.scale(),
+            window: Some(window),
+            segments,
+            cache: None,
+        };
+        let inputs = [q.clone(), k.clone(), v.clone()];
+        check(
+            &inputs,
+            &|| q.apply_op3(&k, &v, windowed(segments(&lengths))).unwrap(),
+            &|| slow_attention_in_a_window([&q, &k, &v], heads, &lengths, window),
+        );
+        // A window reaches into what several segments see.
+        let whole = q.apply_op3(&k, &v, windowed(segments(&[80]))).unwrap();
+        let parts = [0..7, 7..80].map(|rows| Segment {
+            after: std::iter::once(0..rows.start).collect(),
+            rows,
+            ..Segment::default()
+        });
+        let parts = q.apply_op3(&k, &v, windowed(parts.into())).unwrap();
+        assert_close(&parts, &whole, 1e-6, "a window over two segments");
     }
 }
 
@@ -331,6 +390,7 @@ fn attention_over_a_cache_equals_attention_over_the_whole() {
         let later: Arc<[Segment]> = [Segment {
             rows: 0..rows,
             context: 0..seen,
+            ..Segment::default()
         }]
         .into();
         let [q, k, v] = [&q, &k, &v].map(|t| part(t, seen, rows));
@@ -338,6 +398,49 @@ fn attention_over_a_cache_equals_attention_over_the_whole() {
         let out = attention(&q, &k, &v, heads, &later, cached).unwrap();
         assert_close(&out, &part(&whole, seen, rows), 1e-6, "rows after the cache");
     }
+}
+
+#[test]
+fn attention_after_rows_that_several_segments_see_equals_attention_over_each_whole() {
+    let heads = Heads {
+        query: 2,
+        key_value: 1,
+        width: 4,
+    };
+    // A prompt of 5 rows, a beginning of 2, and two endings of 3 and 70 (more than a block) that both go on from it.
+    let (q, k, v) = (random(&[80, 8], 1), random(&[80, 4], 2), random(&[80, 4], 3));
+    let run = |rows: Range<usize>, after: &[Range<usize>]| Segment {
+        rows,
+        after: after.to_vec(),
+        ..Segment::default()
+    };
+    let tree: Arc<[Segment]> = [
+        run(0..5, &[]),
+        run(5..7, &[0..4, 4..5]),
+        run(7..10, &[0..5, 5..7]),
+        run(10..80, &[0..3, 3..7]),
+    ]
+    .into();
+    let ours = attention(&q, &k, &v, heads, &tree, None).unwrap();
+    for ending in [7..10, 10..80] {
+        let whole = |t: &Tensor| {
+            let part = |rows: &Range<usize>| t.narrow(0, rows.start, rows.len()).unwrap();
+            Tensor::cat(&[part(&(0..7)), part(&ending)], 0).unwrap()
+        };
+        let rows = 7 + ending.len();
+        let alone = attention(
+            &whole(&q),
+            &whole(&k),
+            &whole(&v),
+            heads,
+            &segments(&[rows]),
+            None,
+        )
+        .unwrap();
+        assert_close(&whole(&ours), &alone, 1e-6, "rows after shared ones");
+    }
+    let ahead: Arc<[Segment]> = [run(0..5, &[5..6, 6..7]), run(5..80, &[])].into();
+    assert!(attention(&q, &k, &v, heads, &ahead, None).is_err());
 }
 
 #[test]
@@ -351,11 +454,11 @@ fn attention_refuses_segments_with_gaps_and_contexts_beyond_the_cache() {
     let gap: Arc<[Segment]> = [
         Segment {
             rows: 0..1,
-            context: 0..0,
+            ..Segment::default()
         },
         Segment {
             rows: 2..4,
-            context: 0..0,
+            ..Segment::default()
         },
     ]
     .into();
@@ -363,6 +466,7 @@ fn attention_refuses_segments_with_gaps_and_contexts_beyond_the_cache() {
     let beyond: Arc<[Segment]> = [Segment {
         rows: 0..4,
         context: 0..5,
+        ..Segment::default()
     }]
     .into();
     assert!(attention(&x, &x, &x, heads, &beyond, Some((&x, &x))).is_err());

@@ -1,10 +1,13 @@
-//! Candidates ranked by likelihood. The prompt is read once: its keys and values are shared by all its candidates, and the
-//! prompts of several users go through the decoder together.
+//! Candidates ranked by likelihood. Nothing is read twice: what all prompts begin with, a prompt before its candidates and the
+//! beginning of several titles are rows that others come after, and several users go through the decoder in one pass.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Decoder, Pass};
 use crate::op::log_probabilities;
+use crate::rank::trie::Trie;
 use crate::{Error, Result};
 
 /// A prompt and the continuations to compare, as tokens.
@@ -16,6 +19,15 @@ pub struct Query {
     /// judged as a whole; none empty.
     pub candidates: Vec<Vec<u32>>,
 }
+
+impl Query {
+    fn candidate_tokens(&self) -> usize {
+        self.candidates.iter().map(Vec::len).sum()
+    }
+}
+
+/// Candidate tokens in one pass: the activations of one are a few tens of kilobytes in models of a hundred million parameters.
+const MOST_CANDIDATE_TOKENS: usize = 4096;
 
 /// What a candidate's log-likelihood is divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,11 +63,16 @@ pub fn score(
     }
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
-    while !rest.is_empty() {
+    while let Some(first) = rest.first() {
+        if first.candidate_tokens() > MOST_CANDIDATE_TOKENS {
+            scores.push(score_in_parts(decoder, first, normalisation)?);
+            rest = &rest[1..];
+            continue;
+        }
         let mut tokens = 0;
         let fitting = rest.iter().take_while(|q| {
             tokens += q.prompt.len();
-            tokens <= batch_tokens
+            tokens <= batch_tokens && q.candidate_tokens() <= MOST_CANDIDATE_TOKENS
         });
         let count = fitting.count().max(1);
         let (batch, later) = rest.split_at(count);
@@ -65,53 +82,95 @@ pub fn score(
     Ok(scores)
 }
 
-fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisation) -> Result<Vec<Vec<f32>>> {
-    let prompts = Pass::sequences(queries.iter().map(|q| q.prompt.as_slice()));
-    let (prompt_hidden, cache) = decoder.hidden_and_cache(&prompts, None)?;
-    // A candidate's first token is predicted by the prompt's last row, the others by the candidate's own rows.
-    let (mut first, mut later, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut row = 0;
-    for (query, segment) in queries.iter().zip(prompts.segments()) {
-        for candidate in &query.candidates {
-            first.push((segment.rows.end - 1, candidate[0]));
-            later.extend(
-                candidate[1..]
-                    .iter()
-                    .enumerate()
-                    .map(|(i, token)| (row + i, *token)),
-            );
-            row += candidate.len() - 1;
-            parts.push((&candidate[..candidate.len() - 1], segment.rows.clone()));
-        }
+/// A whole catalogue of candidates, as many at a time as memory is meant for; the prompt is read again for each part.
+fn score_in_parts(decoder: &Decoder, query: &Query, normalisation: Normalisation) -> Result<Vec<f32>> {
+    let mut scores = Vec::with_capacity(query.candidates.len());
+    let mut rest = query.candidates.as_slice();
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fitting = rest.iter().take_while(|candidate| {
+            tokens += candidate.len();
+            tokens <= MOST_CANDIDATE_TOKENS
+        });
+        let (part, later) = rest.split_at(fitting.count().max(1));
+        let part = Query {
+            prompt: query.prompt.clone(),
+            candidates: part.to_vec(),
+        };
+        scores.extend(
+            score_batch(decoder, &[part], normalisation)?
+                .into_iter()
+                .flatten(),
+        );
+        rest = later;
     }
-    let first = log_probabilities(&prompt_hidden, decoder.head(), &first)?;
-    let later = match row {
-        0 => Vec::new(),
-        _ => {
-            let hidden = decoder.hidden_after(&Pass::continuing(parts), &cache)?;
-            log_probabilities(&hidden, decoder.head(), &later)?
+    Ok(scores)
+}
+
+/// One pass for everything: what all prompts begin with, each prompt's rest, and the tree of its candidates.
+fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisation) -> Result<Vec<Vec<f32>>> {
+    let shared = common_beginning(queries);
+    let mut pass = Pass::default();
+    let beginning = pass.push(&queries[0].prompt[..shared], 0..0, Vec::new());
+    let mut asked = Vec::new();
+    let tries: Vec<Trie> = queries.iter().map(|query| Trie::of(&query.candidates)).collect();
+    for (query, trie) in queries.iter().zip(&tries) {
+        let rest = pass.push(&query.prompt[shared..], 0..0, vec![beginning.clone()]);
+        lay_out(trie, [beginning.clone(), rest], &mut pass, &mut asked);
+    }
+    let hidden = decoder.hidden(&pass)?;
+    let mut answers = log_probabilities(&hidden, decoder.head(), &asked)?.into_iter();
+    let score_query = |(query, trie): (&Query, &Trie)| {
+        let mut sums: Vec<f32> = Vec::with_capacity(trie.runs.len());
+        for run in &trie.runs {
+            let before = run.parent.map_or(0.0, |parent| sums[parent]);
+            let own = answers.by_ref().take(run.tokens.len());
+            sums.push(own.fold(before, |sum, answer| sum + answer));
         }
+        let score_one = |(candidate, end): (&Vec<u32>, &usize)| match normalisation {
+            Normalisation::Sum => sums[*end],
+            Normalisation::Mean => sums[*end] / candidate.len() as f32,
+        };
+        query.candidates.iter().zip(&trie.ends).map(score_one).collect()
     };
-    let (mut first, mut later) = (first.into_iter(), later.into_iter());
-    let score_one = |candidate: &Vec<u32>| {
-        let sum = first
-            .by_ref()
-            .take(1)
-            .chain(later.by_ref().take(candidate.len() - 1))
-            .sum::<f32>();
-        match normalisation {
-            Normalisation::Sum => sum,
-            Normalisation::Mean => sum / candidate.len() as f32,
-        }
+    Ok(queries.iter().zip(&tries).map(score_query).collect())
+}
+
+/// How many tokens all prompts begin with; each keeps one of its own, which predicts its candidates.
+fn common_beginning(queries: &[Query]) -> usize {
+    let [first, others @ ..] = queries else {
+        return 0;
     };
-    let mut flat = queries
+    let shared = |other: &Query| {
+        let pairs = first.prompt.iter().zip(&other.prompt);
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let shortest = queries.iter().map(|query| query.prompt.len()).min().unwrap_or(0);
+    // A single prompt has nothing to share.
+    others
         .iter()
-        .flat_map(|q| &q.candidates)
-        .map(score_one)
-        .collect::<Vec<_>>()
-        .into_iter();
-    Ok(queries
-        .iter()
-        .map(|q| flat.by_ref().take(q.candidates.len()).collect())
-        .collect())
+        .map(shared)
+        .min()
+        .unwrap_or(0)
+        .min(shortest.saturating_sub(1))
+}
+
+/// Adds the rows of a prompt's candidates to a pass, and to `asked` where the probability of each of their tokens is found: run by
+/// run, token by token.
+fn lay_out(trie: &Trie, prompt: [Range<usize>; 2], pass: &mut Pass, asked: &mut Vec<(usize, u32)>) {
+    let mut rows: Vec<Range<usize>> = Vec::with_capacity(trie.runs.len());
+    for (i, run) in trie.runs.iter().enumerate() {
+        // What a candidate's last token is followed by is not asked.
+        let needed = run.tokens.len() - usize::from(!run.branches);
+        let ancestors = trie.ancestors(i).into_iter().map(|above| rows[above].clone());
+        let own = pass.push(
+            &run.tokens[..needed],
+            0..0,
+            prompt.iter().cloned().chain(ancestors).collect(),
+        );
+        let predicts_first = run.parent.map_or(prompt[1].end, |parent| rows[parent].end) - 1;
+        let predictors = std::iter::once(predicts_first).chain(own.clone());
+        asked.extend(predictors.zip(run.tokens.iter().copied()));
+        rows.push(own);
+    }
 }

@@ -16,6 +16,12 @@ fn queries() -> Vec<Query> {
         query(&[1, 2, 3], &[&[4, 5, 0], &[4, 0], &[7, 8, 9, 0], &[3]]),
         query(&[5], &[&[6, 0], &[1, 1, 1, 0]]),
         query(&[2, 9, 11, 12, 3, 4], &[&[0]]),
+        // Titles that begin alike, one the beginning of another, one there twice.
+        query(
+            &[1, 2, 3, 4],
+            &[&[4, 5, 6, 0], &[4, 5, 7, 8, 0], &[4, 5], &[4, 5, 6, 0], &[9, 0]],
+        ),
+        query(&[1, 2, 3, 4], &[&[6, 0]]),
     ]
 }
 
@@ -35,10 +41,18 @@ fn plainly(prompt: &[u32], candidate: &[u32]) -> f32 {
 }
 
 #[test]
-fn the_shared_prompt_changes_no_likelihood_however_users_are_batched() {
-    for batch_tokens in [1, 4, 1000] {
-        let scores = score(&tiny(), &queries(), Normalisation::Sum, batch_tokens).unwrap();
-        for (query, scores) in queries().iter().zip(&scores) {
+fn what_is_shared_changes_no_likelihood_however_users_are_batched() {
+    // All together share no beginning; the last two, and the first with one of them, do.
+    let together = |from: usize| queries().split_off(from);
+    for (queries, batch_tokens) in [
+        (together(0), 1),
+        (together(0), 4),
+        (together(0), 1000),
+        (together(3), 1000),
+        (vec![together(0)[0].clone(), together(0)[3].clone()], 1000),
+    ] {
+        let scores = score(&tiny(), &queries, Normalisation::Sum, batch_tokens).unwrap();
+        for (query, scores) in queries.iter().zip(&scores) {
             assert_eq!(scores.len(), query.candidates.len());
             for (candidate, score) in query.candidates.iter().zip(scores) {
                 let plain = plainly(&query.prompt, candidate);
@@ -102,6 +116,62 @@ fn greedy_decoding_takes_the_likeliest_token_of_the_whole_text_each_time() {
     assert_eq!(stopped, answer[..first]);
 }
 
+/// The list, written with whole forwards and the candidates' tokens compared one by one.
+fn list_plainly(query: &Query, length: usize) -> Vec<usize> {
+    let mut text = query.prompt.clone();
+    let mut left: Vec<usize> = (0..query.candidates.len()).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < length && !left.is_empty() {
+        let (mut open, mut depth) = (left.clone(), 0);
+        let taken = loop {
+            if let Some(complete) = open.iter().find(|c| query.candidates[**c].len() == depth) {
+                break *complete;
+            }
+            let logits = tiny().logits(&text).unwrap().to_vec2::<f32>().unwrap();
+            let last = logits.last().unwrap();
+            let next = |c: &usize| query.candidates[*c][depth];
+            let best = open
+                .iter()
+                .map(next)
+                .max_by(|a, b| last[*a as usize].total_cmp(&last[*b as usize]));
+            open.retain(|c| Some(next(c)) == best);
+            text.extend(best);
+            depth += 1;
+        };
+        left.retain(|c| *c != taken);
+        chosen.push(taken);
+    }
+    chosen
+}
+
+#[test]
+fn a_list_holds_candidates_alone_each_once_and_each_the_likeliest_beginning() {
+    for query in queries() {
+        for length in [0, 1, 3, 9] {
+            let ours = list(&tiny(), &query, length).unwrap();
+            assert_eq!(ours, list_plainly(&query, length), "{query:?}");
+            assert_eq!(ours.len(), length.min(query.candidates.len()));
+        }
+    }
+}
+
+#[test]
+fn a_catalogue_of_candidates_is_scored_in_parts() {
+    let titles = (0..700u32)
+        .map(|i| vec![i % 13, i / 13 % 13, i % 7, 5, 3, 0])
+        .collect();
+    let many = Query {
+        prompt: vec![1, 2, 3],
+        candidates: titles,
+    };
+    let all = score(&tiny(), std::slice::from_ref(&many), Normalisation::Sum, 1000).unwrap();
+    assert_eq!(all[0].len(), 700);
+    for place in [0, 350, 699] {
+        let alone = plainly(&many.prompt, &many.candidates[place]);
+        assert!((alone - all[0][place]).abs() < 1e-4);
+    }
+}
+
 #[test]
 fn empty_prompts_and_candidates_are_refused() {
     let empty = Query {
@@ -115,4 +185,8 @@ fn empty_prompts_and_candidates_are_refused() {
     };
     assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
     assert!(generate(&tiny(), &[], &[], 3).is_err());
+    for (prompt, candidate) in [(vec![], vec![1]), (vec![1], vec![])] {
+        let candidates = vec![candidate];
+        assert!(list(&tiny(), &Query { prompt, candidates }, 1).is_err());
+    }
 }

@@ -1,14 +1,33 @@
 //! The decoder beside transformers'.
 
 use crate::common::{assert_close, base, decoder, difference, fixture, logits, reference};
-use weaverec_model::backbone::Weights;
+use weaverec_model::backbone::{Precision, Weights};
 
 #[test]
 fn checkpoints_of_every_family_give_the_logits_of_transformers() {
-    for name in ["tied", "untied", "qwen2", "qwen3"] {
+    for name in ["tied", "untied", "qwen2", "qwen3", "gemma3"] {
         let model = Weights::open(&fixture(name)).unwrap();
         let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
         assert_close(&logits(&decoder(&model), &ids), &expected, 1e-4);
+    }
+}
+
+#[test]
+fn a_base_in_fewer_bits_is_nearly_the_same_model_and_carries_adapters() {
+    let adapter = crate::common::adapter("adapter");
+    let (ids, exact) = reference(&fixture("tied").join("reference.safetensors"));
+    let with_adapter = logits(&decoder(&base()).folded(&adapter).unwrap(), &ids);
+    for (precision, tolerance) in [(Precision::AsStored, 1e-4), (Precision::Bf16, 0.2)] {
+        let decoder = decoder(&Weights::open_as(&fixture("tied"), precision).unwrap());
+        let (plain, folded) = (
+            logits(&decoder, &ids),
+            logits(&decoder.folded(&adapter).unwrap(), &ids),
+        );
+        let (off, off_with_adapter) = (difference(&plain, &exact), difference(&folded, &with_adapter));
+        assert!(
+            off < tolerance && off_with_adapter < tolerance,
+            "{precision:?}: {off}, {off_with_adapter}"
+        );
     }
 }
 

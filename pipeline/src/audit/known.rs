@@ -1,12 +1,16 @@
 //! What every user did, packed: the sequences as written, checked against the interactions.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use crate::audit::AuditReport;
 use crate::error::Result;
 use crate::prepared::Prepared;
 use crate::seed;
 use crate::stage::Holdout;
+
+/// Interactions of a user above which they are sorted.
+const MANY: usize = 64;
 
 /// All sequences, by dense user id from 1.
 pub struct Known {
@@ -16,6 +20,8 @@ pub struct Known {
     starts: Vec<usize>,
     items: Vec<u32>,
     times: Vec<i64>,
+    /// The items of users with many, sorted: nobody's whole sequence is gone through for each of as many prompts.
+    sorted: HashMap<u32, Vec<u32>>,
     /// The newest training interactions of the two users whose are newest: (time, user).
     newest: Vec<(i64, u32)>,
 }
@@ -29,6 +35,7 @@ impl Known {
             starts: vec![0],
             items: Vec::new(),
             times: Vec::new(),
+            sorted: HashMap::new(),
             newest: Vec::new(),
         };
         prepared.each_sequence(|sequence| {
@@ -39,6 +46,11 @@ impl Known {
                 );
             }
             known.users.push(hash(&sequence.user_id));
+            if sequence.items.len() > MANY {
+                let mut items = sequence.items.clone();
+                items.sort_unstable();
+                known.sorted.insert(known.users.len() as u32, items);
+            }
             known.items.extend(&sequence.items);
             known.times.extend(&sequence.timestamps);
             known.starts.push(known.items.len());
@@ -86,6 +98,14 @@ impl Known {
     /// A user's items, oldest first; the user must be there.
     pub fn items(&self, user: u32) -> &[u32] {
         &self.items[self.range(user)]
+    }
+
+    /// Whether a user, who must be there, ever touched an item.
+    pub fn touched(&self, user: u32, item: u32) -> bool {
+        match self.sorted.get(&user) {
+            Some(items) => items.binary_search(&item).is_ok(),
+            None => self.items(user).contains(&item),
+        }
     }
 
     /// The times of [`items`](Self::items).

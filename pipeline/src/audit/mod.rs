@@ -123,7 +123,7 @@ impl fmt::Display for AuditReport {
 /// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
-/// Files are checked side by side. Memory: 12 bytes an interaction, 16 a user, 8 a prompt, and the catalogue.
+/// Files are checked side by side. Memory: up to 16 bytes an interaction, 16 a user, 8 a prompt, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
     let (parameters, items) = (&manifest.parameters, prepared.items()?);
@@ -292,8 +292,8 @@ impl Auditor<'_> {
         if repeated || sorted.binary_search(&prompt.target).is_err() {
             self.leak(placed, "its candidates lack the target or repeat an item");
         }
-        let touched = |item: &u32| *item != prompt.target && sorted.binary_search(item).is_ok();
-        if self.known.items(placed.user).iter().any(touched) {
+        let mut others = sorted.iter().filter(|item| **item != prompt.target);
+        if others.any(|item| self.known.touched(placed.user, *item)) {
             self.leak(placed, "a candidate was touched by the user");
         }
         if split == Split::Train {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::prepared::Prepared;
+use crate::scratch::{self, Scratch};
 
 /// A format to export to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +37,8 @@ pub fn export(prepared: &Prepared, format: ExportFormat, out: &Path) -> Result<P
         });
     }
     std::fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
-    let aside = tempfile::Builder::new()
-        .prefix(".export-")
-        .tempdir_in(out)
-        .map_err(|source| Error::io(out, "write into", source))?;
+    scratch::sweep(out);
+    let aside = Scratch::new(out, "export")?;
     // A folder of its own inside, because the outer one is readable for its owner alone.
     let fresh = aside.path().join(name);
     std::fs::create_dir(&fresh).map_err(|source| Error::io(&fresh, "create", source))?;

@@ -7,6 +7,7 @@ use super::{archive, http};
 use crate::dataset::RemoteFile;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
+use crate::scratch::{self, Scratch};
 
 /// Fetches a file into `folder`, or its members if it is an archive; what is there already is kept.
 ///
@@ -30,11 +31,8 @@ pub(super) fn file(remote: &RemoteFile, folder: &Path, progress: &dyn Progress) 
         return Ok(());
     }
     http::url(&remote.url, &path, known, progress)?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .suffix(".tmp")
-        .tempdir_in(folder)
-        .map_err(|source| Error::io(folder, "write into", source))?;
+    scratch::sweep(folder);
+    let scratch = Scratch::new(folder, "fetch")?;
     let fresh = scratch.path().join("members");
     let unpacked = archive::extract(&remote.url, &path, &remote.members, &fresh, progress);
     // A damaged archive must not be found again by the next call, and a good one is no longer needed.

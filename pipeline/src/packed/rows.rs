@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Dictionary, RowFile};
 use crate::error::Result;
+pub use crate::raw::RawInteraction as Interaction;
 
 /// Rows of a chunk: memory grows by half a MiB at a time, and never by copying what is there.
 const CHUNK: usize = 1 << 14;
@@ -15,27 +16,12 @@ pub struct Row {
     pub time: i64,
     /// NaN where there is none.
     pub rating: f64,
-    /// Its file and line; see [`Place`](crate::raw::Place).
+    /// Its file and line; [`Lines`](crate::raw::Lines) numbers them.
     pub place: i64,
     /// Code of the user.
     pub user: u32,
     /// Code of the item.
     pub item: u32,
-}
-
-/// An interaction as it was read.
-#[derive(Clone, Copy, Debug)]
-pub struct Interaction<'a> {
-    /// Raw id.
-    pub user: &'a str,
-    /// Raw id.
-    pub item: &'a str,
-    /// Where there is one.
-    pub rating: Option<f64>,
-    /// Milliseconds UTC.
-    pub time: i64,
-    /// Its file and line.
-    pub place: i64,
 }
 
 /// What one reader packs, with codes of its own.

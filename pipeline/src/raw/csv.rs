@@ -24,7 +24,7 @@ impl<const N: usize> Columns<N> {
         let fields = split(header, separator).map_err(unusable)?;
         let mut at = [None; N];
         for (slot, name) in at.iter_mut().zip(needed.iter().chain(optional)) {
-            *slot = fields.iter().position(|field| field.trim() == *name);
+            *slot = position(header, fields.iter().map(AsRef::as_ref), name)?;
             if slot.is_none() && needed.contains(name) {
                 return Err(lacks(header, name));
             }
@@ -68,6 +68,23 @@ impl<const N: usize> Columns<N> {
         } else {
             Err(WIDTH.into())
         }
+    }
+}
+
+/// Where a column stands among the fields of a header. One that stands twice is refused: nobody knows which is meant.
+pub(crate) fn position<'f>(
+    header: &str,
+    fields: impl Iterator<Item = &'f str>,
+    name: &str,
+) -> Result<Option<usize>, Refusal> {
+    let mut places = fields.enumerate().filter(|(_, field)| field.trim() == name);
+    let first = places.next().map(|(at, _)| at);
+    match places.next() {
+        None => Ok(first),
+        Some(_) => Err(Refusal::File(format!(
+            "the header has the column {name} twice; rename one of them, it is `{}`",
+            header.trim()
+        ))),
     }
 }
 
@@ -166,6 +183,14 @@ mod tests {
             Columns::<1>::find("a,b", ',', &["x"], &[]),
             Err(Refusal::File(text)) if text.contains("lacks the column x")
         ));
+        assert!(matches!(
+            Columns::<2>::find("a,b,\"b\"", ',', &["a"], &["b"]),
+            Err(Refusal::File(text)) if text.contains("the column b twice")
+        ));
+        assert!(
+            Columns::<1>::find("a,b,b", ',', &["a"], &[]).is_ok(),
+            "a column that nobody asks for"
+        );
     }
 
     #[test]

@@ -42,10 +42,33 @@ pub(crate) fn literal_words<'a>(value: Option<&'a Literal>, words: &mut Vec<&'a 
     }
 }
 
-/// Adds a word unless it is blank or there already.
+/// Categories of an item that are kept. No shop has as many; a hostile line of 16 MiB could hold millions, each of which would be
+/// compared with all before it.
+const MOST_WORDS: usize = 1_000;
+
+/// Adds a word unless it is blank or there already, or there are too many.
 pub(crate) fn add<'a>(text: &'a str, words: &mut Vec<&'a str>) {
     let text = text.trim();
-    if !text.is_empty() && !words.contains(&text) {
+    if words.len() < MOST_WORDS && !text.is_empty() && !words.contains(&text) {
         words.push(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kept_once_and_not_without_end() {
+        let many: Vec<String> = (0..5_000).map(|word| format!("w{}", word % 3_000)).collect();
+        let mut words = Vec::new();
+        many.iter().for_each(|word| add(word, &mut words));
+        assert_eq!(words.len(), MOST_WORDS);
+        assert_eq!((words[0], words[MOST_WORDS - 1]), ("w0", "w999"));
+        let mut words = vec!["a"];
+        for word in [" a ", "", " ", "b"] {
+            add(word, &mut words);
+        }
+        assert_eq!(words, ["a", "b"]);
     }
 }

@@ -103,6 +103,7 @@ impl<'a> Parser<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
+        work(1);
         self.bytes.get(self.at).copied()
     }
 
@@ -234,7 +235,7 @@ impl<'a> Parser<'a> {
                 })
                 .map(drop)
             }
-            Some(b'\'' | b'"') => self.raw_string().map(drop),
+            Some(b'\'' | b'"') => self.raw_string().map(|(raw, _)| work(raw.len())),
             _ => self.value(depth).map(drop),
         }
     }
@@ -285,6 +286,7 @@ impl<'a> Parser<'a> {
             self.at += 1;
         }
         let text = &self.text[start..self.at];
+        work(2 * text.len());
         if let Ok(value) = text.parse::<i64>() {
             if matches!(self.peek(), Some(b'l' | b'L')) {
                 self.at += 1;
@@ -325,6 +327,7 @@ impl<'a> Parser<'a> {
 
     fn string(&mut self) -> Parsed<String> {
         let (raw, escaped) = self.raw_string()?;
+        work(raw.len());
         if !escaped {
             return Ok(raw.to_string());
         }
@@ -334,6 +337,7 @@ impl<'a> Parser<'a> {
 
 /// Resolves the escapes of a string body.
 fn unescape(raw: &str) -> Result<String, &'static str> {
+    work(raw.len());
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars();
     // The first half of a surrogate pair, as Python 2 wrote characters beyond the basic plane.
@@ -417,6 +421,14 @@ fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Result<u32, &'static s
     }
     Ok(code)
 }
+
+/// Bytes that were looked at, for the test that says how many there may be.
+#[cfg(not(test))]
+#[inline(always)]
+fn work(_bytes: usize) {}
+
+#[cfg(test)]
+use tests::work;
 
 #[cfg(test)]
 #[path = "python_literal_tests.rs"]

@@ -100,6 +100,73 @@ fn deep_nesting_is_an_error_and_no_crash() {
     );
 }
 
+thread_local! {
+    static WORK: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts bytes that the parser looks at.
+pub(super) fn work(bytes: usize) {
+    WORK.set(WORK.get() + bytes);
+}
+
+#[test]
+fn no_line_makes_it_look_at_its_bytes_again_and_again() {
+    // Whatever is repeated, and however the line then ends.
+    let repeated = [
+        "'a', ",
+        "1, ",
+        "-",
+        "1",
+        "9.9e",
+        "\\\\",
+        "u'",
+        "\"",
+        "'",
+        "(",
+        "[[[], ",
+        "{'a': ",
+        "{'a': {}, ",
+        "'asin': 1, ",
+        "True ",
+        "inf",
+        " ",
+        "\\x41",
+        "\\ud83d",
+        "\\777",
+        ":",
+        ",",
+        "nan, ",
+        "L",
+    ];
+    for begin in [
+        "",
+        "[",
+        "{",
+        "{'asin': ",
+        "{'b': [",
+        "'",
+        "u\"",
+        "{'b': '",
+        "-",
+        "(",
+    ] {
+        for middle in repeated {
+            for end in ["", "'", "]", "}", "\\", "'}", ")"] {
+                let line = format!("{begin}{}{end}", middle.repeat(4_000));
+                WORK.set(0);
+                let _ = parse(line.as_bytes());
+                let _ = parse_keys(line.as_bytes(), ["asin", "title", "categories"]);
+                let looked = WORK.get();
+                assert!(
+                    looked <= 16 * line.len() + 1_000,
+                    "{looked} bytes of {} for {begin}{middle}...{end}",
+                    line.len()
+                );
+            }
+        }
+    }
+}
+
 /// Writes a value as Python's `repr` does; `style` chooses among the ways that different versions took.
 fn repr(value: &Value, style: u8, out: &mut String) {
     match value {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Progress;
 use super::clock::Time;
-use super::csv::lacks;
+use super::csv::{lacks, position};
 use super::scan::{Refusal, Scan, utf8};
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::dataset::Columns;
@@ -31,7 +31,7 @@ pub(crate) fn interactions(
                 header.need(&columns.item)?,
                 header.need(&columns.timestamp)?,
             ];
-            Ok((need, header.find(&columns.rating), header.names.len()))
+            Ok((need, header.find(&columns.rating)?, header.names.len()))
         },
         |([user, item, time], rating, width), bytes, line| {
             let fields = split(bytes, *width)?;
@@ -64,7 +64,7 @@ pub(crate) fn items(
         |text| {
             let header = Header::read(text);
             let need = [header.need(&columns.item)?, header.need(&columns.title)?];
-            Ok((need, header.find(&columns.categories), header.names.len()))
+            Ok((need, header.find(&columns.categories)?, header.names.len()))
         },
         |([item, title], categories, width), bytes, line| {
             let fields = split(bytes, *width)?;
@@ -91,12 +91,12 @@ impl<'a> Header<'a> {
         Header { line, names }
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|found| *found == name)
+    fn find(&self, name: &str) -> Result<Option<usize>, Refusal> {
+        position(self.line, self.names.iter().copied(), name)
     }
 
     fn need(&self, name: &str) -> Result<usize, Refusal> {
-        self.find(name).ok_or_else(|| lacks(self.line, name))
+        self.find(name)?.ok_or_else(|| lacks(self.line, name))
     }
 }
 

@@ -1,13 +1,13 @@
 //! One pass over the lines of a file: counting, rejecting, salvaging.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::Path;
 
 use super::line::LineReader;
 use super::rejects::Rejects;
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
+use crate::storage;
 
 /// Bytes of a rejected line that are kept.
 const SAMPLE: usize = 200;
@@ -278,7 +278,7 @@ fn sample(bytes: &[u8]) -> String {
 
 /// Size and hash of a file as stored.
 fn fingerprint(path: &Path) -> Result<InputFile> {
-    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
     let mut hasher = blake3::Hasher::new();
     hasher
         .update_reader(file)

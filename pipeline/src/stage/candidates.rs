@@ -1,16 +1,15 @@
 //! The persisted candidate sets: the target among items of the domain that the user never touched.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::{as_string_array, as_uint32_array};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use datafusion::prelude::{DataFrame, col};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::schema::Item;
 use crate::seed;
 use crate::stage::list::{IdRows, Lists, ids_type};
@@ -75,26 +74,22 @@ impl Candidates {
         }
     }
 
-    /// Adds `candidates` to instances and drops `touched`.
-    pub fn apply(&self, instances: DataFrame) -> Result<DataFrame> {
-        let draw = self
-            .function("draw_candidates")
-            .call(["user_id", "position", "target", "touched"].map(col).to_vec());
-        let columns = ["key", "split", "user", "user_id", "position", "history", "target"].map(col);
-        Ok(instances.select([columns.to_vec(), vec![draw.alias("candidates")]].concat())?)
-    }
-
     /// The target and `size` - 1 distinct negatives, shuffled; fewer where the domain has no more.
     ///
     /// Negatives are items that are not in `touched` and whose title is neither the target's nor that of another candidate.
     pub fn draw(&self, user: &str, position: u32, target: u32, touched: &[u32]) -> Vec<u32> {
+        self.draw_beside(user, position, target, &Touched::new(touched))
+    }
+
+    /// The same for a set that serves many draws: what a user touched is gone through once, not for every prompt of the user.
+    pub fn draw_beside(&self, user: &str, position: u32, target: u32, touched: &Touched) -> Vec<u32> {
         if self.size == 0 {
             return Vec::new();
         }
         let mut set = Set {
             draws: self,
             rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
-            touched: Ids::of(touched),
+            touched,
             titles: Ids::of(&[self.same_title[target as usize]]),
             chosen: vec![target],
         };
@@ -131,17 +126,44 @@ impl Candidates {
     }
 }
 
+/// What a user touched, for all draws of that user.
+#[derive(Debug)]
+pub struct Touched {
+    items: Ids,
+    /// All other items in the order of their ids, listed when the first draw needs them.
+    rest: OnceCell<Vec<u32>>,
+}
+
+impl Touched {
+    /// The items of a sequence.
+    pub fn new(sequence: &[u32]) -> Self {
+        Self {
+            items: Ids::of(sequence),
+            rest: OnceCell::new(),
+        }
+    }
+
+    /// Of `items` items those that were not touched.
+    fn rest(&self, items: usize) -> &[u32] {
+        self.rest.get_or_init(|| {
+            (1..=items as u32)
+                .filter(|item| !self.items.contains(*item))
+                .collect()
+        })
+    }
+}
+
 /// A candidate set that is being drawn.
 struct Set<'a> {
     draws: &'a Candidates,
     rng: ChaCha8Rng,
-    touched: Ids,
+    touched: &'a Touched,
     titles: Ids,
     chosen: Vec<u32>,
 }
 
 /// A set of ids, which is looked through while it is small: hashing a few numbers takes longer.
-#[derive(Default)]
+#[derive(Debug)]
 struct Ids {
     few: Vec<u32>,
     many: HashSet<u32>,
@@ -201,14 +223,14 @@ impl Set<'_> {
 
     /// Takes the item unless the user touched it or its title is there already.
     fn offer(&mut self, item: u32) {
-        if !self.touched.contains(item) && self.titles.insert(self.draws.same_title[item as usize]) {
+        if !self.touched.items.contains(item) && self.titles.insert(self.draws.same_title[item as usize]) {
             self.chosen.push(item);
         }
     }
 
     fn fill_uniformly(&mut self) {
         let items = self.items();
-        if (self.touched.distinct() + self.draws.size) * 2 <= items {
+        if (self.touched.items.distinct() + self.draws.size) * 2 <= items {
             // Most draws hit: reject the others.
             for _ in 0..self.draws.size * TRIES {
                 if self.full() {
@@ -219,8 +241,8 @@ impl Set<'_> {
             }
         }
         if !self.full() {
-            let rest = (1..=items as u32).collect();
-            self.fill_from(rest);
+            let rest = self.touched.rest(items);
+            self.fill_from(rest.to_vec());
         }
     }
 
@@ -233,9 +255,13 @@ impl Set<'_> {
             let at = seed::below(&mut self.rng, total);
             self.offer(sums.partition_point(|sum| *sum <= at) as u32);
         }
+        if self.full() {
+            return;
+        }
         // A few items may hold nearly all interactions: what they leave open goes to the others that have any, then to the rest.
+        let rest = self.touched.rest(self.items()).iter().copied();
         let (known, unknown): (Vec<u32>, Vec<u32>) =
-            (1..=self.items() as u32).partition(|item| sums[*item as usize] > sums[*item as usize - 1]);
+            rest.partition(|item| sums[*item as usize] > sums[*item as usize - 1]);
         for rest in [known, unknown] {
             if !self.full() {
                 self.fill_from(rest);
@@ -244,7 +270,6 @@ impl Set<'_> {
     }
 
     fn fill_from(&mut self, mut rest: Vec<u32>) {
-        rest.retain(|item| !self.touched.contains(*item));
         seed::shuffle(&mut self.rng, &mut rest);
         for item in rest {
             if self.full() {

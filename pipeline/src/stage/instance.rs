@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef
 use datafusion::common::cast::{as_list_array, as_string_array, as_uint32_array};
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
+use rayon::prelude::*;
 
 use crate::engine::Engine;
 use crate::error::Result;
@@ -15,6 +16,7 @@ use crate::parameters::Parameters;
 use crate::schema::{PromptFormat, Split};
 use crate::seed;
 use crate::stage::Recipe;
+use crate::stage::candidates::{Candidates, Touched};
 use crate::stage::list::{IdRows, Lists, ids_type};
 use crate::stage::split::{Holdout, Parts};
 
@@ -39,8 +41,8 @@ pub struct Instances {
     pub max_eval: Option<usize>,
 }
 
-/// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `touched` (the whole sequence), and
-/// `rank`, by which training instances are sampled and ordered.
+/// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `candidates`, and `rank`, by which
+/// training instances are sampled and ordered.
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("key", DataType::UInt64, false),
@@ -50,7 +52,7 @@ pub fn schema() -> SchemaRef {
         Field::new("position", DataType::UInt32, false),
         Field::new("history", ids_type(), false),
         Field::new("target", DataType::UInt32, false),
-        Field::new("touched", ids_type(), false),
+        Field::new("candidates", ids_type(), false),
         Field::new("rank", DataType::UInt64, false),
     ]))
 }
@@ -63,6 +65,9 @@ pub struct Chosen {
     /// One after another.
     pub frames: Vec<DataFrame>,
 }
+
+/// Instances that are made at a time.
+const ROWS: usize = 16 * 1024;
 
 /// What instances are sampled by, and the tie-breakers: rank, user, position.
 type Place = (u64, u32, u32);
@@ -82,12 +87,23 @@ impl Instances {
         }
     }
 
-    /// The instances of one split.
+    /// The instances of one split, with the candidates that `draws` gives them.
     ///
     /// Training instances come in the order of their sampling keys, so that the first k rows are themselves a uniform sample;
     /// the paper recipe's validation instances follow them. Validation and test come in the order of users. `sequences` are
     /// scanned twice where a sample is taken, and never held: memory is bounded by the size of the sample.
-    pub async fn choose(&self, engine: &Engine, sequences: &DataFrame, split: Split) -> Result<Chosen> {
+    pub async fn choose(
+        &self,
+        engine: &Engine,
+        sequences: &DataFrame,
+        split: Split,
+        draws: &Candidates,
+    ) -> Result<Chosen> {
+        let from = Source {
+            engine,
+            sequences,
+            draws,
+        };
         let mut chosen = Chosen {
             rows: 0,
             frames: Vec::new(),
@@ -98,42 +114,61 @@ impl Instances {
         };
         match split {
             Split::Train => {
-                let (frame, rows) = self.cut(engine, sequences, Split::Train, Split::Train).await?;
+                let (frame, rows) = self.cut(&from, Split::Train, Split::Train).await?;
                 let order = ["rank", "user", "position"].map(|name| col(name).sort(true, true));
                 add((frame.sort(order.to_vec())?, rows));
                 if self.recipe == Recipe::Paper {
-                    add(self
-                        .cut(engine, sequences, Split::Validation, Split::Train)
-                        .await?);
+                    add(self.cut(&from, Split::Validation, Split::Train).await?);
                 }
             }
-            held_out => add(self.cut(engine, sequences, held_out, held_out).await?),
+            held_out => add(self.cut(&from, held_out, held_out).await?),
         }
         Ok(chosen)
     }
 
     /// The instances that `place` gives, for a file of `file`, in the order of users.
-    async fn cut(
-        &self,
-        engine: &Engine,
-        sequences: &DataFrame,
-        place: Split,
-        file: Split,
-    ) -> Result<(DataFrame, usize)> {
-        let last = self.last_kept(sequences, place).await?;
-        let mut settling = engine.settling(schema())?;
-        let mut batches = sequences.clone().execute_stream().await?;
+    async fn cut(&self, from: &Source<'_>, place: Split, file: Split) -> Result<(DataFrame, usize)> {
+        let last = self.last_kept(from.sequences, place).await?;
+        let mut settling = from.engine.settling(schema())?;
+        let mut batches = from.sequences.clone().execute_stream().await?;
         while let Some(batch) = batches.next().await {
-            let mut rows = Rows::default();
-            self.each(&batch?, place, |found| {
+            let batch = batch?;
+            let mut kept = Vec::with_capacity(ROWS);
+            self.each(&batch, place, |found| {
                 if last.is_some_and(|last| found.place <= last) {
-                    rows.push(&self.domain, file, &found);
+                    kept.push(found);
                 }
+                if kept.len() < ROWS {
+                    return Ok(());
+                }
+                settling.push(self.rows(file, &kept, from.draws)?)?;
+                kept.clear();
+                Ok(())
             })?;
-            settling.push(rows.finish()?)?;
+            settling.push(self.rows(file, &kept, from.draws)?)?;
         }
         let rows = settling.rows();
-        Ok((settling.finish(engine).await?, rows))
+        Ok((settling.finish(from.engine).await?, rows))
+    }
+
+    /// Instances as a batch. All threads draw candidates, each for whole users: a set of what a user touched serves every instance
+    /// of that user, or one who touched 100,000 items would cost as much again for each of as many prompts.
+    fn rows(&self, file: Split, kept: &[Found<'_>], draws: &Candidates) -> Result<RecordBatch> {
+        let candidates: Vec<Vec<u32>> = kept
+            .par_chunk_by(|one, next| one.place.1 == next.place.1)
+            .flat_map_iter(|of_user| {
+                let touched = Touched::new(of_user[0].sequence);
+                of_user.iter().map(move |found| {
+                    let target = found.sequence[found.target];
+                    draws.draw_beside(found.user_id, found.place.2, target, &touched)
+                })
+            })
+            .collect();
+        let mut rows = Rows::default();
+        for (found, candidates) in kept.iter().zip(&candidates) {
+            rows.push(&self.domain, file, found, candidates);
+        }
+        rows.finish()
     }
 
     /// The greatest place that is kept; none where nothing is.
@@ -154,12 +189,18 @@ impl Instances {
                 if kept.len() > limit {
                     kept.pop();
                 }
+                Ok(())
             })?;
         }
         Ok(kept.peek().copied())
     }
 
-    fn each(&self, batch: &RecordBatch, split: Split, mut visit: impl FnMut(Found<'_>)) -> Result<()> {
+    fn each<'b>(
+        &self,
+        batch: &'b RecordBatch,
+        split: Split,
+        mut visit: impl FnMut(Found<'b>) -> Result<()>,
+    ) -> Result<()> {
         let users = as_uint32_array(batch.column(0))?;
         let user_ids = as_string_array(batch.column(1))?;
         let sequences = IdRows::new(batch.column(2))?;
@@ -178,7 +219,7 @@ impl Instances {
                     sequence: sequences.row(row),
                     start,
                     target,
-                });
+                })?;
             }
         }
         Ok(())
@@ -209,6 +250,13 @@ impl Instances {
     }
 }
 
+/// What instances are made of.
+struct Source<'a> {
+    engine: &'a Engine,
+    sequences: &'a DataFrame,
+    draws: &'a Candidates,
+}
+
 /// One instance where it was found.
 struct Found<'a> {
     place: Place,
@@ -227,12 +275,12 @@ struct Rows {
     positions: Vec<u32>,
     histories: Lists<u32>,
     targets: Vec<u32>,
-    touched: Lists<u32>,
+    candidates: Lists<u32>,
     ranks: Vec<u64>,
 }
 
 impl Rows {
-    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>) {
+    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>, candidates: &[u32]) {
         let (rank, user, position) = found.place;
         self.keys
             .push(row_key(domain, found.user_id, u64::from(position), split.name()));
@@ -242,7 +290,7 @@ impl Rows {
         self.positions.push(position);
         self.histories.push(&found.sequence[found.start..found.target]);
         self.targets.push(found.sequence[found.target]);
-        self.touched.push(found.sequence);
+        self.candidates.push(candidates);
         self.ranks.push(rank);
     }
 
@@ -255,7 +303,7 @@ impl Rows {
             Arc::new(UInt32Array::from(self.positions)),
             Arc::new(self.histories.finish()),
             Arc::new(UInt32Array::from(self.targets)),
-            Arc::new(self.touched.finish()),
+            Arc::new(self.candidates.finish()),
             Arc::new(UInt64Array::from(self.ranks)),
         ];
         Ok(RecordBatch::try_new(schema(), columns)?)

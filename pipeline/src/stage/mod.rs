@@ -8,8 +8,7 @@
 //! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`sequence`] also `user`, `item` |
 //! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
-//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `touched`, `rank` |
-//! | candidates | instances with `candidates` |
+//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `rank` |
 //! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `messages` |
 
 pub mod candidates;

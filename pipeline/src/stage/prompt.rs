@@ -120,26 +120,6 @@ impl PromptStyle {
         Ok(())
     }
 
-    /// Replaces the `split` of instances with their `messages`.
-    pub fn apply(&self, candidates: DataFrame) -> Result<DataFrame> {
-        let inputs = ["split", "user_id", "position", "history", "target", "candidates"]
-            .map(col)
-            .to_vec();
-        let kept = [
-            "key",
-            "user",
-            "user_id",
-            "position",
-            "history",
-            "target",
-            "candidates",
-        ]
-        .map(col)
-        .to_vec();
-        let messages = self.function("render_prompt").call(inputs).alias("messages");
-        Ok(candidates.select([kept, vec![messages]].concat())?)
-    }
-
     /// The conversation of one instance; see [`crate::schema::Prompt::messages`] for its structure.
     pub fn render(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
         let mut messages = Vec::with_capacity(3);
@@ -329,6 +309,26 @@ impl PromptStyle {
             }),
         )
     }
+}
+
+/// Replaces the `split` of instances with their `messages`, worded by [`PromptStyle::function`].
+pub fn add(candidates: DataFrame, render: &ScalarUDF) -> Result<DataFrame> {
+    let inputs = ["split", "user_id", "position", "history", "target", "candidates"]
+        .map(col)
+        .to_vec();
+    let kept = [
+        "key",
+        "user",
+        "user_id",
+        "position",
+        "history",
+        "target",
+        "candidates",
+    ]
+    .map(col)
+    .to_vec();
+    let messages = render.call(inputs).alias("messages");
+    Ok(candidates.select([kept, vec![messages]].concat())?)
 }
 
 /// The type of `messages`: a list of (role, content), as `datasets`, TRL and LLaMA-Factory read it.

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{DatasetDescription, DomainColumn, Expected, RawFormat, Source};
 use crate::error::{Error, Result};
 use crate::raw::Progress;
+use crate::scratch::{self, Scratch};
 
 pub use dirt::Dirt;
 use domain::{Domain, Written};
@@ -294,11 +295,8 @@ fn generate_domain(
             }
         }
     }
-    let scratch = tempfile::Builder::new()
-        .prefix(&format!(".{}-", domain.name))
-        .suffix(".tmp")
-        .tempdir_in(out)
-        .map_err(|source| Error::io(out, "write into", source))?;
+    scratch::sweep(out);
+    let scratch = Scratch::new(out, "synth")?;
     // A folder within the private one, so that it gets the usual permissions.
     let fresh = scratch.path().join("fresh");
     fs::create_dir(&fresh).map_err(|source| Error::io(&fresh, "create", source))?;

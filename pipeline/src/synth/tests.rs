@@ -344,7 +344,7 @@ fn an_up_to_date_folder_is_kept_another_is_replaced_and_a_strange_one_is_left_al
             .file_name()
             .to_str()
             .unwrap()
-            .ends_with(".tmp")
+            .starts_with(".weaverec-")
     });
     assert_eq!(scratch.count(), 0);
 }

@@ -23,6 +23,7 @@ pub(crate) fn tiny() -> Decoder {
         tie_word_embeddings: true,
         bos_token_id: None,
         eos_token_ids: vec![0],
+        gemma3: None,
     };
     Decoder::from_parameters(&config, |name, shape| Ok(random(name, shape, 0.35))).unwrap()
 }

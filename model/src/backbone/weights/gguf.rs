@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
-use crate::backbone::{DecoderConfig, Family};
+use crate::backbone::weights::precision::{Precision, is_projection};
+use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
+use crate::op::Matrix;
 use crate::{Error, Result};
 
 /// An open GGUF file: metadata read, tensors still on disk.
@@ -87,12 +91,18 @@ impl Gguf {
     /// The decoder's configuration.
     pub(crate) fn config(&self) -> Result<DecoderConfig> {
         let architecture = self.text("general.architecture").unwrap_or("unknown");
-        let family = Family::of(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
+        let family = Family::of_gguf(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
         let key = |name: &str| format!("{architecture}.{name}");
+        let rope_scaling = match self.text(&key("rope.scaling.type")) {
+            Some("linear") => self
+                .real(&key("rope.scaling.factor"))
+                .map(|factor| RopeScaling::Linear { factor }),
+            _ => None,
+        };
         let scaling = self
             .text(&key("rope.scaling.type"))
             .is_some_and(|kind| kind != "none");
-        if scaling || self.content.tensor_infos.contains_key("rope_freqs.weight") {
+        if scaling && rope_scaling.is_none() || self.content.tensor_infos.contains_key("rope_freqs.weight") {
             return Err(self.error(
                 "scaled rotary frequencies cannot be read from GGUF; take the model's Hugging Face folder"
                     .into(),
@@ -126,14 +136,35 @@ impl Gguf {
                 .real(&key("attention.layer_norm_rms_epsilon"))
                 .unwrap_or(1e-5),
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
-            rope_scaling: None,
+            rope_scaling,
             max_position_embeddings: self.need(&key("context_length"))?,
             tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
             eos_token_ids: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
+            gemma3: match family {
+                Family::Gemma3 => Some(self.gemma3(heads, hidden)?),
+                _ => None,
+            },
         };
         config.check().map_err(|message| self.error(message))?;
         Ok(config)
+    }
+
+    /// What Gemma 3 has besides. The files do not say how queries are scaled, nor which layers see everything: as llama.cpp does,
+    /// the largest model is told by its layers, and every sixth layer sees everything.
+    fn gemma3(&self, heads: usize, hidden: usize) -> Result<Gemma3> {
+        const LAYERS_OF_THE_LARGEST: usize = 62;
+        let layers = self.need("gemma3.block_count")?;
+        let scalar = match layers {
+            LAYERS_OF_THE_LARGEST => hidden / heads.max(1),
+            _ => self.need("gemma3.attention.key_length")?,
+        };
+        Ok(Gemma3 {
+            query_pre_attn_scalar: scalar as f64,
+            sliding_window: self.need("gemma3.attention.sliding_window")?,
+            full_attention: Gemma3::every(6, layers),
+            local_rope_theta: self.real("gemma3.rope.freq_base_swa").unwrap_or(10_000.0),
+        })
     }
 
     fn real(&self, key: &str) -> Option<f64> {
@@ -145,8 +176,12 @@ impl Gguf {
         }
     }
 
-    /// All tensors as f32 on the CPU, with Hugging Face's names and layout.
-    pub(crate) fn tensors(mut self, config: &DecoderConfig) -> Result<BTreeMap<String, Tensor>> {
+    /// All tensors on the CPU, with Hugging Face's names and layout, the projections in `precision`.
+    pub(crate) fn tensors(
+        mut self,
+        config: &DecoderConfig,
+        precision: Precision,
+    ) -> Result<BTreeMap<String, Matrix>> {
         let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
         // In the order of the file, so that a slow disk is read once from front to back.
         names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
@@ -157,20 +192,39 @@ impl Gguf {
                     "tensor {name} is not part of a decoder that is read here"
                 ))
             })?;
-            let read = self
-                .content
-                .tensor(&mut self.reader, &name, &Device::Cpu)
-                .and_then(|stored| stored.dequantize(&Device::Cpu)?.to_dtype(DType::F32));
-            let tensor = read.map_err(|e| self.error(format!("tensor {name}: {e}")))?;
-            let interleaved = config.family == Family::Llama;
-            let tensor = if interleaved && target.ends_with("q_proj.weight") {
-                rotary_rows(&tensor, config.num_attention_heads)?
-            } else if interleaved && target.ends_with("k_proj.weight") {
-                rotary_rows(&tensor, config.num_key_value_heads)?
-            } else {
-                tensor
+            let heads = match config.family {
+                Family::Llama if target.ends_with("q_proj.weight") => Some(config.num_attention_heads),
+                Family::Llama if target.ends_with("k_proj.weight") => Some(config.num_key_value_heads),
+                _ => None,
             };
-            tensors.insert(target, tensor);
+            let failed = |e: candle_core::Error| Error::Weights {
+                path: self.path.clone(),
+                message: format!("tensor {name}: {e}"),
+            };
+            let stored = self.content.tensor(&mut self.reader, &name, &Device::Cpu);
+            let stored = stored.map_err(failed)?;
+            let packed = stored.dtype() != GgmlDType::F32;
+            if precision == Precision::AsStored && packed && is_projection(&target) {
+                let stored = match heads {
+                    Some(heads) => packed_rotary_rows(&stored, heads).map_err(failed)?,
+                    None => stored,
+                };
+                tensors.insert(target, Matrix::Packed(Arc::new(stored)));
+                continue;
+            }
+            let values = stored
+                .dequantize(&Device::Cpu)
+                .and_then(|t| t.to_dtype(DType::F32));
+            let mut tensor = values.map_err(failed)?;
+            if target.ends_with("norm.weight") && config.family.norm_offset() != 0.0 {
+                // The converter has added what the norm adds.
+                tensor = (tensor - config.family.norm_offset())?;
+            }
+            if let Some(heads) = heads {
+                tensor = rotary_rows(&tensor, heads)?;
+            }
+            let kept = precision.keep(&target, tensor)?;
+            tensors.insert(target, kept);
         }
         Ok(tensors)
     }
@@ -198,6 +252,23 @@ fn rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
     Ok(split.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
 }
 
+/// The same for rows in a block format: no block reaches over the end of a row, so rows move as bytes.
+fn packed_rotary_rows(weight: &QTensor, heads: usize) -> candle_core::Result<QTensor> {
+    let (rows, _) = weight.shape().dims2()?;
+    let data = weight.data()?;
+    let (width, half) = (data.len() / rows, rows / heads / 2);
+    let from = |row: usize| {
+        let (head, within) = (row / (2 * half), row % (2 * half));
+        head * 2 * half + 2 * (within % half) + within / half
+    };
+    let moved: Vec<u8> = (0..rows)
+        .flat_map(|row| &data[from(row) * width..(from(row) + 1) * width])
+        .copied()
+        .collect();
+    let storage = QStorage::from_data(moved.into(), &Device::Cpu, weight.dtype())?;
+    QTensor::new(storage, weight.shape().clone())
+}
+
 fn hugging_face_name(name: &str, family: Family) -> Option<String> {
     match name {
         "token_embd.weight" => return Some("model.embed_tokens.weight".into()),
@@ -207,9 +278,12 @@ fn hugging_face_name(name: &str, family: Family) -> Option<String> {
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
     let (part, kind) = part.rsplit_once('.')?;
+    let (inner_norm, output_norms) = family.inner_norms();
     let module = match part {
         "attn_norm" => "input_layernorm",
-        "ffn_norm" => "post_attention_layernorm",
+        "ffn_norm" => inner_norm,
+        "post_attention_norm" => output_norms?[0],
+        "post_ffw_norm" => output_norms?[1],
         "attn_q" => "self_attn.q_proj",
         "attn_k" => "self_attn.k_proj",
         "attn_v" => "self_attn.v_proj",

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::Deserialize;
 
 use super::persist;
+use crate::op::Matrix;
 use crate::{Error, Result};
 
 #[derive(Deserialize)]
@@ -44,6 +45,14 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// All tensors of a file, as f32 on the CPU.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    read_as(path, |_, tensor| Ok(tensor.to_dtype(DType::F32)?))
+}
+
+/// What `keep` makes of the tensors of a file, which it is given by name, on the CPU, in the type that the file has.
+pub(crate) fn read_as<T>(
+    path: &Path,
+    keep: impl Fn(&str, Tensor) -> Result<T>,
+) -> Result<BTreeMap<String, T>> {
     let weights = |message: String| Error::Weights {
         path: path.to_path_buf(),
         message,
@@ -66,13 +75,14 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
                     view.dtype()
                 )));
             }
-            Ok((name.to_string(), view.load(&Device::Cpu)?.to_dtype(DType::F32)?))
+            let kept = keep(name, view.load(&Device::Cpu)?)?;
+            Ok((name.to_string(), kept))
         })
         .collect()
 }
 
 /// Writes tensors, in the order of their names, to a file that appears whole or not at all.
-pub(crate) fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (String, &'a Tensor)>) -> Result<()> {
+pub(crate) fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Matrix)>) -> Result<()> {
     let tensors = tensors
         .into_iter()
         .map(|(name, tensor)| {
@@ -80,7 +90,7 @@ pub(crate) fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (String, 
                 name,
                 F32View {
                     shape: tensor.dims().to_vec(),
-                    data: bytes(tensor)?,
+                    data: bytes(&tensor)?,
                 },
             ))
         })
@@ -94,18 +104,18 @@ pub(crate) fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (String, 
     persist::write_file(path, &serialised)
 }
 
-/// The little-endian bytes of a tensor in row-major order.
-pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+/// The little-endian bytes of the values in row-major order.
+pub(crate) fn bytes(tensor: &Matrix) -> Result<Vec<u8>> {
+    let values = tensor.values()?.flatten_all()?.to_vec1::<f32>()?;
     Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// An identity of named tensors: changes with any name, shape or value, and with nothing else.
-pub(crate) fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<String> {
+pub(crate) fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a str, Matrix)>) -> Result<String> {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     for (name, tensor) in tensors {
         hasher.update(format!("{name}{:?};", tensor.dims()).as_bytes());
-        hasher.update(&bytes(tensor)?);
+        hasher.update(&bytes(&tensor)?);
     }
     Ok(format!("{:032x}", hasher.digest128()))
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device};
 
 use super::*;
 
@@ -68,7 +69,7 @@ fn shards_read_as_one_model() {
     let mut map = serde_json::Map::new();
     for (i, (name, tensor)) in whole.tensors.iter().enumerate() {
         let file = format!("model-0000{i}.safetensors");
-        safetensors::write(&folder.path().join(&file), [(name.clone(), tensor)]).unwrap();
+        safetensors::write(&folder.path().join(&file), [(name.clone(), tensor.clone())]).unwrap();
         map.insert(name.clone(), file.into());
     }
     let index = serde_json::json!({"metadata": {}, "weight_map": map});
@@ -163,6 +164,104 @@ fn gguf_metadata_and_tensors_read_as_the_checkpoint_they_came_from() {
             .to_string()
             .contains("tiny.gguf")
     );
+}
+
+#[test]
+fn projections_of_a_gguf_file_stay_packed_and_are_the_same_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let store = |tensor: &Tensor, kind| QTensor::quantize(tensor, kind).unwrap();
+    let tensors = [
+        ("token_embd.weight", store(&counting(64, WIDTH), GgmlDType::Q8_0)),
+        (
+            "blk.0.attn_q.weight",
+            store(&counting(32, WIDTH), GgmlDType::Q4_1),
+        ),
+        (
+            "blk.0.attn_k.weight",
+            store(&counting(16, WIDTH), GgmlDType::Q5_0),
+        ),
+        ("blk.0.ffn_up.weight", store(&counting(64, WIDTH), GgmlDType::F16)),
+        (
+            "blk.0.ffn_gate.weight",
+            store(&counting(64, WIDTH), GgmlDType::F32),
+        ),
+    ];
+    let metadata = [
+        ("general.architecture", Value::String("llama".into())),
+        ("llama.block_count", Value::U32(1)),
+        ("llama.context_length", Value::U32(128)),
+        ("llama.embedding_length", Value::U32(32)),
+        ("llama.feed_forward_length", Value::U32(64)),
+        ("llama.attention.head_count", Value::U32(4)),
+        ("llama.attention.head_count_kv", Value::U32(2)),
+    ];
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    let stored: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &stored).unwrap();
+
+    let (plain, _) = Weights::open(&path).unwrap();
+    let (packed, _) = Weights::open_as(&path, Precision::AsStored).unwrap();
+    assert_eq!(packed.fingerprint().unwrap(), plain.fingerprint().unwrap());
+    let is_packed = |name: &str| matches!(packed.tensors[name], Matrix::Packed(_));
+    for (name, expected) in [
+        ("self_attn.q_proj", true),
+        ("self_attn.k_proj", true),
+        ("mlp.up_proj", true),
+        ("mlp.gate_proj", false),
+    ] {
+        assert_eq!(
+            is_packed(&format!("model.layers.0.{name}.weight")),
+            expected,
+            "{name}"
+        );
+    }
+    assert!(!is_packed("model.embed_tokens.weight"));
+    assert!(packed.bytes() < plain.bytes());
+}
+
+#[test]
+fn projections_are_kept_in_the_precision_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "model.layers.0.mlp.up_proj.weight";
+    let values_of = |precision: Precision, tensor: Tensor| {
+        let kept = precision.keep(name, tensor).unwrap();
+        (kept.bytes(), values(&kept.values().unwrap()))
+    };
+    let exact = values(&counting(16, 64));
+    // Bytes of 1,024 values, and how far off they may be.
+    for (precision, bytes, tolerance) in [
+        (Precision::F32, 4096, 0.0),
+        (Precision::AsStored, 4096, 0.0),
+        (Precision::Bf16, 2048, 0.004),
+        (Precision::Q8, 1088, 0.005),
+        (Precision::Q4, 640, 0.07),
+    ] {
+        let (size, kept) = values_of(precision, counting(16, 64));
+        assert_eq!(size, bytes, "{precision:?}");
+        let worst = kept
+            .iter()
+            .zip(&exact)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(worst <= tolerance, "{precision:?}: {worst}");
+    }
+    let half = counting(16, 64).to_dtype(DType::BF16).unwrap();
+    let (size, kept) = values_of(Precision::AsStored, half.clone());
+    assert_eq!((size, kept), (2048, values(&half.to_dtype(DType::F32).unwrap())));
+    // Norms, embeddings and heads stay as they are.
+    let head = Precision::Q4.keep("lm_head.weight", counting(16, 64)).unwrap();
+    assert!(matches!(head, Matrix::Values(_)));
+    // A row that is no multiple of a block cannot be packed, and says so.
+    weights().save(folder.path(), &config()).unwrap();
+    let narrow = HashMap::from([(name.to_string(), counting(4, 33))]);
+    Weights::from_tensors(narrow)
+        .save(folder.path(), &config())
+        .unwrap();
+    let error = Weights::open_as(folder.path(), Precision::Q4)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("33") || error.contains("32"), "{error}");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use candle_core::Result;
 use super::forward::Saved;
 use super::{BlockOp, DOWN, GATE, GROUP_OF, K, O, Q, UP, V};
 use crate::op::buffer::Buffer;
+use crate::op::gated::{activate, gradients};
 use crate::op::gemm::{View, gemm};
 use crate::op::rms_norm::{add_input_gradient, add_weight_gradient, normalise};
 use crate::op::rope::{Turn, rotate};
-use crate::op::swiglu::{activate, gradients};
 
 impl BlockOp {
     /// The gradients of the input, where somebody asks for it, and of all trained values.
@@ -47,11 +47,24 @@ impl BlockOp {
             };
 
             let mut activated = Buffer::stale(saved.gate.len());
-            activate(&saved.gate, &saved.up, &mut activated);
+            activate(self.weights.activation, &saved.gate, &saved.up, &mut activated);
             let mut d_up = Buffer::stale(activated.len());
-            through(&[(DOWN, g)], &activated, Some(&mut d_up), &mut d_trained);
+            let d_output = self.through_output_norm(1, &saved, g);
+            through(
+                &[(DOWN, d_output.as_deref().unwrap_or(g))],
+                &activated,
+                Some(&mut d_up),
+                &mut d_trained,
+            );
+            drop(d_output);
             let mut d_gate = activated;
-            gradients(&saved.gate, &saved.up, &mut d_gate, &mut d_up);
+            gradients(
+                self.weights.activation,
+                &saved.gate,
+                &saved.up,
+                &mut d_gate,
+                &mut d_up,
+            );
             let (mut normed, mut d_normed) = (Buffer::stale(x.len()), Buffer::stale(x.len()));
             normalise(&saved.middle, post_attention_norm, self.eps, &mut normed);
             through(
@@ -72,8 +85,9 @@ impl BlockOp {
             );
 
             let mut d_attended = Buffer::stale(saved.attended.len());
+            let d_output = self.through_output_norm(0, &saved, &d_middle);
             through(
-                &[(O, &d_middle)],
+                &[(O, d_output.as_deref().unwrap_or(&d_middle))],
                 &saved.attended,
                 Some(&mut d_attended),
                 &mut d_trained,
@@ -107,6 +121,15 @@ impl BlockOp {
             Ok(Some(d_middle))
         })
         .map(|dx| (dx, d_trained))
+    }
+
+    /// From the gradient of a normalised output to that of the output before its norm; `None` where there is no norm.
+    fn through_output_norm(&self, which: usize, saved: &Saved, g: &[f32]) -> Option<Buffer> {
+        let (norms, outputs) = (self.output_norms.as_ref()?, saved.outputs.as_ref()?);
+        let mut d = Buffer::stale(g.len());
+        d.fill(0.0);
+        add_input_gradient(&outputs[which], &norms[which], self.eps, g, &mut d);
+        Some(d)
     }
 
     /// Turns the gradient of normalised heads into that of the heads before.

@@ -4,11 +4,11 @@ use candle_core::Result;
 
 use super::{BlockOp, DOWN, GATE, GROUP_OF, K, O, Q, UP, V};
 use crate::op::buffer::Buffer;
+use crate::op::gated::activate;
 use crate::op::gemm::{View, gemm};
 use crate::op::rms_norm::normalise;
 use crate::op::rope::{Turn, rotate};
 use crate::op::rows::write_rows;
-use crate::op::swiglu::activate;
 
 /// What the backward reads besides the input; matrices of as many rows.
 pub(super) struct Saved {
@@ -25,6 +25,8 @@ pub(super) struct Saved {
     pub middle: Buffer,
     pub gate: Buffer,
     pub up: Buffer,
+    /// What attention and feed-forward add, before their norms, where they have norms.
+    pub outputs: Option<[Buffer; 2]>,
     /// Rank-sized activations of the four groups.
     pub low_rank: [Buffer; 4],
 }
@@ -68,17 +70,30 @@ impl BlockOp {
             let h_o = self.groups[1].down(&attended, rows, trained);
             let mut middle = Buffer::stale(x.len());
             middle.copy_from_slice(x);
-            add_projection(O, 1.0, &attended, &h_o, &mut middle);
+            let output_norms = self.output_norms.as_ref();
+            let attention_output = match output_norms {
+                None => {
+                    add_projection(O, 1.0, &attended, &h_o, &mut middle);
+                    None
+                }
+                Some([norm, _]) => Some(self.add_normed(project(O, &attended, &h_o), norm, &mut middle)),
+            };
 
             normalise(&middle, post_attention_norm, self.eps, &mut normed);
             let h_gate_up = self.groups[2].down(&normed, rows, trained);
             let gate = project(GATE, &normed, &h_gate_up);
             let up = project(UP, &normed, &h_gate_up);
             let mut activated = Buffer::stale(gate.len());
-            activate(&gate, &up, &mut activated);
+            activate(self.weights.activation, &gate, &up, &mut activated);
             let h_down = self.groups[3].down(&activated, rows, trained);
             let mut y = middle.to_vec();
-            add_projection(DOWN, 1.0, &activated, &h_down, &mut y);
+            let output = match output_norms {
+                None => {
+                    add_projection(DOWN, 1.0, &activated, &h_down, &mut y);
+                    None
+                }
+                Some([_, norm]) => Some(self.add_normed(project(DOWN, &activated, &h_down), norm, &mut y)),
+            };
             let saved = Saved {
                 queries,
                 keys,
@@ -88,10 +103,19 @@ impl BlockOp {
                 middle,
                 gate,
                 up,
+                outputs: attention_output.zip(output).map(<[Buffer; 2]>::from),
                 low_rank: [h_qkv, h_o, h_gate_up, h_down],
             };
             Ok((y, saved))
         })
+    }
+
+    /// Adds the normalised output of attention or feed-forward to the residual stream; gives it back as it was.
+    fn add_normed(&self, output: Buffer, norm: &[f32], to: &mut [f32]) -> Buffer {
+        let mut normed = Buffer::stale(output.len());
+        normalise(&output, norm, self.eps, &mut normed);
+        to.iter_mut().zip(normed.iter()).for_each(|(to, y)| *to += y);
+        output
     }
 
     /// Normalises every head; gives back what was there before.

@@ -14,11 +14,15 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
 use self::forward::Saved;
 use self::low_rank::{Group, Update};
 use super::attention::{Attention, Heads, Segment};
+use super::gated::Activation;
+use super::gemm::threads;
 use super::linear::LoraFactors;
+use super::matrix::Matrix;
 use super::rope::RopeTable;
 use super::storage::{contiguous, operand, with_all_values};
 
@@ -26,7 +30,7 @@ use super::storage::{contiguous, operand, with_all_values};
 #[derive(Clone, Debug)]
 pub struct Projection {
     /// The weight, frozen unless it is a variable.
-    pub weight: Tensor,
+    pub weight: Matrix,
     /// Added to every row of the output, `(out)`; frozen.
     pub bias: Option<Tensor>,
     /// What is added to the weight.
@@ -40,6 +44,10 @@ pub struct BlockWeights {
     pub input_norm: Tensor,
     /// Weight of the norm before the feed-forward.
     pub post_attention_norm: Tensor,
+    /// Weights of the norms of what the attention and the feed-forward add, where the family has them; frozen.
+    pub output_norms: Option<[Tensor; 2]>,
+    /// What the gate of the feed-forward goes through.
+    pub activation: Activation,
     /// Weights of the norms of every head's queries and keys, `(head width)` each, where the family has them; frozen.
     pub head_norms: Option<[Tensor; 2]>,
     /// q, k, v, o, gate, up, down.
@@ -57,6 +65,10 @@ impl BlockWeights {
 pub struct Surroundings {
     /// Sizes of the heads.
     pub heads: Heads,
+    /// What attention scores are multiplied with; as a rule [`Heads::scale`].
+    pub scale: f32,
+    /// How many positions a row sees, its own included; `None`: all up to its own.
+    pub window: Option<usize>,
     /// Which rows belong together.
     pub segments: Arc<[Segment]>,
     /// The rows' rotations.
@@ -94,13 +106,20 @@ pub fn block(
 /// operation takes them as one operand, and their gradients leave it as one.
 fn joined(weights: &BlockWeights) -> Result<Tensor> {
     let projections = || weights.projections.iter();
-    let variables = weights
+    let values = |p: &'_ Projection| match &p.weight {
+        Matrix::Values(tensor) => Some(tensor.clone()),
+        Matrix::Packed(_) => None,
+    };
+    let variables: Vec<Tensor> = weights
         .norms()
         .into_iter()
-        .chain(projections().map(|p| &p.weight))
-        .filter(|t| t.is_variable());
+        .cloned()
+        .chain(projections().filter_map(values))
+        .filter(Tensor::is_variable)
+        .collect();
     let factors = || projections().filter_map(|p| p.lora.as_ref());
     let parts = variables
+        .iter()
         .chain(factors().map(|f| &f.a))
         .chain(factors().map(|f| &f.b))
         .map(Tensor::flatten_all)
@@ -141,6 +160,8 @@ struct BlockOp {
     biases: [Option<Vec<f32>>; 7],
     /// Weights of the norms of queries and keys, where there are any.
     head_norms: Option<[Vec<f32>; 2]>,
+    /// Weights of the norms of what is added to the residual stream, where there are any.
+    output_norms: Option<[Vec<f32>; 2]>,
     trained: Trained,
     groups: [Group; 4],
     input_needs_gradient: bool,
@@ -158,10 +179,15 @@ impl BlockOp {
         let (rows, width) = x.dims2()?;
         let mut sizes = [(0, 0); 7];
         for (size, projection) in sizes.iter_mut().zip(&weights.projections) {
-            *size = projection.weight.dims2()?;
+            let [out, input] = projection.weight.dims() else {
+                bail!("block: a projection of shape {:?}", projection.weight.dims());
+            };
+            *size = (*out, *input);
         }
         let attention = Attention {
             heads: surroundings.heads,
+            scale: surroundings.scale,
+            window: surroundings.window,
             segments: surroundings.segments.clone(),
             cache: cache.map(|(k, v)| (k.clone(), v.clone())),
         };
@@ -189,24 +215,28 @@ impl BlockOp {
                 .map(|b| frozen_vector(b, out))
                 .transpose()?;
         }
-        let head_norms = match &weights.head_norms {
-            None => None,
-            Some([q, k]) => {
-                let width = surroundings.heads.width;
-                Some([frozen_vector(q, width)?, frozen_vector(k, width)?])
+        let frozen_pair = |norms: &Option<[Tensor; 2]>, width: usize| match norms {
+            None => Ok(None),
+            Some([a, b]) => {
+                Ok::<_, candle_core::Error>(Some([frozen_vector(a, width)?, frozen_vector(b, width)?]))
             }
         };
+        let head_norms = frozen_pair(&weights.head_norms, surroundings.heads.width)?;
+        let output_norms = frozen_pair(&weights.output_norms, width)?;
         let mut factors_start = 0;
-        let mut place = |t: &Tensor| {
+        let mut place = |variable: bool, count: usize| {
             let start = factors_start;
-            t.is_variable().then(|| {
-                factors_start += t.elem_count();
+            variable.then(|| {
+                factors_start += count;
                 start..factors_start
             })
         };
         let trained = Trained {
-            norms: weights.norms().map(&mut place),
-            weights: weights.projections.each_ref().map(|p| place(&p.weight)),
+            norms: weights.norms().map(|t| place(t.is_variable(), t.elem_count())),
+            weights: weights
+                .projections
+                .each_ref()
+                .map(|p| place(p.weight.is_variable(), p.weight.dims().iter().product())),
         };
         Ok(BlockOp {
             weights: weights.clone(),
@@ -217,6 +247,7 @@ impl BlockOp {
             sizes,
             biases,
             head_norms,
+            output_norms,
             trained,
             groups: groups(&weights.projections, &sizes, factors_start)?,
             input_needs_gradient: x.track_op(),
@@ -224,12 +255,25 @@ impl BlockOp {
         })
     }
 
-    /// The norms' weights and the projections' weights.
+    /// The norms' weights and the projections' weights, unpacked where they are packed.
     fn with_weights<R>(&self, f: impl FnOnce([&[f32]; 2], [&[f32]; 7]) -> Result<R>) -> Result<R> {
+        let unpacked = self.unpacked()?;
         with_all_values(self.weights.norms(), self.name(), |norms| {
-            let projections = self.weights.projections.each_ref().map(|p| &p.weight);
-            with_all_values(projections, self.name(), |weights| f(norms, weights))
+            with_all_values(unpacked.each_ref(), self.name(), |weights| f(norms, weights))
         })
+    }
+
+    fn unpacked(&self) -> Result<[Tensor; 7]> {
+        let projections = &self.weights.projections;
+        let values = |p: &Projection| p.weight.values();
+        let packed = projections.iter().any(|p| matches!(p.weight, Matrix::Packed(_)));
+        let values: Vec<Tensor> = match packed && threads() > 1 {
+            true => projections.par_iter().map(values).collect::<Result<_>>()?,
+            false => projections.iter().map(values).collect::<Result<_>>()?,
+        };
+        values
+            .try_into()
+            .map_err(|_| candle_core::Error::Msg("block: seven projections are expected".into()))
     }
 }
 

@@ -5,7 +5,7 @@ use candle_core::Var;
 
 use super::*;
 use crate::op::tests::{check, random, segments, variable};
-use crate::op::{attention, linear, rms_norm, rope, swiglu};
+use crate::op::{gated, linear, rms_norm, rope};
 
 const ROWS: usize = 7;
 const HEADS: Heads = Heads {
@@ -32,7 +32,7 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
             }
         });
         Projection {
-            weight: (random(&[out, input], key) * 0.4).unwrap(),
+            weight: (random(&[out, input], key) * 0.4).unwrap().into(),
             bias: None,
             lora,
         }
@@ -42,6 +42,8 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
         input_norm: random(&[10], 101),
         post_attention_norm: random(&[10], 102),
         head_norms: None,
+        output_norms: None,
+        activation: Activation::Silu,
     };
     (weights, factors)
 }
@@ -49,6 +51,8 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
 fn surroundings() -> Surroundings {
     Surroundings {
         heads: HEADS,
+        scale: HEADS.scale(),
+        window: None,
         segments: segments(&[4, 3]),
         table: RopeTable::new(&[0, 1, 2, 3, 0, 1, 2], &[1.0, 0.1]),
         eps: 1e-5,
@@ -64,7 +68,7 @@ fn composed_block(
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let project = |i: usize, x: &Tensor| {
         let Projection { weight, bias, lora } = &weights.projections[i];
-        let y = linear(x, weight, lora.as_ref())?;
+        let y = linear(x, &weight.values()?, lora.as_ref())?;
         match bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -72,10 +76,23 @@ fn composed_block(
     };
     let Surroundings {
         heads,
+        scale,
+        window,
         segments,
         table,
         eps,
     } = surroundings;
+    let attention = Attention {
+        heads: *heads,
+        scale: *scale,
+        window: *window,
+        segments: segments.clone(),
+        cache: cache.map(|(k, v)| (k.clone(), v.clone())),
+    };
+    let output_norm = |x: Tensor, i: usize| match &weights.output_norms {
+        Some(norms) => rms_norm(&x, &norms[i], *eps),
+        None => Ok(x),
+    };
     let normed = rms_norm(x, &weights.input_norm, *eps)?;
     let head_norm = |x: Tensor, i: usize| match &weights.head_norms {
         Some(norms) => {
@@ -87,11 +104,15 @@ fn composed_block(
     let queries = rope(&head_norm(project(Q, &normed)?, 0)?, table)?;
     let keys = rope(&head_norm(project(K, &normed)?, 1)?, table)?;
     let values = project(V, &normed)?;
-    let mixed = attention(&queries, &keys, &values, *heads, segments, cache)?;
-    let x = (x + project(O, &mixed)?)?;
+    let mixed = queries.apply_op3(&keys, &values, attention)?;
+    let x = (x + output_norm(project(O, &mixed)?, 0)?)?;
     let normed = rms_norm(&x, &weights.post_attention_norm, *eps)?;
-    let activated = swiglu(&project(GATE, &normed)?, &project(UP, &normed)?)?;
-    let y = (x + project(DOWN, &activated)?)?;
+    let activated = gated(
+        weights.activation,
+        &project(GATE, &normed)?,
+        &project(UP, &normed)?,
+    )?;
+    let y = (x + output_norm(project(DOWN, &activated)?, 1)?)?;
     Ok((y, Some((keys, values))))
 }
 
@@ -155,6 +176,54 @@ fn biases_and_head_norms() {
 }
 
 #[test]
+fn output_norms_a_window_another_scale_and_gelu() {
+    let (mut weights, mut inputs) = weights(&[Q, V, O, UP, DOWN], Some(0.3));
+    weights.output_norms = Some([random(&[10], 301), random(&[10], 302)]);
+    // Outputs of some size: the norm of a small one bends too much for finite differences.
+    for i in [O, DOWN] {
+        let weight = &mut weights.projections[i].weight;
+        *weight = (weight.values().unwrap() * 5.0).unwrap().into();
+    }
+    weights.activation = Activation::Gelu;
+    let around = Surroundings {
+        scale: 0.3,
+        window: Some(2),
+        ..surroundings()
+    };
+    let x = variable(&[ROWS, 10], 7);
+    inputs.push(x.clone());
+    check(
+        &inputs,
+        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| composed_block(&x, &weights, &around, None).unwrap().0,
+    );
+}
+
+#[test]
+fn packed_projections_are_their_values() {
+    use candle_core::quantized::GgmlDType;
+    let (mut packed, mut inputs) = weights(&[Q, V, O, UP, DOWN], None);
+    // In formats whose block is one value; the larger blocks are unpacked by the same call.
+    for (i, format) in [
+        (Q, GgmlDType::BF16),
+        (GATE, GgmlDType::F16),
+        (DOWN, GgmlDType::BF16),
+    ] {
+        let weight = &mut packed.projections[i].weight;
+        *weight = Matrix::pack(&weight.values().unwrap(), format).unwrap();
+    }
+    let mut unpacked = packed.clone();
+    for projection in &mut unpacked.projections {
+        projection.weight = projection.weight.values().unwrap().into();
+    }
+    let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
+    inputs.push(x.clone());
+    check(&inputs, &|| block(&x, &packed, &around, None).unwrap().0, &|| {
+        composed_block(&x, &unpacked, &around, None).unwrap().0
+    });
+}
+
+#[test]
 fn weights_that_are_variables_get_gradients() {
     let (mut weights, _) = weights(&[], None);
     let mut variables = vec![variable(&[ROWS, 10], 7)];
@@ -165,7 +234,11 @@ fn weights_that_are_variables_get_gradients() {
     };
     make(&mut weights.input_norm);
     make(&mut weights.post_attention_norm);
-    weights.projections.iter_mut().for_each(|p| make(&mut p.weight));
+    for projection in &mut weights.projections {
+        let mut values = projection.weight.values().unwrap();
+        make(&mut values);
+        projection.weight = values.into();
+    }
     let (around, x) = (surroundings(), variables[0].clone());
     check(
         &variables,
@@ -190,7 +263,11 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
         table: RopeTable::new(positions, &[1.0, 0.1]),
         ..surroundings()
     };
-    let run = |rows: Range<usize>, context: Range<usize>| Segment { rows, context };
+    let run = |rows: Range<usize>, context: Range<usize>| Segment {
+        rows,
+        context,
+        ..Segment::default()
+    };
     let whole = block(&x, &weights, &around(vec![run(0..ROWS, 0..0)], &positions), None).unwrap();
     let first = x.narrow(0, 0, 4).unwrap();
     let (_, cache) = block(
@@ -212,7 +289,7 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
 #[test]
 fn weights_that_do_not_fit_are_refused() {
     let (mut weights, _) = weights(&[], None);
-    weights.projections[DOWN].weight = random(&[10, 13], 1);
+    weights.projections[DOWN].weight = random(&[10, 13], 1).into();
     let x = random(&[ROWS, 10], 7);
     assert!(block(&x, &weights, &surroundings(), None).is_err());
 }

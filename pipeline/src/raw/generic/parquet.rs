@@ -1,6 +1,5 @@
 //! Parquet. Columns may have any type that can be written as text; times any that counts or is a date.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::{
     Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories, lacks,
 };
 use crate::error::Error;
+use crate::storage;
 
 pub(super) fn interactions(
     path: &Path,
@@ -95,7 +95,7 @@ where
     };
     let damaged =
         |error: &dyn std::fmt::Display| broken(format!("no readable Parquet ({error}); write it again"));
-    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    let file = storage::open_seekable(path).map_err(|source| Error::io(path, "open", source))?;
     let bytes = file.metadata().map_or(0, |found| found.len());
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     let names: Vec<&str> = reader
@@ -110,8 +110,13 @@ where
             names.join(", ")
         )));
     }
+    let asked = || needed.iter().chain(optional);
+    let twice = |name: &&&str| names.iter().filter(|found| *found == *name).count() > 1;
+    if let Some(name) = asked().find(twice) {
+        return Err(broken(format!("has the column {name} twice; rename one of them")));
+    }
     let wanted: Vec<usize> = (0..names.len())
-        .filter(|at| needed.iter().chain(optional).any(|name| *name == names[*at]))
+        .filter(|at| asked().any(|name| *name == names[*at]))
         .collect();
     let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
     let mut done = 0;

@@ -1,0 +1,262 @@
+//! `weaverec recommend`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use weaverec_model::backbone::Decoder;
+use weaverec_model::lora::Adapter;
+use weaverec_model::op::with_threads;
+use weaverec_model::rank::{Normalisation, Query, list, score};
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
+use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
+
+use crate::command::base::Base;
+use crate::experiment::examples::Encoder;
+use crate::progress::Meter;
+
+/// Prompt tokens that go through the decoder at one time.
+const BATCH_TOKENS: usize = 1024;
+
+/// Rank candidates for a history: JSON in, JSON out.
+///
+/// The input is an object, or a list of them, with the titles of a history, oldest first, and the titles to choose from:
+/// {"history": ["Solaris", "Stalker"], "candidates": ["Mirror", "Jaws"]}
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// File with the input; `-` reads it from standard input.
+    #[arg(default_value = "-")]
+    input: PathBuf,
+    #[command(flatten)]
+    base: Base,
+    /// PEFT folder; without it, the plain model.
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Prepared folder whose format and wording the prompts take, and whose titles are the candidates where the input names none.
+    #[arg(long)]
+    domain: Option<PathBuf>,
+    /// Format of the prompts: the one that the adapter was trained with [default: the domain's, or `sequence`].
+    #[arg(long, value_parser = super::choice::<PromptFormat>(&["top-5", "target-only", "letter", "sequence"]))]
+    format: Option<PromptFormat>,
+    /// Most titles of a ranking.
+    #[arg(long, default_value_t = 10)]
+    top: usize,
+    /// Also write a list of so many titles by greedy decoding that can name nothing but candidates.
+    #[arg(long, default_value_t = 0)]
+    list: usize,
+    /// Divide log-likelihoods by the number of tokens.
+    #[arg(long)]
+    length_normalised: bool,
+    /// Threads [default: all].
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  echo '{\"history\": [\"Solaris\", \"Stalker\"], \"candidates\": [\"Mirror\", \"Jaws\"]}' | weaverec recommend
+  weaverec recommend histories.json --adapter woven --domain prepared/films --top 20";
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    /// Titles, oldest first.
+    history: Vec<String>,
+    /// Titles to rank; none: the domain's.
+    #[serde(default)]
+    candidates: Vec<String>,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    /// Best first.
+    ranking: Vec<Ranked<'a>>,
+    /// The list, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<Vec<&'a str>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ranked<'a> {
+    title: &'a str,
+    /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens.
+    score: f32,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let (questions, single) = read(&arguments.input)?;
+    let domain = arguments.domain.as_deref().map(Domain::open).transpose()?;
+    let style = Style {
+        format: arguments
+            .format
+            .unwrap_or_else(|| domain.as_ref().map_or(PromptFormat::Sequence, |d| d.format)),
+        wording: domain.as_ref().and_then(|d| d.wording.clone()),
+    };
+    let known = domain.as_ref().map_or(&[][..], |d| &d.titles);
+    let model = arguments.base.load()?;
+    let decoder = match &arguments.adapter {
+        None => model.decoder.clone(),
+        Some(folder) => model.decoder.folded(&Adapter::load(folder)?)?,
+    };
+    let encoder = Encoder::new(&model.tokenizer, style.format);
+    let queries: Vec<(Query, &[String])> = questions
+        .iter()
+        .enumerate()
+        .map(|(place, question)| {
+            let candidates = if question.candidates.is_empty() {
+                known
+            } else {
+                &question.candidates
+            };
+            let query = style.query(&encoder, &question.history, candidates);
+            Ok((
+                query.with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))?,
+                candidates,
+            ))
+        })
+        .collect::<Result<_>>()?;
+    let meter = Meter::start("ranking");
+    let answers = with_threads(super::threads(arguments.threads), || -> Result<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(queries.len());
+        for (query, candidates) in &queries {
+            answers.push(answer(&decoder, query, candidates, &arguments)?);
+            meter.update(answers.len() as u64, queries.len() as u64, || "histories".into());
+        }
+        Ok(answers)
+    })?;
+    meter.finish(format!("{} histories", answers.len()));
+    let text = match answers.as_slice() {
+        [one] if single => serde_json::to_string_pretty(one)?,
+        all => serde_json::to_string_pretty(all)?,
+    };
+    super::print(text)
+}
+
+fn read(path: &Path) -> Result<(Vec<Question>, bool)> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    let shape = "{\"history\": [titles], \"candidates\": [titles]}, or a list of such objects, is expected";
+    let parse = || -> serde_json::Result<_> {
+        let value: serde_json::Value = serde_json::from_str(&text)?;
+        match value.is_array() {
+            true => Ok((serde_json::from_value(value)?, false)),
+            false => Ok((vec![serde_json::from_value(value)?], true)),
+        }
+    };
+    parse().map_err(|error| anyhow!("{}: {error}: {shape}", path.display()))
+}
+
+/// What of a prepared folder matters here.
+struct Domain {
+    titles: Vec<String>,
+    format: PromptFormat,
+    wording: Option<Wording>,
+}
+
+impl Domain {
+    fn open(folder: &Path) -> Result<Self> {
+        let prepared = Prepared::open(folder)?;
+        let parameters = &prepared.manifest().parameters;
+        Ok(Domain {
+            titles: prepared.items()?.into_iter().map(|item| item.title).collect(),
+            format: parameters.format,
+            wording: parameters.wording.clone(),
+        })
+    }
+}
+
+/// How a history becomes a prompt: as the pipeline words it.
+struct Style {
+    format: PromptFormat,
+    wording: Option<Wording>,
+}
+
+impl Style {
+    fn query(&self, encoder: &Encoder, history: &[String], candidates: &[String]) -> Result<Query> {
+        if history.is_empty() || candidates.is_empty() {
+            bail!(
+                "a history and candidates are needed; without candidates, --domain names a prepared folder that has some"
+            );
+        }
+        let titles = history.iter().chain(candidates);
+        let items: Vec<Item> = (1..)
+            .zip(titles)
+            .map(|(item, title)| Item {
+                item,
+                item_id: String::new(),
+                title: title.clone(),
+                categories: String::new(),
+                train_count: 0,
+            })
+            .collect();
+        let (seen, offered): (Vec<u32>, Vec<u32>) = items
+            .iter()
+            .map(|item| item.item)
+            .partition(|item| *item as usize <= history.len());
+        // The answer, which the target would be in, is not read.
+        let target = offered[0];
+        let instance = Instance {
+            split: Split::Test,
+            user: "",
+            position: 0,
+            history: &seen,
+            target,
+            candidates: &offered,
+        };
+        let style = PromptStyle::new(self.format, self.wording.as_ref(), 0, "", &items)?;
+        let messages = style.render(&instance)?;
+        let prompt = Prompt {
+            key: 0,
+            user_id: String::new(),
+            history: seen,
+            target,
+            candidates: offered,
+            messages,
+        };
+        encoder.query(&prompt, &items)
+    }
+}
+
+fn answer<'a>(
+    decoder: &Decoder,
+    query: &Query,
+    candidates: &'a [String],
+    arguments: &Arguments,
+) -> Result<Answer<'a>> {
+    let normalisation = match arguments.length_normalised {
+        true => Normalisation::Mean,
+        false => Normalisation::Sum,
+    };
+    let scores = score(decoder, std::slice::from_ref(query), normalisation, BATCH_TOKENS)?;
+    let mut ranking: Vec<Ranked> = candidates
+        .iter()
+        .zip(scores.into_iter().flatten())
+        .map(|(title, score)| Ranked { title, score })
+        .collect();
+    // Stable: equal scores stay in the order given.
+    ranking.sort_by(|a, b| b.score.total_cmp(&a.score));
+    ranking.truncate(arguments.top);
+    let list = match arguments.list {
+        0 => None,
+        length => Some(
+            list(decoder, query, length)?
+                .into_iter()
+                .map(|place| candidates[place].as_str())
+                .collect(),
+        ),
+    };
+    Ok(Answer { ranking, list })
+}

@@ -1,0 +1,87 @@
+"""Puts what fuzzing a reader starts from into its corpus: the test fixtures, whole and line by line.
+
+    python seeds.py <target>
+
+The first byte of an input chooses the set, in the order in which the target lists them; files whose header the target gives
+itself go without theirs.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FIXTURES = HERE.parent / "tests" / "fixtures"
+
+# Target -> (first bytes, fixture, lines left out at the beginning)
+SEEDS = {
+    "python_literal": [(b"", "amazon-2014/meta_Tea.json", 0), (b"", "steam/steam_games.json", 0)],
+    "python_lines": [
+        (b"\x00", "amazon-2014/meta_Tea.json", 0),
+        (b"\x01", "steam/steam_reviews.json", 0),
+        (b"\x02", "steam/steam_games.json", 0),
+    ],
+    "json_lines": [
+        (b"\x00", "amazon-2018/Jam_5.json", 0),
+        (b"\x01", "amazon-2018/meta_Jam.json", 0),
+        (b"\x02", "amazon-2023/Toys.jsonl", 0),
+        (b"\x03", "amazon-2023/meta_Toys.jsonl", 0),
+        (b"\x04", "goodreads/goodreads_interactions_maps.json", 0),
+        (b"\x05", "goodreads/goodreads_books_maps.json", 0),
+    ],
+    "csv": [
+        (b"\x00", "movielens-csv/ratings.csv", 1),
+        (b"\x01", "movielens-csv/movies.csv", 1),
+        (b"\x02", "movielens-csv/ratings.csv", 0),
+        (b"\x03", "movielens-csv/movies.csv", 0),
+        (b"\x04", "amazon-2023/Toys.csv", 1),
+    ],
+    "movielens": [
+        (b"\x00", "movielens-100k/u.data", 0),
+        (b"\x01", "movielens-100k/u.item", 0),
+        (b"\x02", "movielens-dat/ratings.dat", 0),
+        (b"\x03", "movielens-dat/movies.dat", 0),
+    ],
+    "recbole": [
+        (b"\x00", "recbole/cafe.inter", 1),
+        (b"\x01", "recbole/cafe.item", 1),
+        (b"\x02", "recbole/cafe.inter", 0),
+        (b"\x03", "recbole/cafe.item", 0),
+    ],
+    "generic": [
+        (b"\x00", "generic-csv/events.csv", 1),
+        (b"\x01", "generic-csv/articles.csv", 1),
+        (b"\x04", "generic-jsonl/events.jsonl", 0),
+        (b"\x06", "generic-jsonl/articles.ndjson", 0),
+    ],
+    # Plain, compressed, twice, followed by something else; cut or changed in the middle; with and without salvage.
+    "compressed": [(bytes([way, 128, 1]), "amazon-2018/Jam_5.json", 0) for way in range(32)],
+}
+
+TEXTS = {
+    "clock": ["iso\n2017-12-17T02:00:00+02:00", "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017", "s\n1", "%s\n9"],
+    "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))],
+}
+
+
+def inputs(target):
+    for text in TEXTS.get(target, []):
+        yield text.encode()
+    for first, fixture, header in SEEDS.get(target, []):
+        lines = (FIXTURES / fixture).read_bytes().splitlines(keepends=True)[header:]
+        yield first + b"".join(lines)
+        for line in lines:
+            yield first + line
+
+
+def main(target):
+    if target not in SEEDS and target not in TEXTS:
+        sys.exit(f"no fuzz target {target}; there are {', '.join([*SEEDS, *TEXTS])}")
+    corpus = HERE / "corpus" / target
+    corpus.mkdir(parents=True, exist_ok=True)
+    for content in inputs(target):
+        (corpus / hashlib.sha1(content).hexdigest()).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,116 @@
+//! What the fuzz targets share. Bytes go through the readers as a file would, and each line must come out as a row or as a reject:
+//! no panic, nothing lost, and (libFuzzer's time limit) nothing that takes longer than its length explains.
+//!
+//! The readers are included from their source, because the crate that holds them brings DataFusion.
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../src/dataset/mod.rs"]
+pub mod dataset;
+#[path = "../../src/error.rs"]
+pub mod error;
+#[path = "../../src/raw/mod.rs"]
+pub mod raw;
+
+use std::path::Path;
+
+use dataset::DatasetDescription;
+use error::{Error, Result};
+use raw::{NoProgress, RawTables, ReadOptions};
+
+/// A folder for the files of one run after another, in memory where the system has such a place.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+thread_local! {
+    static PLACE: Place = {
+        let shm = Path::new("/dev/shm");
+        let folder = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+        Place { folder: folder.expect("a folder for the files") }
+    };
+}
+
+/// A data set of one of the formats: its description, and which of its two files the fuzzed bytes are.
+pub struct Set {
+    description: DatasetDescription,
+    /// Name and content of both files; the fuzzed bytes follow the content of the fuzzed one.
+    files: [(&'static str, &'static [u8]); 2],
+    fuzzed: usize,
+}
+
+/// The file of a [`Set`] that holds the fuzzed bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Interactions,
+    Items,
+}
+
+impl Set {
+    /// A set of `format`; `more` is put at the end of its description. Files are given by name and first lines.
+    pub fn new(format: &str, files: [(&'static str, &'static [u8]); 2], part: Part, more: &str) -> Self {
+        let text = format!(
+            "name = \"t\"\ntitle = \"T\"\nplatform = \"p\"\nlicence = \"own\"\nformat = \"{format}\"\ninteractions = [\"{}\"]\n\
+             items = [\"{}\"]\n{more}",
+            files[0].0.trim_end_matches(".gz").trim_end_matches(".zst"),
+            files[1].0.trim_end_matches(".gz").trim_end_matches(".zst"),
+        );
+        Set {
+            description: DatasetDescription::parse(&text, "t.toml").expect("a description"),
+            files,
+            fuzzed: usize::from(part == Part::Items),
+        }
+    }
+
+    /// Reads the set with `bytes` in the fuzzed file. What cannot be read as a whole is an error that names that file; of anything
+    /// else every line is accounted for.
+    pub fn read(&self, bytes: &[u8], salvage: bool) {
+        let found = PLACE.with(|place| {
+            for (at, (name, first)) in self.files.iter().enumerate() {
+                let rest = if at == self.fuzzed { bytes } else { b"" };
+                std::fs::write(place.folder.path().join(name), [first, rest].concat()).expect("a file");
+            }
+            let options = ReadOptions { salvage, threads: 1 };
+            let found = raw::read(&self.description, place.folder.path(), &options, &NoProgress);
+            for (name, _) in self.files {
+                let _ = std::fs::remove_file(place.folder.path().join(name));
+            }
+            found
+        });
+        match found {
+            Ok(tables) => account(&tables),
+            Err(Error::Format { path, message, .. }) => {
+                assert!(path.ends_with(self.files[self.fuzzed].0), "{path:?}: {message}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Rows and rejects are all the lines there were, with places that fit.
+fn account(tables: &RawTables) {
+    let batches = tables.interactions.iter().chain(tables.items.iter().flatten());
+    let rows: usize = batches.map(|batch| batch.num_rows()).sum();
+    assert_eq!((rows + tables.rejects.len()) as u64, tables.lines);
+    for pair in tables.rejects.windows(2) {
+        let (one, next) = (&pair[0], &pair[1]);
+        assert!(one.file != next.file || (one.line < next.line && one.offset < next.offset));
+    }
+    for reject in &tables.rejects {
+        assert!(reject.line > 0 && !reject.reason.is_empty() && reject.text.len() <= 600);
+    }
+}
+
+/// One of the sets, chosen by the first byte; the rest of the bytes.
+pub fn choose<'a, 'b, T>(among: &'a [T], bytes: &'b [u8]) -> Option<(&'a T, &'b [u8])> {
+    let (first, rest) = bytes.split_first()?;
+    among.get(usize::from(*first) % among.len()).map(|set| (set, rest))
+}
+
+/// What a time means in a way to write times, which must mean the same after it was written into a description and read again.
+pub fn calendar(format: &str, time: &str) -> Option<i64> {
+    let format = dataset::TimeFormat::try_from(format.to_string()).ok()?;
+    let again = dataset::TimeFormat::try_from(format.to_string()).expect("what was written can be read");
+    let found = format.calendar(time);
+    assert_eq!(again.calendar(time), found);
+    found
+}

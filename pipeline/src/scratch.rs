@@ -1,0 +1,189 @@
+//! Hidden folders for work in progress, and the removal of those that killed runs left behind.
+//!
+//! A run that fails removes its own. One that is killed cannot, so the next run in the same place does it. A scratch folder belongs
+//! to somebody as long as a process holds a lock on it (`flock` on the folder itself), which the operating system lets go of when
+//! that process ends, however it ends. Two runs may work in one place: a folder is made and locked, and others are looked for, only
+//! under a lock on the place, so that nobody meets a folder that is not locked *yet*.
+//!
+//! Where folders cannot be locked (some network file systems, systems other than Unix) nothing is taken for left behind.
+
+use std::fs::File;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::error::{Error, Result};
+
+/// What the names of all scratch folders begin with.
+const PREFIX: &str = ".weaverec-";
+
+/// Purpose of a folder that keeps what is being replaced; what lies in one that was left behind is put back.
+pub(crate) const REPLACED: &str = "replaced";
+
+/// A hidden folder that goes when this value does.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    // Removed before the lock is let go of: fields are dropped in this order.
+    folder: TempDir,
+    _owner: Option<File>,
+}
+
+impl Scratch {
+    /// A new folder in `place`, called after its purpose.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be made.
+    pub fn new(place: &Path, purpose: &str) -> Result<Self> {
+        let alone = lock(place);
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{purpose}-"))
+            .tempdir_in(place)
+            .map_err(|source| Error::io(place, "write into", source))?;
+        let owner = lock(folder.path());
+        drop(alone);
+        Ok(Self {
+            folder,
+            _owner: owner,
+        })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives the folder itself another name, under which it stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be renamed; then it goes.
+    pub fn rename(self, to: &Path) -> Result<()> {
+        std::fs::rename(self.path(), to).map_err(|source| Error::io(to, "rename", source))?;
+        // It no longer lies where the guard thinks; there is nothing to remove.
+        let _ = self.folder.keep();
+        Ok(())
+    }
+}
+
+/// Waits until nobody else holds the folder and holds it until the value returned goes; `None` where folders cannot be locked.
+pub(crate) fn lock(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// Removes the scratch folders in `place` that belong to no living process.
+///
+/// What cannot be removed (another user's, perhaps) stays and is in nobody's way.
+pub(crate) fn sweep(place: &Path) {
+    let Some(_alone) = lock(place) else { return };
+    let Ok(entries) = std::fs::read_dir(place) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(purpose) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let folder = entry.path();
+        let Ok(owner) = File::open(&folder) else { continue };
+        if !folder.is_dir() || owner.try_lock().is_err() {
+            continue;
+        }
+        if purpose.starts_with(REPLACED) && !put_back(&folder, place) {
+            continue;
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}
+
+/// Moves what lies in `folder` to `place` unless something has taken its place; false if anything is left that would be lost.
+fn put_back(folder: &Path, place: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().all(|entry| {
+        let home = place.join(entry.file_name());
+        home.exists() || std::fs::rename(entry.path(), home).is_ok()
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn names(place: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(place)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What a killed process leaves: the folder, and no lock on it.
+    fn left_behind(place: &Path, purpose: &str) -> std::path::PathBuf {
+        let Scratch { folder, _owner } = Scratch::new(place, purpose).unwrap();
+        drop(_owner);
+        folder.keep()
+    }
+
+    #[test]
+    fn what_nobody_owns_is_removed_and_what_somebody_works_in_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let left = left_behind(place.path(), "spill");
+        std::fs::create_dir(left.join("inner")).unwrap();
+        std::fs::write(left.join("inner/part"), "half").unwrap();
+        let mine = Scratch::new(place.path(), "staging").unwrap();
+        std::fs::create_dir(place.path().join(".git")).unwrap();
+        std::fs::write(place.path().join(".weaverec-notes"), "someone's file").unwrap();
+        sweep(place.path());
+        let own = mine.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(names(place.path()), [".git", ".weaverec-notes", own]);
+        drop(mine);
+        assert_eq!(names(place.path()), [".git", ".weaverec-notes"]);
+    }
+
+    #[test]
+    fn what_was_moved_aside_comes_back_unless_it_was_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["lost", "replaced"] {
+            let aside = left_behind(place.path(), REPLACED);
+            std::fs::create_dir(aside.join(name)).unwrap();
+            std::fs::write(aside.join(name).join("text"), "old").unwrap();
+        }
+        std::fs::create_dir(place.path().join("replaced")).unwrap();
+        std::fs::write(place.path().join("replaced/text"), "new").unwrap();
+        sweep(place.path());
+        assert_eq!(names(place.path()), ["lost", "replaced"]);
+        let text = |name: &str| std::fs::read_to_string(place.path().join(name).join("text")).unwrap();
+        assert_eq!((text("lost").as_str(), text("replaced").as_str()), ("old", "new"));
+    }
+
+    #[test]
+    fn many_that_work_and_look_at_the_same_time_leave_each_other_alone() {
+        let place = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..40 {
+                        let mine = Scratch::new(place.path(), "staging").unwrap();
+                        std::fs::write(mine.path().join("part"), "mine").unwrap();
+                        sweep(place.path());
+                        assert_eq!(std::fs::read_to_string(mine.path().join("part")).unwrap(), "mine");
+                    }
+                });
+            }
+        });
+        assert!(names(place.path()).is_empty());
+    }
+
+    #[test]
+    fn a_renamed_folder_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(place.path(), "staging").unwrap();
+        scratch.rename(&place.path().join("done")).unwrap();
+        sweep(place.path());
+        assert_eq!(names(place.path()), ["done"]);
+    }
+}
