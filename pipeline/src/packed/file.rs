@@ -35,6 +35,11 @@ impl RowFile {
         self.rows
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// Adds a row.
     pub fn push(&mut self, row: &Row) -> Result<()> {
         let mut bytes = [0; BYTES];

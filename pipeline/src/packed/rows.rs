@@ -193,6 +193,11 @@ impl Packed {
         })
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         let on_disk = self.files.iter().map(|(file, _)| file.len());
