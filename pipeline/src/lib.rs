@@ -14,6 +14,9 @@
 //! configuration of all stages. Published formats live in [`raw`], one a file; data sets are described by TOML
 //! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
 //!
+//! Rows whose ids fit into memory are [packed], and interactions are chosen from them without plans: the same answer, sooner. Any others
+//! take the plans of [`stage`].
+//!
 //! Plans run on this machine, or with the feature `cluster` on many.
 //!
 //! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.

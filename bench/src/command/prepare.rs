@@ -75,7 +75,7 @@ pub struct Arguments {
     /// Threads [default: all].
     #[arg(long)]
     threads: Option<usize>,
-    /// Memory to get by with, in MiB: sorts, joins and aggregations spill to disk, as do tables between stages.
+    /// Memory to get by with, in MiB: rows, sorts, joins and aggregations that need more of it go to disk.
     #[arg(long)]
     memory_limit: Option<usize>,
     /// Run the plans on a cluster, given by its scheduler (df://host:port); --threads is then the number of parts they are cut into.
