@@ -13,6 +13,8 @@ pub mod raw;
 #[path = "../../src/storage.rs"]
 pub mod storage;
 
+mod packed;
+
 use std::path::Path;
 
 use dataset::DatasetDescription;
