@@ -9,14 +9,16 @@ DATASET ?= movielens-100k
 OUT ?= prepared
 # Python with the packages of bench/peers/requirements.txt; made on the first use.
 PEER_PYTHON ?= runs/peers/venv/bin/python
+# The same for bench/peers/requirements-pipeline.txt.
+PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
+SIZES ?= 2
+# A server that speaks S3's protocol, for tests; installed on the first use.
+MOTO ?= runs/moto/bin/moto_server
 # Python with the packages of pipeline/tests/interop; made on the first use (torch is 3 GB).
 INTEROP_PYTHON ?= runs/interop/venv/bin/python
 # Which reader is fuzzed (pipeline/fuzz/fuzz_targets), and for how long.
 PARSER ?= json_lines
 SECONDS ?= 60
-# The same for bench/peers/requirements-pipeline.txt.
-PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
-SIZES ?= 2
 
 CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
@@ -24,7 +26,7 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test test-interop fuzz bench bench-engine bench-peers lint ci
+.PHONY: help build reproduce report prepare test test-cluster test-interop fuzz bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +48,13 @@ prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=
 
 test: ## Run all tests
 	$(CARGO) test --locked --workspace
+
+# No part of `test`: Ballista switches DataFusion's default features on, and with it everything above DataFusion is built a second
+# time, which takes as long as the first. Afterwards the binary in $(TARGET) is the one with these features, until the next `make build`.
+test-cluster: ## Test plans on a Ballista cluster, and object stores (the first time: another long build)
+	test -x $(MOTO) || { python3 -m venv runs/moto && runs/moto/bin/pip install -q 'moto[server,s3]==5.2.5'; }
+	$(CARGO) test --locked --workspace --features cluster --lib -- cluster:: storage:: function::
+	WEAVEREC_MOTO="$(abspath $(MOTO))" $(CARGO) test --locked --workspace --features cluster --test cluster --test object_store
 
 test-interop: build ## Load a prepared folder with datasets, pandas, Polars, DuckDB, LLaMA-Factory, TRL and RecBole
 	test -x $(INTEROP_PYTHON) || { python3 -m venv runs/interop/venv && \

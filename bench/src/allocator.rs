@@ -21,6 +21,12 @@ pub fn return_memory_at_once() {
     unsafe { mi_option_set(PURGE_DELAY, 0) }
 }
 
+/// From now on, memory that is freed is kept for a while: what comes next frees and takes the same sizes over and over.
+pub fn keep_memory() {
+    // SAFETY: as above.
+    unsafe { mi_option_set(PURGE_DELAY, 1_000) }
+}
+
 /// From now on, memory comes in small pages: tables are gone through once, so that large ones cost more to clear than they save, and
 /// a page of which a part is used counts as a whole.
 #[cfg(target_os = "linux")]

@@ -45,6 +45,10 @@ enum Command {
     Datasets(command::datasets::Arguments),
     /// Fetch language models into the cache.
     Models(command::models::Arguments),
+    /// Start the scheduler of a cluster.
+    Scheduler(command::scheduler::Arguments),
+    /// Start a worker of a cluster.
+    Worker(command::worker::Arguments),
     /// Train a LoRA adapter on one or several prepared folders.
     Train(command::train::Arguments),
     /// Merge adapters into one.
@@ -104,6 +108,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => command::export::run(arguments).map(done),
         Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),
+        Command::Scheduler(arguments) => command::scheduler::run(arguments).map(done),
+        Command::Worker(arguments) => command::worker::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),
         Command::Rank(arguments) => command::rank::run(arguments).map(done),

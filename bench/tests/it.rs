@@ -6,6 +6,9 @@ mod commands;
 #[cfg(unix)]
 #[path = "it/kill.rs"]
 mod kill;
+#[cfg(unix)]
+#[path = "it/memory.rs"]
+mod memory;
 #[path = "it/reproduce.rs"]
 mod reproduce;
 

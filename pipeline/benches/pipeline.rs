@@ -7,8 +7,10 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::engine::Engine;
 use weaverec_pipeline::packed::{Histories, Interaction, Packed, Part};
@@ -130,9 +132,7 @@ fn packed() -> Packed {
 }
 
 /// The same rows as a frame of texts.
-fn batch(packed: &Packed) -> datafusion::arrow::array::RecordBatch {
-    use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-    use std::sync::Arc;
+fn batch(packed: &Packed) -> RecordBatch {
     let rows: Vec<_> = packed.each().map(|(_, row)| *row).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(
@@ -145,7 +145,7 @@ fn batch(packed: &Packed) -> datafusion::arrow::array::RecordBatch {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.time))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.place))),
     ];
-    datafusion::arrow::array::RecordBatch::try_new(raw::interactions_schema(), columns).unwrap()
+    RecordBatch::try_new(raw::interactions_schema(), columns).unwrap()
 }
 
 fn cores(c: &mut Criterion) {
@@ -171,8 +171,10 @@ fn cores(c: &mut Criterion) {
     let batch = batch(&packed);
     group.bench_function("plans", |b| {
         b.iter(|| {
-            let rows = engine.frame(batch.schema(), vec![batch.clone()]).unwrap();
-            runtime.block_on(core.apply(&engine, rows)).unwrap()
+            runtime.block_on(async {
+                let rows = engine.frame(batch.schema(), vec![batch.clone()]).await.unwrap();
+                core.apply(&engine, rows).await.unwrap()
+            })
         });
     });
 }

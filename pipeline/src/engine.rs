@@ -1,4 +1,4 @@
-//! Where plans run: DataFusion on this machine, with a number of threads and, if wanted, a memory limit.
+//! Where plans run: DataFusion on this machine, with a number of threads and, if wanted, a memory limit; or a cluster.
 
 mod settled;
 
@@ -15,6 +15,8 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::scratch::Scratch;
 pub use settled::Settling;
@@ -49,6 +51,9 @@ pub struct Engine {
     row_bytes: usize,
     /// Where settled tables and spills go; none: settled tables stay in memory.
     spill: Option<Arc<Scratch>>,
+    /// Where plans run instead of here.
+    #[cfg(feature = "cluster")]
+    cluster: Option<Cluster>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -70,6 +75,8 @@ impl Engine {
             threads,
             row_bytes: usize::MAX,
             spill: None,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         })
     }
 
@@ -98,18 +105,77 @@ impl Engine {
             threads,
             row_bytes: (bytes as f64 * ROW_SHARE) as usize,
             spill: Some(Arc::new(folder)),
+            #[cfg(feature = "cluster")]
+            cluster: None,
+        })
+    }
+
+    /// An engine whose plans run on a cluster, in as many partitions as `threads` says. Settled tables lie in a hidden folder below
+    /// `place`, which the machines of the cluster must see under the same path; it goes when the engine does.
+    ///
+    /// # Errors
+    /// [`Error::Cluster`] where no worker is there, [`Error::Io`] where the folder cannot be made.
+    #[cfg(feature = "cluster")]
+    pub fn on_cluster(cluster: Cluster, threads: usize, place: &Path) -> Result<Self> {
+        cluster.wait()?;
+        let place = place
+            .canonicalize()
+            .map_err(|source| Error::io(place, "find", source))?;
+        let folder = Scratch::new(&place, "spill")?;
+        let threads = cores(threads);
+        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        Ok(Self {
+            context: cluster.session(session(threads), runtime, folder.path()),
+            threads,
+            // What plans read must lie where the workers see it.
+            row_bytes: 0,
+            spill: Some(Arc::new(folder)),
+            cluster: Some(cluster),
         })
     }
 
     /// The same engine with one partition: rows keep their order without a sort.
     pub fn serial(&self) -> Self {
         let config = self.context.copied_config().with_target_partitions(1);
-        Self {
-            context: SessionContext::new_with_config_rt(config, self.context.runtime_env()),
-            threads: 1,
-            row_bytes: self.row_bytes,
-            spill: self.spill.clone(),
+        let runtime = self.context.runtime_env();
+        #[cfg(feature = "cluster")]
+        if let (Some(cluster), Some(folder)) = (&self.cluster, &self.spill) {
+            return Self {
+                context: cluster.session(config, runtime, folder.path()),
+                threads: 1,
+                ..self.clone()
+            };
         }
+        Self {
+            context: SessionContext::new_with_config_rt(config, runtime),
+            threads: 1,
+            ..self.clone()
+        }
+    }
+
+    /// An engine on this machine that sees the same settled tables: for plans that only read, where the rows are needed here.
+    pub fn here(&self) -> Self {
+        #[cfg(feature = "cluster")]
+        if self.cluster.is_some() {
+            let config = session(cores(0));
+            return Self {
+                context: SessionContext::new_with_config_rt(config, self.context.runtime_env()),
+                threads: cores(0),
+                row_bytes: self.row_bytes,
+                spill: self.spill.clone(),
+                cluster: None,
+            };
+        }
+        self.clone()
+    }
+
+    /// Whether plans run on other machines, so that what they need must be sent or lie on shared storage.
+    pub fn is_remote(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if self.cluster.is_some() {
+            return true;
+        }
+        false
     }
 
     /// Number of partitions, and of files written at a time.
@@ -127,10 +193,18 @@ impl Engine {
         &self.context
     }
 
-    /// A frame over batches in memory, which may be none: the schema is given.
+    /// A frame over batches, which may be none: the schema is given. They stay in memory, whatever its limit; for a cluster they are
+    /// settled.
     ///
     /// Only a [`serial`](Self::serial) engine gives the rows back in their order; with several partitions a scan shares the batches out.
-    pub fn frame(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
+    pub async fn frame(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
+        if self.is_remote() {
+            return self.hold(schema, batches).await;
+        }
+        self.in_memory(schema, batches)
+    }
+
+    fn in_memory(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
         let table = MemTable::try_new(schema, vec![batches])?;
         Ok(self.context.read_table(Arc::new(table))?)
     }

@@ -90,6 +90,15 @@ pub enum Error {
         message: String,
     },
 
+    /// A cluster cannot be reached, or has nobody to work.
+    #[error("cluster {address}: {message}")]
+    Cluster {
+        /// Its scheduler, or the process concerned.
+        address: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+
     /// Synthetic logs could not be generated.
     #[error("cannot generate synthetic logs: {0}")]
     Synth(String),
@@ -119,6 +128,14 @@ impl Error {
             action,
             source,
         }
+    }
+
+    /// `what` needs an optional part of the program that this one was built without.
+    pub fn without_feature(what: &str, feature: &str) -> Self {
+        Error::Usage(format!(
+            "{what} needs a program built with the feature `{feature}`; build it with \
+             `cargo build --locked --workspace --bins --features {feature}`"
+        ))
     }
 
     /// An error met while writing `path`: an operating-system failure hidden inside another library's error (a full disk

@@ -1,4 +1,8 @@
-//! Our own functions as DataFusion has them: those that need no data but their arguments. The stages call them, and SQL users can.
+//! Our own functions as DataFusion has them. The stages call them, and SQL users can.
+//!
+//! Here are those that need no data but their arguments; a [`StageFunction`] knows a catalogue as well.
+
+mod stage;
 
 use std::sync::Arc;
 
@@ -9,8 +13,9 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 
 use crate::stage::instance;
 use crate::title;
+pub use stage::StageFunction;
 
-/// All of them.
+/// All that need no data but their arguments.
 pub fn all() -> Vec<ScalarUDF> {
     vec![clean_title(), row_key()]
 }

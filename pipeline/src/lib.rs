@@ -14,9 +14,16 @@
 //! configuration of all stages. Published formats live in [`raw`], one a file; data sets are described by TOML
 //! ([`dataset`]), fetched by [`fetch`], or generated with a known structure by [`synth`].
 //!
+//! Rows whose ids fit into memory are [packed], and interactions are chosen from them without plans: the same answer, sooner. Any others
+//! take the plans of [`stage`].
+//!
+//! Plans run on this machine, or with the feature `cluster` on many.
+//!
 //! Everything is a function of the input bytes, the configuration and one seed: never of threads, partitions or the clock.
 
 pub mod audit;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod dataset;
 pub mod engine;
 pub mod error;
@@ -34,6 +41,7 @@ mod scratch;
 pub mod seed;
 pub mod sql;
 pub mod stage;
+pub mod storage;
 pub mod synth;
 pub mod title;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{self, AuditReport};
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::dataset::DatasetDescription;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -12,6 +14,7 @@ use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
 use crate::raw::{self, Met, Progress, ReadOptions};
 use crate::schema::Split;
 use crate::scratch;
+use crate::storage;
 use store::Store;
 
 mod output;
@@ -19,15 +22,20 @@ mod prompts;
 mod store;
 mod tables;
 
+/// The stage, as progress hears it, that words prompts: many texts of much the same size.
+pub const PROMPTS: &str = "prompts";
+
 /// What to prepare and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrepareConfig {
     /// The data set.
     pub dataset: DatasetDescription,
-    /// Folder of its raw files.
+    /// Folder of its raw files, by path or by [URL](crate::storage).
     pub raw: PathBuf,
-    /// Folder under which the prepared folder is made.
+    /// Folder under which the prepared folder is made, by path or by [URL](crate::storage).
     pub out: PathBuf,
+    /// Where it is made before it is uploaded, and plans spill; none: the system's folder of temporary files.
+    pub staging: Option<PathBuf>,
     /// Name of the folder; by default the data set's, with the domain's in lower case.
     pub name: Option<String>,
     /// What decides the content.
@@ -38,6 +46,8 @@ pub struct PrepareConfig {
     pub memory_limit: Option<usize>,
     /// Choose interactions by plans even where the rows fit into memory. The result is the same, later.
     pub plans_only: bool,
+    /// Address of a cluster that the plans run on (`df://host:port`). None: this machine. The result does not depend on it.
+    pub cluster: Option<String>,
     /// Replace a prepared folder that was made another way.
     pub force: bool,
 }
@@ -49,11 +59,13 @@ impl PrepareConfig {
             dataset,
             raw: raw.into(),
             out: out.into(),
+            staging: None,
             name: None,
             parameters: Parameters::default(),
             threads: 0,
             memory_limit: None,
             plans_only: false,
+            cluster: None,
             force: false,
         }
     }
@@ -77,7 +89,26 @@ impl PrepareConfig {
         self.out.join(self.folder_name())
     }
 
+    /// The folder on this machine in which the prepared folder is made.
+    fn place(&self) -> PathBuf {
+        match (storage::url(&self.out), &self.staging) {
+            (None, _) => self.out.clone(),
+            (Some(_), Some(staging)) => staging.clone(),
+            (Some(_), None) => std::env::temp_dir(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
+        storage::check(&self.raw)?;
+        storage::check_writable(&self.out)?;
+        if let Some(cluster) = &self.cluster {
+            check_cluster(cluster)?;
+            if storage::url(&self.out).is_some() && self.staging.is_none() {
+                return Err(Error::Usage(
+                    "a cluster needs a folder that all its machines see; name one with --staging".to_owned(),
+                ));
+            }
+        }
         let name = self.folder_name();
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(Error::Usage(format!(
@@ -88,25 +119,41 @@ impl PrepareConfig {
     }
 
     fn engine(&self) -> Result<Engine> {
+        let place = self.place();
+        #[cfg(feature = "cluster")]
+        if let Some(url) = &self.cluster {
+            return Engine::on_cluster(Cluster::at(url)?, self.threads, &place);
+        }
         match self.memory_limit {
             None => Engine::new(self.threads),
-            Some(bytes) => Engine::limited(self.threads, bytes, &self.out),
+            Some(bytes) => Engine::limited(self.threads, bytes, &place),
         }
     }
 }
 
+#[cfg(feature = "cluster")]
+fn check_cluster(url: &str) -> Result<()> {
+    Cluster::at(url).map(drop)
+}
+
+#[cfg(not(feature = "cluster"))]
+fn check_cluster(_url: &str) -> Result<()> {
+    Err(Error::without_feature("--cluster", "cluster"))
+}
+
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
-/// The folder appears whole or not at all; what killed runs left in `out` is removed first. One that the same request (parameters, inputs, version) made before is kept as it is;
-/// another one is replaced only with `force`.
+/// The folder appears whole or not at all; what killed runs left in its place is removed first. One that the same request (parameters,
+/// inputs, version) made before is kept as it is; another one is replaced only with `force`. An object store has no folders to move:
+/// there the manifest, uploaded last, makes it one.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
-    scratch::sweep(&config.out);
-    // Only where a folder is in the way must the inputs be known before they are read.
-    if config.folder().exists() {
+    scratch::sweep(&config.place());
+    // Only where something may be in the way must the inputs be known before they are read.
+    if storage::url(&config.folder()).is_some() || config.folder().exists() {
         let request = output::request(config, &output::hash_inputs(config)?)?;
         if let Some(kept) = output::kept(config, &request)? {
             return Ok(kept);
@@ -114,7 +161,7 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
     }
     let staging = output::staging(config)?;
     let manifest = fill(config, staging.path(), progress).await?;
-    let other = output::publish(config, staging, &manifest.request)?;
+    let other = output::publish(config, staging, &manifest)?;
     Ok(other.unwrap_or(manifest))
 }
 
@@ -122,10 +169,10 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
     let engine = config.engine()?;
     let options = ReadOptions {
         salvage: config.parameters.salvage,
-        threads: engine.threads(),
+        threads: engine.here().threads(),
     };
     let budget = if config.plans_only { 0 } else { engine.row_bytes() };
-    let store = Store::new(&engine, budget);
+    let store = Store::new(&engine, budget, folder);
     let Met {
         mut rejects,
         inputs,
@@ -154,11 +201,11 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
 
     let mut written = BTreeMap::new();
     if config.parameters.prompts {
-        progress.stage("prompts", None);
+        progress.stage(PROMPTS, None);
         let prompt_folder = folder.join("prompts");
         std::fs::create_dir(&prompt_folder).map_err(|source| Error::io(&prompt_folder, "create", source))?;
-        let sequences = engine.serial().parquet(&folder.join(SEQUENCES)).await?;
-        let factory = prompts::PromptFactory::new(config, &tables)?;
+        let sequences = engine.here().serial().parquet(&folder.join(SEQUENCES)).await?;
+        let factory = prompts::PromptFactory::new(config, &engine, &tables, folder)?;
         for split in Split::ALL {
             let shards = factory.write(&engine, &sequences, folder, split).await?;
             written.insert(split.name().to_owned(), shards.iter().map(|file| file.rows).sum());

@@ -14,8 +14,10 @@ pub mod rank;
 pub mod recommend;
 pub mod report;
 pub mod reproduce;
+pub mod scheduler;
 pub mod sql;
 pub mod train;
+pub mod worker;
 
 use std::io::Write;
 

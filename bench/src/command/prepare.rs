@@ -9,6 +9,7 @@ use weaverec_pipeline::inspect::Summary;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::raw::Progress;
 use weaverec_pipeline::schema::PromptFormat;
 use weaverec_pipeline::stage::window::parse_time;
 use weaverec_pipeline::stage::{
@@ -31,6 +32,12 @@ Examples:
   weaverec prepare my-shop.toml --raw logs --out tables --user-core 5 --item-core 5 --no-prompts
   weaverec prepare movielens-100k --raw ml-100k --out prepared --domain Drama
   weaverec prepare my-shop.toml --raw logs --out prepared --split global-time --test-from 2024-01-01 --validation-from 2023-10-01
+  weaverec prepare my-shop.toml --raw logs --out /shared/prepared --cluster df://node1:50050 --threads 16
+  weaverec prepare my-shop.toml --raw s3://bucket/logs --out s3://bucket/prepared
+
+URLs are s3://bucket/prefix, gs://bucket/prefix and, to read, http(s)://host/folder. Stores are configured by the usual environment
+variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP, GOOGLE_SERVICE_ACCOUNT, ...).
+They need a program built with the feature `object-store`, --cluster one with `cluster`.
 
 A --wording file is TOML with MiniJinja templates: `user`, `assistant` and, if wanted, `system`. They know `history`, `candidates`
 (titles), `letters`, `separator` and `answers` (how many titles the answer has); the assistant's also `answer` (titles, the target
@@ -38,12 +45,15 @@ first) and `letter`.")]
 pub struct Arguments {
     /// Name of a data set (see `weaverec datasets list`) or the path of a description of one's own.
     dataset: String,
-    /// Folder of the raw files.
+    /// Folder of the raw files, or its URL.
     #[arg(long)]
     raw: PathBuf,
-    /// Folder that the prepared folder is made in.
+    /// Folder that the prepared folder is made in, or its URL.
     #[arg(long)]
     out: PathBuf,
+    /// Where --out is a URL: the folder that it is made in before it is uploaded [default: the system's temporary one].
+    #[arg(long)]
+    staging: Option<PathBuf>,
     /// Only the items whose domain column has this value (films: the first genre); `other` with --exclude takes the rest.
     #[arg(long)]
     domain: Option<String>,
@@ -65,9 +75,13 @@ pub struct Arguments {
     /// Threads [default: all].
     #[arg(long)]
     threads: Option<usize>,
-    /// Memory to get by with, in MiB: sorts, joins and aggregations spill to disk, as do tables between stages.
+    /// Memory to get by with, in MiB: rows, sorts, joins and aggregations that need more of it go to disk.
     #[arg(long)]
     memory_limit: Option<usize>,
+    /// Run the plans on a cluster, given by its scheduler (df://host:port); --threads is then the number of parts they are cut into.
+    /// See `weaverec scheduler --help`.
+    #[arg(long, conflicts_with = "memory_limit")]
+    cluster: Option<String>,
     /// Share of bad lines above which the run fails.
     #[arg(long)]
     max_reject_share: Option<f64>,
@@ -217,13 +231,34 @@ impl Arguments {
             salvage: self.salvage,
         };
         Ok(PrepareConfig {
+            staging: self.staging,
             name: self.name,
             parameters,
             threads: super::threads(self.threads),
             memory_limit: self.memory_limit.map(|mib| mib << 20),
+            cluster: self.cluster,
             force: self.force,
             ..PrepareConfig::new(DatasetDescription::load(&self.dataset)?, self.raw, self.out)
         })
+    }
+}
+
+/// Passes progress on, and lets the allocator know what the next stage is like.
+struct Thrifty {
+    stages: Stages,
+    limited: bool,
+}
+
+impl Progress for Thrifty {
+    fn stage(&self, name: &str, total: Option<u64>) {
+        if name == prepare::PROMPTS && !self.limited {
+            crate::allocator::keep_memory();
+        }
+        self.stages.stage(name, total);
+    }
+
+    fn advance(&self, by: u64) {
+        self.stages.advance(by);
     }
 }
 
@@ -232,7 +267,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
     crate::allocator::use_small_pages();
     crate::allocator::return_memory_at_once();
-    super::runtime(config.threads)?.block_on(prepare::prepare(&config, &Stages::default()))?;
+    let progress = Thrifty {
+        stages: Stages::default(),
+        limited: config.memory_limit.is_some(),
+    };
+    super::runtime(config.threads)?.block_on(prepare::prepare(&config, &progress))?;
     let folder = config.folder();
     super::print(Summary::of(&Prepared::open(&folder)?, 0)?.to_string())?;
     say(format!(

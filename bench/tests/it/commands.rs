@@ -24,6 +24,8 @@ fn help_and_completions_name_every_command() {
         "audit",
         "sql",
         "datasets",
+        "scheduler",
+        "worker",
         "models",
         "train",
         "merge",
@@ -341,4 +343,38 @@ fn prepared_folders_are_queried() {
     assert!(answer("table").contains("| 60    |"), "{}", answer("table"));
     let error = fail(folder.path(), &["sql", "prepared", "SELECT * FROM sequences"]);
     assert!(error.contains("sequences"), "{error}");
+}
+
+#[cfg(not(feature = "object-store"))]
+#[test]
+fn what_needs_another_build_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    generated(folder.path());
+    let prepare = |raw: &str, out: &str, more: &[&str]| {
+        let description = "raw/synth-home/synth-home.toml";
+        let arguments = ["prepare", description, "--raw", raw, "--out", out];
+        fail(folder.path(), &[&arguments[..], more].concat())
+    };
+    let raw = "raw/synth-home";
+    for (error, feature) in [
+        (
+            prepare(raw, "out", &["--cluster", "df://localhost:50050"]),
+            "cluster",
+        ),
+        (fail(folder.path(), &["scheduler"]), "cluster"),
+        (fail(folder.path(), &["worker"]), "cluster"),
+        (prepare("s3://bucket/logs", "out", &[]), "object-store"),
+        (prepare(raw, "gs://bucket/out", &[]), "object-store"),
+        (
+            fail(folder.path(), &["inspect", "s3://bucket/out/x"]),
+            "object-store",
+        ),
+        (
+            fail(folder.path(), &["sql", "s3://bucket/out/x", "SELECT 1"]),
+            "object-store",
+        ),
+    ] {
+        assert!(error.contains(&format!("--features {feature}")), "{error}");
+    }
+    assert!(!folder.path().join("out").exists(), "something was begun");
 }

@@ -10,6 +10,8 @@ pub mod dataset;
 pub mod error;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
+#[path = "../../src/storage.rs"]
+pub mod storage;
 
 mod packed;
 

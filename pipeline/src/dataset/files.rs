@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::storage;
 
 /// Compressions a raw file may have, as file-name endings; plain first.
 pub(super) const ENDINGS: [&str; 3] = ["", ".gz", ".zst"];
@@ -25,11 +26,7 @@ pub(super) fn find_all(root: &Path, names: &[String]) -> Result<Vec<PathBuf>> {
 fn find(root: &Path, name: &str) -> Result<PathBuf> {
     for ending in ENDINGS {
         let path = root.join(format!("{name}{ending}"));
-        // `try_exists`, so that a folder one may not look into is not taken for an empty one.
-        if path
-            .try_exists()
-            .map_err(|source| Error::io(&path, "look for", source))?
-        {
+        if storage::exists(&path).map_err(|source| Error::io(&path, "look for", source))? {
             return Ok(path);
         }
     }
@@ -41,15 +38,11 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
 
 /// The files in a folder by name. What engines leave beside their output (`_SUCCESS`, `.part-0.crc`) is none of them.
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::io(folder, "list", source);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+    let mut files = storage::list(folder).map_err(|source| Error::io(folder, "list", source))?;
+    files.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_file() && !name.starts_with(['.', '_']) {
-            files.push(path);
-        }
-    }
+        !name.starts_with(['.', '_'])
+    });
     if files.is_empty() {
         return Err(missing(folder, "no file in this folder"));
     }

@@ -95,7 +95,7 @@ impl Settling {
             Place::Memory(batches) => {
                 // Plans may declare a column nullable that the result shows not to be, and the other way round; the data decide.
                 let schema = batches.first().map_or(self.schema, RecordBatch::schema);
-                engine.frame(schema, batches)
+                engine.in_memory(schema, batches)
             }
             Place::Disk { path, writer } => {
                 writer.close().map_err(|error| Error::writing(&path, error))?;

@@ -9,7 +9,7 @@ mod files;
 mod http;
 mod python;
 #[cfg(test)]
-mod server;
+pub(crate) mod server;
 
 use std::fs::{self, File};
 use std::io::Read;

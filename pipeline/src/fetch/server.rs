@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// How to serve.
-pub(super) struct Server {
+pub(crate) struct Server {
     content: Vec<u8>,
     /// Bytes of body after which each connection is closed.
     pub chunk: usize,
@@ -20,7 +20,7 @@ pub(super) struct Server {
 }
 
 /// A server that runs until the test ends.
-pub(super) struct Running {
+pub(crate) struct Running {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
@@ -79,8 +79,9 @@ impl Server {
         }
         let start: Option<usize> = range
             .strip_prefix("bytes=")
-            .and_then(|range| range.trim_end_matches('-').parse().ok());
-        let start = start.filter(|_| value("if-range:").as_deref() == Some(self.etag));
+            .and_then(|range| range.split_once('-')?.0.parse().ok());
+        let pinned = value("if-range:").or(value("if-match:"));
+        let start = start.filter(|_| pinned.is_none_or(|tag| tag == self.etag));
         let rest = &self.content[start.unwrap_or(0)..];
         let first = match start {
             None => "HTTP/1.1 200 OK\r\n".to_string(),

@@ -1,15 +1,20 @@
-//! The stages that choose interactions, on packed rows in memory.
+//! The stages that choose interactions, on packed rows in memory or, under a memory limit, in files.
 //!
 //! They give what the plans of [`crate::stage`] give on the same rows, without plans: ids are integers from the first line on, so
-//! that grouping is counting and a k-core is a few sweeps. A set whose packed rows do not fit, and a cluster, take the plans.
+//! that grouping is counting and a k-core is a few sweeps. A set whose ids do not fit into
+//! memory, and a cluster, take the plans.
 
 mod dictionary;
+mod file;
 mod rows;
+mod spilled;
 
 use rayon::prelude::*;
 
 pub use dictionary::Dictionary;
+pub use file::RowFile;
 pub use rows::{Interaction, Packed, Part, Row};
+pub use spilled::SpilledHistories;
 
 use crate::prepared::StageCount;
 use crate::stage::{DedupPolicy, KCore};
@@ -44,10 +49,7 @@ impl Histories {
     /// Runs in the thread pool it is called from.
     pub fn of(packed: &Packed, keep: impl Fn(&Row) -> bool, dedup: DedupPolicy) -> Self {
         let mut histories = Self::group(packed, keep);
-        let mut ranks = vec![0; packed.items.len()];
-        for (rank, code) in (0..).zip(packed.items.sorted(|_| true)) {
-            ranks[code as usize] = rank;
-        }
+        let ranks = ranks(&packed.items.sorted(|_| true), packed.items.len());
         let mut rest = histories.rows.as_mut_slice();
         let mut blocks = Vec::new();
         let starts = histories.starts[..histories.ends.len()].chunks(BLOCK);
@@ -188,6 +190,15 @@ fn order(keys: &mut Vec<Key>, dedup: DedupPolicy) {
     if dedup == DedupPolicy::Exact {
         keys.dedup_by_key(|key| (key.time, key.rank));
     }
+}
+
+/// Ranks by code, of codes in the order of their texts.
+fn ranks(sorted: &[u32], count: usize) -> Vec<u32> {
+    let mut ranks = vec![0; count];
+    for (rank, code) in (0..).zip(sorted) {
+        ranks[*code as usize] = rank;
+    }
+    ranks
 }
 
 /// Sizes of the rows that `keep` takes.

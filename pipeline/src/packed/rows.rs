@@ -1,38 +1,27 @@
 //! Interactions in 32 bytes each.
 
-use super::Dictionary;
+use std::path::Path;
+
+use super::{Dictionary, RowFile};
+use crate::error::Result;
+pub use crate::raw::RawInteraction as Interaction;
 
 /// Rows of a chunk: memory grows by half a MiB at a time, and never by copying what is there.
 const CHUNK: usize = 1 << 14;
 
 /// One interaction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
     /// Milliseconds UTC.
     pub time: i64,
     /// NaN where there is none.
     pub rating: f64,
-    /// Its file and line; see [`Place`](crate::raw::Place).
+    /// Its file and line; [`Lines`](crate::raw::Lines) numbers them.
     pub place: i64,
     /// Code of the user.
     pub user: u32,
     /// Code of the item.
     pub item: u32,
-}
-
-/// An interaction as it was read.
-#[derive(Clone, Copy, Debug)]
-pub struct Interaction<'a> {
-    /// Raw id.
-    pub user: &'a str,
-    /// Raw id.
-    pub item: &'a str,
-    /// Where there is one.
-    pub rating: Option<f64>,
-    /// Milliseconds UTC.
-    pub time: i64,
-    /// Its file and line.
-    pub place: i64,
 }
 
 /// What one reader packs, with codes of its own.
@@ -41,6 +30,8 @@ pub struct Part {
     users: Dictionary,
     items: Dictionary,
     chunks: Vec<Vec<Row>>,
+    /// Rows that came before them.
+    file: Option<RowFile>,
 }
 
 impl Part {
@@ -71,21 +62,48 @@ impl Part {
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        self.users.bytes() + self.items.bytes() + self.chunks.len() * CHUNK * size_of::<Row>()
+        self.id_bytes() + self.chunks.len() * CHUNK * size_of::<Row>()
+    }
+
+    /// Those of them that ids take.
+    pub fn id_bytes(&self) -> usize {
+        self.users.bytes() + self.items.bytes()
+    }
+
+    /// Moves the rows into a file in the folder `place`; the ids stay in memory.
+    pub fn spill(&mut self, place: &Path) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(RowFile::new(place)?),
+        };
+        for chunk in std::mem::take(&mut self.chunks) {
+            chunk.iter().try_for_each(|row| file.push(row))?;
+        }
+        Ok(())
     }
 
     /// Hands back every row as it was read, letting go of each chunk before the next.
-    pub fn unpack<E>(mut self, mut visit: impl FnMut(&Interaction<'_>) -> Result<(), E>) -> Result<(), E> {
-        for chunk in std::mem::take(&mut self.chunks) {
-            for row in &chunk {
-                visit(&Interaction {
-                    user: self.users.text(row.user),
-                    item: self.items.text(row.item),
-                    rating: (!row.rating.is_nan()).then_some(row.rating),
-                    time: row.time,
-                    place: row.place,
-                })?;
-            }
+    pub fn unpack(self, mut visit: impl FnMut(&Interaction<'_>) -> Result<()>) -> Result<()> {
+        let Self {
+            users,
+            items,
+            chunks,
+            file,
+        } = self;
+        let mut as_read = |row: &Row| {
+            visit(&Interaction {
+                user: users.text(row.user),
+                item: items.text(row.item),
+                rating: (!row.rating.is_nan()).then_some(row.rating),
+                time: row.time,
+                place: row.place,
+            })
+        };
+        if let Some(mut file) = file {
+            file.each(&mut as_read)?;
+        }
+        for chunk in chunks {
+            chunk.iter().try_for_each(&mut as_read)?;
         }
         Ok(())
     }
@@ -99,53 +117,75 @@ pub struct Packed {
     /// Raw ids of items.
     pub items: Dictionary,
     chunks: Vec<Vec<Row>>,
+    /// Rows on disk, and what their codes are here.
+    files: Vec<(RowFile, Option<Translation>)>,
 }
 
+/// Codes by the codes of a part: of users, and of items.
+type Translation = (Vec<u32>, Vec<u32>);
+
 impl Packed {
-    /// Joins what several readers packed; gives them back where their ids or rows are too many for one.
-    pub fn join(parts: Vec<Part>) -> Result<Self, Vec<Part>> {
+    /// Joins what several readers packed; none where their ids are too many for one, or the rows in memory.
+    pub fn join(mut parts: Vec<Part>) -> Option<Self> {
         let chunks: usize = parts.iter().map(|part| part.chunks.len()).sum();
         if chunks > u32::MAX as usize / CHUNK {
-            return Err(parts);
+            return None;
         }
-        let mut parts = parts;
         // The largest keeps its codes.
         parts.sort_by_key(|part| std::cmp::Reverse(part.users.len()));
-        let mut rest = parts.into_iter();
-        let Some(first) = rest.next() else {
-            return Ok(Self::default());
-        };
-        let mut joined = Self {
-            users: first.users,
-            items: first.items,
-            chunks: first.chunks,
-        };
-        while let Some(mut part) = rest.next() {
-            let users = translation(&mut joined.users, &part.users);
-            let items = translation(&mut joined.items, &part.items);
-            let (Some(users), Some(items)) = (users, items) else {
-                let first = Part {
-                    users: joined.users,
-                    items: joined.items,
-                    chunks: joined.chunks,
-                };
-                return Err([first, part].into_iter().chain(rest).collect());
-            };
-            for row in part.chunks.iter_mut().flatten() {
-                row.user = users[row.user as usize];
-                row.item = items[row.item as usize];
+        let mut joined = Self::default();
+        for (number, mut part) in parts.into_iter().enumerate() {
+            if number == 0 {
+                (joined.users, joined.items) = (part.users, part.items);
+                joined.files.extend(part.file.map(|file| (file, None)));
+            } else {
+                let users = translation(&mut joined.users, &part.users)?;
+                let items = translation(&mut joined.items, &part.items)?;
+                for row in part.chunks.iter_mut().flatten() {
+                    row.user = users[row.user as usize];
+                    row.item = items[row.item as usize];
+                }
+                joined
+                    .files
+                    .extend(part.file.map(|file| (file, Some((users, items)))));
             }
             joined.chunks.append(&mut part.chunks);
         }
-        Ok(joined)
+        Some(joined)
     }
 
-    /// One interaction; `index` as [`each`](Self::each) gives it.
+    /// Whether some of the rows are on disk.
+    pub fn spilled(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Hands over all rows, those on disk too, in no order that means anything.
+    pub fn stream(&mut self, mut visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+        for (file, translation) in &mut self.files {
+            file.each(|row| match translation {
+                None => visit(row),
+                Some((users, items)) => visit(&Row {
+                    user: users[row.user as usize],
+                    item: items[row.item as usize],
+                    ..*row
+                }),
+            })?;
+        }
+        self.chunks.iter().flatten().try_for_each(visit)
+    }
+
+    /// Lets go of all rows and keeps the ids.
+    pub fn forget_rows(&mut self) {
+        self.chunks = Vec::new();
+        self.files = Vec::new();
+    }
+
+    /// One interaction in memory; `index` as [`each`](Self::each) gives it.
     pub fn row(&self, index: u32) -> &Row {
         &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
-    /// All interactions with their indices, in no order that means anything.
+    /// All interactions in memory with their indices, in no order that means anything.
     pub fn each(&self) -> impl Iterator<Item = (u32, &Row)> {
         self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
             let first = number * CHUNK;
@@ -153,9 +193,15 @@ impl Packed {
         })
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(Vec::len).sum()
+        let on_disk = self.files.iter().map(|(file, _)| file.len());
+        self.chunks.iter().map(Vec::len).chain(on_disk).sum()
     }
 }
 

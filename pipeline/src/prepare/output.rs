@@ -1,15 +1,16 @@
 //! The folder as a whole: is it there already, written aside, moved into place, described.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
-use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, Prepared, SCHEMA_VERSION, write_text};
+use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, write_text};
 use crate::raw::InputFile;
 use crate::schema::Split;
 use crate::scratch::{self, Scratch};
+use crate::storage;
 
 /// Sizes and hashes of the raw files, with names relative to the raw folder: where it lies must not reach the manifest.
 pub fn hash_inputs(config: &PrepareConfig) -> Result<Vec<InputFile>> {
@@ -32,7 +33,7 @@ pub fn relative(mut inputs: Vec<InputFile>, root: &Path) -> Vec<InputFile> {
 fn hash_input(path: &Path, root: &Path) -> Result<InputFile> {
     let failed = |source| Error::io(path, "read", source);
     let mut hasher = blake3::Hasher::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = storage::open(path).map_err(failed)?;
     hasher.update_reader(file).map_err(failed)?;
     let relative = path.strip_prefix(root).unwrap_or(path).to_owned();
     Ok(InputFile {
@@ -59,18 +60,24 @@ pub fn request(config: &PrepareConfig, inputs: &[InputFile]) -> Result<String> {
 pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
     let folder = config.folder();
     // Whatever hides it (a file in the path, say) will stop its creation, with the better error.
-    if !folder.exists() {
+    if storage::url(&folder).is_none() && !folder.exists() {
         return Ok(None);
     }
-    if !folder.join(MANIFEST).is_file() {
+    let manifest = folder.join(MANIFEST);
+    if !storage::exists(&manifest).map_err(|source| Error::io(&manifest, "look for", source))? {
+        if storage::url(&folder).is_some() {
+            // There are no folders in an object store: what lies there without a manifest was begun and not finished.
+            return Ok(None);
+        }
         let message = "is not a prepared folder, and is left alone; choose another name or place".to_owned();
         return Err(Error::Prepared {
             path: folder,
             message,
         });
     }
-    match Prepared::open(&folder) {
-        Ok(found) if found.manifest().request == request => Ok(Some(found.manifest().clone())),
+    let found = Manifest::read(&folder).and_then(|found| found.check_sizes(&folder).map(|()| found));
+    match found {
+        Ok(found) if found.request == request => Ok(Some(found)),
         _ if config.force => Ok(None),
         found => {
             let why = match found {
@@ -86,22 +93,32 @@ pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
     }
 }
 
-/// A folder beside the final one, removed unless it is published.
+/// A folder beside the final one, or on this machine if that is a URL; removed unless it is published.
 pub fn staging(config: &PrepareConfig) -> Result<Scratch> {
-    std::fs::create_dir_all(&config.out).map_err(|source| Error::io(&config.out, "create", source))?;
-    Scratch::new(&config.out, "staging")
+    let (place, folder) = (config.place(), config.folder());
+    if storage::url(&folder).is_some() {
+        // A bucket that is not there, or not ours, is better known before the work than after it.
+        storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
+    }
+    std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
+    Scratch::new(&place, "staging")
 }
 
-/// Moves the finished folder into place; if another run has meanwhile published what this one was asked for, gives that one's
-/// manifest instead.
-pub fn publish(config: &PrepareConfig, staging: Scratch, request: &str) -> Result<Option<Manifest>> {
+/// Moves the finished folder into place, or uploads it; if another run has meanwhile published there what this one was asked for, gives
+/// that one's manifest instead.
+pub fn publish(config: &PrepareConfig, staging: Scratch, manifest: &Manifest) -> Result<Option<Manifest>> {
     let folder = config.folder();
+    if let Some(url) = storage::url(&folder) {
+        // What an older version or other options put there; a manifest that cannot be read names nothing.
+        let old = Manifest::read(&folder).map(|old| names(&old)).unwrap_or_default();
+        return storage::upload(staging.path(), url, &names(manifest), &old).map(|()| None);
+    }
     make_readable(staging.path())?;
     // Something old is moved aside rather than removed first, so that one of the two is always there whole.
     let aside = Scratch::new(&config.out, scratch::REPLACED)?;
     // Two runs that end together publish one after another.
     let alone = scratch::lock(&config.out);
-    if let Some(found) = kept(config, request)? {
+    if let Some(found) = kept(config, &manifest.request)? {
         return Ok(Some(found));
     }
     let old = aside.path().join(config.folder_name());
@@ -114,6 +131,14 @@ pub fn publish(config: &PrepareConfig, staging: Scratch, request: &str) -> Resul
     }
     drop(alone);
     published.map(|()| None)
+}
+
+/// The files of a folder, the manifest last.
+fn names(manifest: &Manifest) -> Vec<PathBuf> {
+    let data = manifest.files.iter().map(|file| file.path.as_str());
+    data.chain([DATASET_INFO, CARD, MANIFEST])
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// Temporary folders are private; what is published gets the permissions any new folder has.

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use futures::stream::{self, StreamExt};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::function::StageFunction;
 use crate::prepare::PrepareConfig;
 use crate::prepare::tables::Tables;
-use crate::prepared::{self, FileEntry, SHARD_ROWS};
+use crate::prepared::{self, FileEntry, ITEMS, SHARD_ROWS};
 use crate::schema::{PromptFormat, Split};
 use crate::stage::instance::{self, Chosen};
-use crate::stage::{Candidates, Instances, PromptStyle};
+use crate::stage::{Candidates, Instances, PromptStyle, prompt};
 
 /// Prompts that are worded at a time: their texts are many times the size of the instances.
 const WORDED_ROWS: usize = 1024;
@@ -24,18 +26,30 @@ const WORDED_ROWS: usize = 1024;
 pub struct PromptFactory {
     instances: Instances,
     candidates: Candidates,
-    style: PromptStyle,
+    /// Words prompts, where the engine's plans run.
+    render: ScalarUDF,
 }
 
 impl PromptFactory {
-    /// Over the tables of a domain.
-    pub fn new(config: &PrepareConfig, tables: &Tables) -> Result<Self> {
+    /// Over the tables of a domain, which lie in `folder`.
+    pub fn new(config: &PrepareConfig, engine: &Engine, tables: &Tables, folder: &Path) -> Result<Self> {
         let (name, parameters) = (config.folder_name(), &config.parameters);
         let (seed, items) = (parameters.seed, &tables.items);
+        let (format, wording) = (parameters.format, parameters.wording.as_ref());
+        let render = if engine.is_remote() {
+            let items = folder.join(ITEMS);
+            // The workers know no current folder of ours.
+            let items = items
+                .canonicalize()
+                .map_err(|source| Error::io(&items, "find", source))?;
+            StageFunction::render_prompt(format, wording, seed, &name, &items)?
+        } else {
+            PromptStyle::new(format, wording, seed, &name, items)?.function("render_prompt")
+        };
         Ok(Self {
             instances: Instances::new(parameters, &name, tables.holdout),
             candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items),
-            style: PromptStyle::new(parameters.format, parameters.wording.as_ref(), seed, &name, items)?,
+            render,
         })
     }
 
@@ -54,7 +68,8 @@ impl PromptFactory {
         } else {
             self.candidates.clone()
         };
-        let chosen = self.instances.choose(&serial, sequences, split, &draws).await?;
+        let here = engine.here().serial();
+        let chosen = self.instances.choose(&here, sequences, split, &draws).await?;
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
             (index < count).then_some(())?;
@@ -62,12 +77,11 @@ impl PromptFactory {
             Some(((index, rows), (shards, index + 1)))
         });
         let jobs = shards.map(|(index, rows)| {
-            let (serial, style) = (serial.clone(), self.style.clone());
-            let folder = folder.to_owned();
+            let (serial, render, folder) = (serial.clone(), self.render.clone(), folder.to_owned());
             async move {
                 let writing = async move {
-                    let instances = serial.frame(instance::schema(), rows?)?;
-                    let frame = style.apply(instances)?;
+                    let instances = serial.frame(instance::schema(), rows?).await?;
+                    let frame = prompt::add(instances, &render)?;
                     let relative = prepared::shard(split, index, count);
                     prepared::write_frame(&folder, &relative, prepared::prompts_schema(), frame).await
                 };

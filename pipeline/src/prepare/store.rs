@@ -1,5 +1,7 @@
-//! Where rows go as raw files are read: packed in memory while they fit, and else into settled tables.
+//! Where rows go as raw files are read: packed in memory while they fit, then packed in files, and into settled tables where not
+//! even the ids fit into memory.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +10,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::prelude::DataFrame;
 
 use crate::engine::{Engine, Settling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::packed::{Interaction, Packed, Part};
 use crate::raw::{RowSink, Sink, TextRows, interactions_schema, items_schema};
 
@@ -17,7 +19,7 @@ const LOOK: usize = 4096;
 
 /// The interactions of a data set, each with a place for its line.
 pub enum Rows {
-    /// In memory.
+    /// In memory, or in files.
     Packed(Packed),
     /// As texts, in a settled table.
     Settled(DataFrame),
@@ -26,10 +28,16 @@ pub enum Rows {
 /// Takes what readers find.
 pub struct Store<'e> {
     engine: &'e Engine,
-    /// Bytes that packed rows may take.
+    /// Where files without a name are made.
+    scratch: &'e Path,
+    /// Bytes of memory that packed rows and their ids may take.
     budget: usize,
     taken: AtomicUsize,
+    taken_by_ids: AtomicUsize,
+    /// Memory holds no more rows.
     full: AtomicBool,
+    /// Nor more ids.
+    too_many_ids: AtomicBool,
     /// Parts that no file is being read into.
     parts: Mutex<Vec<Part>>,
     settled: Mutex<Option<Settling>>,
@@ -42,13 +50,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'e> Store<'e> {
-    /// Packs up to `budget` bytes of rows.
-    pub fn new(engine: &'e Engine, budget: usize) -> Self {
+    /// Packs up to `budget` bytes of rows in memory, and more of them in files in the folder `scratch`.
+    pub fn new(engine: &'e Engine, budget: usize, scratch: &'e Path) -> Self {
         Self {
             engine,
+            scratch,
             budget,
             taken: AtomicUsize::new(0),
+            taken_by_ids: AtomicUsize::new(0),
             full: AtomicBool::new(budget == 0),
+            too_many_ids: AtomicBool::new(budget == 0),
             parts: Mutex::default(),
             settled: Mutex::default(),
             items: Mutex::default(),
@@ -59,41 +70,26 @@ impl<'e> Store<'e> {
         settle(&self.settled, self.engine, batch, interactions_schema)
     }
 
-    fn unpack(&self, part: Part, text: &mut TextRows<'_>) -> Result<()> {
-        self.taken.fetch_sub(part.bytes(), Ordering::Relaxed);
-        part.unpack(|row| text.push(row))
-    }
-
     /// The interactions and the items, once all are read.
     pub async fn finish(self) -> Result<(Rows, DataFrame)> {
-        let mut parts = std::mem::take(&mut *lock(&self.parts));
-        let full = self.full.load(Ordering::Relaxed);
-        let packed = match full {
-            true => None,
-            false => match Packed::join(parts) {
-                Ok(packed) => {
-                    parts = Vec::new();
-                    Some(packed)
-                }
-                Err(too_many) => {
-                    parts = too_many;
-                    None
-                }
-            },
-        };
+        let parts = std::mem::take(&mut *lock(&self.parts));
         let engine = self.engine;
-        let rows = match packed {
-            Some(packed) => Rows::Packed(packed),
-            None => {
-                let mut text = TextRows::new(|batch| self.settle(batch));
-                for part in parts {
-                    self.unpack(part, &mut text)?;
-                }
-                Box::new(text).finish()?;
-                let settled = self.settled.into_inner().unwrap_or_else(PoisonError::into_inner);
-                let settled = settled.map_or_else(|| engine.settling(interactions_schema()), Ok)?;
-                Rows::Settled(settled.finish(engine).await?)
+        let rows = if self.too_many_ids.load(Ordering::Relaxed) {
+            let mut text = TextRows::new(|batch| self.settle(batch));
+            for part in parts {
+                part.unpack(|row| text.push(row))?;
             }
+            Box::new(text).finish()?;
+            let settled = self.settled.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let settled = settled.map_or_else(|| engine.settling(interactions_schema()), Ok)?;
+            Rows::Settled(settled.finish(engine).await?)
+        } else {
+            let packed = Packed::join(parts);
+            Rows::Packed(packed.ok_or_else(|| {
+                Error::Usage(
+                    "more ids or rows than one machine's memory can number; pass --memory-limit".to_owned(),
+                )
+            })?)
         };
         let items = self.items.into_inner().unwrap_or_else(PoisonError::into_inner);
         let items = items.map_or_else(|| engine.settling(items_schema()), Ok)?;
@@ -120,7 +116,7 @@ impl Sink for Store<'_> {
         let part = lock(&self.parts).pop().unwrap_or_default();
         Box::new(FileRows {
             store: self,
-            counted: part.bytes(),
+            counted: (part.bytes(), part.id_bytes()),
             part: Some(part),
             text: TextRows::new(|batch| self.settle(batch)),
             since: 0,
@@ -135,38 +131,45 @@ impl Sink for Store<'_> {
 /// Takes the interactions of one file.
 struct FileRows<'s> {
     store: &'s Store<'s>,
-    /// None once memory is full.
+    /// None once ids are too many.
     part: Option<Part>,
-    /// Its bytes when they were last counted.
-    counted: usize,
+    /// Its bytes, and those of its ids, when they were last counted.
+    counted: (usize, usize),
     text: TextRows<'s>,
     since: usize,
 }
 
 impl FileRows<'_> {
-    /// Counts what the part takes, and gives it up where all of them take too much.
+    /// Counts what the part takes, and moves it where all of them take too much.
     fn look(&mut self) -> Result<()> {
-        let Some(part) = &self.part else {
+        let Some(part) = &mut self.part else {
             return Ok(());
         };
-        let bytes = part.bytes();
-        let grown = bytes - self.counted;
-        let taken = self.store.taken.fetch_add(grown, Ordering::Relaxed) + grown;
-        self.counted = bytes;
-        if taken > self.store.budget {
-            self.store.full.store(true, Ordering::Relaxed);
+        let store = self.store;
+        let now = (part.bytes(), part.id_bytes());
+        let count = |taken: &AtomicUsize, now: usize, before: usize| {
+            // Wraps around to the right number where the part has become smaller.
+            let change = now.wrapping_sub(before);
+            taken.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
+        };
+        if count(&store.taken, now.0, self.counted.0) > store.budget {
+            store.full.store(true, Ordering::Relaxed);
         }
-        self.give_up_if_full()
-    }
-
-    fn give_up_if_full(&mut self) -> Result<()> {
-        if !self.store.full.load(Ordering::Relaxed) {
-            return Ok(());
+        if count(&store.taken_by_ids, now.1, self.counted.1) > store.budget {
+            store.too_many_ids.store(true, Ordering::Relaxed);
         }
-        match self.part.take() {
-            Some(part) => self.store.unpack(part, &mut self.text),
-            None => Ok(()),
+        self.counted = now;
+        if store.full.load(Ordering::Relaxed) {
+            part.spill(store.scratch)?;
+            count(&store.taken, part.bytes(), self.counted.0);
+            self.counted.0 = part.bytes();
         }
+        if store.too_many_ids.load(Ordering::Relaxed)
+            && let Some(part) = self.part.take()
+        {
+            part.unpack(|row| self.text.push(row))?;
+        }
+        Ok(())
     }
 }
 
@@ -181,7 +184,7 @@ impl RowSink for FileRows<'_> {
             if part.push(found) {
                 return Ok(());
             }
-            self.store.full.store(true, Ordering::Relaxed);
+            self.store.too_many_ids.store(true, Ordering::Relaxed);
             self.look()?;
         }
         self.text.push(found)

@@ -2,6 +2,8 @@
 
 mod held;
 mod planned;
+mod side_by_side;
+mod spilled;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +51,9 @@ impl Tables {
         folder: &Path,
     ) -> Result<Self> {
         let made = match rows {
+            Rows::Packed(packed) if packed.spilled() => {
+                spilled::build(config, engine, packed, items, lines, folder).await?
+            }
             Rows::Packed(packed) => held::build(config, engine, packed, items, lines, folder).await?,
             Rows::Settled(rows) => planned::build(config, engine, rows, items, lines, folder).await?,
         };

@@ -1,6 +1,7 @@
 //! How a prepared folder came to be.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::parameters::Parameters;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
 use crate::raw::InputFile;
 use crate::stage::TimeCut;
+use crate::storage;
 
 /// Sizes after one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,10 +86,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads the manifest of a folder.
+    /// Reads the manifest of a folder, which may be a URL.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::io(&path, "read", source))?;
+        let failed = |source| Error::io(&path, "read", source);
+        let mut text = String::new();
+        storage::open(&path)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(failed)?;
         let wrong = |message: String| Error::Prepared {
             path: path.clone(),
             message,
@@ -102,6 +108,22 @@ impl Manifest {
             return Err(wrong(message));
         }
         serde_json::from_value(value).map_err(|error| wrong(format!("{error}; prepare it again")))
+    }
+
+    /// Fails where a file of the folder is missing or has another size than recorded.
+    pub fn check_sizes(&self, folder: &Path) -> Result<()> {
+        for file in &self.files {
+            let path = folder.join(&file.path);
+            let bytes = storage::size(&path).map_err(|source| Error::io(&path, "read", source))?;
+            if bytes != file.bytes {
+                let message = format!(
+                    "{bytes} bytes, the manifest says {}; prepare the data set again",
+                    file.bytes
+                );
+                return Err(Error::Prepared { path, message });
+            }
+        }
+        Ok(())
     }
 
     /// The last sizes, those of the data in the folder.

@@ -13,16 +13,20 @@ pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::raw::Reject;
 use crate::schema::{Item, Message, Prompt, Split};
+use crate::storage;
 
 /// One user's interactions, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,33 +72,33 @@ pub struct PlacedPrompt {
 pub struct Prepared {
     folder: PathBuf,
     manifest: Manifest,
+    /// The temporary folder, where it was opened by URL.
+    _copy: Option<Arc<TempDir>>,
 }
 
 impl Prepared {
-    /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded.
+    /// Opens a folder that [`crate::prepare::prepare`] wrote; fails where a file is missing or has another size than recorded. One
+    /// that is given by URL is copied to a temporary folder first.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let prepared = Self::open_as_found(folder)?;
-        for file in &prepared.manifest.files {
-            let path = prepared.folder.join(&file.path);
-            let bytes = std::fs::metadata(&path)
-                .map_err(|source| Error::io(&path, "read", source))?
-                .len();
-            if bytes != file.bytes {
-                let message = format!(
-                    "{bytes} bytes, the manifest says {}; prepare the data set again",
-                    file.bytes
-                );
-                return Err(Error::Prepared { path, message });
-            }
-        }
+        prepared.manifest.check_sizes(&prepared.folder)?;
         Ok(prepared)
     }
 
     /// Opens a folder whose files may have been changed, to find out; see [`Prepared::altered`].
     pub fn open_as_found(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref().to_owned();
-        let manifest = Manifest::read(&folder)?;
-        Ok(Self { folder, manifest })
+        let folder = folder.as_ref();
+        storage::check(folder)?;
+        let manifest = Manifest::read(folder)?;
+        if storage::url(folder).is_none() {
+            return Ok(Self::unfinished(folder, manifest));
+        }
+        let copy = copy(folder, &manifest)?;
+        Ok(Self {
+            folder: copy.path().to_owned(),
+            manifest,
+            _copy: Some(Arc::new(copy)),
+        })
     }
 
     /// Files whose content is not what the manifest recorded.
@@ -119,10 +123,11 @@ impl Prepared {
         Self {
             folder: folder.to_owned(),
             manifest,
+            _copy: None,
         }
     }
 
-    /// Where it lies.
+    /// Where it lies, or where its copy does.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -139,22 +144,7 @@ impl Prepared {
 
     /// The items; index 0 holds item 1.
     pub fn items(&self) -> Result<Vec<Item>> {
-        let mut items = Vec::new();
-        self.scan(&self.folder.join(ITEMS), None, |batch| {
-            let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
-            let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
-            let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
-            let (raw, titles, categories) = (text("item_id")?, text("title")?, text("categories")?);
-            items.extend((0..batch.num_rows()).map(|row| Item {
-                item: ids.value(row),
-                item_id: raw.value(row).to_owned(),
-                title: titles.value(row).to_owned(),
-                categories: categories.value(row).to_owned(),
-                train_count: counts.value(row),
-            }));
-            Ok(())
-        })?;
-        Ok(items)
+        read_items(&self.folder.join(ITEMS))
     }
 
     /// Hands over the interactions one by one, by user and time.
@@ -331,6 +321,45 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// A copy of a prepared folder that lies elsewhere.
+fn copy(folder: &Path, manifest: &Manifest) -> Result<TempDir> {
+    let failed = |source| Error::io(std::env::temp_dir(), "write into", source);
+    let copy = tempfile::Builder::new()
+        .prefix("weaverec-")
+        .tempdir()
+        .map_err(failed)?;
+    std::fs::create_dir(copy.path().join("prompts")).map_err(failed)?;
+    let data = manifest.files.iter().map(|file| file.path.as_str());
+    for name in data.chain([MANIFEST, DATASET_INFO, CARD]) {
+        let (from, to) = (folder.join(name), copy.path().join(name));
+        let mut source = storage::open(&from).map_err(|source| Error::io(&from, "read", source))?;
+        let mut target = File::create(&to).map_err(|source| Error::io(&to, "create", source))?;
+        io::copy(&mut source, &mut target).map_err(|source| Error::io(&from, "copy", source))?;
+    }
+    Ok(copy)
+}
+
+/// The items of a file of that layout; index 0 holds item 1.
+pub fn read_items(path: &Path) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+        let batch = &batch?;
+        let ids = column(batch, "item")?.as_primitive::<UInt32Type>();
+        let counts = column(batch, "train_count")?.as_primitive::<UInt32Type>();
+        let text = |name| Ok::<_, Error>(column(batch, name)?.as_string::<i32>());
+        let (raw, titles, categories) = (text("item_id")?, text("title")?, text("categories")?);
+        items.extend((0..batch.num_rows()).map(|row| Item {
+            item: ids.value(row),
+            item_id: raw.value(row).to_owned(),
+            title: titles.value(row).to_owned(),
+            categories: categories.value(row).to_owned(),
+            train_count: counts.value(row),
+        }));
+    }
+    Ok(items)
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {

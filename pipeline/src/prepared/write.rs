@@ -54,7 +54,6 @@ pub struct ParquetFile<'a> {
     folder: &'a Path,
     relative: &'a Path,
     schema: SchemaRef,
-    group_rows: usize,
     groups: BatchCoalescer,
     writer: ArrowWriter<Hashing<BufWriter<File>>>,
     rows: u64,
@@ -94,7 +93,6 @@ impl<'a> ParquetFile<'a> {
             folder,
             relative,
             schema,
-            group_rows: rows,
             groups,
             writer,
             rows: 0,
@@ -103,6 +101,26 @@ impl<'a> ParquetFile<'a> {
 
     /// Adds rows; columns beyond the schema's are left out.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = self.fitting(batch)?;
+        self.rows += batch.num_rows() as u64;
+        self.groups.push_batch(batch)?;
+        self.drain()
+    }
+
+    /// Adds rows as a row group of their own, for which they must not be too many; nothing where there are none.
+    pub fn write_group(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = self.fitting(batch)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.num_rows() as u64;
+        self.encode(&batch)?;
+        self.writer
+            .flush()
+            .map_err(|error| Error::writing(self.folder.join(self.relative), error))
+    }
+
+    fn fitting(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         // Plans guess nullability; the layout states it.
         let columns = self.schema.fields().iter().map(|field| {
             batch
@@ -113,14 +131,10 @@ impl<'a> ParquetFile<'a> {
                     message: format!("no stage made the column `{}`", field.name()),
                 })
         });
-        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_>>()?)?;
-        self.rows += batch.num_rows() as u64;
-        // A batch that is a whole row group need not be copied into one.
-        if self.groups.is_empty() && batch.num_rows() == self.group_rows {
-            return self.encode(&batch);
-        }
-        self.groups.push_batch(batch)?;
-        self.drain()
+        Ok(RecordBatch::try_new(
+            self.schema.clone(),
+            columns.collect::<Result<_>>()?,
+        )?)
     }
 
     fn drain(&mut self) -> Result<()> {

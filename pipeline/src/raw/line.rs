@@ -1,6 +1,5 @@
 //! Lines with their offsets, from plain, gzip and Zstandard files alike.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use memchr::memchr;
 use super::ahead::{Ahead, Stored};
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
+use crate::storage;
 
 /// Bytes read at once from the disk.
 const BUFFER: usize = 256 * 1024;
@@ -44,7 +44,7 @@ impl<'p> LineReader<'p> {
     /// Opens `path`; the ending `.gz` or `.zst` says how it is compressed. Bytes read from the disk go to `progress`;
     /// they are read and decompressed by a thread of their own.
     pub fn open(path: &Path, progress: &'p dyn Progress) -> Result<Self> {
-        let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+        let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
         let bytes = Stored::default();
         let stored = BufReader::with_capacity(BUFFER, bytes.count(file));
         let ending = path
@@ -143,7 +143,7 @@ impl<'p> LineReader<'p> {
         let mut hasher = self.input.stored().hasher();
         if !self.input.ended() {
             let failed = |source| Error::io(&self.path, "read", source);
-            let mut rest = File::open(&self.path).map_err(failed)?;
+            let mut rest = storage::open(&self.path).map_err(failed)?;
             let read = io::copy(&mut rest.by_ref().take(hasher.count()), &mut io::sink());
             read.map_err(failed)?;
             hasher.update_reader(rest).map_err(failed)?;
@@ -157,8 +157,7 @@ impl<'p> LineReader<'p> {
 
     /// What a failed read means.
     fn broken(&self, error: io::Error) -> Error {
-        // The operating system's errors carry a code; a decompressor's do not.
-        if error.raw_os_error().is_some() {
+        if storage::is_transport(&error) {
             return Error::io(&self.path, "read", error);
         }
         let what = match error.kind() {

@@ -13,6 +13,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 
 use crate::dataset::{DatasetDescription, RawFormat};
 use crate::error::{Error, Result};
+use crate::storage;
 
 mod ahead;
 mod amazon;
@@ -40,8 +41,8 @@ mod unclosed;
 pub use place::Lines;
 pub use rejects::Rejects;
 pub use scan::Reject;
+pub use table::{RawInteraction, interactions_schema, items_schema};
 pub(crate) use table::{RowSink, Sink, TextRows, number_lines};
-pub use table::{interactions_schema, items_schema};
 
 use scan::Scan;
 use table::{InteractionTable, ItemTable};
@@ -172,9 +173,7 @@ pub(crate) fn read_into(
     let item_files = description.item_files(root)?;
     let mut total = 0;
     for path in interaction_files.iter().chain(item_files.iter().flatten()) {
-        total += std::fs::metadata(path)
-            .map_err(|source| Error::io(path, "read", source))?
-            .len();
+        total += storage::size(path).map_err(|source| Error::io(path, "read", source))?;
     }
     progress.stage("read", Some(total));
 

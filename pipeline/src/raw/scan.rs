@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::Path;
 
 use super::line::{Line, LineReader};
@@ -10,6 +9,7 @@ use super::rejects::Rejects;
 use super::unclosed::{Kept, Unclosed};
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
+use crate::storage;
 
 /// Bytes of a rejected line that are kept.
 const SAMPLE: usize = 200;
@@ -361,7 +361,7 @@ fn sample(bytes: &[u8]) -> String {
 
 /// Size and hash of a file as stored.
 fn fingerprint(path: &Path) -> Result<InputFile> {
-    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
     let mut hasher = blake3::Hasher::new();
     hasher
         .update_reader(file)

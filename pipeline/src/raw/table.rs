@@ -2,17 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, AsArray, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-
-use arrow::array::AsArray;
 
 use super::clock::{Clock, Time};
 use super::place::{Lines, place};
 use super::scan::Refusal;
 use crate::dataset::TimeFormat;
 use crate::error::Result;
-use crate::packed;
 
 /// Rows a batch: large enough for vectorised work, small enough that a few of them, one a file, cost no memory.
 const BATCH_ROWS: usize = 8 * 1024;
@@ -57,6 +54,21 @@ pub(crate) fn number_lines(lines: &Lines, batch: &RecordBatch) -> Result<RecordB
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
+/// An interaction as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct RawInteraction<'a> {
+    /// Raw id.
+    pub user: &'a str,
+    /// Raw id.
+    pub item: &'a str,
+    /// Where there is one.
+    pub rating: Option<f64>,
+    /// Milliseconds UTC.
+    pub time: i64,
+    /// Its file and line in one number, in the order of files and lines.
+    pub place: i64,
+}
+
 /// Takes rows as they are read, of several files at a time.
 pub(crate) trait Sink: Sync {
     /// What takes the interactions of one file.
@@ -68,7 +80,7 @@ pub(crate) trait Sink: Sync {
 /// Takes the interactions of one file.
 pub(crate) trait RowSink {
     /// Takes the next.
-    fn push(&mut self, found: &packed::Interaction<'_>) -> Result<()>;
+    fn push(&mut self, found: &RawInteraction<'_>) -> Result<()>;
     /// To be called after the last.
     fn finish(self: Box<Self>) -> Result<()>;
 }
@@ -115,7 +127,7 @@ impl<'s> InteractionTable<'s> {
         if found.rating.is_some_and(|rating| !ratings.contains(&rating)) {
             return Err("rating outside the format's scale".into());
         }
-        let row = packed::Interaction {
+        let row = RawInteraction {
             user: found.user,
             item: found.item,
             rating: found.rating,
@@ -175,7 +187,7 @@ impl<'s> TextRows<'s> {
 }
 
 impl RowSink for TextRows<'_> {
-    fn push(&mut self, found: &packed::Interaction<'_>) -> Result<()> {
+    fn push(&mut self, found: &RawInteraction<'_>) -> Result<()> {
         self.user.append_value(found.user);
         self.item.append_value(found.item);
         self.rating.append_option(found.rating);

@@ -21,6 +21,7 @@ use crate::function;
 use crate::prepared::{INTERACTIONS, ITEMS, MANIFEST, Prepared, REJECTS, SEQUENCES, prompts_schema};
 use crate::schema::Split;
 use crate::stage::{Candidates, PromptStyle};
+use crate::storage;
 pub use print::{Format, print};
 
 const CATALOG: &str = "weaverec";
@@ -29,6 +30,8 @@ const CATALOG: &str = "weaverec";
 pub struct Database {
     context: SessionContext,
     schemas: Vec<String>,
+    /// Those opened by URL are copies, which last as long as this.
+    _folders: Vec<Prepared>,
 }
 
 impl std::fmt::Debug for Database {
@@ -40,7 +43,7 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens a prepared folder, or every one that lies right below `place`.
+    /// Opens a prepared folder, or every one that lies right below `place`; a URL must be that of one.
     ///
     /// A schema is called as its folder's data set, with `_` for what SQL would want quoted. Of a single folder the tables can be
     /// named without it.
@@ -78,8 +81,12 @@ impl Database {
         for (name, prepared) in &schemas {
             register_stages(&context, name, single, prepared)?;
         }
-        let schemas = schemas.into_iter().map(|(name, _)| name).collect();
-        Ok(Self { context, schemas })
+        let (schemas, folders) = schemas.into_iter().unzip();
+        Ok(Self {
+            context,
+            schemas,
+            _folders: folders,
+        })
     }
 
     /// The schemas, in the order of their folders.
@@ -102,7 +109,7 @@ impl Database {
 
 fn prepared_folders(place: &Path) -> Result<Vec<PathBuf>> {
     let is_prepared = |folder: &Path| folder.join(MANIFEST).is_file();
-    if is_prepared(place) {
+    if is_prepared(place) || storage::url(place).is_some() {
         return Ok(vec![place.to_owned()]);
     }
     let failed = |source| Error::io(place, "read", source);

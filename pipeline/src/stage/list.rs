@@ -34,6 +34,16 @@ impl<T> Default for Lists<T> {
 }
 
 impl<T: Clone> Lists<T> {
+    /// Values of all rows together.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// Adds a row.
     pub fn push(&mut self, row: &[T]) {
         self.values.extend_from_slice(row);

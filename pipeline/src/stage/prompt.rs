@@ -31,8 +31,8 @@ pub struct PromptStyle {
     seed: u64,
     /// Keys the answer's negatives; not the domain itself, whose generators draw the candidates.
     answers: String,
-    /// By dense id; template values, which are cheap to copy.
-    titles: Arc<Vec<Value>>,
+    /// By dense id; shared, so that templates get them without copies.
+    titles: Arc<Vec<Arc<str>>>,
     /// Roles with a template each, in the order of the turns, and the templates that could be taken apart.
     turns: Arc<Vec<(&'static str, Option<Compiled>)>>,
     templates: Arc<Environment<'static>>,
@@ -79,8 +79,8 @@ impl PromptStyle {
                 Compiled::of(source, TITLE_SEPARATOR, role == wording::ANSWER),
             ));
         }
-        let named = items.iter().map(|item| Value::from(item.title.as_str()));
-        let titles = std::iter::once(Value::from("")).chain(named).collect();
+        let named = items.iter().map(|item| Arc::from(item.title.as_str()));
+        let titles = std::iter::once(Arc::from("")).chain(named).collect();
         let answers = format!("{domain}\0answer");
         Ok(Self {
             format,
@@ -120,26 +120,6 @@ impl PromptStyle {
         Ok(())
     }
 
-    /// Replaces the `split` of instances with their `messages`.
-    pub fn apply(&self, candidates: DataFrame) -> Result<DataFrame> {
-        let inputs = ["split", "user_id", "position", "history", "target", "candidates"]
-            .map(col)
-            .to_vec();
-        let kept = [
-            "key",
-            "user",
-            "user_id",
-            "position",
-            "history",
-            "target",
-            "candidates",
-        ]
-        .map(col)
-        .to_vec();
-        let messages = self.function("render_prompt").call(inputs).alias("messages");
-        Ok(candidates.select([kept, vec![messages]].concat())?)
-    }
-
     /// The conversation of one instance; see [`crate::schema::Prompt::messages`] for its structure.
     pub fn render(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
         let mut messages = Vec::with_capacity(3);
@@ -173,7 +153,7 @@ impl PromptStyle {
     fn titles<'a>(&self, items: impl IntoIterator<Item = &'a u32>) -> Vec<Value> {
         items
             .into_iter()
-            .map(|&item| self.titles[item as usize].clone())
+            .map(|&item| Value::from(self.titles[item as usize].clone()))
             .collect()
     }
 
@@ -208,7 +188,7 @@ impl PromptStyle {
             .position(|item| *item == instance.target);
         let letter = place.and_then(|place| LETTERS.get(place).copied());
         let filling = Filling {
-            titles: &|item| self.titles[item as usize].as_str().unwrap_or_default(),
+            titles: &|item| &*self.titles[item as usize],
             history: instance.history,
             candidates: instance.candidates,
             answer: &answer,
@@ -273,7 +253,7 @@ impl PromptStyle {
         for (role, items) in [("user", &items[..shown]), ("assistant", &items[shown..])] {
             scratch.clear();
             for item in items {
-                scratch.push_str(self.titles[*item as usize].as_str().unwrap_or_default());
+                scratch.push_str(&self.titles[*item as usize]);
                 scratch.push('\n');
             }
             visit(role, scratch);
@@ -301,7 +281,8 @@ impl PromptStyle {
                 let (positions, targets) = (as_uint32_array(&arrays[2])?, as_uint32_array(&arrays[4])?);
                 let (histories, candidates) = (IdRows::new(&arrays[3])?, IdRows::new(&arrays[5])?);
                 let mut roles = StringBuilder::new();
-                let mut contents = StringBuilder::new();
+                // About what prompts of thirty candidates take; growing by doubling would copy them all.
+                let mut contents = StringBuilder::with_capacity(3 * splits.len(), 2048 * splits.len());
                 let (mut lengths, mut scratch) = (Vec::with_capacity(splits.len()), String::new());
                 for row in 0..splits.len() {
                     let name = splits.value(row);
@@ -328,6 +309,26 @@ impl PromptStyle {
             }),
         )
     }
+}
+
+/// Replaces the `split` of instances with their `messages`, worded by [`PromptStyle::function`].
+pub fn add(candidates: DataFrame, render: &ScalarUDF) -> Result<DataFrame> {
+    let inputs = ["split", "user_id", "position", "history", "target", "candidates"]
+        .map(col)
+        .to_vec();
+    let kept = [
+        "key",
+        "user",
+        "user_id",
+        "position",
+        "history",
+        "target",
+        "candidates",
+    ]
+    .map(col)
+    .to_vec();
+    let messages = render.call(inputs).alias("messages");
+    Ok(candidates.select([kept, vec![messages]].concat())?)
 }
 
 /// The type of `messages`: a list of (role, content), as `datasets`, TRL and LLaMA-Factory read it.
@@ -501,7 +502,7 @@ mod tests {
                     ..instance
                 };
                 let filling = Filling {
-                    titles: &|item| style.titles[item as usize].as_str().unwrap(),
+                    titles: &|item| &*style.titles[item as usize],
                     history: instance.history,
                     candidates: instance.candidates,
                     answer: &answer,

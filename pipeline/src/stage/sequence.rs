@@ -9,8 +9,8 @@ use datafusion::common::cast::{as_int64_array, as_string_array};
 use datafusion::common::exec_datafusion_err;
 use datafusion::prelude::{DataFrame, col};
 
-use crate::engine::BATCH_ROWS;
 use crate::error::Result;
+use crate::prepared::TABLE_ROWS;
 use crate::schema::Item;
 use crate::stage::domain::interaction_columns;
 use crate::stage::list::{Lists, ids_type, times_type};
@@ -23,6 +23,14 @@ pub fn schema() -> SchemaRef {
         Field::new("items", ids_type(), false),
         Field::new("timestamps", times_type(), false),
     ]))
+}
+
+/// Interactions of a batch of sequences, not counting those of its last user beyond them.
+const BATCH_ITEMS: usize = 1 << 18;
+
+/// Whether so many users with so many interactions make a batch, which becomes a row group of its own: users may be few and long.
+pub(crate) fn is_batch(users: usize, items: usize) -> bool {
+    users == TABLE_ROWS || items >= BATCH_ITEMS
 }
 
 /// Each user's interactions together, users in the order of their raw ids (compared by bytes), ordered by (timestamp, item, line).
@@ -134,7 +142,7 @@ impl<'a> Sequencer<'a> {
         self.columns.timestamps.push(&self.open.timestamps);
         self.open.items.clear();
         self.open.timestamps.clear();
-        if self.columns.users.len() == BATCH_ROWS {
+        if is_batch(self.columns.users.len(), self.columns.items.len()) {
             self.close_batch()?;
         }
         Ok(())

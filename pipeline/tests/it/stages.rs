@@ -367,7 +367,7 @@ fn a_wording_of_ones_own_is_used_and_recorded() {
     );
 }
 
-/// Every choice of interactions, made from packed rows and by plans.
+/// Every choice of interactions, made from packed rows in memory, from such rows in files, and by plans.
 #[test]
 fn plans_and_packed_rows_choose_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -418,12 +418,20 @@ fn plans_and_packed_rows_choose_the_same() {
         let mut config = named(&base, "one-name");
         config.parameters.max_train = 50;
         change(&mut config.parameters);
-        let [packed, planned] = [false, true].map(|plans_only| {
-            config.out = folder.path().join(format!("{number}-{plans_only}"));
-            config.plans_only = plans_only;
+        // Under so small a limit ids are in memory and rows in files.
+        let ways = [
+            ("memory", false, None),
+            ("files", false, Some(1 << 20)),
+            ("plans", true, None),
+        ];
+        let [packed, spilled, planned] = ways.map(|(way, plans_only, memory_limit)| {
+            config.out = folder.path().join(format!("{number}-{way}"));
+            (config.plans_only, config.memory_limit) = (plans_only, memory_limit);
             (run(&config).unwrap(), contents(&config.folder()))
         });
-        assert_eq!(packed.0, planned.0, "choice {number}");
-        assert!(packed.1 == planned.1, "choice {number}: other bytes");
+        for (way, other) in [("files", spilled), ("plans", planned)] {
+            assert_eq!(packed.0, other.0, "choice {number}, {way}");
+            assert!(packed.1 == other.1, "choice {number}, {way}: other bytes");
+        }
     }
 }

@@ -2,33 +2,25 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Builder, Int64Array, RecordBatch, StringBuilder, UInt32Array,
-};
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
 use rayon::prelude::*;
 
-use super::{Made, Tally};
+use super::{Made, Tally, side_by_side};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::packed::{self, Histories, Packed, Row};
 use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
-use crate::prepared::{self, FileEntry, INTERACTIONS, ParquetFile, SEQUENCES, StageCount, TABLE_ROWS};
+use crate::prepared::{FileEntry, StageCount};
 use crate::raw::Lines;
 use crate::stage::domain::OTHER;
-use crate::stage::list::Lists;
 use crate::stage::split::TimeCut;
-use crate::stage::{Catalogue, Cut, Holdout, SplitPolicy, sequence, split};
+use crate::stage::{Catalogue, Cut, Holdout, SplitPolicy, split};
 use crate::title;
-
-/// Batches on their way to a writer.
-const WAITING: usize = 1;
 
 /// Batches of metadata whose titles are cleaned side by side.
 const CLEANED: usize = 8;
@@ -65,7 +57,7 @@ pub async fn build(
 }
 
 /// `item_id`, `title`, `categories` and `line` of the raw items.
-async fn descriptions(items: DataFrame) -> Result<Vec<RecordBatch>> {
+pub(super) async fn descriptions(items: DataFrame) -> Result<Vec<RecordBatch>> {
     let columns = ["item_id", "title", "categories", "line"].map(col).to_vec();
     let mut batches = items.select(columns)?.execute_stream().await?;
     let mut found = Vec::new();
@@ -119,7 +111,7 @@ fn choose(
 }
 
 /// Which items the domain filter takes, by code: the first of an item's first categories decides.
-fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]) -> Vec<bool> {
+pub(super) fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]) -> Vec<bool> {
     let mut first: Vec<Option<(i64, Option<&str>)>> = vec![None; packed.items.len()];
     for batch in described {
         let (ids, categories) = (
@@ -157,7 +149,7 @@ fn of_domain(parameters: &Parameters, packed: &Packed, described: &[RecordBatch]
 type Placed<T> = Option<(i64, T)>;
 
 /// The items that are left, in the order of their raw ids, and their dense ids by code.
-fn catalogue(
+pub(super) fn catalogue(
     parameters: &Parameters,
     packed: &Packed,
     described: Vec<RecordBatch>,
@@ -237,7 +229,7 @@ fn shares(packed: &Packed, histories: &Histories, validation: f64, test: f64) ->
     found.next().ok_or_else(split::too_few_moments)
 }
 
-/// Writes interactions and sequences side by side, users in the order of their raw ids.
+/// Writes interactions and sequences, users in the order of their raw ids.
 fn write(
     folder: &Path,
     packed: &Packed,
@@ -247,141 +239,10 @@ fn write(
     tally: &mut Tally,
 ) -> Result<(FileEntry, FileEntry)> {
     let users = packed.users.sorted(|user| !histories.of_user(user).is_empty());
-    let mut interactions = Interactions::new();
-    let mut sequences = Sequences::default();
-    std::thread::scope(|scope| {
-        let (to_interactions, rows) = sync_channel(WAITING);
-        let interactions_file =
-            scope.spawn(move || drain(folder, INTERACTIONS, prepared::interactions_schema(), &rows));
-        let (to_sequences, rows) = sync_channel(WAITING);
-        let sequences_file = scope.spawn(move || drain(folder, SEQUENCES, sequence::schema(), &rows));
-        let mut feed = || -> Result<()> {
-            let (mut items, mut times) = (Vec::new(), Vec::new());
-            for (user, code) in (1..).zip(&users) {
-                let user_id = packed.users.text(*code);
-                items.clear();
-                times.clear();
-                for index in histories.of_user(*code) {
-                    let row = packed.row(*index);
-                    let item = dense[row.item as usize];
-                    items.push(item);
-                    times.push(row.time);
-                    interactions.push(user_id, packed.items.text(row.item), row, lines, (user, item));
-                    if interactions.users.len() == TABLE_ROWS
-                        && to_interactions.send(interactions.take()?).is_err()
-                    {
-                        // The writer has stopped, and will say why.
-                        return Ok(());
-                    }
-                }
-                tally.note(&items, &times);
-                sequences.push(user, user_id, &items, &times);
-                if sequences.users.len() == TABLE_ROWS && to_sequences.send(sequences.take()?).is_err() {
-                    return Ok(());
-                }
-            }
-            let _ = to_interactions.send(interactions.take()?);
-            let _ = to_sequences.send(sequences.take()?);
-            Ok(())
-        };
-        let fed = feed();
-        drop((to_interactions, to_sequences));
-        let stopped = |_| Err(Error::Usage("a thread that writes tables stopped".to_owned()));
-        let written = (
-            interactions_file.join().unwrap_or_else(stopped),
-            sequences_file.join().unwrap_or_else(stopped),
-        );
-        fed?;
-        Ok((written.0?, written.1?))
+    side_by_side::write(folder, packed, lines, dense, tally, |feed| {
+        users.iter().try_for_each(|code| {
+            let rows = histories.of_user(*code).iter();
+            feed.user(*code, rows.map(|index| packed.row(*index)))
+        })
     })
-}
-
-/// Writes batches as they come.
-fn drain(folder: &Path, name: &str, schema: SchemaRef, batches: &Receiver<RecordBatch>) -> Result<FileEntry> {
-    let mut file = ParquetFile::create(folder, Path::new(name), schema)?;
-    for batch in batches {
-        file.write(&batch)?;
-    }
-    file.finish()
-}
-
-/// A batch of interactions that is being filled.
-struct Interactions {
-    user_ids: StringBuilder,
-    item_ids: StringBuilder,
-    ratings: Float64Builder,
-    times: Vec<i64>,
-    users: Vec<u32>,
-    items: Vec<u32>,
-    lines: Vec<i64>,
-}
-
-impl Interactions {
-    fn new() -> Self {
-        // Room for a whole batch, and ids as long as most are: growing by doubling would take half as much again.
-        Self {
-            user_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 14),
-            item_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 10),
-            ratings: Float64Builder::with_capacity(TABLE_ROWS),
-            times: Vec::with_capacity(TABLE_ROWS),
-            users: Vec::with_capacity(TABLE_ROWS),
-            items: Vec::with_capacity(TABLE_ROWS),
-            lines: Vec::with_capacity(TABLE_ROWS),
-        }
-    }
-
-    fn push(&mut self, user_id: &str, item_id: &str, row: &Row, lines: &Lines, dense: (u32, u32)) {
-        self.user_ids.append_value(user_id);
-        self.item_ids.append_value(item_id);
-        self.ratings
-            .append_option((!row.rating.is_nan()).then_some(row.rating));
-        self.times.push(row.time);
-        self.users.push(dense.0);
-        self.items.push(dense.1);
-        self.lines.push(lines.number(row.place));
-    }
-
-    /// What came since the last time.
-    fn take(&mut self) -> Result<RecordBatch> {
-        let mut done = std::mem::replace(self, Self::new());
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(done.user_ids.finish()),
-            Arc::new(done.item_ids.finish()),
-            Arc::new(done.ratings.finish()),
-            Arc::new(Int64Array::from(done.times)),
-            Arc::new(UInt32Array::from(done.users)),
-            Arc::new(UInt32Array::from(done.items)),
-            Arc::new(Int64Array::from(done.lines)),
-        ];
-        Ok(RecordBatch::try_new(prepared::interactions_schema(), columns)?)
-    }
-}
-
-#[derive(Default)]
-struct Sequences {
-    users: Vec<u32>,
-    user_ids: StringBuilder,
-    items: Lists<u32>,
-    times: Lists<i64>,
-}
-
-impl Sequences {
-    fn push(&mut self, user: u32, user_id: &str, items: &[u32], times: &[i64]) {
-        self.users.push(user);
-        self.user_ids.append_value(user_id);
-        self.items.push(items);
-        self.times.push(times);
-    }
-
-    /// What came since the last time.
-    fn take(&mut self) -> Result<RecordBatch> {
-        let mut done = std::mem::take(self);
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from(done.users)),
-            Arc::new(done.user_ids.finish()),
-            Arc::new(done.items.finish()),
-            Arc::new(done.times.finish()),
-        ];
-        Ok(RecordBatch::try_new(sequence::schema(), columns)?)
-    }
 }

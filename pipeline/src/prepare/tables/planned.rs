@@ -49,10 +49,10 @@ pub async fn build(
         sequencer
             .take()
             .iter()
-            .try_for_each(|done| sequences.write(done))?;
+            .try_for_each(|done| sequences.write_group(done))?;
     }
     let last = sequencer.finish(&mut visit)?;
-    last.iter().try_for_each(|done| sequences.write(done))?;
+    last.iter().try_for_each(|done| sequences.write_group(done))?;
     Ok(Made {
         interactions: interactions.finish()?,
         sequences: sequences.finish()?,

@@ -1,6 +1,5 @@
 //! Parquet. Columns may have any type that can be written as text; times any that counts or is a date.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::{
     Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories, lacks,
 };
 use crate::error::Error;
+use crate::storage;
 
 pub(super) fn interactions(
     path: &Path,
@@ -95,7 +95,7 @@ where
     };
     let damaged =
         |error: &dyn std::fmt::Display| broken(format!("no readable Parquet ({error}); write it again"));
-    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    let file = storage::open_seekable(path).map_err(|source| Error::io(path, "open", source))?;
     let bytes = file.metadata().map_or(0, |found| found.len());
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     let names: Vec<&str> = reader
