@@ -13,8 +13,6 @@ pub mod raw;
 #[path = "../../src/storage.rs"]
 pub mod storage;
 
-mod packed;
-
 use std::path::Path;
 
 use dataset::DatasetDescription;
