@@ -100,11 +100,15 @@ impl Known {
         &self.items[self.range(user)]
     }
 
-    /// Whether a user, who must be there, ever touched an item.
-    pub fn touched(&self, user: u32, item: u32) -> bool {
+    /// Whether a user, who must be there, ever touched one of `candidates`, which are sorted, other than `target`.
+    pub fn touched_any(&self, user: u32, candidates: &[u32], target: u32) -> bool {
+        let among = |items: &[u32], sorted: &[u32]| {
+            let mut others = items.iter().filter(|item| **item != target);
+            others.any(|item| sorted.binary_search(item).is_ok())
+        };
         match self.sorted.get(&user) {
-            Some(items) => items.binary_search(&item).is_ok(),
-            None => self.items(user).contains(&item),
+            Some(items) => among(candidates, items),
+            None => among(self.items(user), candidates),
         }
     }
 
@@ -126,4 +130,39 @@ impl Known {
 
 fn hash(user_id: &str) -> u64 {
     seed::key(&[user_id.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_touched_is_known_however_much_it_is() {
+        let few: Vec<u32> = vec![9, 2, 9, 4];
+        let many: Vec<u32> = (0..200).map(|step| step * 7 % 200 * 2).collect();
+        let mut sorted = many.clone();
+        sorted.sort_unstable();
+        let known = Known {
+            users: vec![1, 2],
+            starts: vec![0, few.len(), few.len() + many.len()],
+            times: vec![0; few.len() + many.len()],
+            items: [few, many].concat(),
+            sorted: HashMap::from([(2, sorted)]),
+            newest: Vec::new(),
+        };
+        for (user, candidates, target, expected) in [
+            (1, [1, 4, 5], 5, true),
+            (1, [1, 4, 5], 4, false),
+            (1, [1, 3, 5], 5, false),
+            (2, [7, 398, 399], 7, true),
+            (2, [7, 398, 399], 398, false),
+            (2, [7, 397, 399], 399, false),
+        ] {
+            assert_eq!(
+                known.touched_any(user, &candidates, target),
+                expected,
+                "{user} {candidates:?}"
+            );
+        }
+    }
 }

@@ -292,8 +292,7 @@ impl Auditor<'_> {
         if repeated || sorted.binary_search(&prompt.target).is_err() {
             self.leak(placed, "its candidates lack the target or repeat an item");
         }
-        let mut others = sorted.iter().filter(|item| **item != prompt.target);
-        if others.any(|item| self.known.touched(placed.user, *item)) {
+        if self.known.touched_any(placed.user, &sorted, prompt.target) {
             self.leak(placed, "a candidate was touched by the user");
         }
         if split == Split::Train {

@@ -14,7 +14,7 @@ macro_rules! shipped {
 }
 
 /// The descriptions of single data sets, by file stem.
-const SINGLE: [(&str, &str); 11] = shipped![
+const SINGLE: [(&str, &str); 12] = shipped![
     "amazon-2014-beauty",
     "amazon-2014-sports",
     "amazon-2018-prime-pantry",
@@ -26,6 +26,7 @@ const SINGLE: [(&str, &str); 11] = shipped![
     "movielens-1m",
     "movielens-10m",
     "steam",
+    "steam-library",
 ];
 
 /// The descriptions of families, by file stem.

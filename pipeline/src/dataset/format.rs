@@ -30,6 +30,8 @@ pub enum RawFormat {
     Recbole,
     /// Reviews and games as Python literals (Steam).
     Steam,
+    /// The games a user has, all in one line and without times, and games, as Python literals (Steam).
+    SteamLibrary,
     /// Shelvings and books as JSON lines (Goodreads).
     Goodreads,
     /// csv, tsv, JSON lines or Parquet, told apart by the file's ending, with the columns that the description names.
@@ -122,6 +124,7 @@ mod tests {
     #[test]
     fn a_format_is_called_as_in_a_description() {
         assert_eq!(RawFormat::Amazon2023.to_string(), "amazon-2023");
+        assert_eq!(RawFormat::SteamLibrary.to_string(), "steam-library");
         assert_eq!(RawFormat::MovielensDat.to_string(), "movielens-dat");
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     fn reason(refusal: Refusal) -> String {
         match refusal {
             Refusal::Line(text) | Refusal::File(text) => text,
-            Refusal::Failed(error) => error.to_string(),
+            other => panic!("{other:?}"),
         }
     }
 

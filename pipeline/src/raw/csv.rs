@@ -1,6 +1,6 @@
 //! Lines of separated fields, with quotes as csv has them.
 //!
-//! No field holds a line end, so each line is a record of its own: a stray quote costs one line, not the rest of the file.
+//! A record whose last quote is not closed is [`Refusal::Open`]: it may go on in the next line (see [`super::unclosed`]).
 
 use std::borrow::Cow;
 
@@ -96,7 +96,7 @@ pub(crate) fn lacks(header: &str, name: &str) -> Refusal {
     ))
 }
 
-/// Fields of one line (RFC 4180 without line ends inside quotes).
+/// Fields of one record (RFC 4180).
 fn split(line: &str, separator: char) -> Result<Vec<Cow<'_, str>>, Refusal> {
     let mut fields = Vec::with_capacity(4);
     let mut rest = line;
@@ -133,7 +133,7 @@ fn quoted_field(text: &str) -> Result<(Cow<'_, str>, &str), Refusal> {
         };
         return Ok((field, &text[at + 1..]));
     }
-    Err("a quote is not closed".into())
+    Err(Refusal::Open)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod rejects;
 mod scan;
 mod steam;
 mod table;
+mod unclosed;
 
 pub use place::Lines;
 pub use rejects::Rejects;
@@ -301,6 +302,7 @@ fn read_interactions(
         RawFormat::MovielensDat => movielens_dat::ratings(path, scan, table, progress),
         RawFormat::Recbole => recbole::interactions(path, columns, scan, table, progress),
         RawFormat::Steam => steam::reviews(path, scan, table, progress),
+        RawFormat::SteamLibrary => steam::libraries(path, scan, table, progress),
         RawFormat::Goodreads => goodreads::shelvings(path, scan, table, progress),
         RawFormat::Generic => generic::interactions(path, columns, scan, table, progress),
     }
@@ -322,7 +324,7 @@ fn read_items(
         RawFormat::Movielens100k => movielens_100k::movies(path, scan, table, progress),
         RawFormat::MovielensDat => movielens_dat::movies(path, scan, table, progress),
         RawFormat::Recbole => recbole::items(path, columns, scan, table, progress),
-        RawFormat::Steam => steam::games(path, scan, table, progress),
+        RawFormat::Steam | RawFormat::SteamLibrary => steam::games(path, scan, table, progress),
         RawFormat::Goodreads => goodreads::books(path, scan, table, progress),
         RawFormat::Generic => generic::items(path, columns, scan, table, progress),
     }

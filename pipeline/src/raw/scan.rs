@@ -1,16 +1,21 @@
 //! One pass over the lines of a file: counting, rejecting, salvaging.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::path::Path;
 
-use super::line::LineReader;
+use super::line::{Line, LineReader};
 use super::rejects::Rejects;
+use super::unclosed::{Kept, Unclosed};
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
 use crate::storage;
 
 /// Bytes of a rejected line that are kept.
 const SAMPLE: usize = 200;
+
+/// The reason of a [`Refusal::Open`].
+const OPEN: &str = "a quote is not closed";
 
 /// A line that holds no row, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub struct Reject {
 pub(crate) enum Refusal {
     /// The line is bad; go on.
     Line(String),
+    /// A quote is not closed: the line is bad unless the next ones close it.
+    Open,
     /// The file is not what it should be; stop.
     File(String),
     /// Something else went wrong, such as a full disk; stop.
@@ -47,6 +54,7 @@ impl Refusal {
                 offset: 0,
                 message,
             },
+            Refusal::Open => Refusal::from(OPEN).of_file(path),
             Refusal::Failed(error) => *error,
         }
     }
@@ -68,6 +76,15 @@ impl From<&str> for Refusal {
     fn from(reason: &str) -> Self {
         Refusal::Line(reason.to_string())
     }
+}
+
+/// Lines of a file that are not done with.
+#[derive(Default)]
+struct Waiting {
+    /// Those that wait for a quote to be closed.
+    unclosed: Unclosed,
+    /// Those that were waited for in vain, to be read next.
+    again: VecDeque<Kept>,
 }
 
 /// What has been met so far.
@@ -157,34 +174,99 @@ impl Scan {
     ) -> Result<()> {
         let file = name(path);
         let mut reader = LineReader::open(path, progress)?;
-        let mut last = 0;
+        let (mut last, mut ended) = (0, false);
+        let mut lines = Waiting::default();
         loop {
-            let line = match reader.next() {
+            // What was waited with in vain, a line of its own again.
+            if let Some(line) = lines.again.pop_front() {
+                self.visit(&line.line(), path, &mut lines, &mut visit)?;
+                continue;
+            }
+            let line = match if ended { Ok(None) } else { reader.next() } {
                 Ok(Some(line)) => line,
-                Ok(None) => break,
+                Ok(None) if lines.unclosed.is_empty() => break,
+                Ok(None) => {
+                    self.give_up(path, &mut lines)?;
+                    continue;
+                }
                 Err(Error::Format { offset, message, .. }) if self.salvage => {
                     let what = message.split(';').next().unwrap_or_default();
                     self.losses.push(format!(
                         "{file}: {what} at byte {offset} of the decompressed stream; {last} whole lines were kept"
                     ));
-                    break;
+                    ended = true;
+                    continue;
                 }
                 Err(error) => return Err(error),
             };
             last = line.number;
-            if line.bytes.iter().all(u8::is_ascii_whitespace) && !line.too_long {
-                continue;
-            }
-            let answer = if line.too_long {
-                self.lines += 1;
-                Err(Refusal::Line("line longer than 16 MiB".to_string()))
-            } else {
-                visit(self, line.bytes, line.number)
-            };
-            self.take(answer, path, (line.number, line.offset), || sample(line.bytes))?;
+            self.visit(&line, path, &mut lines, &mut visit)?;
         }
         self.close(reader.fingerprint()?, last);
         Ok(())
+    }
+
+    /// Gives one line to `row`, or lets it wait for those after it.
+    fn visit(
+        &mut self,
+        line: &Line<'_>,
+        path: &Path,
+        lines: &mut Waiting,
+        row: &mut impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        if line.too_long {
+            while !lines.unclosed.is_empty() {
+                self.give_up(path, lines)?;
+                while let Some(line) = lines.again.pop_front() {
+                    self.visit(&line.line(), path, lines, row)?;
+                }
+            }
+            self.lines += 1;
+            let answer = Err(Refusal::Line("line longer than 16 MiB".to_string()));
+            return self.take(answer, path, (line.number, line.offset), || sample(line.bytes));
+        }
+        if !lines.unclosed.is_empty() {
+            lines.unclosed.push(line);
+            if !lines.unclosed.closed() && !lines.unclosed.overlong() {
+                return Ok(());
+            }
+            let joined = lines.unclosed.joined().filter(|_| lines.unclosed.closed());
+            let before = self.lines;
+            return match joined.map(|record| row(self, &record.bytes, record.number)) {
+                Some(Ok(())) => {
+                    lines.unclosed = Unclosed::default();
+                    Ok(())
+                }
+                Some(Err(refusal @ (Refusal::File(_) | Refusal::Failed(_)))) => Err(refusal.of_file(path)),
+                _ => {
+                    self.lines = before;
+                    self.give_up(path, lines)
+                }
+            };
+        }
+        if line.bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let answer = row(self, line.bytes, line.number);
+        if let Err(Refusal::Open) = answer {
+            // It counts when it is known what it is.
+            self.lines -= 1;
+            lines.unclosed.push(line);
+            return Ok(());
+        }
+        self.take(answer, path, (line.number, line.offset), || sample(line.bytes))
+    }
+
+    /// Refuses the line that waited, and lets those it waited for be lines again.
+    fn give_up(&mut self, path: &Path, lines: &mut Waiting) -> Result<()> {
+        let Some((first, mut others)) = lines.unclosed.part() else {
+            return Ok(());
+        };
+        others.append(&mut lines.again);
+        lines.again = others;
+        self.lines += 1;
+        let place = (first.number, first.offset);
+        self.take(Err(OPEN.into()), path, place, || sample(&first.bytes))
     }
 
     /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
@@ -232,6 +314,7 @@ impl Scan {
                 reason,
                 text: text(),
             })?,
+            Err(Refusal::Open) => return self.take(Err(OPEN.into()), path, (line, offset), text),
             Err(Refusal::Failed(error)) => return Err(*error),
             Err(Refusal::File(message)) => {
                 return Err(Error::Format {

@@ -1,7 +1,8 @@
-//! Steam: reviews and games, one Python dict a line.
+//! Steam: reviews, libraries and games, one Python dict a line.
 //!
 //! A review names its author by `username` (`user_id` is missing from most) and its day; there is no rating. A game may lack its id
 //! (then it is no row) or its title (then `app_name` stands in).
+//! A library holds all the games of a user, with the minutes each was played and no times at all.
 
 use std::path::Path;
 
@@ -12,6 +13,9 @@ use super::python_literal::{ParseError, Value as Literal, parse_keys};
 use super::scan::{Refusal, Scan};
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::error::Result;
+
+/// Minutes.
+const MINUTES: std::ops::RangeInclusive<f64> = 0.0..=f64::MAX;
 
 /// `steam_reviews.json`.
 pub(crate) fn reviews(
@@ -32,6 +36,59 @@ pub(crate) fn reviews(
         };
         table.push(&found, f64::MIN..=f64::MAX, line)
     })
+}
+
+/// `australian_users_items.json`: a row for each game of a line. The minutes played stand for a rating; every time is 0, so that only
+/// what does not depend on order can be learnt from it.
+pub(crate) fn libraries(
+    path: &Path,
+    scan: &mut Scan,
+    table: &mut InteractionTable,
+    progress: &dyn Progress,
+) -> Result<()> {
+    scan.each_record(path, progress, |bytes, line| {
+        let [user, games] = parse_keys(bytes, ["user_id", "items"]).map_err(refusal)?;
+        let user = text(user, "user_id")?;
+        let Some(Literal::List(games)) = games else {
+            return Err("items is no list".into());
+        };
+        // All or none: a line is not half a row.
+        let games = games.into_iter().map(game).collect::<Result<Vec<_>, Refusal>>()?;
+        games.iter().try_for_each(|(item, minutes)| {
+            let found = Interaction {
+                user: &user,
+                item,
+                rating: Some(*minutes),
+                time: Time::Millis(0),
+            };
+            table.push(&found, MINUTES, line)
+        })
+    })
+}
+
+/// The id of a game in a library and the minutes it was played.
+fn game(found: Literal) -> Result<(String, f64), Refusal> {
+    let Literal::Dict(pairs) = found else {
+        return Err("a game is no dict".into());
+    };
+    let (mut id, mut minutes) = (None, None);
+    for (key, value) in pairs {
+        match key.as_text() {
+            Some("item_id") => id = Some(value),
+            Some("playtime_forever") => minutes = Some(value),
+            _ => {}
+        }
+    }
+    let id = text(id, "item_id")?;
+    let minutes = match minutes {
+        Some(Literal::Int(minutes)) => minutes as f64,
+        Some(Literal::Float(minutes)) => minutes,
+        _ => return Err("playtime_forever is no number".into()),
+    };
+    if id.trim().is_empty() || !MINUTES.contains(&minutes) {
+        return Err("a game without an id, or played for less than nothing".into());
+    }
+    Ok((id, minutes))
 }
 
 /// `steam_games.json`; a game without genres has its tags.

@@ -235,6 +235,86 @@ fn movielens_csv_is_read_by_column_name() {
 }
 
 #[test]
+fn a_quoted_field_may_go_over_lines_and_a_stray_quote_costs_its_own_line() {
+    let (description, folder) = set("movielens-csv", &["ratings.csv"], &["movies.csv"]);
+    std::fs::write(
+        folder.path().join("ratings.csv"),
+        "userId,movieId,rating,timestamp\n",
+    )
+    .unwrap();
+    let lines = [
+        "movieId,title,genres",
+        "1,\"Two",
+        "lines, and a \"\"word\"\"\",Drama",
+        "2,\"Three\r",
+        "",
+        "lines\",Comedy\r",
+        // Nothing closes this one where a field may end.
+        "3,\"open,Drama",
+        "4,Plain,Drama",
+        "5,\"Quoted, The\",Drama",
+        "6,\"again open,Drama",
+        "7,\"and again,Drama",
+        "8,Last,Drama",
+        "9,\"never closed,Drama",
+        "10,End,Drama",
+    ];
+    let text = lines.join("\n");
+    std::fs::write(folder.path().join("movies.csv"), &text).unwrap();
+    let tables = read_all(&description, folder.path());
+    let found: Vec<(String, String, i64)> = item_rows(&tables.items.as_ref().unwrap()[..])
+        .into_iter()
+        .map(|(item, title, _, line)| (item, title.unwrap(), line))
+        .collect();
+    let expected = [
+        ("1", "Two\nlines, and a \"word\"", 2),
+        ("2", "Three\n\nlines", 4),
+        ("4", "Plain", 8),
+        ("5", "Quoted, The", 9),
+        ("8", "Last", 12),
+        ("10", "End", 14),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(item, title, line)| (item.to_string(), title.to_string(), line))
+    );
+    let offset = |line: usize| {
+        lines[..line - 1]
+            .iter()
+            .map(|text| text.len() as u64 + 1)
+            .sum::<u64>()
+    };
+    let refused: Vec<_> = [7, 10, 11, 13]
+        .map(|line| (line as u64, offset(line), "a quote is not closed"))
+        .to_vec();
+    assert_eq!(reasons(&tables), refused);
+    assert_eq!(tables.rejects[0].text, lines[6]);
+    assert_eq!(tables.lines, 10);
+}
+
+#[test]
+fn stray_quotes_without_end_cost_no_more_than_their_lines() {
+    let (description, folder) = set("movielens-csv", &["ratings.csv"], &["movies.csv"]);
+    std::fs::write(
+        folder.path().join("ratings.csv"),
+        "userId,movieId,rating,timestamp\n",
+    )
+    .unwrap();
+    // More than a record may have lies between the first quote and the second, then they stand line by line.
+    let mut text = String::from("movieId,title,genres\n1,\"open,Drama\n");
+    text.push_str(&"2,Plain,Drama\n".repeat(100_000));
+    text.push_str(&"3,\"open,Drama\n".repeat(50_000));
+    std::fs::write(folder.path().join("movies.csv"), text).unwrap();
+    let tables = read_all(&description, folder.path());
+    assert_eq!(
+        item_rows(tables.items.as_ref().unwrap()).len(),
+        100_000,
+        "every line between is read"
+    );
+    assert_eq!((tables.rejects.len(), tables.lines), (50_001, 150_001));
+}
+
+#[test]
 fn recbole_atomic_files_are_read_by_column_name() {
     let (description, folder) = set("recbole", &["a.inter"], &["a.item"]);
     let inter = "item_id:token\tuser_id:token\ttimestamp:float\n5\tu\t8.5\n6\tu\n\n7\tv\tsoon\n";

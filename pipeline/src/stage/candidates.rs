@@ -130,6 +130,7 @@ impl Candidates {
 #[derive(Debug)]
 pub struct Touched {
     items: Ids,
+    distinct: usize,
     /// All other items in the order of their ids, listed when the first draw needs them.
     rest: OnceCell<Vec<u32>>,
 }
@@ -137,8 +138,10 @@ pub struct Touched {
 impl Touched {
     /// The items of a sequence.
     pub fn new(sequence: &[u32]) -> Self {
+        let items = Ids::of(sequence);
         Self {
-            items: Ids::of(sequence),
+            distinct: items.distinct(),
+            items,
             rest: OnceCell::new(),
         }
     }
@@ -163,7 +166,7 @@ struct Set<'a> {
 }
 
 /// A set of ids, which is looked through while it is small: hashing a few numbers takes longer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Ids {
     few: Vec<u32>,
     many: HashSet<u32>,
@@ -230,7 +233,7 @@ impl Set<'_> {
 
     fn fill_uniformly(&mut self) {
         let items = self.items();
-        if (self.touched.items.distinct() + self.draws.size) * 2 <= items {
+        if (self.touched.distinct + self.draws.size) * 2 <= items {
             // Most draws hit: reject the others.
             for _ in 0..self.draws.size * TRIES {
                 if self.full() {

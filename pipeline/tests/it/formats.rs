@@ -17,6 +17,13 @@ use weaverec_pipeline::Error;
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::raw::{NoProgress, RawTables, ReadOptions, read};
 
+const GENERIC_CSV: &str = "time = \"%d/%m/%Y %H:%M\"\n[columns]\nuser = \"customer\"\nitem = \"article\"\nrating = \"stars\"\n\
+                           timestamp = \"day\"\ntitle = \"label\"\ncategories = \"kinds\"\ncategory_separator = \"|\"\n\
+                           delimiter = \";\"\n";
+
+const GENERIC_JSON: &str = "time = \"us\"\n[columns]\nuser = \"who\"\nitem = \"what\"\nrating = \"score\"\ntimestamp = \"at\"\n\
+                            title = \"name\"\ncategories = \"kinds\"\n";
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -139,6 +146,46 @@ fn damaged(bytes: &[u8], first: usize, seed: u64) -> Vec<u8> {
     copy
 }
 
+/// What means something to one format or another.
+const HOSTILE: [&[u8]; 16] = [
+    b"\"",
+    b"'",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b"\\",
+    b"\\u",
+    b"{",
+    b"}",
+    b"]",
+    b"::",
+    b"\t",
+    b"\xef\xbb\xbf",
+    b"9999999999999999999999",
+    b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+];
+
+/// A copy that was cut, repeated, or put something into, here and there from `first` on.
+fn mangled(bytes: &[u8], first: usize, seed: u64) -> Vec<u8> {
+    let mut pick = scattered(seed);
+    let mut copy = bytes.to_vec();
+    for _ in 0..1 + pick(4) {
+        let start = first + pick(copy.len() - first + 1);
+        let end = (start + pick(200)).min(copy.len());
+        match pick(4) {
+            0 => drop(copy.drain(start..end)),
+            1 => {
+                let again = copy[start..end].to_vec();
+                drop(copy.splice(start..start, again));
+            }
+            2 => drop(copy.splice(start..start, HOSTILE[pick(HOSTILE.len())].iter().copied())),
+            _ => copy.truncate(start),
+        }
+    }
+    copy
+}
+
 /// Whatever happens to a file's bytes after its first line, which may be a header, each line of it is a row or refused.
 #[test]
 fn damage_loses_no_line_unseen() {
@@ -179,14 +226,27 @@ fn damage_loses_no_line_unseen() {
             ["goodreads_interactions_maps.json", "goodreads_books_maps.json"],
             "",
         ),
+        (
+            "generic-csv",
+            "generic",
+            ["events.csv", "articles.csv"],
+            GENERIC_CSV,
+        ),
+        (
+            "generic-jsonl",
+            "generic",
+            ["events.jsonl", "articles.ndjson"],
+            GENERIC_JSON,
+        ),
     ] {
         let description = description(format, files, more);
-        for seed in 0..40 {
+        for seed in 0..80 {
+            let damage = if seed % 2 == 0 { damaged } else { mangled };
             let copy = tempfile::tempdir().unwrap();
             for file in files {
                 let bytes = std::fs::read(fixture(name).join(file)).unwrap();
                 let first = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-                std::fs::write(copy.path().join(file), damaged(&bytes, first, seed)).unwrap();
+                std::fs::write(copy.path().join(file), damage(&bytes, first, seed)).unwrap();
             }
             let tables = read(&description, copy.path(), &ReadOptions::default(), &NoProgress).unwrap();
             let batches = tables.interactions.iter().chain(tables.items.iter().flatten());
@@ -295,6 +355,12 @@ fn steam() {
 }
 
 #[test]
+fn steam_libraries() {
+    let files = ["australian_users_items.json", "steam_games.json"];
+    check("steam-library", "steam-library", files, "");
+}
+
+#[test]
 fn goodreads() {
     let files = ["goodreads_interactions_maps.json", "goodreads_books_maps.json"];
     check("goodreads", "goodreads", files, "");
@@ -302,20 +368,21 @@ fn goodreads() {
 
 #[test]
 fn generic_csv() {
-    let more = "time = \"%d/%m/%Y %H:%M\"\n[columns]\nuser = \"customer\"\nitem = \"article\"\nrating = \"stars\"\n\
-                timestamp = \"day\"\ntitle = \"label\"\ncategories = \"kinds\"\ncategory_separator = \"|\"\ndelimiter = \";\"\n";
-    check("generic-csv", "generic", ["events.csv", "articles.csv"], more);
+    check(
+        "generic-csv",
+        "generic",
+        ["events.csv", "articles.csv"],
+        GENERIC_CSV,
+    );
 }
 
 #[test]
 fn generic_json_lines() {
-    let more = "time = \"us\"\n[columns]\nuser = \"who\"\nitem = \"what\"\nrating = \"score\"\ntimestamp = \"at\"\n\
-                title = \"name\"\ncategories = \"kinds\"\n";
     check(
         "generic-jsonl",
         "generic",
         ["events.jsonl", "articles.ndjson"],
-        more,
+        GENERIC_JSON,
     );
 }
 
