@@ -108,6 +108,8 @@ impl Cluster {
         let config = config
             .upgrade_for_ballista()
             .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
+            // Ballista's adaptive planner waits for ever where a stage that it has finished must run again because its worker died.
+            .with_ballista_adaptive_query_planner(false)
             .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES);
         let url = format!("http://{}", self.address);
         let planner = Planner::new(url, config.ballista_config(), PathBuf::from(spool));
