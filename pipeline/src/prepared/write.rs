@@ -79,7 +79,13 @@ impl<'a> ParquetFile<'a> {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(Some(rows));
         // What hardly repeats gets no dictionary: it would be built for nothing.
-        for column in ["messages.list.element.content", "title", "text"] {
+        for column in [
+            "messages.list.item.content",
+            "candidates.list.item",
+            "key",
+            "title",
+            "text",
+        ] {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
         }
         for column in ["user", "line"] {
@@ -227,6 +233,27 @@ mod tests {
         assert_eq!(one.blake3, many.blake3);
         let bytes = std::fs::read(folder.path().join("one")).unwrap();
         assert_eq!(one.blake3, blake3::hash(&bytes).to_hex().to_string());
+    }
+
+    #[test]
+    fn columns_without_a_dictionary_are_called_as_parquet_calls_them() {
+        let schema = crate::prepared::prompts_schema();
+        let folder = tempfile::tempdir().unwrap();
+        ParquetFile::create(folder.path(), Path::new("p"), schema.clone())
+            .unwrap()
+            .finish()
+            .unwrap();
+        let file = File::open(folder.path().join("p")).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let columns = reader.parquet_schema().columns();
+        let paths: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
+        // The names that the writer is told about are those of columns that there are.
+        for column in ["messages.list.item.content", "candidates.list.item", "key"] {
+            assert!(
+                paths.iter().any(|path| path == column),
+                "{column} is not in {paths:?}"
+            );
+        }
     }
 
     #[test]
