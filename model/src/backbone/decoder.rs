@@ -1,6 +1,8 @@
-//! The decoder of the Llama and Qwen families: embedding, blocks of grouped-query attention and gated feed-forward, final norm, output head.
+//! The decoder of the Llama, Qwen and Gemma families: embedding, blocks of grouped-query attention and gated feed-forward, final norm,
+//! output head.
 //!
-//! Llama, SmolLM2, Qwen2, Qwen3 and the `nano` decoder are this one implementation with other sizes and switches. It works on packed rows (see
+//! Llama, SmolLM2, Qwen2, Qwen3, Gemma 3 and the `nano` decoder are this one implementation with other sizes and switches. It works on
+//! packed rows (see
 //! [`crate::op`]), in training and in ranking alike, and its projections carry an adapter where one is given.
 //!
 //! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.

@@ -31,7 +31,7 @@ impl Weights {
     /// that holds one `.gguf` file.
     ///
     /// # Errors
-    /// Files that are missing or damaged, or a model that is not of the Llama family as implemented here.
+    /// Files that are missing or damaged, or a model of a family or with settings that are not implemented here.
     pub fn open(path: &Path) -> Result<(Weights, DecoderConfig)> {
         Self::open_as(path, Precision::F32)
     }
