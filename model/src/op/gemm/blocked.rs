@@ -18,6 +18,9 @@ const ROWS: usize = 96;
 /// Packed values of the right operand at a time, 4 MB.
 const PACKED: usize = 1 << 20;
 
+/// The inner dimension from which on it costs little to write a tile's values one by one.
+const WORTH_SCATTERING: usize = 256;
+
 /// Sizes of a product: rows and columns of the result, and the inner dimension.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
@@ -46,7 +49,7 @@ pub(super) unsafe fn product(
     threads: usize,
 ) {
     // What needs no packing on the left and is the longer one belongs there.
-    let swap = size.n > 2 * size.m && b.row_stride == 1;
+    let swap = size.n > 2 * size.m && b.row_stride == 1 && size.k >= WORTH_SCATTERING;
     let (size, target, a, b) = match swap {
         false => (size, target, a, b),
         true => (
