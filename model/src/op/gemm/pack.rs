@@ -61,7 +61,11 @@ pub(super) unsafe fn pack(from: Operand, k: usize, cols: usize, width: usize, ou
             return;
         }
         #[cfg(target_arch = "x86_64")]
-        if from.row_stride == 1 && cols == width && width % 8 == 0 && is_x86_feature_detected!("avx2") {
+        if from.row_stride == 1
+            && cols == width
+            && width.is_multiple_of(8)
+            && is_x86_feature_detected!("avx2")
+        {
             done = k / 8 * 8;
             for p in (0..done).step_by(8) {
                 for j in (0..width).step_by(8) {
