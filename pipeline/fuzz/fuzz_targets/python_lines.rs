@@ -9,7 +9,12 @@ use weaverec_pipeline_fuzz::{Part, Set, choose};
 static SETS: LazyLock<[Set; 4]> = LazyLock::new(|| {
     [
         Set::new("amazon-2014", [("r.json", b""), ("m.json", b"")], Part::Items, ""),
-        Set::new("steam", [("r.json", b""), ("g.json", b"")], Part::Interactions, ""),
+        Set::new(
+            "steam",
+            [("r.json", b""), ("g.json", b"")],
+            Part::Interactions,
+            "",
+        ),
         Set::new("steam", [("r.json", b""), ("g.json", b"")], Part::Items, ""),
         Set::new(
             "steam-library",

@@ -50,11 +50,17 @@ pub enum Part {
 impl Set {
     /// A set of `format`; `more` is put at the end of its description. Files are given by name and first lines.
     pub fn new(format: &str, files: [(&'static str, &'static [u8]); 2], part: Part, more: &str) -> Self {
+        let [interactions, items] =
+            files.map(|(name, _)| name.trim_end_matches(".gz").trim_end_matches(".zst"));
+        // A file that is always empty is not worth its reading.
+        let items = if part == Part::Items {
+            format!("\"{items}\"")
+        } else {
+            String::new()
+        };
         let text = format!(
-            "name = \"t\"\ntitle = \"T\"\nplatform = \"p\"\nlicence = \"own\"\nformat = \"{format}\"\ninteractions = [\"{}\"]\n\
-             items = [\"{}\"]\n{more}",
-            files[0].0.trim_end_matches(".gz").trim_end_matches(".zst"),
-            files[1].0.trim_end_matches(".gz").trim_end_matches(".zst"),
+            "name = \"t\"\ntitle = \"T\"\nplatform = \"p\"\nlicence = \"own\"\nformat = \"{format}\"\n\
+             interactions = [\"{interactions}\"]\nitems = [{items}]\n{more}",
         );
         Set {
             description: DatasetDescription::parse(&text, "t.toml").expect("a description"),
@@ -115,7 +121,9 @@ fn account(tables: &RawTables, many_rows_a_line: bool) {
 /// One of the sets, chosen by the first byte; the rest of the bytes.
 pub fn choose<'a, 'b, T>(among: &'a [T], bytes: &'b [u8]) -> Option<(&'a T, &'b [u8])> {
     let (first, rest) = bytes.split_first()?;
-    among.get(usize::from(*first) % among.len()).map(|set| (set, rest))
+    among
+        .get(usize::from(*first) % among.len())
+        .map(|set| (set, rest))
 }
 
 /// What a time means in a way to write times, which must mean the same after it was written into a description and read again.

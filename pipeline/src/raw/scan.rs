@@ -263,7 +263,10 @@ impl Scan {
             return Ok(());
         };
         // One by one: there may be many in `again`, which must not be moved for each line that is given up.
-        others.into_iter().rev().for_each(|line| lines.again.push_front(line));
+        others
+            .into_iter()
+            .rev()
+            .for_each(|line| lines.again.push_front(line));
         self.lines += 1;
         let place = (first.number, first.offset);
         self.take(Err(OPEN.into()), path, place, || sample(&first.bytes))
