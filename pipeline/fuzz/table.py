@@ -2,7 +2,8 @@
 
     python table.py SECONDS REPORT [TARGET ...]
 
-A target that finds something stops there: the table says so, the case lies in `artifacts/`, and the script ends with 1.
+Without targets it is all of them; with some, the rows of the others are kept. A target that finds something stops there: the table
+says so, the case lies in `artifacts/`, and the script ends with 1.
 `make fuzz-all` does all of it.
 """
 
@@ -55,15 +56,16 @@ def main(seconds, report, targets):
     unknown = [target for target in targets if target not in TARGETS]
     if unknown:
         sys.exit(f"no fuzz target {unknown[0]}; there are {', '.join(TARGETS)}")
-    text = HEAD.format(cores=os.cpu_count(), processor=processor(), seconds=seconds)
-    any_found = False
+    report, rows, any_found = Path(report), {}, False
+    if targets and report.exists():
+        rows = {name: line for line in report.read_text().splitlines() for name in TARGETS if line.startswith(f"| {name} |")}
     for target in targets or TARGETS:
         row, found = fuzz(target, seconds)
         any_found |= found
-        line = f"| {' | '.join(map(str, row))} |\n"
-        print(line, end="", flush=True)
-        text += line
-    Path(report).write_text(text)
+        rows[target] = f"| {' | '.join(map(str, row))} |"
+        print(rows[target], flush=True)
+    head = HEAD.format(cores=os.cpu_count(), processor=processor(), seconds=seconds)
+    report.write_text(head + "".join(f"{rows[target]}\n" for target in sorted(rows)))
     sys.exit(int(any_found))
 
 
