@@ -41,9 +41,9 @@ def fuzz(target, seconds):
     command = ["make", "--no-print-directory", "-C", str(ROOT), "fuzz", f"PARSER={target}", f"SECONDS={seconds}"]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     edges = [int(number) for number in re.findall(r"\bcov: (\d+)", run.stdout)]
-    kept = re.search(r"Test unit written to (\S+)", run.stdout)
+    kept = re.search(r"Test unit written to (\S*/(?:crash|oom|timeout)-\S+)", run.stdout)
     done = re.search(r"Done (\d+) runs in (\d+) second", run.stdout)
-    if kept:
+    if kept and run.returncode != 0:
         tried = re.findall(r"^#(\d+)", run.stdout, flags=re.MULTILINE)
         return [target, tried[-1] if tried else "?", "", "", *(edges[:1] or ["?"]), *(edges[-1:] or ["?"]), f"1: `{Path(kept[1]).name}`"], True
     if run.returncode != 0 or not done:
