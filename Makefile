@@ -26,7 +26,7 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test test-cluster test-interop fuzz bench bench-engine bench-peers lint ci
+.PHONY: help build reproduce report prepare test test-cluster test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
 	python3 pipeline/fuzz/seeds.py $(PARSER)
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir pipeline/fuzz -s none $(PARSER) -- \
 		-max_total_time=$(SECONDS) -timeout=10 -max_len=16384
+
+fuzz-all: ## Fuzz every reader, SECONDS=150 each; writes results/pipeline/fuzz.md
+	python3 pipeline/fuzz/table.py $(SECONDS) results/pipeline/fuzz.md
 
 bench: ## Measure training and ranking, parsing, k-core, candidates and wording
 	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --profile dev

@@ -1,7 +1,9 @@
 //! A cluster of real processes on this machine: the same bytes as without it, and with a worker killed on the way.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+#[path = "it/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use folder::{assert_same, contents};
 
 /// How long anything may take to happen before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -31,36 +35,6 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(begin.elapsed() < PATIENCE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Files below a folder and their bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-/// Fails with the names of the files that are not in both, or not the same.
-fn assert_same(one: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
-    let names = one.keys().chain(other.keys());
-    let differ: Vec<_> = names.filter(|name| one.get(*name) != other.get(*name)).collect();
-    assert!(differ.is_empty(), "not the same: {differ:?}");
-    assert!(
-        one.len() >= 8,
-        "too few files to be a prepared folder: {:?}",
-        one.keys()
-    );
 }
 
 /// Whether there is any file below a folder, which others write in at the same time.

@@ -4,6 +4,9 @@
 #[path = "it/commands.rs"]
 mod commands;
 #[cfg(unix)]
+#[path = "it/folder.rs"]
+mod folder;
+#[cfg(unix)]
 #[path = "it/kill.rs"]
 mod kill;
 #[cfg(unix)]

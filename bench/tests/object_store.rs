@@ -3,13 +3,16 @@
 //! The server is `moto_server` (PyPI: moto), from `WEAVEREC_MOTO` or the path; without it the tests say that they are skipped.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
-use std::fs;
+#[path = "it/folder.rs"]
+mod folder;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use folder::{Contents, assert_same, contents};
 
 /// How long the server may take to begin.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,7 +92,7 @@ impl Store {
     }
 
     /// Every object of a bucket below a prefix.
-    fn objects(&self, bucket: &str, prefix: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    fn objects(&self, bucket: &str, prefix: &str) -> Contents {
         let (_, listing) = self.ask("GET", &format!("/{bucket}?list-type=2&prefix={prefix}"), b"");
         let listing = String::from_utf8(listing).unwrap();
         let keys = listing
@@ -130,36 +133,6 @@ impl Store {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     }
-}
-
-/// Files below a folder and their bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-/// Fails with the names of the files that are not in both, or not the same.
-fn assert_same(one: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
-    let names = one.keys().chain(other.keys());
-    let differ: Vec<_> = names.filter(|name| one.get(*name) != other.get(*name)).collect();
-    assert!(differ.is_empty(), "not the same: {differ:?}");
-    assert!(
-        one.len() >= 8,
-        "too few files to be a prepared folder: {:?}",
-        one.keys()
-    );
 }
 
 const DESCRIPTION: &str = "raw/synth-home/synth-home.toml";

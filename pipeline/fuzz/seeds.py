@@ -6,6 +6,7 @@ The first byte of an input chooses the set, in the order in which the target lis
 itself go without theirs.
 """
 
+import gzip
 import hashlib
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ SEEDS = {
         (b"\x00", "amazon-2014/meta_Tea.json", 0),
         (b"\x01", "steam/steam_reviews.json", 0),
         (b"\x02", "steam/steam_games.json", 0),
+        (b"\x03", "steam-library/australian_users_items.json", 0),
     ],
     "json_lines": [
         (b"\x00", "amazon-2018/Jam_5.json", 0),
@@ -59,12 +61,22 @@ SEEDS = {
 }
 
 TEXTS = {
+    # What no fixture has: tabs, and times in other forms.
+    "generic": [
+        "\x02u1\tb7\t2017-12-17T02:00:00+02:00\t4\nu2\tb8\t2017-12-18\t\n",
+        "\x03u1\tb7\t1513468800000000000\t4.5\nu2\t\t7\tx\n",
+        '\x05{"who": "u1", "what": 7, "score": 3, "at": "2017-12-17 02:00:00"}\n{"who": null, "at": 1513468800}\n',
+    ],
     "clock": ["iso\n2017-12-17T02:00:00+02:00", "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017", "s\n1", "%s\n9"],
     "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))],
 }
 
 
 def inputs(target):
+    if target == "compressed":
+        # As it is stored, so that the form of a member itself is changed.
+        lines = (FIXTURES / "amazon-2018/Jam_5.json").read_bytes()
+        yield bytes([0, 0, 0]) + gzip.compress(lines, mtime=0)
     for text in TEXTS.get(target, []):
         yield text.encode()
     for first, fixture, header in SEEDS.get(target, []):

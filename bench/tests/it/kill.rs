@@ -1,33 +1,15 @@
 //! A run that is killed leaves nothing that counts, and the next one finishes the work.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use super::folder::{assert_same, contents};
 use super::{succeed, weaverec};
 
 const KILLS: u64 = 20;
-
-/// Files below a folder and their bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let bytes = fs::read(&path).unwrap();
-                found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
-            }
-        }
-    }
-    found
-}
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
@@ -158,5 +140,5 @@ fn runs_in_one_place_at_the_same_time_do_not_disturb_each_other() {
     }
     let together = folder.path().join("together");
     assert_eq!(names(&together), ["home", "other"]);
-    assert!(contents(&together) == alone);
+    assert_same(&contents(&together), &alone);
 }

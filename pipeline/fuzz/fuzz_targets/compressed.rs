@@ -9,7 +9,14 @@ use libfuzzer_sys::fuzz_target;
 use weaverec_pipeline_fuzz::{Part, Set};
 
 static SETS: LazyLock<[Set; 2]> = LazyLock::new(|| {
-    let set = |name| Set::new("amazon-2018", [(name, &b""[..]), ("m.json", b"")], Part::Interactions, "");
+    let set = |name| {
+        Set::new(
+            "amazon-2018",
+            [(name, &b""[..]), ("m.json", b"")],
+            Part::Interactions,
+            "",
+        )
+    };
     [set("r.json.gz"), set("r.json.zst")]
 });
 

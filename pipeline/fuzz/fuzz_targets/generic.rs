@@ -14,13 +14,23 @@ const COLUMNS: &str = "[columns]\nuser = \"who\"\nitem = \"what\"\nrating = \"sc
 
 static SETS: LazyLock<[Set; 7]> = LazyLock::new(|| {
     let set = |files, part, time: &str, delimiter: &str| {
-        Set::new("generic", files, part, &format!("time = \"{time}\"\n{COLUMNS}{delimiter}"))
+        Set::new(
+            "generic",
+            files,
+            part,
+            &format!("time = \"{time}\"\n{COLUMNS}{delimiter}"),
+        )
     };
     let parted = [("e.csv", EVENTS), ("a.csv", ARTICLES)];
     let tabbed = [("e.tsv", TABBED), ("a.jsonl", &b""[..])];
     let json = [("e.jsonl", &b""[..]), ("a.jsonl", b"")];
     [
-        set(parted, Part::Interactions, "%d/%m/%Y %H:%M", "delimiter = \";\"\n"),
+        set(
+            parted,
+            Part::Interactions,
+            "%d/%m/%Y %H:%M",
+            "delimiter = \";\"\n",
+        ),
         set(parted, Part::Items, "s", "delimiter = \";\"\n"),
         set(tabbed, Part::Interactions, "iso", ""),
         set(tabbed, Part::Interactions, "ns", ""),

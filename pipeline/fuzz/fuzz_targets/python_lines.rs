@@ -6,11 +6,22 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use weaverec_pipeline_fuzz::{Part, Set, choose};
 
-static SETS: LazyLock<[Set; 3]> = LazyLock::new(|| {
+static SETS: LazyLock<[Set; 4]> = LazyLock::new(|| {
     [
         Set::new("amazon-2014", [("r.json", b""), ("m.json", b"")], Part::Items, ""),
-        Set::new("steam", [("r.json", b""), ("g.json", b"")], Part::Interactions, ""),
+        Set::new(
+            "steam",
+            [("r.json", b""), ("g.json", b"")],
+            Part::Interactions,
+            "",
+        ),
         Set::new("steam", [("r.json", b""), ("g.json", b"")], Part::Items, ""),
+        Set::new(
+            "steam-library",
+            [("u.json", b""), ("g.json", b"")],
+            Part::Interactions,
+            "",
+        ),
     ]
 });
 

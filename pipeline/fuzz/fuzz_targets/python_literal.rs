@@ -11,7 +11,10 @@ fuzz_target!(|bytes: &[u8]| {
     if let (Ok(Value::Dict(pairs)), Ok(found)) = (&whole, &keys) {
         for (name, value) in ["asin", "title", "a"].iter().zip(found) {
             let last = pairs.iter().rev().find(|(key, _)| key.as_text() == Some(name));
-            let (ours, theirs) = (format!("{value:?}"), format!("{:?}", last.map(|(_, value)| value)));
+            let (ours, theirs) = (
+                format!("{value:?}"),
+                format!("{:?}", last.map(|(_, value)| value)),
+            );
             assert_eq!(ours, theirs, "{name}");
         }
     }

@@ -66,12 +66,25 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
 pub fn parse_keys<const N: usize>(bytes: &[u8], keys: [&str; N]) -> Result<[Option<Value>; N], ParseError> {
     let mut parser = Parser::new(bytes)?;
     let mut found = [const { None }; N];
+    let place = |key: &Value| keys.iter().position(|wanted| key.as_text() == Some(wanted));
     parser.space();
+    if parser.peek() == Some(b'(') {
+        // In brackets it is a dict all the same, and too rare to be worth a way of its own.
+        let Value::Dict(pairs) = parse(bytes)? else {
+            return parser.fail("expected a dict");
+        };
+        for (key, value) in pairs {
+            if let Some(at) = place(&key) {
+                found[at] = Some(value);
+            }
+        }
+        return Ok(found);
+    }
     parser.expect(b'{', "expected a dict")?;
     parser.members(b'}', |parser| {
         let key = parser.value(1)?;
         parser.colon()?;
-        match keys.iter().position(|wanted| key.as_text() == Some(wanted)) {
+        match place(&key) {
             Some(at) => found[at] = Some(parser.value(1)?),
             None => parser.skip(1)?,
         }

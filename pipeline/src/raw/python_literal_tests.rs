@@ -33,6 +33,15 @@ fn a_real_line_gives_the_keys_asked_for() {
 }
 
 #[test]
+fn a_dict_in_brackets_is_a_dict() {
+    let found = parse_keys(b" (({'a': 1, 'b': '\\x41', 'a': 2}))", ["a", "b", "c"]).unwrap();
+    assert_eq!(found, [Some(Value::Int(2)), Some(Value::Text("A".into())), None]);
+    for literal in ["({},)", "()", "({}", "({}) x"] {
+        assert!(parse_keys(literal.as_bytes(), ["a"]).is_err(), "{literal}");
+    }
+}
+
+#[test]
 fn escapes_mean_what_they_mean_in_python() {
     assert_eq!(
         text(r"'a\'b\x41\u00e9\U0001F600\101\7'"),

@@ -259,11 +259,14 @@ impl Scan {
 
     /// Refuses the line that waited, and lets those it waited for be lines again.
     fn give_up(&mut self, path: &Path, lines: &mut Waiting) -> Result<()> {
-        let Some((first, mut others)) = lines.unclosed.part() else {
+        let Some((first, others)) = lines.unclosed.part() else {
             return Ok(());
         };
-        others.append(&mut lines.again);
-        lines.again = others;
+        // One by one: there may be many in `again`, which must not be moved for each line that is given up.
+        others
+            .into_iter()
+            .rev()
+            .for_each(|line| lines.again.push_front(line));
         self.lines += 1;
         let place = (first.number, first.offset);
         self.take(Err(OPEN.into()), path, place, || sample(&first.bytes))

@@ -315,6 +315,25 @@ fn stray_quotes_without_end_cost_no_more_than_their_lines() {
 }
 
 #[test]
+fn lines_that_wait_again_for_a_quote_are_not_moved_for_each_other() {
+    let (description, folder) = set("movielens-csv", &["ratings.csv"], &["movies.csv"]);
+    std::fs::write(
+        folder.path().join("ratings.csv"),
+        "userId,movieId,rating,timestamp\n",
+    )
+    .unwrap();
+    // Each line after the first is open although its quotes come to an even number, so all wait for one and then each for the next.
+    // Were those that wait again moved each time, these would be 2·10¹⁰ moves.
+    let mut text = String::from("movieId,title,genres\n1,\"open,Drama\n");
+    text.push_str(&"a\",\"\n".repeat(250_000));
+    text.push_str("2,Plain,Drama\n");
+    std::fs::write(folder.path().join("movies.csv"), text).unwrap();
+    let tables = read_all(&description, folder.path());
+    assert_eq!(item_rows(tables.items.as_ref().unwrap()).len(), 1);
+    assert_eq!((tables.rejects.len(), tables.lines), (250_001, 250_002));
+}
+
+#[test]
 fn recbole_atomic_files_are_read_by_column_name() {
     let (description, folder) = set("recbole", &["a.inter"], &["a.item"]);
     let inter = "item_id:token\tuser_id:token\ttimestamp:float\n5\tu\t8.5\n6\tu\n\n7\tv\tsoon\n";

@@ -1,0 +1,73 @@
+"""Fuzzes every reader for some time and writes what came of it as a table.
+
+    python table.py SECONDS REPORT [TARGET ...]
+
+Without targets it is all of them; with some, the rows of the others are kept. A target that finds something stops there: the table
+says so, the case lies in `artifacts/`, and the script ends with 1.
+`make fuzz-all` does all of it.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TARGETS = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
+
+HEAD = """# Fuzzing the readers
+
+{cores} cores of {processor}, with other work on the machine. Made by `make fuzz-all SECONDS={seconds}`; each target starts from the
+test fixtures. Edges are places of our code and of what it calls that were reached, before anything was changed in the fixtures and at
+the end. A find is a panic, a broken claim of the target, an input that takes more than ten seconds or one that takes 2 GB.
+
+| target | inputs tried | seconds | inputs a second | edges at the start | edges at the end | finds |
+|---|---:|---:|---:|---:|---:|---:|
+"""
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
+        if line.startswith("model name"):
+            return "an " + line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def fuzz(target, seconds):
+    """Runs one target; its row of the table, and whether it found something."""
+    command = ["make", "--no-print-directory", "-C", str(ROOT), "fuzz", f"PARSER={target}", f"SECONDS={seconds}"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    edges = [int(number) for number in re.findall(r"\bcov: (\d+)", run.stdout)]
+    kept = re.search(r"Test unit written to (\S*/(?:crash|oom|timeout)-\S+)", run.stdout)
+    done = re.search(r"Done (\d+) runs in (\d+) second", run.stdout)
+    if kept and run.returncode != 0:
+        tried = re.findall(r"^#(\d+)", run.stdout, flags=re.MULTILINE)
+        return [target, tried[-1] if tried else "?", "", "", *(edges[:1] or ["?"]), *(edges[-1:] or ["?"]), f"1: `{Path(kept[1]).name}`"], True
+    if run.returncode != 0 or not done:
+        sys.exit(f"{' '.join(command)} failed:\n{run.stdout[-4000:]}")
+    tried, took = int(done[1]), int(done[2])
+    return [target, f"{tried:,}", took, f"{tried // max(took, 1):,}", f"{edges[0]:,}", f"{edges[-1]:,}", 0], False
+
+
+def main(seconds, report, targets):
+    unknown = [target for target in targets if target not in TARGETS]
+    if unknown:
+        sys.exit(f"no fuzz target {unknown[0]}; there are {', '.join(TARGETS)}")
+    report, rows, any_found = Path(report), {}, False
+    if targets and report.exists():
+        rows = {name: line for line in report.read_text().splitlines() for name in TARGETS if line.startswith(f"| {name} |")}
+    for target in targets or TARGETS:
+        row, found = fuzz(target, seconds)
+        any_found |= found
+        rows[target] = f"| {' | '.join(map(str, row))} |"
+        print(rows[target], flush=True)
+    head = HEAD.format(cores=os.cpu_count(), processor=processor(), seconds=seconds)
+    report.write_text(head + "".join(f"{rows[target]}\n" for target in sorted(rows)))
+    sys.exit(int(any_found))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

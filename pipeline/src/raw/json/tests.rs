@@ -1,0 +1,111 @@
+//! What is read of a line and what is refused, beside `serde_json`.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Wanted<'a> {
+    #[serde(borrow)]
+    a: Option<Cow<'a, str>>,
+    n: Option<f64>,
+}
+
+/// What serde makes of a line, and whether it takes it for an object.
+fn by_serde(line: &[u8]) -> Option<Wanted<'_>> {
+    let object = line.trim_ascii_start().first() == Some(&b'{');
+    serde_json::from_slice(line).ok().filter(|_| object)
+}
+
+fn by_scanner(line: &[u8]) -> Option<Wanted<'_>> {
+    let [a, n] = fields(line, ["a", "n"]).ok()?;
+    Some(Wanted {
+        a: text(a).ok()?,
+        n: number(n).ok()?,
+    })
+}
+
+#[test]
+fn lines_are_read_and_refused_as_serde_does_it() {
+    for line in [
+        r#"{"a": "x", "n": 3}"#,
+        r#" { "n" : -1.5e3 , "a" : null } "#,
+        r#"{"x": {"a": [1, {"b": []}, "]"], "n": {}}, "a": "\u00e9\n", "n": 0.1}"#,
+        r#"{"\u0061": "escaped key", "n": 123456789012345678901234567890}"#,
+        r#"{"a": "x", "a": "y"}"#,
+        r#"{"a": 1}"#,
+        r#"{"n": "1"}"#,
+        r#"{"n": 01}"#,
+        r#"{"n": 1.}"#,
+        r#"{"n": .5}"#,
+        r#"{"n": 1e999}"#,
+        r#"{"n": -}"#,
+        r#"{"a": "\ud800"}"#,
+        r#"{"x": "\ud800"}"#,
+        r#"{"x": "\u12g4"}"#,
+        r#"{"x": "\q"}"#,
+        r#"{"x": nul}"#,
+        r#"{"x": tru"#,
+        r#"{"a": "x",}"#,
+        r#"{"a": "x"} y"#,
+        r#"{"a"}"#,
+        r#"{"#,
+        r#"{}"#,
+        r#"["a"]"#,
+        r#"{"x": [}]}"#,
+        r#"{"x": [1, 2,]}"#,
+        "{\"x\": \"tab\tinside, and long enough for a whole block of bytes\"}",
+        "{\"a\": \"\u{7f}\u{80}\"}",
+        "",
+        "null",
+    ] {
+        assert_eq!(by_scanner(line.as_bytes()), by_serde(line.as_bytes()), "{line}");
+    }
+    for bytes in [&b"{\"a\": \"\xff\"}"[..], b"{\"x\": \"\xff\"}", b"{\"\xff\": 1}"] {
+        assert_eq!(by_scanner(bytes), by_serde(bytes), "{bytes:?}");
+    }
+    let deep = format!("{{\"x\": {}{}, \"n\": 1}}", "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(by_scanner(deep.as_bytes()).unwrap().n, Some(1.0));
+}
+
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just("{".to_string()),
+        Just("}".to_string()),
+        Just("[".to_string()),
+        Just("]".to_string()),
+        Just(",".to_string()),
+        Just(":".to_string()),
+        Just("\"a\"".to_string()),
+        Just("\"n\"".to_string()),
+        Just("\"a\": \"".to_string()),
+        Just("\"n\": ".to_string()),
+        Just("\\".to_string()),
+        Just("\"".to_string()),
+        Just("null".to_string()),
+        "-?[0-9]{1,18}(\\.[0-9]{0,3})?(e-?[0-9]{0,3})?",
+        "\\PC{0,40}",
+    ];
+    let pieces = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
+    let objects = proptest::collection::btree_map("[anxy]", "\\PC{0,80}", 0..4)
+        .prop_map(|map| serde_json::to_vec(&map).unwrap());
+    prop_oneof![
+        pieces.clone(),
+        pieces.prop_map(|inner| [b"{\"a\": \"v\", ", inner.as_slice(), b"}"].concat()),
+        objects,
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_line_is_read_or_refused_as_serde_does_it(line in lines()) {
+        prop_assert_eq!(by_scanner(&line), by_serde(&line), "{}", String::from_utf8_lossy(&line));
+    }
+
+    #[test]
+    fn short_numbers_are_exact(text in "[0-9]{1,9}(\\.[0-9]{1,6})?") {
+        prop_assert_eq!(short_number(text.as_bytes()), Some(text.parse::<f64>().unwrap()));
+    }
+}
