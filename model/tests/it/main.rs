@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adapter;
+mod chat;
 mod common;
 mod families;
 mod peft;

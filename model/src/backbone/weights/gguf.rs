@@ -58,6 +58,11 @@ impl Gguf {
         self.value(key).and_then(whole)
     }
 
+    /// Whether the file has the key and it says yes.
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        matches!(self.value(key), Some(Value::Bool(true)))
+    }
+
     /// An array of texts.
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<&str>> {
         let Some(Value::Array(values)) = self.value(key) else {
