@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
 use weaverec_model::lora::Adapter;
 
@@ -10,6 +11,43 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/fixtures")
         .join(name)
+}
+
+/// A text, and the token ids that another tool gave it.
+#[derive(Deserialize)]
+pub struct TextAndIds {
+    pub text: String,
+    pub ids: Vec<u32>,
+}
+
+impl TextAndIds {
+    pub fn read(name: &str) -> Vec<Self> {
+        serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
+    }
+}
+
+/// A model's file: the one that `variable` names, or the one in the cache.
+pub fn downloaded(file: &str, variable: &str, name: &str) -> Option<PathBuf> {
+    let found = match std::env::var_os(variable) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => std::env::var_os("HOME")
+            .and_then(|home| search(&PathBuf::from(home).join(".cache/weaverec/data"), file)),
+    };
+    if found.is_none() {
+        eprintln!("skipped: no {file}; fetch it with `weaverec models fetch {name}`, or set {variable}");
+    }
+    found
+}
+
+fn search(folder: &Path, file: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| match path.is_dir() {
+            true => search(&path, file),
+            false => path.file_name().is_some_and(|name| name == file).then_some(path),
+        })
 }
 
 pub fn adapter(name: &str) -> Adapter {
