@@ -165,3 +165,96 @@ impl<'a> Encoder<'a> {
         Ok(tokens)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use weaverec_pipeline::schema::Message;
+
+    use super::*;
+
+    /// A tokenizer whose model starts texts with `<|im_start|>` and writes answers after a blank.
+    fn tokenizer(folder: &std::path::Path) -> Tokenizer {
+        let trained = Tokenizer::train_bpe(["seen Stalker, what next? Solaris"], 300).unwrap();
+        trained.save(folder).unwrap();
+        let path = folder.join("tokenizer.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}},
+        });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let template = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %} {{ m.content }}\
+                        {{ eos_token }}{% endif %}{% endfor %}";
+        std::fs::write(folder.join("chat_template.jinja"), template).unwrap();
+        Tokenizer::open(folder).unwrap()
+    }
+
+    fn prompt(messages: &[(&str, &str)]) -> Prompt {
+        let message = |(role, content): &(&str, &str)| Message {
+            role: (*role).into(),
+            content: (*content).into(),
+        };
+        Prompt {
+            key: 0,
+            user_id: String::new(),
+            history: vec![2],
+            target: 1,
+            candidates: vec![1, 2],
+            messages: messages.iter().map(message).collect(),
+        }
+    }
+
+    fn items() -> Vec<Item> {
+        ["Solaris", "Stalker"]
+            .into_iter()
+            .zip(1..)
+            .map(|(title, item)| Item {
+                item,
+                item_id: String::new(),
+                title: title.into(),
+                categories: String::new(),
+                train_count: 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn answers_and_candidates_stand_where_the_template_puts_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(folder.path());
+        let tokens = |text: &str| tokenizer.encode(text).unwrap();
+        let prompt = prompt(&[("user", "seen Stalker"), ("assistant", "Solaris")]);
+        let before = tokens("<|im_start|>[seen Stalker]");
+
+        let encoder = Encoder::new(&tokenizer, PromptFormat::TargetOnly);
+        let example = encoder.example(&prompt).unwrap();
+        assert_eq!(example.tokens[..example.loss_from], before);
+        assert_eq!(example.tokens[example.loss_from..], tokens(" Solaris<|im_end|>"));
+        let query = encoder.query(&prompt, &items()).unwrap();
+        assert_eq!(query.prompt, before);
+        assert_eq!(query.candidates, [tokens(" Solaris<|im_end|>"), tokens(" Stalker<|im_end|>")]);
+        assert_eq!(encoder.prompt(&prompt).unwrap(), before);
+        assert_eq!(encoder.stops().unwrap(), [2, 2]);
+
+        let listed = Encoder::new(&tokenizer, PromptFormat::Top5).query(&prompt, &items()).unwrap();
+        assert_eq!(listed.candidates[0], tokens(&format!(" Solaris{TITLE_SEPARATOR}")));
+        let lettered = Encoder::new(&tokenizer, PromptFormat::Letter).query(&prompt, &items()).unwrap();
+        assert_eq!(lettered.candidates[1], tokens(&format!(" {}", LETTERS[1])));
+    }
+
+    #[test]
+    fn a_sequence_starts_with_the_token_that_the_model_expects() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(folder.path());
+        let encoder = Encoder::new(&tokenizer, PromptFormat::Sequence);
+        let prompt = prompt(&[("user", "Stalker\n"), ("assistant", "Solaris\n")]);
+        let example = encoder.example(&prompt).unwrap();
+        assert_eq!(example.tokens[0], 1);
+        assert_eq!(example.tokens[1..example.loss_from], encoder.lines("Stalker\n").unwrap());
+        assert_eq!(example.tokens[example.loss_from..], encoder.lines("Solaris\n").unwrap());
+        assert_eq!(encoder.query(&prompt, &items()).unwrap().prompt, example.tokens[..example.loss_from]);
+    }
+}

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
 use weaverec_model::lora::Adapter;
+use weaverec_model::merge::fold;
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,8 +55,32 @@ pub fn adapter(name: &str) -> Adapter {
     Adapter::load(&fixture(name)).unwrap()
 }
 
+/// Adapters that PEFT wrote, with the checkpoint that each belongs to.
+pub const ADAPTERS: [(&str, &str); 8] = [
+    ("adapter", "tied"),
+    ("adapter-patterns", "tied"),
+    ("adapter-regex", "tied"),
+    ("adapter-all-linear", "untied"),
+    ("adapter-layers", "tied"),
+    ("adapter-whole", "untied"),
+    ("adapter-whole-embedding", "tied"),
+    ("adapter-whole-head", "tied"),
+];
+
 pub fn base() -> (Weights, DecoderConfig) {
-    Weights::open(&fixture("tied")).unwrap()
+    checkpoint("tied")
+}
+
+pub fn checkpoint(name: &str) -> (Weights, DecoderConfig) {
+    Weights::open(&fixture(name)).unwrap()
+}
+
+/// The checkpoint with an adapter folded in.
+pub fn folded(checkpoint: &(Weights, DecoderConfig), adapter: &Adapter) -> (Weights, DecoderConfig) {
+    let (mut weights, mut config) = checkpoint.clone();
+    fold(&mut weights, adapter, 1.0).unwrap();
+    config.tie_word_embeddings &= adapter.saved.is_empty();
+    (weights, config)
 }
 
 pub fn decoder((weights, config): &(Weights, DecoderConfig)) -> Decoder {

@@ -10,5 +10,6 @@ mod chat;
 mod common;
 mod families;
 mod gemma3;
+mod gguf;
 mod peft;
 mod smollm2;

@@ -33,11 +33,15 @@ fn every_text_gets_the_ids_of_llama_cpp() {
     let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(|token| tokenizer.token_id(token));
     assert_eq!(special, [Some(0), Some(1), Some(2)]);
     assert_eq!((saved.bos(), saved.eos()), (tokenizer.bos(), tokenizer.eos()));
-    let chat = tokenizer.chat(&[("user", "hi")], true).unwrap();
-    assert!(chat.starts_with(
-        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-    ));
-    assert_eq!(saved.chat(&[("user", "hi")], true).unwrap(), chat);
+    let system = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n";
+    let user = "<|im_start|>user\nhi<|im_end|>\n";
+    for tokenizer in [&tokenizer, &saved] {
+        let turn = tokenizer.turn(&[("user", "hi"), ("assistant", "hello")]).unwrap();
+        assert_eq!(turn.prompt, format!("{system}{user}<|im_start|>assistant\n"));
+        assert_eq!((turn.lead.as_str(), turn.end.as_str()), ("", "<|im_end|>"));
+        let told = tokenizer.chat(&[("system", "be brief"), ("user", "hi")], false).unwrap();
+        assert_eq!(told, format!("<|im_start|>system\nbe brief<|im_end|>\n{user}"));
+    }
 }
 
 #[test]

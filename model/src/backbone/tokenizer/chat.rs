@@ -57,6 +57,7 @@ impl Template {
         tokens: &BTreeMap<String, String>,
     ) -> Result<String, String> {
         let environment = self.compiled.as_ref().map_err(Clone::clone)?;
+        let has_system_turn = messages.iter().any(|(role, _)| *role == "system");
         let messages: Vec<Value> = messages
             .iter()
             .map(|(role, content)| Value::from_pairs([("role", *role), ("content", *content)]))
@@ -76,7 +77,13 @@ impl Template {
         let rendered = environment
             .get_template(NAME)
             .and_then(|template| template.render(Value::from_pairs(context)));
-        rendered.map_err(|error| format!("the chat template refuses a conversation: {error}"))
+        rendered.map_err(|error| {
+            let hint = match has_system_turn {
+                true => "; if it takes no system turn, prepare prompts with a wording that has none",
+                false => "",
+            };
+            format!("the chat template refuses a conversation: {error}{hint}")
+        })
     }
 
     /// Renders a conversation with its last turn, the answer, and without it, and tells where the answer stands.
@@ -262,7 +269,11 @@ mod tests {
     fn what_a_template_raises_and_cannot_do_is_said() {
         let raises =
             "{% if messages[0]['role'] == 'user' %}{{ raise_exception('no users here') }}{% endif %}";
-        assert!(turn(raises).unwrap_err().contains("no users here"));
+        let error = turn(raises).unwrap_err();
+        assert!(error.contains("no users here") && !error.contains("system turn"), "{error}");
+        let strict = Template::new("{{ raise_exception('System role not supported') }}".into());
+        let error = strict.render(&[("system", "be brief")], true, &BTreeMap::new()).unwrap_err();
+        assert!(error.contains("System role not supported") && error.contains("wording"), "{error}");
         assert!(
             turn("{% for %}")
                 .unwrap_err()

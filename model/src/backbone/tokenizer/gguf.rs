@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
@@ -26,6 +27,8 @@ const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
 
 const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// The same with every digit apart.
+const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 pub(super) fn read(path: &Path) -> Result<Tokenizer> {
     let gguf = Gguf::open(path)?;
@@ -102,8 +105,8 @@ fn types(gguf: &Gguf, tokens: usize) -> Vec<u64> {
 }
 
 fn byte_level_bpe(gguf: &Gguf, path: &Path, tokens: &[&str]) -> Result<tokenizers::Tokenizer> {
-    let words = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
-    let pre_tokenizer = pre_tokenizer(words).map_err(|message| failure(path, message))?;
+    let family = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
+    let pre_tokenizer = pre_tokenizer(family).map_err(|message| failure(path, message))?;
     let vocabulary: Vec<(String, u32)> = tokens
         .iter()
         .enumerate()
@@ -125,11 +128,14 @@ fn byte_level_bpe(gguf: &Gguf, path: &Path, tokens: &[&str]) -> Result<tokenizer
             vocabulary.into_iter().collect::<tokenizers::models::bpe::Vocab>(),
             merges,
         )
-        .ignore_merges(words == "llama-bpe")
+        .ignore_merges(family == "llama-bpe")
         .build()
         .map_err(|e| failure(path, e))?;
     let mut inner = tokenizers::Tokenizer::new(bpe);
     byte_level(&mut inner, pre_tokenizer);
+    if family == "qwen2" {
+        inner.with_normalizer(Some(NFC)).map_err(|e| failure(path, e))?;
+    }
     Ok(inner)
 }
 
@@ -138,15 +144,17 @@ fn pre_tokenizer(name: &str) -> std::result::Result<PreTokenizerWrapper, String>
     match name {
         "smollm" => Ok(digits_apart()),
         "gpt-2" | "gpt2" | "default" => Ok(ByteLevel::new(false, true, true).into()),
-        "llama-bpe" => {
-            let pattern = SplitPattern::Regex(LLAMA3_WORDS.into());
-            let split =
-                Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|e| e.to_string())?;
-            Ok(Sequence::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into())
-        }
+        "llama-bpe" => words(LLAMA3_WORDS),
+        "qwen2" => words(QWEN2_WORDS),
         other => Err(format!(
-            "pre-tokenizer \"{other}\" is not known (smollm, gpt-2 and llama-bpe are); \
+            "pre-tokenizer \"{other}\" is not known (smollm, gpt-2, llama-bpe and qwen2 are); \
              take the model's Hugging Face folder"
         )),
     }
+}
+
+fn words(pattern: &str) -> std::result::Result<PreTokenizerWrapper, String> {
+    let pattern = SplitPattern::Regex(pattern.into());
+    let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|e| e.to_string())?;
+    Ok(Sequence::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into())
 }

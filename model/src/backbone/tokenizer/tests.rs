@@ -185,6 +185,16 @@ fn gguf_metadata_rebuilds_the_tokenizer_it_came_from() {
     {
         assert_eq!(rebuilt.encode(text).unwrap(), original.encode(text).unwrap());
     }
+    // Qwen's words keep what is before a letter with it, and composed letters are one.
+    gguf(&path, &original, "qwen2");
+    let qwen = Tokenizer::open(&path).unwrap();
+    assert_eq!(qwen.encode("e\u{301}").unwrap(), qwen.encode("\u{e9}").unwrap());
+    assert_eq!(qwen.encode("1988").unwrap().len(), 4);
+    let joined = |text: &str| -> usize { qwen.encode(text).unwrap().len() };
+    assert!(
+        joined("the dog") < joined("the\ndog"),
+        "a blank belongs to its word"
+    );
     gguf(&path, &original, "martian");
     assert!(
         Tokenizer::open(&path)

@@ -31,7 +31,13 @@ impl Gguf {
         let mut reader = BufReader::with_capacity(1 << 20, file);
         let content = Content::read(&mut reader).map_err(|e| Error::Weights {
             path: path.to_path_buf(),
-            message: format!("not a whole GGUF file ({e}); fetch it again"),
+            message: match format_without_values(&e.to_string()) {
+                Some(format) => format!(
+                    "tensors in the format {format}, which cannot be unpacked here: take a file in {READ}, such as one named Q4_K_M \
+                     or Q8_0"
+                ),
+                None => format!("not a whole GGUF file ({e}); fetch it again"),
+            },
         })?;
         Ok(Gguf {
             path: path.to_path_buf(),
@@ -233,6 +239,41 @@ impl Gguf {
         }
         Ok(tensors)
     }
+}
+
+/// The formats that tensors are read in.
+const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K";
+
+/// ggml's formats that are not read, by their numbers.
+const NOT_READ: [(u32, &str); 19] = [
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
+];
+
+/// The format that made candle give a file up, if that is why it did. Its error is nothing but a text with the number in it.
+fn format_without_values(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("unknown dtype for tensor ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let number: u32 = digits.parse().ok()?;
+    let name = NOT_READ.iter().find(|(known, _)| *known == number);
+    Some(name.map_or(format!("number {number}"), |(_, name)| (*name).to_string()))
 }
 
 /// A non-negative whole number of whatever width.
