@@ -235,13 +235,23 @@ mod tests {
         assert_eq!(example.tokens[example.loss_from..], tokens(" Solaris<|im_end|>"));
         let query = encoder.query(&prompt, &items()).unwrap();
         assert_eq!(query.prompt, before);
-        assert_eq!(query.candidates, [tokens(" Solaris<|im_end|>"), tokens(" Stalker<|im_end|>")]);
+        assert_eq!(
+            query.candidates,
+            [tokens(" Solaris<|im_end|>"), tokens(" Stalker<|im_end|>")]
+        );
         assert_eq!(encoder.prompt(&prompt).unwrap(), before);
         assert_eq!(encoder.stops().unwrap(), [2, 2]);
 
-        let listed = Encoder::new(&tokenizer, PromptFormat::Top5).query(&prompt, &items()).unwrap();
-        assert_eq!(listed.candidates[0], tokens(&format!(" Solaris{TITLE_SEPARATOR}")));
-        let lettered = Encoder::new(&tokenizer, PromptFormat::Letter).query(&prompt, &items()).unwrap();
+        let listed = Encoder::new(&tokenizer, PromptFormat::Top5)
+            .query(&prompt, &items())
+            .unwrap();
+        assert_eq!(
+            listed.candidates[0],
+            tokens(&format!(" Solaris{TITLE_SEPARATOR}"))
+        );
+        let lettered = Encoder::new(&tokenizer, PromptFormat::Letter)
+            .query(&prompt, &items())
+            .unwrap();
         assert_eq!(lettered.candidates[1], tokens(&format!(" {}", LETTERS[1])));
     }
 
@@ -253,8 +263,17 @@ mod tests {
         let prompt = prompt(&[("user", "Stalker\n"), ("assistant", "Solaris\n")]);
         let example = encoder.example(&prompt).unwrap();
         assert_eq!(example.tokens[0], 1);
-        assert_eq!(example.tokens[1..example.loss_from], encoder.lines("Stalker\n").unwrap());
-        assert_eq!(example.tokens[example.loss_from..], encoder.lines("Solaris\n").unwrap());
-        assert_eq!(encoder.query(&prompt, &items()).unwrap().prompt, example.tokens[..example.loss_from]);
+        assert_eq!(
+            example.tokens[1..example.loss_from],
+            encoder.lines("Stalker\n").unwrap()
+        );
+        assert_eq!(
+            example.tokens[example.loss_from..],
+            encoder.lines("Solaris\n").unwrap()
+        );
+        assert_eq!(
+            encoder.query(&prompt, &items()).unwrap().prompt,
+            example.tokens[..example.loss_from]
+        );
     }
 }

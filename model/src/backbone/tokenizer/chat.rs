@@ -270,10 +270,18 @@ mod tests {
         let raises =
             "{% if messages[0]['role'] == 'user' %}{{ raise_exception('no users here') }}{% endif %}";
         let error = turn(raises).unwrap_err();
-        assert!(error.contains("no users here") && !error.contains("system turn"), "{error}");
+        assert!(
+            error.contains("no users here") && !error.contains("system turn"),
+            "{error}"
+        );
         let strict = Template::new("{{ raise_exception('System role not supported') }}".into());
-        let error = strict.render(&[("system", "be brief")], true, &BTreeMap::new()).unwrap_err();
-        assert!(error.contains("System role not supported") && error.contains("wording"), "{error}");
+        let error = strict
+            .render(&[("system", "be brief")], true, &BTreeMap::new())
+            .unwrap_err();
+        assert!(
+            error.contains("System role not supported") && error.contains("wording"),
+            "{error}"
+        );
         assert!(
             turn("{% for %}")
                 .unwrap_err()

@@ -65,7 +65,12 @@ pub(super) fn read(path: &Path) -> Result<Tokenizer> {
         (id < tokens.len() as u64).then_some(id as u32)
     };
     let bos = id("bos");
-    let start = bos.filter(|_| gguf.flag("tokenizer.ggml.add_bos_token"));
+    // Where the file does not say, llama.cpp decides by the kind of the tokenizer.
+    let starts = match gguf.value("tokenizer.ggml.add_bos_token") {
+        Some(Value::Bool(says)) => *says,
+        _ => kind == "llama" || gguf.text("tokenizer.ggml.pre") == Some("llama-bpe"),
+    };
+    let start = bos.filter(|_| starts);
     if let Some(start) = start {
         let token = tokens[start as usize];
         let before = TemplateProcessing::builder()

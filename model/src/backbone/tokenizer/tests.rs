@@ -289,7 +289,9 @@ fn sentencepiece_joins_by_score_and_falls_back_to_bytes() {
     let tokenizer = Tokenizer::open(&path).unwrap();
     assert_eq!(tokenizer.encode("ac").unwrap(), [6, 10]);
     assert_eq!(tokenizer.decode(&[6, 10]).unwrap(), "ac");
-    assert_eq!(tokenizer.start(), None);
+    assert_eq!(tokenizer.start(), Some(1), "as llama.cpp has it");
+    sentencepiece(&path, &pieces, &[("add_bos_token", false)]);
+    assert_eq!(Tokenizer::open(&path).unwrap().start(), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -212,8 +212,7 @@ impl Gguf {
                 path: self.path.clone(),
                 message: format!("tensor {name}: {e}"),
             };
-            let stored = self.content.tensor(&mut self.reader, &name, &Device::Cpu);
-            let stored = stored.map_err(failed)?;
+            let stored = read(&self.content, &mut self.reader, &name).map_err(failed)?;
             let packed = stored.dtype() != GgmlDType::F32;
             if precision == Precision::AsStored && packed && is_projection(&target) {
                 let stored = match heads {
@@ -241,8 +240,24 @@ impl Gguf {
     }
 }
 
+/// A tensor as the file has it.
+fn read(content: &Content, reader: &mut BufReader<File>, name: &str) -> candle_core::Result<QTensor> {
+    match content.tensor_infos.get(name) {
+        // candle knows the format and does not read it.
+        Some(info) if info.ggml_dtype == GgmlDType::Q8K => {
+            let blocks = info.shape.elem_count() / info.ggml_dtype.block_size();
+            let mut data = vec![0; blocks * info.ggml_dtype.type_size()];
+            reader.seek(SeekFrom::Start(content.tensor_data_offset + info.offset))?;
+            reader.read_exact(&mut data)?;
+            let storage = QStorage::from_data(data.into(), &Device::Cpu, info.ggml_dtype)?;
+            QTensor::new(storage, info.shape.clone())
+        }
+        _ => content.tensor(reader, name, &Device::Cpu),
+    }
+}
+
 /// The formats that tensors are read in.
-const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K";
+const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K or Q8_K";
 
 /// ggml's formats that are not read, by their numbers.
 const NOT_READ: [(u32, &str); 19] = [
