@@ -185,13 +185,8 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
 }
 
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
-    let hidden = decoder.hidden(&part.pass)?;
-    let rows = Tensor::new(part.rows.as_slice(), hidden.device())?;
-    Ok(cross_entropy(
-        &hidden.index_select(&rows, 0)?,
-        decoder.head(),
-        &part.targets,
-    )?)
+    let hidden = decoder.hidden_of(&part.pass, &part.rows)?;
+    Ok(cross_entropy(&hidden, decoder.head(), &part.targets)?)
 }
 
 /// Mean loss a target token over `examples`, in nats.
