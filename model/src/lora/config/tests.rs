@@ -111,7 +111,7 @@ fn layers_and_exclusions_narrow_the_targets() {
         "a whole path is meant wherever it is"
     );
     assert!(
-        !config.targets("q_proj"),
+        !config.targets("other.q_proj"),
         "what is in no layer is in none of these"
     );
     let one = |pattern: &str| {
