@@ -9,7 +9,7 @@ use crate::experiment::backbone::{LanguageModel, pretrained};
 /// Which model, and how it lies in memory.
 #[derive(Debug, Args)]
 pub struct Base {
-    /// `smollm2-135m`, a Hugging Face folder or a GGUF file.
+    /// `smollm2-135m`, `gemma3-270m`, a Hugging Face folder or a GGUF file.
     #[arg(long, default_value = "smollm2-135m")]
     pub model: String,
     /// What the projections of the frozen model are kept in; all arithmetic is in f32. With q4 they take a sixth of the memory.

@@ -54,8 +54,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.into_base {
         None => merged.save(&arguments.out)?,
         Some(base) => {
-            let (mut weights, config) = Weights::open(&base)?;
+            let (mut weights, mut config) = Weights::open(&base)?;
             merge::fold(&mut weights, &merged, 1.0)?;
+            // An embedding or a head stored whole is no longer the other one.
+            config.tie_word_embeddings &= merged.saved.is_empty();
             Tokenizer::open(&base)?.save(&arguments.out)?;
             weights.save(&arguments.out, &config)?;
         }

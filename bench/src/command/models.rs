@@ -1,12 +1,12 @@
 //! `weaverec models`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use weaverec_model::backbone::Precision;
-use weaverec_pipeline::fetch;
+use weaverec_pipeline::fetch::{self, Model};
 
 use crate::experiment::backbone;
-use crate::progress::Stages;
+use crate::progress::{Stages, say};
 
 /// Fetch language models into the cache, or look at one.
 #[derive(Debug, Args)]
@@ -19,35 +19,31 @@ pub struct Arguments {
 enum Action {
     /// Fetch a model and print where it is.
     Fetch {
-        /// `smollm2-135m`, or `hub:OWNER/NAME` for a safetensors model on the Hugging Face hub.
+        /// `smollm2-135m`, `gemma3-270m`, or `hub:OWNER/NAME` for a safetensors model on the Hugging Face hub.
         model: String,
     },
-    /// Print the sizes of a model: `smollm2-135m`, a Hugging Face folder or a GGUF file.
+    /// Print the sizes of a model: a known name, a Hugging Face folder or a GGUF file.
     Show {
         /// Name or path.
         model: String,
     },
 }
 
-/// The files of a model on the hub that are read here.
-const HUB_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
-
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let (cache, stages) = (fetch::cache_root()?, Stages::default());
     match arguments.action {
         Action::Fetch { model } => {
-            let path = match model.strip_prefix("hub:") {
-                None if model == "smollm2-135m" => fetch::smollm2(&cache, &stages)?,
-                None => anyhow::bail!("{model} is not known: name smollm2-135m, or hub:OWNER/NAME"),
-                Some(repository) => {
-                    let mut folder = cache.clone();
-                    for file in HUB_FILES {
-                        let path = fetch::hub_file(repository, file, "main", &cache, &stages)?;
-                        folder = path.parent().map(Into::into).unwrap_or(folder);
-                    }
-                    folder
+            let path = match (Model::named(&model), model.strip_prefix("hub:")) {
+                (Some(known), _) => {
+                    say(known.about);
+                    known.fetch(&cache, &stages)?
                 }
+                (None, Some(repository)) => fetch::hub_model(repository, "main", &cache, &stages)?,
+                (None, None) => bail!(
+                    "{model} is not known: name {}, or hub:OWNER/NAME",
+                    fetch::MODELS.map(|known| known.name).join(", ")
+                ),
             };
             super::print(path.display().to_string())
         }

@@ -5,7 +5,7 @@ use candle_core::Device;
 use serde_json::json;
 use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::train::{Example, training_flops};
-use weaverec_pipeline::fetch;
+use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::PromptFormat;
 
 use super::cell::{Cell, Kind, Training};
@@ -45,9 +45,9 @@ pub fn load(
 
 /// Loads a known model, or one from a local folder or GGUF file.
 pub fn pretrained(model: &str, precision: Precision) -> Result<LanguageModel> {
-    let path = match model {
-        "smollm2-135m" => fetch::smollm2(&fetch::cache_root()?, &Stages::default())?,
-        path => path.into(),
+    let path = match Model::named(model) {
+        Some(known) => known.fetch(&fetch::cache_root()?, &Stages::default())?,
+        None => model.into(),
     };
     open(&path, model, precision)
 }

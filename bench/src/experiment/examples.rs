@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use weaverec_model::backbone::Tokenizer;
+use weaverec_model::backbone::{Tokenizer, Turn};
 use weaverec_model::rank::Query;
 use weaverec_model::train::Example;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat, TITLE_SEPARATOR};
@@ -28,22 +28,17 @@ impl<'a> Encoder<'a> {
 
     /// A prompt and its answer, with the loss on the answer.
     pub fn example(&self, prompt: &Prompt) -> Result<Example> {
-        let mut tokens = self.prompt(prompt)?;
-        let loss_from = tokens.len();
-        let answer = prompt
-            .messages
-            .last()
-            .map(|m| m.content.as_str())
-            .unwrap_or_default();
-        match self.format {
-            PromptFormat::Sequence => tokens.extend(self.lines(answer)?),
+        let answer = prompt.messages.last().map_or("", |m| m.content.as_str());
+        let (mut tokens, answer) = match self.format {
+            PromptFormat::Sequence => (self.history(prompt)?, self.lines(answer)?),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
-                tokens.extend(
-                    self.tokenizer
-                        .encode(&format!("{answer}{}", self.end_of_turn()))?,
-                );
+                let Turn { prompt, lead, end } = self.turn(prompt)?;
+                let answer = self.tokenizer.encode(&format!("{lead}{answer}{end}"))?;
+                (self.tokenizer.encode(&prompt)?, answer)
             }
-        }
+        };
+        let loss_from = tokens.len();
+        tokens.extend(answer);
         Ok(Example { tokens, loss_from })
     }
 
@@ -54,6 +49,13 @@ impl<'a> Encoder<'a> {
 
     /// A prompt and its candidates, to be ranked.
     pub fn query(&self, prompt: &Prompt, items: &[Item]) -> Result<Query> {
+        let (tokens, lead, end) = match self.format {
+            PromptFormat::Sequence => (self.history(prompt)?, String::new(), String::new()),
+            PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
+                let Turn { prompt, lead, end } = self.turn(prompt)?;
+                (self.tokenizer.encode(&prompt)?, lead, end)
+            }
+        };
         let candidate = |(place, id): (usize, &u32)| -> Result<Vec<u32>> {
             let item = items
                 .get(*id as usize - 1)
@@ -61,38 +63,49 @@ impl<'a> Encoder<'a> {
             match self.format {
                 PromptFormat::Sequence => self.lines(&format!("{}\n", item.title)),
                 // In an answer the first title is followed by the separator, which may share a token with its end.
-                PromptFormat::Top5 => self.line(&format!("{}{TITLE_SEPARATOR}", item.title)),
-                PromptFormat::TargetOnly => self.line(&format!("{}{}", item.title, self.end_of_turn())),
+                PromptFormat::Top5 => self.line(&format!("{lead}{}{TITLE_SEPARATOR}", item.title)),
+                PromptFormat::TargetOnly => self.line(&format!("{lead}{}{end}", item.title)),
                 PromptFormat::Letter => {
                     let letter = LETTERS.get(place);
-                    self.line(letter.with_context(|| format!("no letter names candidate {id}"))?)
+                    let letter = letter.with_context(|| format!("no letter names candidate {id}"))?;
+                    self.line(&format!("{lead}{letter}"))
                 }
             }
         };
         let candidates = prompt.candidates.iter().enumerate();
-        let candidates = candidates.map(candidate).collect::<Result<_>>()?;
         Ok(Query {
-            prompt: self.prompt(prompt)?,
-            candidates,
+            candidates: candidates.map(candidate).collect::<Result<_>>()?,
+            prompt: tokens,
         })
     }
 
     /// The tokens of everything before the answer.
     pub fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
-        let turns = &prompt.messages[..prompt.messages.len().saturating_sub(1)];
         match self.format {
-            PromptFormat::Sequence => {
-                let text: String = turns.iter().map(|m| m.content.as_str()).collect();
-                self.lines(&text)
-            }
+            PromptFormat::Sequence => self.history(prompt),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
-                let turns: Vec<(&str, &str)> = turns
-                    .iter()
-                    .map(|m| (m.role.as_str(), m.content.as_str()))
-                    .collect();
-                Ok(self.tokenizer.encode(&self.tokenizer.chat(&turns, true))?)
+                Ok(self.tokenizer.encode(&self.turn(prompt)?.prompt)?)
             }
         }
+    }
+
+    /// The titles before the answer, after the token that the model expects before any text.
+    fn history(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        let turns = &prompt.messages[..prompt.messages.len().saturating_sub(1)];
+        let text: String = turns.iter().map(|m| m.content.as_str()).collect();
+        let mut tokens: Vec<u32> = self.tokenizer.start().into_iter().collect();
+        tokens.extend(self.lines(&text)?);
+        Ok(tokens)
+    }
+
+    /// The conversation as the model's template writes it.
+    fn turn(&self, prompt: &Prompt) -> Result<Turn> {
+        let turns: Vec<(&str, &str)> = prompt
+            .messages
+            .iter()
+            .map(|m| (m.role.as_str(), m.content.as_str()))
+            .collect();
+        Ok(self.tokenizer.turn(&turns)?)
     }
 
     /// Tokens of any text of lines, as the sequence format writes titles.
@@ -113,7 +126,8 @@ impl<'a> Encoder<'a> {
         match self.format {
             PromptFormat::Sequence => stops.extend(self.line("\n")?),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
-                stops.extend(self.tokenizer.token_id(self.end_of_turn()))
+                let end = self.tokenizer.turn(&[("user", "?"), ("assistant", "!")])?.end;
+                stops.extend(self.tokenizer.token_id(end.trim_start()));
             }
         }
         Ok(stops)
@@ -128,10 +142,6 @@ impl<'a> Encoder<'a> {
             PromptFormat::TargetOnly | PromptFormat::Letter => Some(text.as_str()),
         };
         Ok(first.unwrap_or_default().trim().to_string())
-    }
-
-    fn end_of_turn(&self) -> &'static str {
-        "<|im_end|>"
     }
 
     fn line(&self, text: &str) -> Result<Vec<u32>> {
@@ -153,5 +163,117 @@ impl<'a> Encoder<'a> {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(text.to_string(), tokens.clone());
         Ok(tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use weaverec_pipeline::schema::Message;
+
+    use super::*;
+
+    /// A tokenizer whose model starts texts with `<|im_start|>` and writes answers after a blank.
+    fn tokenizer(folder: &std::path::Path) -> Tokenizer {
+        let trained = Tokenizer::train_bpe(["seen Stalker, what next? Solaris"], 300).unwrap();
+        trained.save(folder).unwrap();
+        let path = folder.join("tokenizer.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}},
+        });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let template = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %} {{ m.content }}\
+                        {{ eos_token }}{% endif %}{% endfor %}";
+        std::fs::write(folder.join("chat_template.jinja"), template).unwrap();
+        Tokenizer::open(folder).unwrap()
+    }
+
+    fn prompt(messages: &[(&str, &str)]) -> Prompt {
+        let message = |(role, content): &(&str, &str)| Message {
+            role: (*role).into(),
+            content: (*content).into(),
+        };
+        Prompt {
+            key: 0,
+            user_id: String::new(),
+            history: vec![2],
+            target: 1,
+            candidates: vec![1, 2],
+            messages: messages.iter().map(message).collect(),
+        }
+    }
+
+    fn items() -> Vec<Item> {
+        ["Solaris", "Stalker"]
+            .into_iter()
+            .zip(1..)
+            .map(|(title, item)| Item {
+                item,
+                item_id: String::new(),
+                title: title.into(),
+                categories: String::new(),
+                train_count: 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn answers_and_candidates_stand_where_the_template_puts_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(folder.path());
+        let tokens = |text: &str| tokenizer.encode(text).unwrap();
+        let prompt = prompt(&[("user", "seen Stalker"), ("assistant", "Solaris")]);
+        let before = tokens("<|im_start|>[seen Stalker]");
+
+        let encoder = Encoder::new(&tokenizer, PromptFormat::TargetOnly);
+        let example = encoder.example(&prompt).unwrap();
+        assert_eq!(example.tokens[..example.loss_from], before);
+        assert_eq!(example.tokens[example.loss_from..], tokens(" Solaris<|im_end|>"));
+        let query = encoder.query(&prompt, &items()).unwrap();
+        assert_eq!(query.prompt, before);
+        assert_eq!(
+            query.candidates,
+            [tokens(" Solaris<|im_end|>"), tokens(" Stalker<|im_end|>")]
+        );
+        assert_eq!(encoder.prompt(&prompt).unwrap(), before);
+        assert_eq!(encoder.stops().unwrap(), [2, 2]);
+
+        let listed = Encoder::new(&tokenizer, PromptFormat::Top5)
+            .query(&prompt, &items())
+            .unwrap();
+        assert_eq!(
+            listed.candidates[0],
+            tokens(&format!(" Solaris{TITLE_SEPARATOR}"))
+        );
+        let lettered = Encoder::new(&tokenizer, PromptFormat::Letter)
+            .query(&prompt, &items())
+            .unwrap();
+        assert_eq!(lettered.candidates[1], tokens(&format!(" {}", LETTERS[1])));
+    }
+
+    #[test]
+    fn a_sequence_starts_with_the_token_that_the_model_expects() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(folder.path());
+        let encoder = Encoder::new(&tokenizer, PromptFormat::Sequence);
+        let prompt = prompt(&[("user", "Stalker\n"), ("assistant", "Solaris\n")]);
+        let example = encoder.example(&prompt).unwrap();
+        assert_eq!(example.tokens[0], 1);
+        assert_eq!(
+            example.tokens[1..example.loss_from],
+            encoder.lines("Stalker\n").unwrap()
+        );
+        assert_eq!(
+            example.tokens[example.loss_from..],
+            encoder.lines("Solaris\n").unwrap()
+        );
+        assert_eq!(
+            encoder.query(&prompt, &items()).unwrap().prompt,
+            example.tokens[..example.loss_from]
+        );
     }
 }

@@ -53,7 +53,7 @@ pub enum Backbone {
     },
     /// A known model, fetched into the cache, or the path of a local folder or GGUF file.
     Pretrained {
-        /// `smollm2-135m`, or a path.
+        /// `smollm2-135m`, `gemma3-270m`, or a path.
         model: String,
         /// What its projections are kept in.
         #[serde(default, skip_serializing_if = "is_default")]

@@ -15,6 +15,7 @@ use candle_core::{Device, Tensor};
 
 use super::{DecoderConfig, Weights};
 use crate::lora::Adapter;
+use crate::lora::config::EMBEDDING;
 use crate::op::{
     BlockWeights, Heads, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings, block, linear,
     rms_norm,
@@ -252,7 +253,8 @@ impl Decoder {
         match factors.into_keys().min() {
             None => Ok(decoder),
             Some(name) => Err(Error::Usage(format!(
-                "the adapter has a module {name} that this base of {} layers has not: it was trained on another base",
+                "the adapter has factors for {name}, which is no projection of this base of {} layers: it was trained on another \
+                 base, or adapts more than the projections of the blocks, which cannot be used here",
                 self.blocks.len()
             ))),
         }
@@ -269,7 +271,24 @@ impl Decoder {
             };
             (name.clone(), lora)
         });
-        self.with_lora(factors.collect())
+        let mut decoder = self.with_lora(factors.collect())?;
+        for (name, weight) in &adapter.saved {
+            // Where the two are tied, one stored whole takes its own place alone, as with PEFT.
+            let place = match name.as_str() {
+                EMBEDDING => &mut decoder.embedding,
+                _ => &mut decoder.head,
+            };
+            if weight.dims() != place.dims() {
+                return Err(Error::Usage(format!(
+                    "the adapter stores {name} whole with shape {:?} where the base has {:?}: it was trained on another base, or \
+                     with another vocabulary",
+                    weight.dims(),
+                    place.dims()
+                )));
+            }
+            *place = weight.to_device(place.device())?;
+        }
+        Ok(decoder)
     }
 
     /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.

@@ -8,5 +8,5 @@ pub mod weights;
 
 pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
 pub use decoder::{Decoder, KvCache, Pass};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, Turn};
 pub use weights::{Precision, Weights};

@@ -1,9 +1,11 @@
-//! Text to token ids and back: byte-level BPE from `tokenizer.json`, rebuilt from GGUF metadata, or trained here.
+//! Text to token ids and back: a tokenizer from `tokenizer.json`, rebuilt from GGUF metadata, or trained here.
 
+mod chat;
 mod gguf;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -14,8 +16,11 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, PreTokenizerWrapper};
 
+use self::chat::{CHATML, Template};
 use super::weights::{gguf_file, persist};
 use crate::{Error, Result};
+
+pub use self::chat::Turn;
 
 const END_OF_TEXT: &str = "<|endoftext|>";
 const TURN_START: &str = "<|im_start|>";
@@ -28,9 +33,15 @@ pub struct Tokenizer {
     source: PathBuf,
     bos: Option<u32>,
     eos: Option<u32>,
-    /// System turn that the template puts before a conversation that has none.
-    default_system: Option<String>,
+    /// The token that the model expects before any text, if it does.
+    start: Option<u32>,
+    /// The special tokens that the metadata name, by their names in templates.
+    named: BTreeMap<String, String>,
+    template: Template,
 }
+
+/// The special tokens that templates may ask for.
+const NAMED: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 impl Tokenizer {
     /// Opens the tokenizer of a model: a folder with `tokenizer.json`, that file itself, or a `.gguf` file.
@@ -51,30 +62,43 @@ impl Tokenizer {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| failure(path, e))?;
         let beside = path.with_file_name("tokenizer_config.json");
-        let config: Value = match std::fs::read(&beside) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| failure(&beside, e))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(e) => return Err(Error::io(&beside, e)),
+        let config: Value = match optional(&beside)? {
+            Some(text) => serde_json::from_str(&text).map_err(|e| failure(&beside, e))?,
+            None => Value::Null,
         };
-        let special = |key: &str| {
-            let value = config.get(key)?;
-            inner.token_to_id(value.as_str().or_else(|| value.get("content")?.as_str())?)
+        let text = |value: &Value| {
+            Some(
+                value
+                    .as_str()
+                    .or_else(|| value.get("content")?.as_str())?
+                    .to_string(),
+            )
         };
+        let named: BTreeMap<String, String> = NAMED
+            .into_iter()
+            .filter_map(|name| Some((name.to_string(), text(config.get(name)?)?)))
+            .collect();
         let known = |token: &str| inner.token_to_id(token);
+        let special = |name: &str| known(named.get(name)?);
         let bos = special("bos_token").or_else(|| known(TURN_START));
         let eos = special("eos_token")
             .or_else(|| known(TURN_END))
             .or_else(|| known(END_OF_TEXT));
-        let default_system = config
-            .get("chat_template")
-            .and_then(Value::as_str)
-            .and_then(default_system);
+        let before_nothing = inner.encode_fast("", true).map_err(|e| failure(path, e))?;
+        let start = bos.filter(|bos| before_nothing.get_ids().first() == Some(bos));
+        // As in transformers, a file of its own counts before the one among the settings.
+        let template = match optional(&path.with_file_name("chat_template.jinja"))? {
+            Some(text) => Some(text),
+            None => config.get("chat_template").and_then(stated),
+        };
         Ok(Tokenizer {
+            template: template_or_chatml(template, start),
             inner,
             source: path.to_path_buf(),
             bos,
             eos,
-            default_system,
+            start,
+            named,
         })
     }
 
@@ -111,12 +135,19 @@ impl Tokenizer {
             .train(&mut trainer, texts.into_iter())
             .map_err(|e| failure(&source, e))?;
         let (bos, eos) = (inner.token_to_id(TURN_START), inner.token_to_id(TURN_END));
+        let named = [
+            ("bos_token", TURN_START),
+            ("eos_token", TURN_END),
+            ("pad_token", TURN_END),
+        ];
         Ok(Tokenizer {
             inner,
             source,
             bos,
             eos,
-            default_system: None,
+            start: None,
+            named: named.map(|(name, token)| (name.into(), token.into())).into(),
+            template: Template::new(CHATML.into()),
         })
     }
 
@@ -162,27 +193,31 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// A conversation of (role, content) turns as ChatML text, which SmolLM2 and the tokenizers trained here use.
+    /// The token that the model expects before any text, if it does. Templates write it themselves.
+    pub fn start(&self) -> Option<u32> {
+        self.start
+    }
+
+    /// A conversation of (role, content) turns as text, by the model's own template, or as ChatML where it brings none.
     ///
-    /// As in the model's own template, a conversation that does not start with a system turn gets the model's default one, if it
-    /// has any. With `add_generation_prompt` the text ends where the assistant's answer begins.
-    pub fn chat(&self, messages: &[(&str, &str)], add_generation_prompt: bool) -> String {
-        let mut text = String::new();
-        let mut turn = |role: &str, content: &str| {
-            text.push_str(&format!("{TURN_START}{role}\n{content}{TURN_END}\n"));
-        };
-        if let (Some((role, _)), Some(system)) = (messages.first(), &self.default_system)
-            && *role != "system"
-        {
-            turn("system", system);
-        }
-        for (role, content) in messages {
-            turn(role, content);
-        }
-        if add_generation_prompt {
-            text.push_str(&format!("{TURN_START}assistant\n"));
-        }
-        text
+    /// With `add_generation_prompt` the text ends where the assistant's answer begins.
+    ///
+    /// # Errors
+    /// A template that cannot be rendered, or that refuses the conversation.
+    pub fn chat(&self, messages: &[(&str, &str)], add_generation_prompt: bool) -> Result<String> {
+        self.template
+            .render(messages, add_generation_prompt, &self.named)
+            .map_err(|message| failure(&self.source, message))
+    }
+
+    /// Where the last turn of a conversation, the answer, stands in its text.
+    ///
+    /// # Errors
+    /// Those of [`chat`](Self::chat), and a template that writes what comes before the answer differently once it is there.
+    pub fn turn(&self, messages: &[(&str, &str)]) -> Result<Turn> {
+        self.template
+            .turn(messages, &self.named)
+            .map_err(|message| failure(&self.source, message))
     }
 
     /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder, each whole or not at all.
@@ -192,47 +227,51 @@ impl Tokenizer {
     pub fn save(&self, folder: &Path) -> Result<()> {
         let path = folder.join("tokenizer.json");
         let json = self.inner.to_string(false).map_err(|e| failure(&path, e))?;
-        let text = |id: Option<u32>| id.and_then(|id| self.inner.id_to_token(id));
-        let config = json!({
+        let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": text(self.bos),
-            "eos_token": text(self.eos),
-            "pad_token": text(self.eos),
             "clean_up_tokenization_spaces": false,
-            "chat_template": self.template(),
+            "chat_template": self.template.source(),
         });
+        for (name, token) in &self.named {
+            config[name] = token.as_str().into();
+        }
         persist::write_file(
             &folder.join("tokenizer_config.json"),
             format!("{config:#}\n").as_bytes(),
         )?;
         persist::write_file(&path, json.as_bytes())
     }
+}
 
-    /// The Jinja template that [`Tokenizer::chat`] follows.
-    fn template(&self) -> String {
-        let system = self.default_system.as_ref().map_or(String::new(), |system| {
-            let turn = format!("{TURN_START}system\n{system}{TURN_END}\n")
-                .replace('\n', "\\n")
-                .replace('\'', "\\'");
-            format!(
-                "{{% if loop.first and messages[0]['role'] != 'system' %}}{{{{ '{turn}' }}}}{{% endif %}}"
-            )
-        });
-        format!(
-            "{{% for message in messages %}}{system}{{{{'{TURN_START}' + message['role'] + '\\n' + message['content'] + \
-             '{TURN_END}' + '\\n'}}}}{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '{TURN_START}assistant\\n' }}}}\
-             {{% endif %}}"
-        )
+/// The default template among the settings: a text, or a list of named ones.
+fn stated(setting: &Value) -> Option<String> {
+    let default = |entries: &Vec<Value>| {
+        let mut entries = entries.iter();
+        let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))?;
+        Some(entry.get("template")?.as_str()?.to_string())
+    };
+    match setting {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(entries) => default(entries),
+        _ => None,
     }
 }
 
-/// The system turn that a ChatML template holds as a constant.
-fn default_system(template: &str) -> Option<String> {
-    let unescaped = template.replace("\\n", "\n").replace("\\'", "'");
-    let after = unescaped.split_once("<|im_start|>system\n")?.1;
-    let system = after.split_once(TURN_END)?.0;
-    // A quote means that the template computes what follows instead of stating it.
-    (!system.contains("' +") && !system.contains("{{")).then(|| system.to_string())
+/// The model's template or, without one, ChatML after whatever starts any text.
+fn template_or_chatml(template: Option<String>, start: Option<u32>) -> Template {
+    Template::new(template.unwrap_or_else(|| match start {
+        Some(_) => format!("{{{{ bos_token }}}}{CHATML}"),
+        None => CHATML.into(),
+    }))
+}
+
+/// The text of a file that need not be there.
+fn optional(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, e)),
+    }
 }
 
 /// The splitting of SmolLM2: every digit apart, then GPT-2's words.

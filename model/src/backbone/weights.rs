@@ -116,6 +116,15 @@ impl Weights {
         Ok(())
     }
 
+    /// Gives the base a tensor `to` of its own with the values of `from`.
+    pub(crate) fn untie(&mut self, from: &str, to: &str) -> Result<()> {
+        let Some(tensor) = self.tensors.get(from).cloned() else {
+            return Err(self.error(format!("no tensor {from}")));
+        };
+        self.tensors.insert(to.to_string(), tensor);
+        Ok(())
+    }
+
     /// Number of parameters; a tied head counts once.
     pub fn parameters(&self) -> usize {
         let count = |matrix: &Matrix| matrix.dims().iter().product::<usize>();

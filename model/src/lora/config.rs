@@ -1,47 +1,24 @@
 //! PEFT's `adapter_config.json`: which modules are adapted, with what rank and scale.
 
-use std::fmt;
-use std::marker::PhantomData;
+mod modules;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
-use regex::Regex;
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use fancy_regex::Regex;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use self::modules::{any_layer, ends_in, named_layer, pattern, whole};
 use crate::{Error, Result};
 
-/// Which modules carry an adapter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum TargetModules {
-    /// Names: a module is meant if its path is one of them or ends in a dot and one of them.
-    Names(Vec<String>),
-    /// A regular expression for the whole path, or `all-linear`: every linear layer but the output head.
-    Pattern(String),
-}
+pub use self::modules::{OneOrMany, Patterns, TargetModules};
 
-/// Values for modules that a regular expression picks; the first that matches counts, so the order is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Patterns<T>(pub Vec<(String, T)>);
-
-impl<T> Default for Patterns<T> {
-    fn default() -> Self {
-        Patterns(Vec::new())
-    }
-}
-
-impl<T: Copy> Patterns<T> {
-    /// The value of the first key K for which `(.*\.)?(K)$` matches the path, as PEFT decides it.
-    pub fn get(&self, module: &str) -> Option<T> {
-        let matches = |key: &str| pattern(key).is_ok_and(|regex| regex.is_match(module));
-        self.0
-            .iter()
-            .find(|(key, _)| matches(key))
-            .map(|(_, value)| *value)
-    }
-}
+/// The path of the output head.
+pub const HEAD: &str = "lm_head";
+/// The path of the embedding.
+pub const EMBEDDING: &str = "model.embed_tokens";
 
 /// The settings of a LoRA adapter, under PEFT's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +44,15 @@ pub struct LoraConfig {
     /// Which modules carry an adapter.
     #[serde(default = "all_linear", deserialize_with = "or_all_linear")]
     pub target_modules: TargetModules,
+    /// Which of them carry none all the same.
+    #[serde(default)]
+    pub exclude_modules: Option<TargetModules>,
+    /// The layers whose modules carry an adapter, where the targets are names; none: all layers.
+    #[serde(default)]
+    pub layers_to_transform: Option<OneOrMany<usize>>,
+    /// What stands before the number of a layer in paths, as regular expressions; none: whatever does.
+    #[serde(default)]
+    pub layers_pattern: Option<OneOrMany<String>>,
     /// Scale by `alpha / √r` instead of `alpha / r`.
     #[serde(default)]
     pub use_rslora: bool,
@@ -82,7 +68,7 @@ pub struct LoraConfig {
     /// Weight-decomposed LoRA; cannot be used here.
     #[serde(default)]
     pub use_dora: bool,
-    /// Modules trained and stored whole; cannot be used here.
+    /// Modules stored whole beside the factors; the embedding and the output head can be.
     #[serde(default)]
     pub modules_to_save: Option<Vec<String>>,
     /// Keys that mean nothing here, kept for the tools to which they do.
@@ -100,6 +86,9 @@ impl Default for LoraConfig {
             lora_alpha: eight_real(),
             lora_dropout: 0.0,
             target_modules: all_linear(),
+            exclude_modules: None,
+            layers_to_transform: None,
+            layers_pattern: None,
             use_rslora: false,
             rank_pattern: Patterns::default(),
             alpha_pattern: Patterns::default(),
@@ -136,17 +125,58 @@ impl LoraConfig {
         Ok(config)
     }
 
-    /// Whether the module of this path carries an adapter.
+    /// Whether the module of this path carries an adapter, as PEFT decides it.
     pub fn targets(&self, module: &str) -> bool {
-        match &self.target_modules {
-            TargetModules::Names(names) => names.iter().any(|name| {
-                module
-                    .strip_suffix(name.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            }),
-            TargetModules::Pattern(pattern) if pattern == "all-linear" => module != "lm_head",
-            TargetModules::Pattern(pattern) => whole(pattern).is_ok_and(|regex| regex.is_match(module)),
+        let excluded = self.exclude_modules.as_ref();
+        if excluded.is_some_and(|modules| modules.matches(module)) || self.is_saved(module) {
+            return false;
         }
+        match &self.target_modules {
+            TargetModules::Names(names) if names.iter().any(|name| name == module) => true,
+            TargetModules::Names(_) => self.target_modules.matches(module) && self.has_layer_of(module),
+            TargetModules::Pattern(_) => self.target_modules.matches(module),
+        }
+    }
+
+    /// Whether the module of this path is stored whole.
+    pub fn is_saved(&self, module: &str) -> bool {
+        self.saved_names().any(|name| ends_in(module, name))
+    }
+
+    /// The names of `modules_to_save`.
+    pub(crate) fn saved_names(&self) -> impl Iterator<Item = &String> {
+        self.modules_to_save.iter().flatten()
+    }
+
+    /// Whether the targets are all modules of some names, in every layer.
+    pub(crate) fn covers_every_layer(&self) -> bool {
+        let plain = match &self.target_modules {
+            TargetModules::Names(names) => names.iter().all(|name| !name.contains('.')),
+            TargetModules::Pattern(_) => self.target_modules.is_all_linear(),
+        };
+        plain && self.layers().is_empty() && self.exclude_modules.is_none()
+    }
+
+    fn layers(&self) -> &[usize] {
+        self.layers_to_transform.as_ref().map_or(&[], OneOrMany::values)
+    }
+
+    fn has_layer_of(&self, module: &str) -> bool {
+        let layers = self.layers();
+        if layers.is_empty() {
+            return true;
+        }
+        let patterns = match self.layers_pattern.as_ref().map_or(&[][..], OneOrMany::values) {
+            [] => vec![any_layer()],
+            patterns => patterns.iter().map(|pattern| named_layer(pattern)).collect(),
+        };
+        let mut captures = patterns
+            .iter()
+            .filter_map(|pattern| Regex::new(pattern).ok()?.captures(module).ok()?);
+        let layer = captures
+            .next()
+            .and_then(|found| found.name("layer")?.as_str().parse().ok());
+        layer.is_some_and(|layer: usize| layers.contains(&layer))
     }
 
     /// Rank of the factors of a module.
@@ -183,16 +213,15 @@ impl LoraConfig {
                     .into(),
             );
         }
-        if self
-            .modules_to_save
-            .as_ref()
-            .is_some_and(|modules| !modules.is_empty())
+        let whole_modules = [EMBEDDING, HEAD];
+        if let Some(name) = self
+            .saved_names()
+            .find(|name| !whole_modules.iter().any(|module| ends_in(module, name)))
         {
-            return Err(
-                "modules_to_save: whole modules stored beside the factors are not merged; \
-                        train without them"
-                    .into(),
-            );
+            return Err(format!(
+                "modules_to_save \"{name}\": only the embedding (embed_tokens) and the output head (lm_head) can be stored \
+                 whole here; train without it"
+            ));
         }
         if let Some((key, reason)) = CHANGES_THE_COMPUTATION.iter().find(|(key, _)| self.is_set(key)) {
             return Err(format!("{key}: {reason}; train without it"));
@@ -213,9 +242,18 @@ impl LoraConfig {
         for key in keys.chain(self.alpha_pattern.0.iter().map(|(key, _)| key)) {
             pattern(key).map_err(|e| format!("pattern \"{key}\" is no regular expression: {e}"))?;
         }
-        if let TargetModules::Pattern(pattern) = &self.target_modules {
-            whole(pattern)
-                .map_err(|e| format!("target_modules \"{pattern}\" is no regular expression: {e}"))?;
+        let named = [
+            ("target_modules", Some(&self.target_modules)),
+            ("exclude_modules", self.exclude_modules.as_ref()),
+        ];
+        for (key, modules) in named {
+            if let Some(TargetModules::Pattern(pattern)) = modules {
+                whole(pattern).map_err(|e| format!("{key} \"{pattern}\" is no regular expression: {e}"))?;
+            }
+        }
+        for pattern in self.layers_pattern.as_ref().map_or(&[][..], OneOrMany::values) {
+            Regex::new(&named_layer(pattern))
+                .map_err(|e| format!("layers_pattern \"{pattern}\" is no regular expression: {e}"))?;
         }
         Ok(())
     }
@@ -255,15 +293,6 @@ const CHANGES_THE_COMPUTATION: [(&str, &str); 12] = [
     ("arrow_config", "the adapter routes between others"),
 ];
 
-fn pattern(key: &str) -> std::result::Result<Regex, regex::Error> {
-    // Python's `re.match`, which PEFT calls, anchors at the start.
-    Regex::new(&format!(r"^(.*\.)?({key})$"))
-}
-
-fn whole(pattern: &str) -> std::result::Result<Regex, regex::Error> {
-    Regex::new(&format!("^(?:{pattern})$"))
-}
-
 fn lora() -> String {
     "LORA".into()
 }
@@ -292,115 +321,4 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     input: D,
 ) -> std::result::Result<T, D::Error> {
     Ok(Option::deserialize(input)?.unwrap_or_default())
-}
-
-impl<T: Serialize> Serialize for Patterns<T> {
-    fn serialize<S: Serializer>(&self, output: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = output.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> std::result::Result<Self, D::Error> {
-        struct InOrder<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Patterns<T>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a table from patterns to numbers")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Patterns(entries))
-            }
-        }
-        input.deserialize_map(InOrder(PhantomData))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    fn parse(json: &str) -> LoraConfig {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn the_first_matching_pattern_decides_rank_and_scale() {
-        let config = parse(
-            r#"{"r": 4, "lora_alpha": 8, "rank_pattern": {"layers.1.*q_proj": 2, "q_proj": 16},
-                "alpha_pattern": {"model.layers.1.self_attn.q_proj": 3, "q_proj$|k_proj": 32}}"#,
-        );
-        let (first, second) = (
-            "model.layers.0.self_attn.q_proj",
-            "model.layers.1.self_attn.q_proj",
-        );
-        assert_eq!((config.rank_for(first), config.scale_for(first)), (16, 2.0));
-        assert_eq!((config.rank_for(second), config.scale_for(second)), (2, 1.5));
-        assert_eq!(config.scale_for("model.layers.0.self_attn.k_proj"), 8.0);
-        assert_eq!(config.scale_for("model.layers.0.mlp.up_proj"), 2.0);
-        assert_eq!(
-            config.rank_for("model.layers.0.self_attn.xq_proj"),
-            4,
-            "a key starts at a dot"
-        );
-    }
-
-    #[test]
-    fn rslora_divides_by_the_root_of_the_rank() {
-        let config = parse(r#"{"r": 16, "lora_alpha": 8, "use_rslora": true}"#);
-        assert_eq!(config.scale_for("model.layers.0.mlp.up_proj"), 2.0);
-    }
-
-    #[test]
-    fn targets_are_names_a_pattern_or_every_linear_layer() {
-        let q = "model.layers.0.self_attn.q_proj";
-        assert!(parse(r#"{"target_modules": ["q_proj"]}"#).targets(q));
-        assert!(!parse(r#"{"target_modules": ["proj"]}"#).targets(q));
-        assert!(parse(r#"{"target_modules": ".*self_attn\\.[qv]_proj"}"#).targets(q));
-        assert!(!parse(r#"{"target_modules": "[qv]_proj"}"#).targets(q));
-        assert!(parse(r#"{"target_modules": "all-linear"}"#).targets(q));
-        assert!(!parse(r#"{"target_modules": "all-linear"}"#).targets("lm_head"));
-    }
-
-    #[test]
-    fn what_is_not_plain_lora_is_refused_by_name() {
-        for (json, word) in [
-            (r#"{"bias": "all"}"#, "bias"),
-            (r#"{"use_dora": true}"#, "DoRA"),
-            (r#"{"modules_to_save": ["lm_head"]}"#, "modules_to_save"),
-            (r#"{"lora_bias": true}"#, "lora_bias"),
-            (r#"{"init_lora_weights": "pissa"}"#, "pissa"),
-            (r#"{"peft_type": "IA3"}"#, "IA3"),
-            (r#"{"rank_pattern": {"(": 3}}"#, "regular expression"),
-            (r#"{"r": 0}"#, "rank"),
-        ] {
-            let reason = parse(json).check().unwrap_err();
-            assert!(reason.contains(word), "{reason}");
-        }
-        for json in [
-            r#"{"modules_to_save": [], "lora_bias": false}"#,
-            r#"{"init_lora_weights": true}"#,
-        ] {
-            parse(json).check().unwrap();
-        }
-    }
-
-    #[test]
-    fn a_config_written_reads_back_equal_with_unknown_keys_and_order() {
-        let json = r#"{"r": 4, "revision": "main", "rank_pattern": {"z": 1, "a": 2}, "alpha_pattern": null}"#;
-        let config = parse(json);
-        let again = parse(&serde_json::to_string(&config).unwrap());
-        assert_eq!(again, config);
-        assert_eq!(again.rank_pattern.0, [("z".to_string(), 1), ("a".to_string(), 2)]);
-        assert_eq!(again.other["revision"], "main");
-    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::LoraConfig;
+use super::config::{EMBEDDING, HEAD};
 use crate::backbone::weights::{persist, safetensors};
 use crate::{Error, Result};
 
@@ -56,13 +57,17 @@ impl LoraModule {
     }
 }
 
-/// A LoRA adapter: its settings and its factors by the path of the module, e.g. `model.layers.0.self_attn.q_proj`.
+/// A LoRA adapter: its settings, its factors by the path of the module, e.g. `model.layers.0.self_attn.q_proj`, and the modules that
+/// are stored whole.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// The settings.
     pub config: LoraConfig,
     /// The factors.
     pub modules: BTreeMap<String, LoraModule>,
+    /// Weights that take the place of the base's, by the path of the module: the embedding, the output head, or both
+    /// (`modules_to_save`).
+    pub saved: BTreeMap<String, Tensor>,
 }
 
 impl Adapter {
@@ -80,17 +85,29 @@ impl Adapter {
             ));
         }
         let (mut factors_a, mut factors_b) = (BTreeMap::new(), BTreeMap::new());
+        let mut saved = BTreeMap::new();
+        let has_whole_modules = config.saved_names().next().is_some();
         for (key, tensor) in safetensors::read(&path)? {
             let module = key.strip_prefix(PREFIX).unwrap_or(&key);
             if let Some(module) = module.strip_suffix(".lora_A.weight") {
                 factors_a.insert(module.to_string(), tensor);
-            } else if let Some(module) = module.strip_suffix(".lora_B.weight") {
-                factors_b.insert(module.to_string(), tensor);
-            } else {
-                let message =
-                    format!("tensor {key} is no factor of a linear layer; only plain LoRA can be used");
-                return Err(failure(&path, message));
+                continue;
             }
+            if let Some(module) = module.strip_suffix(".lora_B.weight") {
+                factors_b.insert(module.to_string(), tensor);
+                continue;
+            }
+            let whole = module.strip_suffix(".weight");
+            match whole.filter(|module| has_whole_modules && [EMBEDDING, HEAD].contains(module)) {
+                Some(module) => saved.insert(module.to_string(), tensor),
+                None => {
+                    let message = format!(
+                        "tensor {key} is neither a factor of a linear layer nor a module in modules_to_save; only plain LoRA can \
+                         be used"
+                    );
+                    return Err(failure(&path, message));
+                }
+            };
         }
         let mut modules = BTreeMap::new();
         for (name, a) in factors_a {
@@ -103,7 +120,11 @@ impl Adapter {
         if let Some(name) = factors_b.into_keys().next() {
             return Err(failure(&path, format!("{name} has B but no A")));
         }
-        let adapter = Adapter { config, modules };
+        let adapter = Adapter {
+            config,
+            modules,
+            saved,
+        };
         adapter.check().map_err(|message| failure(&path, message))?;
         Ok(adapter)
     }
@@ -122,7 +143,11 @@ impl Adapter {
                     (key("lora_B"), module.b.clone().into()),
                 ]
             });
-            safetensors::write(&content.join(MODEL), factors)?;
+            let saved = self
+                .saved
+                .iter()
+                .map(|(name, weight)| (format!("{PREFIX}{name}.weight"), weight.clone().into()));
+            safetensors::write(&content.join(MODEL), factors.chain(saved))?;
             let json = serde_json::to_string_pretty(&self.config)
                 .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
             persist::write_file(&content.join(CONFIG), format!("{json}\n").as_bytes())
@@ -134,16 +159,14 @@ impl Adapter {
     /// # Errors
     /// Only if a tensor cannot be read back.
     pub fn fingerprint(&self) -> Result<String> {
-        let named: Vec<_> = self
-            .modules
-            .iter()
-            .flat_map(|(name, module)| {
-                [
-                    (format!("{name}.A·{:?}", module.scale), &module.a),
-                    (format!("{name}.B"), &module.b),
-                ]
-            })
-            .collect();
+        let factors = self.modules.iter().flat_map(|(name, module)| {
+            [
+                (format!("{name}.A·{:?}", module.scale), &module.a),
+                (format!("{name}.B"), &module.b),
+            ]
+        });
+        let saved = self.saved.iter().map(|(name, weight)| (name.clone(), weight));
+        let named: Vec<_> = factors.chain(saved).collect();
         safetensors::fingerprint(
             named
                 .iter()
@@ -151,12 +174,13 @@ impl Adapter {
         )
     }
 
-    /// Number of parameters of all factors.
+    /// Number of parameters of all factors and modules stored whole.
     pub fn parameters(&self) -> usize {
-        self.modules
+        let factors = self
+            .modules
             .values()
-            .map(|module| module.a.elem_count() + module.b.elem_count())
-            .sum()
+            .map(|module| module.a.elem_count() + module.b.elem_count());
+        factors.chain(self.saved.values().map(Tensor::elem_count)).sum()
     }
 
     /// Whoever reads the folder derives ranks and scales from the settings, so they must say what the factors are.
@@ -165,8 +189,22 @@ impl Adapter {
         if self.modules.is_empty() {
             return Err("the adapter has no modules".into());
         }
+        if let Some(missing) = self.config.saved_names().find(|name| {
+            let is = |module: &&String| module.rsplit('.').next() == name.rsplit('.').next();
+            !self.saved.keys().any(|module| is(&module))
+        }) {
+            return Err(format!("modules_to_save names {missing}, which is not stored"));
+        }
+        if !self.saved.is_empty() && self.config.saved_names().next().is_none() {
+            return Err("modules are stored whole that modules_to_save does not name".into());
+        }
         for (name, module) in &self.modules {
             module.shape().map_err(|e| format!("{name}: {e}"))?;
+            if !self.config.targets(name) {
+                return Err(format!(
+                    "{name} carries factors where the settings say that it is no target: whoever reads them leaves these out"
+                ));
+            }
             let (rank, scale) = (self.config.rank_for(name), self.config.scale_for(name));
             if module.rank() != rank {
                 return Err(format!(
@@ -221,7 +259,42 @@ mod tests {
             )
         };
         let modules = [module("self_attn.q_proj", 2), module("mlp.up_proj", 3)].into();
-        Adapter { config, modules }
+        Adapter {
+            config,
+            modules,
+            saved: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn modules_stored_whole_read_back_and_must_be_those_that_the_settings_name() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a");
+        let mut before = adapter();
+        before.saved.insert(HEAD.into(), counting(7, 6));
+        let failed = before.save(&folder).unwrap_err().to_string();
+        assert!(failed.contains("modules_to_save does not name"), "{failed}");
+        before.config.modules_to_save = Some(vec!["lm_head".into()]);
+        before.save(&folder).unwrap();
+        let after = Adapter::load(&folder).unwrap();
+        assert_eq!(after.fingerprint().unwrap(), before.fingerprint().unwrap());
+        assert_eq!(after.parameters(), 2 * 11 + 3 * 11 + 42);
+        assert_ne!(after.fingerprint().unwrap(), adapter().fingerprint().unwrap());
+        before.config.modules_to_save = Some(vec!["lm_head".into(), "embed_tokens".into()]);
+        let failed = before.save(&folder).unwrap_err().to_string();
+        assert!(failed.contains("embed_tokens"), "{failed}");
+    }
+
+    #[test]
+    fn factors_that_the_settings_do_not_target_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let mut wrong = adapter();
+        wrong.config.exclude_modules = Some(crate::lora::config::TargetModules::Names(vec!["q_proj".into()]));
+        let failed = wrong.save(&root.path().join("a")).unwrap_err().to_string();
+        assert!(
+            failed.contains("q_proj") && failed.contains("no target"),
+            "{failed}"
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Adapter, LoraConfig, LoraModule};
-use crate::Result;
 use crate::backbone::Decoder;
 use crate::op::{LoraFactors, mix};
+use crate::{Error, Result};
 
 /// The variables of one adapter, a pair (A, B) a module.
 #[derive(Debug)]
@@ -23,7 +23,16 @@ impl TrainableLora {
     ///
     /// As PEFT initialises it: A uniform within ±1/√in, B zero, so that the first step starts from the base. The values depend on
     /// the seed and the module's name alone.
+    ///
+    /// # Errors
+    /// A configuration with which other things than factors would be trained.
     pub fn new(decoder: &Decoder, config: LoraConfig, seed: u64) -> Result<Self> {
+        config.check().map_err(Error::Usage)?;
+        if let Some(name) = config.saved_names().next() {
+            return Err(Error::Usage(format!(
+                "modules_to_save {name}: only factors are trained here; leave it out"
+            )));
+        }
         let mut modules = BTreeMap::new();
         for (name, (out, input)) in decoder.modules() {
             if !config.targets(&name) {
@@ -38,6 +47,12 @@ impl TrainableLora {
             let a = Var::from_vec(a, (rank, input), &Device::Cpu)?;
             let b = Var::zeros((out, rank), candle_core::DType::F32, &Device::Cpu)?;
             modules.insert(name, (a, b));
+        }
+        if modules.is_empty() {
+            return Err(Error::Usage(
+                "target_modules matches no projection of the base; name some, such as q_proj and v_proj"
+                    .into(),
+            ));
         }
         Ok(TrainableLora { config, modules })
     }
@@ -96,6 +111,7 @@ impl TrainableLora {
         Ok(Adapter {
             config: self.config.clone(),
             modules,
+            saved: BTreeMap::new(),
         })
     }
 }

@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// An adapter of weight 0 is left out; a module that an adapter lacks counts as zero.
 ///
 /// # Errors
-/// No adapter with a weight other than 0, a weight that is no number, or adapters of different bases.
+/// No adapter with a weight other than 0, a weight that is no number, adapters of different bases, or modules stored whole whose
+/// mean is not that of their updates.
 pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
     if let Some((_, weight)) = adapters.iter().find(|(_, weight)| !weight.is_finite()) {
         return Err(Error::Merge(format!("a weight of {weight}; give finite weights")));
@@ -50,7 +51,47 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
         tracing::warn!("the merged adapters name different bases; the result names none");
         like.base_model_name_or_path = None;
     }
-    Ok(scaled_by_one(&like, modules))
+    let saved = mean_of_whole(&parts)?;
+    Ok(scaled_by_one(&like, modules, saved))
+}
+
+/// The modules that the adapters store whole, merged: with weights that sum to 1, W₀ + Σ w_i (W_i − W₀) is Σ w_i W_i, for which the
+/// base is not needed.
+fn mean_of_whole(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+    let names: BTreeSet<&String> = parts
+        .iter()
+        .flat_map(|(adapter, _)| adapter.saved.keys())
+        .collect();
+    let sum: f64 = parts.iter().map(|(_, weight)| weight).sum();
+    let mut merged = BTreeMap::new();
+    for name in names {
+        let here: Vec<(&Tensor, f64)> = parts
+            .iter()
+            .filter_map(|(adapter, weight)| Some((adapter.saved.get(name)?, *weight)))
+            .collect();
+        if here.len() != parts.len() || (sum - 1.0).abs() > 1e-9 {
+            return Err(Error::Merge(format!(
+                "{name} is stored whole in {} of {} adapters whose weights sum to {sum}: without the base its update is known only \
+                 where every adapter stores it and the weights sum to 1; give such weights, or fold the adapters into the base one \
+                 after another",
+                here.len(),
+                parts.len()
+            )));
+        }
+        let mut total = (here[0].0 * here[0].1)?;
+        for (weight, share) in &here[1..] {
+            if weight.dims() != total.dims() {
+                return Err(Error::Merge(format!(
+                    "{name} is {:?} in one adapter and {:?} in another; they belong to different bases",
+                    total.dims(),
+                    weight.dims()
+                )));
+            }
+            total = (total + (*weight * *share)?)?;
+        }
+        merged.insert(name.clone(), total);
+    }
+    Ok(merged)
 }
 
 /// The mean of the updates: WeaveRec's merge.

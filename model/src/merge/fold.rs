@@ -2,9 +2,13 @@
 
 use crate::backbone::Weights;
 use crate::lora::Adapter;
+use crate::lora::config::{EMBEDDING, HEAD};
 use crate::{Error, Result};
 
 /// Adds `weight · s B A` to every module's weights, in f32. Nothing changes unless every module fits.
+///
+/// What the adapter stores whole is taken over in the same measure, `W₀ + weight (W − W₀)`. A base whose output head is its embedding
+/// then gets a head of its own, since each may change without the other: its `tie_word_embeddings` must be false from there on.
 ///
 /// # Errors
 /// An adapter with a module that the base lacks or has in another shape, or a weight that is no number.
@@ -15,6 +19,22 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
     for (name, module) in &adapter.modules {
         let (out, input) = module.shape()?;
         weights.get(&parameter(name), &[out, input])?;
+    }
+    let has_head = weights.names().any(|name| name == parameter(HEAD));
+    for (name, saved) in &adapter.saved {
+        let tied = name == HEAD && !has_head;
+        weights.get(&parameter(if tied { EMBEDDING } else { name }), saved.dims())?;
+    }
+    if !adapter.saved.is_empty() && !has_head {
+        weights.untie(&parameter(EMBEDDING), &parameter(HEAD))?;
+    }
+    for (name, saved) in &adapter.saved {
+        let base = weights.get(&parameter(name), saved.dims())?;
+        let moved = match weight {
+            1.0 => saved.clone(),
+            weight => (&base + ((saved - &base)? * weight)?)?,
+        };
+        weights.replace(&parameter(name), moved)?;
     }
     // One dense update in memory at a time.
     for (name, module) in &adapter.modules {

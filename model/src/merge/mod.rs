@@ -4,7 +4,8 @@
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
 //! * [`fold`]: an adapter added into the base weights.
 //!
-//! Scales are taken module by module, ranks may differ, and a module that one adapter lacks counts as zero.
+//! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
+//! where it is not. Scales are taken module by module, ranks may differ, and a module that one adapter lacks counts as zero.
 
 pub mod cat;
 pub mod fold;
@@ -13,6 +14,8 @@ pub mod svd;
 mod tests;
 
 use std::collections::BTreeMap;
+
+use candle_core::Tensor;
 
 use crate::lora::config::{Patterns, TargetModules};
 use crate::lora::{Adapter, LoraConfig, LoraModule};
@@ -24,9 +27,13 @@ pub use svd::truncate;
 /// An adapter of factors whose product is the whole update: every scale is 1, as alpha equals the rank everywhere.
 ///
 /// The settings come from `like`, less its ranks, alphas and initialisation; the modules are those given.
-fn scaled_by_one(like: &LoraConfig, modules: BTreeMap<String, LoraModule>) -> Adapter {
+fn scaled_by_one(
+    like: &LoraConfig,
+    modules: BTreeMap<String, LoraModule>,
+    saved: BTreeMap<String, Tensor>,
+) -> Adapter {
     let r = modules.values().map(LoraModule::rank).max().unwrap_or(1);
-    // Paths as patterns: the dots match themselves, and no path of a Llama decoder is a suffix of another after a dot.
+    // Paths as patterns: the dots match themselves, and no path of a decoder is a suffix of another after a dot.
     let other_ranks: Vec<_> = modules
         .iter()
         .filter(|(_, module)| module.rank() != r)
@@ -36,25 +43,40 @@ fn scaled_by_one(like: &LoraConfig, modules: BTreeMap<String, LoraModule>) -> Ad
         .iter()
         .map(|(name, rank)| (name.clone(), *rank as f64))
         .collect();
+    let whole: Vec<String> = saved.keys().map(|path| last_part(path).to_string()).collect();
     let config = LoraConfig {
         task_type: like.task_type.clone(),
         base_model_name_or_path: like.base_model_name_or_path.clone(),
         r,
         lora_alpha: r as f64,
-        target_modules: names_of(modules.keys()),
+        target_modules: names_of(&modules, like.covers_every_layer()),
         rank_pattern: Patterns(other_ranks),
         alpha_pattern: Patterns(alphas),
+        modules_to_save: (!whole.is_empty()).then_some(whole),
         ..LoraConfig::default()
     };
-    Adapter { config, modules }
+    Adapter {
+        config,
+        modules,
+        saved,
+    }
 }
 
-/// The last parts of the paths, which is how PEFT states targets.
-fn names_of<'a>(paths: impl Iterator<Item = &'a String>) -> TargetModules {
-    let mut names: Vec<String> = paths
-        .map(|path| path.rsplit('.').next().unwrap_or(path).to_string())
-        .collect();
-    names.sort();
-    names.dedup();
+/// The targets that are these modules and no others: the last parts of the paths, which is how PEFT states them, where they mean the
+/// same in every layer, else the paths.
+fn names_of(modules: &BTreeMap<String, LoraModule>, every_layer: bool) -> TargetModules {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in modules.keys() {
+        *counts.entry(last_part(path)).or_default() += 1;
+    }
+    let most = counts.values().max();
+    let names: Vec<String> = match every_layer && counts.values().all(|count| Some(count) == most) {
+        true => counts.into_keys().map(str::to_string).collect(),
+        false => modules.keys().cloned().collect(),
+    };
     TargetModules::Names(names)
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }

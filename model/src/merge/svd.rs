@@ -30,7 +30,10 @@ pub fn truncate(adapter: &Adapter, rank: usize) -> Result<(Adapter, f64)> {
         cut += lost;
         modules.insert(name.clone(), kept);
     }
-    Ok((scaled_by_one(&adapter.config, modules), cut.sqrt()))
+    Ok((
+        scaled_by_one(&adapter.config, modules, adapter.saved.clone()),
+        cut.sqrt(),
+    ))
 }
 
 /// The singular values of a module's update, largest first.

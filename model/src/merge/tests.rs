@@ -52,7 +52,11 @@ fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
             )
         })
         .collect();
-    Adapter { config, modules }
+    Adapter {
+        config,
+        modules,
+        saved: BTreeMap::new(),
+    }
 }
 
 /// Σ w·s·B·A of one module, dense, in f64 and by hand: what every rule is measured against.
@@ -255,4 +259,92 @@ fn folding_adds_the_update_and_refuses_another_base_untouched() {
     assert!(fold(&mut weights, &adapter(1, 2, 4.0, &[Q, UP]), 1.0).is_err());
     assert!(fold(&mut weights, &one, f64::NAN).is_err());
     assert_eq!(weights.fingerprint().unwrap(), before);
+}
+
+/// An adapter that stores the embedding whole as well.
+fn with_whole(seed: u64, names: &[&str], scale: f64) -> Adapter {
+    let mut adapter = adapter(seed, 2, 4.0, names);
+    let whole = (random(&mut ChaCha8Rng::seed_from_u64(seed), 9, 12) * scale).unwrap();
+    adapter.saved.insert("model.embed_tokens".into(), whole);
+    adapter.config.modules_to_save = Some(vec!["embed_tokens".into()]);
+    adapter
+}
+
+#[test]
+fn modules_stored_whole_are_merged_where_that_is_exact_and_refused_where_it_is_not() {
+    let (first, second) = (with_whole(1, &[Q], 1.0), with_whole(2, &[Q], 1.0));
+    let merged = weighted(&[(&first, 0.25), (&second, 0.75)]).unwrap();
+    let base = Weights::from_tensors(HashMap::from([
+        (
+            "model.embed_tokens.weight".to_string(),
+            random(&mut ChaCha8Rng::seed_from_u64(9), 9, 12),
+        ),
+        (
+            format!("{Q}.weight"),
+            random(&mut ChaCha8Rng::seed_from_u64(8), 12, 12),
+        ),
+    ]));
+    let folded = |parts: &[(&Adapter, f64)]| {
+        let mut weights = base.clone();
+        for (adapter, weight) in parts {
+            fold(&mut weights, adapter, *weight).unwrap();
+        }
+        let values = |name: &str| {
+            let values = weights.get(name, &[9, 12]).unwrap().flatten_all().unwrap();
+            values.to_vec1::<f32>().unwrap()
+        };
+        (values("model.embed_tokens.weight"), values("lm_head.weight"))
+    };
+    let (embedding, head) = folded(&[(&merged, 1.0)]);
+    let members: Vec<f32> = [&first, &second]
+        .map(|a| {
+            a.saved["model.embed_tokens"]
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+        })
+        .into_iter()
+        .zip([0.25f32, 0.75])
+        .map(|(values, weight)| values.iter().map(|v| v * weight).collect::<Vec<_>>())
+        .reduce(|a, b| a.iter().zip(b).map(|(a, b)| a + b).collect())
+        .unwrap();
+    assert!(embedding.iter().zip(&members).all(|(a, b)| (a - b).abs() < 1e-6));
+    let before = base.get("model.embed_tokens.weight", &[9, 12]).unwrap();
+    let before: Vec<f32> = before.flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!(head, before, "the head that was tied stays what it was");
+    // Half of an adapter moves the embedding half of the way.
+    let (half, _) = folded(&[(&first, 0.5)]);
+    let whole = first.saved["model.embed_tokens"]
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    assert!((0..before.len()).all(|i| (half[i] - (before[i] + whole[i]) / 2.0).abs() < 1e-6));
+
+    for parts in [
+        [(&first, 0.5), (&adapter(3, 2, 4.0, &[Q]), 0.5)],
+        [(&first, 0.5), (&second, 0.7)],
+    ] {
+        let error = weighted(&parts).unwrap_err().to_string();
+        assert!(
+            error.contains("model.embed_tokens") && error.contains("sum to 1"),
+            "{error}"
+        );
+    }
+    let (cut, _) = truncate(&merged, 1).unwrap();
+    assert_eq!(cut.config.modules_to_save, Some(vec!["embed_tokens".to_string()]));
+    assert_eq!(cut.saved.len(), 1);
+}
+
+#[test]
+fn a_merge_of_adapters_in_some_layers_targets_these_alone() {
+    let mut partial = adapter(1, 2, 4.0, &[UP]);
+    partial.config.layers_to_transform = Some(crate::lora::config::OneOrMany::One(1));
+    partial.config.target_modules = TargetModules::Names(vec!["up_proj".into()]);
+    let merged = uniform(&[&partial, &partial]).unwrap();
+    assert!(merged.config.targets(UP));
+    assert!(!merged.config.targets("model.layers.0.mlp.up_proj"));
+    let everywhere = uniform(&[&adapter(1, 2, 4.0, &[UP])]).unwrap();
+    assert!(everywhere.config.targets("model.layers.0.mlp.up_proj"));
 }

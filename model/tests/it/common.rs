@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
 use weaverec_model::lora::Adapter;
+use weaverec_model::merge::fold;
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -12,12 +14,73 @@ pub fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// A text, and the token ids that another tool gave it.
+#[derive(Deserialize)]
+pub struct TextAndIds {
+    pub text: String,
+    pub ids: Vec<u32>,
+}
+
+impl TextAndIds {
+    pub fn read(name: &str) -> Vec<Self> {
+        serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
+    }
+}
+
+/// A model's file: the one that `variable` names, or the one in the cache.
+pub fn downloaded(file: &str, variable: &str, name: &str) -> Option<PathBuf> {
+    let found = match std::env::var_os(variable) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => std::env::var_os("HOME")
+            .and_then(|home| search(&PathBuf::from(home).join(".cache/weaverec/data"), file)),
+    };
+    if found.is_none() {
+        eprintln!("skipped: no {file}; fetch it with `weaverec models fetch {name}`, or set {variable}");
+    }
+    found
+}
+
+fn search(folder: &Path, file: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| match path.is_dir() {
+            true => search(&path, file),
+            false => path.file_name().is_some_and(|name| name == file).then_some(path),
+        })
+}
+
 pub fn adapter(name: &str) -> Adapter {
     Adapter::load(&fixture(name)).unwrap()
 }
 
+/// Adapters that PEFT wrote, with the checkpoint that each belongs to.
+pub const ADAPTERS: [(&str, &str); 8] = [
+    ("adapter", "tied"),
+    ("adapter-patterns", "tied"),
+    ("adapter-regex", "tied"),
+    ("adapter-all-linear", "untied"),
+    ("adapter-layers", "tied"),
+    ("adapter-whole", "untied"),
+    ("adapter-whole-embedding", "tied"),
+    ("adapter-whole-head", "tied"),
+];
+
 pub fn base() -> (Weights, DecoderConfig) {
-    Weights::open(&fixture("tied")).unwrap()
+    checkpoint("tied")
+}
+
+pub fn checkpoint(name: &str) -> (Weights, DecoderConfig) {
+    Weights::open(&fixture(name)).unwrap()
+}
+
+/// The checkpoint with an adapter folded in.
+pub fn folded(checkpoint: &(Weights, DecoderConfig), adapter: &Adapter) -> (Weights, DecoderConfig) {
+    let (mut weights, mut config) = checkpoint.clone();
+    fold(&mut weights, adapter, 1.0).unwrap();
+    config.tie_word_embeddings &= adapter.saved.is_empty();
+    (weights, config)
 }
 
 pub fn decoder((weights, config): &(Weights, DecoderConfig)) -> Decoder {

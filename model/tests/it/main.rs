@@ -1,11 +1,15 @@
 //! What this crate computes beside what other tools compute: transformers, PEFT and llama.cpp.
 //!
 //! Fixtures stand beside the Python scripts that made them. Tests that need Python or a downloaded model say so and pass when there
-//! is none: set `WEAVEREC_PYTHON` to a Python with `fixtures/requirements.txt`, `WEAVEREC_SMOLLM2` to the GGUF file.
+//! is none: set `WEAVEREC_PYTHON` to a Python with `fixtures/requirements.txt`, `WEAVEREC_SMOLLM2` and `WEAVEREC_GEMMA3` to
+//! the GGUF files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adapter;
+mod chat;
 mod common;
 mod families;
+mod gemma3;
+mod gguf;
 mod peft;
 mod smollm2;

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use candle_core::{Device, Tensor};
 use weaverec_model::backbone::Decoder;
+use weaverec_model::lora::config::{OneOrMany, Patterns, TargetModules};
 use weaverec_model::lora::{LoraConfig, TrainableLora};
-use weaverec_model::merge::{fold, truncate, uniform};
+use weaverec_model::merge::{truncate, uniform, weighted};
 
-use crate::common::{adapter, assert_close, base, decoder, fixture, logits, reference};
+use crate::common::{
+    ADAPTERS, adapter, assert_close, base, checkpoint, decoder, fixture, folded, logits, reference,
+};
 
 /// The logits that PEFT computes, or none if no Python is named.
 fn peft_logits(checkpoint: &Path, adapter: Option<&Path>, ids: &[u32]) -> Option<Vec<Vec<f32>>> {
@@ -55,45 +58,106 @@ fn adapters_written_here_give_the_same_logits_in_peft() {
 }
 
 #[test]
-fn an_adapter_trained_here_gives_the_same_logits_in_peft() {
-    let model = base();
-    let plain: Decoder = decoder(&model);
-    let config = LoraConfig {
+fn adapters_of_peft_written_again_here_give_the_same_logits_there() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, base) in ADAPTERS {
+        let folder = root.path().join(name);
+        adapter(name).save(&folder).unwrap();
+        let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
+        let Some(theirs) = peft_logits(&fixture(base), Some(&folder), &ids) else {
+            return;
+        };
+        assert_close(&theirs, &expected, 1e-5);
+    }
+}
+
+#[test]
+fn adapters_in_some_layers_and_modules_stored_whole_are_merged_as_peft_reads_them() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, base) in [("adapter-layers", "tied"), ("adapter-whole", "untied")] {
+        let member = adapter(name);
+        let merged = weighted(&[(&member, 0.5), (&member, 0.5)]).unwrap();
+        let folder = root.path().join(name);
+        merged.save(&folder).unwrap();
+        let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
+        let Some(theirs) = peft_logits(&fixture(base), Some(&folder), &ids) else {
+            return;
+        };
+        assert_close(&theirs, &expected, 1e-4);
+    }
+}
+
+/// Settings that choose modules in every way that there is.
+fn configs() -> Vec<LoraConfig> {
+    let names = |names: &[&str]| TargetModules::Names(names.iter().map(|name| name.to_string()).collect());
+    let config = |target_modules| LoraConfig {
         r: 4,
         lora_alpha: 8.0,
+        target_modules,
         ..LoraConfig::default()
     };
-    let lora = TrainableLora::new(&plain, config, 7).unwrap();
-    // A fresh B is zero; any other values serve as well as trained ones.
-    for (i, variable) in lora.variables().iter().enumerate() {
-        let wave = |j: usize| 0.1 * ((i * 1000 + j) as f32 * 1.7).sin();
-        let values: Vec<f32> = (0..variable.elem_count()).map(wave).collect();
-        variable
-            .set(&Tensor::from_vec(values, variable.dims(), &Device::Cpu).unwrap())
-            .unwrap();
-    }
-    let trained = lora.adapter().unwrap();
+    let pattern = |pattern: &str| TargetModules::Pattern(pattern.into());
+    vec![
+        config(pattern("all-linear")),
+        config(pattern(r".*\.1\.(?!mlp)\w+\.[qk]_proj")),
+        config(names(&["v_proj", "model.layers.0.mlp.up_proj"])),
+        LoraConfig {
+            layers_to_transform: Some(OneOrMany::Many(vec![1])),
+            ..config(names(&["q_proj", "down_proj"]))
+        },
+        LoraConfig {
+            exclude_modules: Some(pattern(r".*\.0\.mlp\..*")),
+            rank_pattern: Patterns(vec![("q_proj".into(), 2)]),
+            alpha_pattern: Patterns(vec![("layers.1.*".into(), 3.0)]),
+            use_rslora: true,
+            ..config(names(&["q_proj", "down_proj"]))
+        },
+    ]
+}
+
+#[test]
+fn adapters_trained_here_give_the_same_logits_in_peft() {
+    let plain: Decoder = decoder(&base());
     let root = tempfile::tempdir().unwrap();
-    let folder = root.path().join("trained");
-    trained.save(&folder).unwrap();
-    let Some(theirs) = peft_logits(&fixture("tied"), Some(&folder), &ids()) else {
-        return;
-    };
-    assert_close(
-        &logits(&plain.with_adapter(&trained).unwrap(), &ids()),
-        &theirs,
-        1e-4,
-    );
+    for (number, config) in configs().into_iter().enumerate() {
+        let lora = TrainableLora::new(&plain, config, 7).unwrap();
+        // A fresh B is zero; any other values serve as well as trained ones.
+        for (i, variable) in lora.variables().iter().enumerate() {
+            let wave = |j: usize| 0.1 * ((i * 1000 + j) as f32 * 1.7).sin();
+            let values: Vec<f32> = (0..variable.elem_count()).map(wave).collect();
+            variable
+                .set(&Tensor::from_vec(values, variable.dims(), &Device::Cpu).unwrap())
+                .unwrap();
+        }
+        let trained = lora.adapter().unwrap();
+        let folder = root.path().join(number.to_string());
+        trained.save(&folder).unwrap();
+        let Some(theirs) = peft_logits(&fixture("tied"), Some(&folder), &ids()) else {
+            return;
+        };
+        assert_close(
+            &logits(&plain.with_adapter(&trained).unwrap(), &ids()),
+            &theirs,
+            1e-4,
+        );
+    }
 }
 
 #[test]
 fn a_folded_model_written_here_gives_the_same_logits_in_transformers() {
-    let (mut weights, config) = base();
-    fold(&mut weights, &adapter("adapter"), 1.0).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    weights.save(folder.path(), &config).unwrap();
-    let Some(theirs) = peft_logits(folder.path(), None, &ids()) else {
-        return;
-    };
-    assert_close(&logits(&decoder(&(weights, config)), &ids()), &theirs, 1e-4);
+    for (name, base) in [
+        ("adapter", "tied"),
+        ("adapter-whole", "untied"),
+        ("adapter-whole-embedding", "tied"),
+    ] {
+        let (weights, config) = folded(&checkpoint(base), &adapter(name));
+        let folder = tempfile::tempdir().unwrap();
+        weights.save(folder.path(), &config).unwrap();
+        let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
+        let Some(theirs) = peft_logits(folder.path(), None, &ids) else {
+            return;
+        };
+        assert_close(&theirs, &expected, 1e-4);
+        assert_close(&logits(&decoder(&(weights, config)), &ids), &theirs, 1e-4);
+    }
 }

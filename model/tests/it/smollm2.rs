@@ -1,52 +1,20 @@
 //! SmolLM2-135M-Instruct from its GGUF file: tokens beside llama.cpp's, logits beside transformers'.
 
-use std::path::PathBuf;
-
-use serde::Deserialize;
 use weaverec_model::backbone::{Tokenizer, Weights};
 
-use crate::common::{assert_close, decoder, fixture, logits, reference};
+use crate::common::{TextAndIds, assert_close, decoder, downloaded, fixture, logits, reference};
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
-#[derive(Deserialize)]
-struct Row {
-    text: String,
-    ids: Vec<u32>,
-}
-
-/// The model named by `WEAVEREC_SMOLLM2`, or the one in the cache.
-fn model() -> Option<PathBuf> {
-    let found = match std::env::var_os("WEAVEREC_SMOLLM2") {
-        Some(path) => Some(PathBuf::from(path)),
-        None => std::env::var_os("HOME")
-            .and_then(|home| search(&PathBuf::from(home).join(".cache/weaverec/models"))),
-    };
-    if found.is_none() {
-        eprintln!(
-            "skipped: no {FILE}; fetch it with `weaverec models fetch smollm2-135m`, or set WEAVEREC_SMOLLM2"
-        );
-    }
-    found
-}
-
-fn search(folder: &std::path::Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find_map(|path| match path.is_dir() {
-            true => search(&path),
-            false => path.file_name().is_some_and(|name| name == FILE).then_some(path),
-        })
+fn model() -> Option<std::path::PathBuf> {
+    downloaded(FILE, "WEAVEREC_SMOLLM2", "smollm2-135m")
 }
 
 #[test]
 fn every_text_gets_the_ids_of_llama_cpp() {
     let Some(model) = model() else { return };
     let tokenizer = Tokenizer::open(&model).unwrap();
-    let json = std::fs::read(fixture("smollm2_tokens.json")).unwrap();
-    let rows: Vec<Row> = serde_json::from_slice(&json).unwrap();
+    let rows = TextAndIds::read("smollm2_tokens.json");
     assert_eq!(rows.len(), 200);
     let folder = tempfile::tempdir().unwrap();
     tokenizer.save(folder.path()).unwrap();
@@ -65,11 +33,17 @@ fn every_text_gets_the_ids_of_llama_cpp() {
     let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(|token| tokenizer.token_id(token));
     assert_eq!(special, [Some(0), Some(1), Some(2)]);
     assert_eq!((saved.bos(), saved.eos()), (tokenizer.bos(), tokenizer.eos()));
-    let chat = tokenizer.chat(&[("user", "hi")], true);
-    assert!(chat.starts_with(
-        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-    ));
-    assert_eq!(saved.chat(&[("user", "hi")], true), chat);
+    let system = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n";
+    let user = "<|im_start|>user\nhi<|im_end|>\n";
+    for tokenizer in [&tokenizer, &saved] {
+        let turn = tokenizer.turn(&[("user", "hi"), ("assistant", "hello")]).unwrap();
+        assert_eq!(turn.prompt, format!("{system}{user}<|im_start|>assistant\n"));
+        assert_eq!((turn.lead.as_str(), turn.end.as_str()), ("", "<|im_end|>"));
+        let told = tokenizer
+            .chat(&[("system", "be brief"), ("user", "hi")], false)
+            .unwrap();
+        assert_eq!(told, format!("<|im_start|>system\nbe brief<|im_end|>\n{user}"));
+    }
 }
 
 #[test]

@@ -34,8 +34,19 @@ pub struct Known<'a> {
 /// # Errors
 /// [`Error::Fetch`] when the server cannot be reached, refuses or sends something else, [`Error::Io`] when `path` cannot be written.
 pub fn url(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress) -> Result<()> {
+    match url_if_any(address, path, known, progress)? {
+        true => Ok(()),
+        false => Err(failure(
+            address,
+            "the server has no such file (404 Not Found); check the address".to_string(),
+        )),
+    }
+}
+
+/// As [`url`], but tells with `false` that the server has no such file.
+fn url_if_any(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress) -> Result<bool> {
     if path.is_file() {
-        return Ok(());
+        return Ok(true);
     }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|source| Error::io(parent, "create", source))?;
@@ -46,6 +57,7 @@ pub fn url(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress
     loop {
         match transfer(address, &part, &tag, progress) {
             Ok(()) => break,
+            Err(Broken::Absent) => return Ok(false),
             Err(Broken::Lasting(error)) => return Err(error),
             Err(Broken::Passing(message)) if attempt == ATTEMPTS => {
                 return Err(failure(
@@ -70,7 +82,8 @@ pub fn url(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress
         ));
     }
     remove(&tag)?;
-    fs::rename(&part, path).map_err(|source| Error::io(path, "rename", source))
+    fs::rename(&part, path).map_err(|source| Error::io(path, "rename", source))?;
+    Ok(true)
 }
 
 /// How a file differs from what is known of it.
@@ -105,6 +118,29 @@ pub fn hub_file(
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
+    let (address, path) = hub_place(repo, file, revision, cache)?;
+    url(&address, &path, Known::default(), progress)?;
+    Ok(path)
+}
+
+/// As [`hub_file`], for a file that the repository need not have.
+///
+/// # Errors
+/// Those of [`url`], but for a file that is not there.
+pub(super) fn hub_file_if_any(
+    repo: &str,
+    file: &str,
+    revision: &str,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Option<PathBuf>> {
+    let (address, path) = hub_place(repo, file, revision, cache)?;
+    let is_there = url_if_any(&address, &path, Known::default(), progress)?;
+    Ok(is_there.then_some(path))
+}
+
+/// The address of a file on the hub and its place in the cache.
+fn hub_place(repo: &str, file: &str, revision: &str, cache: &Path) -> Result<(String, PathBuf)> {
     let usable =
         |part: &str| !part.is_empty() && part.split('/').all(|piece| !matches!(piece, "" | "." | ".."));
     if ![repo, file, revision].into_iter().all(usable) {
@@ -124,19 +160,15 @@ pub fn hub_file(
         .join(repo.replace('/', "--"))
         .join(revision.replace('/', "--"))
         .join(file);
-    url(
-        &format!("{endpoint}/{repo}/resolve/{revision}/{file}"),
-        &path,
-        Known::default(),
-        progress,
-    )?;
-    Ok(path)
+    Ok((format!("{endpoint}/{repo}/resolve/{revision}/{file}"), path))
 }
 
 /// Why a transfer did not finish.
 enum Broken {
     /// Another attempt may go on from where it broke off.
     Passing(String),
+    /// There is no such file.
+    Absent,
     /// Another attempt would fail the same way.
     Lasting(Error),
 }
@@ -164,6 +196,7 @@ fn transfer(address: &str, part: &Path, tag: &Path, progress: &dyn Progress) -> 
                 "the partial file does not fit the server's".to_string(),
             ));
         }
+        StatusCode::NOT_FOUND => return Err(Broken::Absent),
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
             return Err(Broken::Passing(format!("the server answered {status}")));
         }

@@ -234,3 +234,23 @@ fn a_hub_path_cannot_leave_the_cache() {
     let error = hub_file("owner/name", "../../etc/passwd", "main", dir.path(), &NoProgress).unwrap_err();
     assert!(matches!(error, Error::Usage(_)));
 }
+
+#[test]
+fn a_file_that_need_not_be_there_may_be_missing_but_not_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat_template.jinja");
+    let ask = |answers: Vec<&'static str>| {
+        let mut server = Server::of(content());
+        server.first = answers;
+        let server = server.start();
+        url_if_any(
+            &server.address("chat_template.jinja"),
+            &path,
+            NOTHING,
+            &NoProgress,
+        )
+    };
+    assert!(!ask(vec!["404 Not Found"]).unwrap());
+    assert!(ask(vec!["403 Forbidden"]).is_err() && !path.exists());
+    assert!(ask(Vec::new()).unwrap() && path.exists());
+}

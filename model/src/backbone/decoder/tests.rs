@@ -52,6 +52,7 @@ pub(crate) fn random_adapter(name: &str, rank: usize) -> Adapter {
     Adapter {
         config: crate::lora::LoraConfig::new(rank, 2.0 * rank as f64),
         modules,
+        saved: Default::default(),
     }
 }
 

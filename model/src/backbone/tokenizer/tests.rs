@@ -48,51 +48,87 @@ fn training_is_repeatable_and_learns_frequent_words() {
 }
 
 #[test]
-fn chat_is_chatml_and_its_special_tokens_are_single_ids() {
-    let mut tokenizer = trained();
-    let user = [("user", "hi")];
-    assert_eq!(tokenizer.chat(&user, false), "<|im_start|>user\nhi<|im_end|>\n");
-    tokenizer.default_system = Some("be helpful".into());
-    let text = tokenizer.chat(&user, true);
+fn without_a_template_chat_is_chatml_and_its_special_tokens_are_single_ids() {
+    let tokenizer = trained();
+    let turns = [("system", "be helpful"), ("user", "hi"), ("assistant", "hello")];
     assert_eq!(
-        text,
+        tokenizer.chat(&turns[1..2], false).unwrap(),
+        "<|im_start|>user\nhi<|im_end|>\n"
+    );
+    let turn = tokenizer.turn(&turns).unwrap();
+    assert_eq!(
+        turn.prompt,
         "<|im_start|>system\nbe helpful<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
     );
-    let with_system = tokenizer.chat(&[("system", "no"), ("user", "hi")], false);
-    assert!(!with_system.contains("helpful"));
-    let ids = tokenizer.encode(&text).unwrap();
+    assert_eq!((turn.lead.as_str(), turn.end.as_str()), ("", "<|im_end|>"));
+    assert_eq!(tokenizer.chat(&turns[..2], true).unwrap(), turn.prompt);
+    let ids = tokenizer.encode(&turn.prompt).unwrap();
     assert_eq!(ids.iter().filter(|id| **id == 1).count(), 3);
     assert_eq!(ids.iter().filter(|id| **id == 2).count(), 2);
+    assert_eq!(tokenizer.start(), None);
+}
+
+#[test]
+fn the_template_beside_the_tokenizer_counts_before_the_one_among_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let chat = || {
+        let opened = Tokenizer::open(folder.path()).unwrap();
+        opened.chat(&[("user", "hi")], true).unwrap()
+    };
+    let settings = |template: serde_json::Value| {
+        let config = json!({"bos_token": {"content": "<|im_start|>"}, "chat_template": template});
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    };
+    trained().save(folder.path()).unwrap();
+    settings(json!("{{ bos_token }}{{ messages[0].content }}"));
+    assert_eq!(chat(), "<|im_start|>hi");
+    settings(json!([
+        {"name": "tool_use", "template": "tools"},
+        {"name": "default", "template": "{{ messages[0].content | upper }}"},
+    ]));
+    assert_eq!(chat(), "HI");
+    std::fs::write(
+        folder.path().join("chat_template.jinja"),
+        "own {{ messages[0].role }}\n",
+    )
+    .unwrap();
+    assert_eq!(chat(), "own user");
+    // What is opened is what is saved.
+    let copy = tempfile::tempdir().unwrap();
+    Tokenizer::open(folder.path()).unwrap().save(copy.path()).unwrap();
+    let saved = Tokenizer::open(copy.path()).unwrap();
+    assert_eq!(saved.chat(&[("user", "hi")], true).unwrap(), "own user");
+    assert_eq!(saved.bos(), Some(1));
+}
+
+#[test]
+fn a_template_that_cannot_be_rendered_fails_when_it_is_needed_and_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    trained().save(folder.path()).unwrap();
+    std::fs::write(folder.path().join("chat_template.jinja"), "{% call %}").unwrap();
+    let opened = Tokenizer::open(folder.path()).unwrap();
+    opened.encode("text needs no template").unwrap();
+    let error = opened.chat(&[("user", "hi")], true).unwrap_err().to_string();
+    assert!(
+        error.contains("tokenizer.json") && error.contains("chat template"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_tokenizer_written_reads_back_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let mut before = trained();
-    before.default_system = Some("it's a test\nof two lines".into());
+    let before = trained();
     before.save(folder.path()).unwrap();
     let after = Tokenizer::open(folder.path()).unwrap();
     assert_eq!(
-        (after.bos(), after.eos(), after.vocab_size()),
-        (before.bos(), before.eos(), before.vocab_size())
+        (after.bos(), after.eos(), after.start(), after.vocab_size()),
+        (before.bos(), before.eos(), before.start(), before.vocab_size())
     );
-    assert_eq!(after.default_system, before.default_system);
+    assert_eq!(after.template.source(), before.template.source());
     for text in TEXTS {
         assert_eq!(after.encode(text).unwrap(), before.encode(text).unwrap());
     }
-}
-
-#[test]
-fn a_template_that_computes_its_system_turn_has_no_default_one() {
-    assert_eq!(
-        default_system("{{ '<|im_start|>system\\n' + message['content'] + '<|im_end|>' }}"),
-        None
-    );
-    assert_eq!(default_system("plain"), None);
-    assert_eq!(
-        default_system("{{ '<|im_start|>system\\nHello<|im_end|>\\n' }}"),
-        Some("Hello".into())
-    );
 }
 
 /// A GGUF file that holds nothing but the metadata of a tokenizer.
@@ -142,18 +178,138 @@ fn gguf_metadata_rebuilds_the_tokenizer_it_came_from() {
     let rebuilt = Tokenizer::open(&path).unwrap();
     assert_eq!((rebuilt.bos(), rebuilt.eos()), (Some(1), Some(2)));
     assert_eq!(rebuilt.vocab_size(), original.vocab_size());
-    assert_eq!(rebuilt.default_system.as_deref(), Some("Hello"));
+    assert!(rebuilt.chat(&[], false).unwrap().contains("system\nHello"));
     for text in TEXTS
         .into_iter()
         .chain(["<|im_start|>user\n 12 cats <|im_end|>", "  two  spaces "])
     {
         assert_eq!(rebuilt.encode(text).unwrap(), original.encode(text).unwrap());
     }
+    // Qwen's words keep what is before a letter with it, and composed letters are one.
+    gguf(&path, &original, "qwen2");
+    let qwen = Tokenizer::open(&path).unwrap();
+    assert_eq!(qwen.encode("e\u{301}").unwrap(), qwen.encode("\u{e9}").unwrap());
+    assert_eq!(qwen.encode("1988").unwrap().len(), 4);
+    let joined = |text: &str| -> usize { qwen.encode(text).unwrap().len() };
+    assert!(
+        joined("the dog") < joined("the\ndog"),
+        "a blank belongs to its word"
+    );
     gguf(&path, &original, "martian");
     assert!(
         Tokenizer::open(&path)
             .unwrap_err()
             .to_string()
             .contains("martian")
+    );
+}
+
+/// A GGUF file with the metadata of a SentencePiece tokenizer: pieces with their scores and types.
+fn sentencepiece(path: &Path, pieces: &[(&str, f32, i32)], flags: &[(&str, bool)]) {
+    let array = |values: Vec<Value>| Value::Array(values);
+    let mut metadata = vec![
+        ("tokenizer.ggml.model".to_string(), Value::String("llama".into())),
+        (
+            "tokenizer.ggml.tokens".into(),
+            array(
+                pieces
+                    .iter()
+                    .map(|(piece, ..)| Value::String((*piece).into()))
+                    .collect(),
+            ),
+        ),
+        (
+            "tokenizer.ggml.scores".into(),
+            array(pieces.iter().map(|(_, score, _)| Value::F32(*score)).collect()),
+        ),
+        (
+            "tokenizer.ggml.token_type".into(),
+            array(pieces.iter().map(|(.., kind)| Value::I32(*kind)).collect()),
+        ),
+        ("tokenizer.ggml.bos_token_id".into(), Value::U32(1)),
+        ("tokenizer.ggml.unknown_token_id".into(), Value::U32(0)),
+    ];
+    for (key, value) in flags {
+        metadata.push((format!("tokenizer.ggml.{key}"), Value::Bool(*value)));
+    }
+    let metadata: Vec<_> = metadata
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
+    gguf_file::write(&mut File::create(path).unwrap(), &metadata, &[]).unwrap();
+}
+
+#[test]
+fn sentencepiece_joins_by_score_and_falls_back_to_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.gguf");
+    let pieces = [
+        ("<unk>", 0.0, 2),
+        ("<s>", 0.0, 3),
+        ("<0xC3>", 0.0, 6),
+        ("<0x9F>", 0.0, 6),
+        ("ab", -1.0, 1),
+        ("bc", 0.0, 1),
+        ("\u{2581}a", -2.0, 1),
+        ("\u{2581}", -9.0, 1),
+        ("a", -9.0, 1),
+        ("b", -9.0, 1),
+        ("c", -9.0, 1),
+        ("\n", -1000.0, 4),
+    ];
+    sentencepiece(
+        &path,
+        &pieces,
+        &[("add_space_prefix", false), ("add_bos_token", true)],
+    );
+    let tokenizer = Tokenizer::open(&path).unwrap();
+    // The highest score first: bc before ab before a word's beginning.
+    assert_eq!(tokenizer.encode("abc").unwrap(), [8, 5]);
+    assert_eq!(tokenizer.encode("ab ab").unwrap(), [4, 7, 4]);
+    assert_eq!(tokenizer.encode(" ac\n<s>").unwrap(), [6, 10, 11, 1]);
+    assert_eq!(tokenizer.encode("\u{df}").unwrap(), [2, 3]);
+    assert_eq!(tokenizer.decode(&[6, 10, 11, 7, 2, 3]).unwrap(), " ac\n \u{df}");
+    assert_eq!(tokenizer.start(), Some(1));
+    assert!(
+        tokenizer
+            .chat(&[("user", "a")], true)
+            .unwrap()
+            .starts_with("<s><|im_start|>user")
+    );
+    tokenizer.save(folder.path()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let saved = Tokenizer::open(folder.path()).unwrap();
+    assert_eq!(
+        (saved.start(), saved.encode("abc").unwrap()),
+        (Some(1), vec![8, 5])
+    );
+
+    // Where a space is put before a text, it is taken away again.
+    sentencepiece(&path, &pieces, &[]);
+    let tokenizer = Tokenizer::open(&path).unwrap();
+    assert_eq!(tokenizer.encode("ac").unwrap(), [6, 10]);
+    assert_eq!(tokenizer.decode(&[6, 10]).unwrap(), "ac");
+    assert_eq!(tokenizer.start(), Some(1), "as llama.cpp has it");
+    sentencepiece(&path, &pieces, &[("add_bos_token", false)]);
+    assert_eq!(Tokenizer::open(&path).unwrap().start(), None);
+}
+
+#[test]
+fn a_sentencepiece_file_without_scores_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.gguf");
+    let metadata = [
+        ("tokenizer.ggml.model", Value::String("llama".into())),
+        (
+            "tokenizer.ggml.tokens",
+            Value::Array(vec![Value::String("a".into())]),
+        ),
+    ];
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &[]).unwrap();
+    let error = Tokenizer::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("scores") && error.contains("tokenizer.gguf"),
+        "{error}"
     );
 }

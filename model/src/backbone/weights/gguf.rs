@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +31,13 @@ impl Gguf {
         let mut reader = BufReader::with_capacity(1 << 20, file);
         let content = Content::read(&mut reader).map_err(|e| Error::Weights {
             path: path.to_path_buf(),
-            message: format!("not a whole GGUF file ({e}); fetch it again"),
+            message: match format_without_values(&e.to_string()) {
+                Some(format) => format!(
+                    "tensors in the format {format}, which cannot be unpacked here: take a file in {READ}, such as one named Q4_K_M \
+                     or Q8_0"
+                ),
+                None => format!("not a whole GGUF file ({e}); fetch it again"),
+            },
         })?;
         Ok(Gguf {
             path: path.to_path_buf(),
@@ -56,6 +62,11 @@ impl Gguf {
     /// A non-negative whole number, if the file has the key and it holds one.
     pub(crate) fn integer(&self, key: &str) -> Option<u64> {
         self.value(key).and_then(whole)
+    }
+
+    /// Whether the file has the key and it says yes.
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        matches!(self.value(key), Some(Value::Bool(true)))
     }
 
     /// An array of texts.
@@ -201,8 +212,7 @@ impl Gguf {
                 path: self.path.clone(),
                 message: format!("tensor {name}: {e}"),
             };
-            let stored = self.content.tensor(&mut self.reader, &name, &Device::Cpu);
-            let stored = stored.map_err(failed)?;
+            let stored = read(&self.content, &mut self.reader, &name).map_err(failed)?;
             let packed = stored.dtype() != GgmlDType::F32;
             if precision == Precision::AsStored && packed && is_projection(&target) {
                 let stored = match heads {
@@ -228,6 +238,57 @@ impl Gguf {
         }
         Ok(tensors)
     }
+}
+
+/// A tensor as the file has it.
+fn read(content: &Content, reader: &mut BufReader<File>, name: &str) -> candle_core::Result<QTensor> {
+    match content.tensor_infos.get(name) {
+        // candle knows the format and does not read it.
+        Some(info) if info.ggml_dtype == GgmlDType::Q8K => {
+            let blocks = info.shape.elem_count() / info.ggml_dtype.block_size();
+            let mut data = vec![0; blocks * info.ggml_dtype.type_size()];
+            reader.seek(SeekFrom::Start(content.tensor_data_offset + info.offset))?;
+            reader.read_exact(&mut data)?;
+            let storage = QStorage::from_data(data.into(), &Device::Cpu, info.ggml_dtype)?;
+            QTensor::new(storage, info.shape.clone())
+        }
+        _ => content.tensor(reader, name, &Device::Cpu),
+    }
+}
+
+/// The formats that tensors are read in.
+const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K or Q8_K";
+
+/// ggml's formats that are not read, by their numbers.
+const NOT_READ: [(u32, &str); 19] = [
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
+];
+
+/// The format that made candle give a file up, if that is why it did. Its error is nothing but a text with the number in it.
+fn format_without_values(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("unknown dtype for tensor ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let number: u32 = digits.parse().ok()?;
+    let name = NOT_READ.iter().find(|(known, _)| *known == number);
+    Some(name.map_or(format!("number {number}"), |(_, name)| (*name).to_string()))
 }
 
 /// A non-negative whole number of whatever width.
