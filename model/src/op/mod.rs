@@ -5,11 +5,15 @@
 //! variable. Each is checked against a composition of candle's differentiable primitives and against finite differences.
 //!
 //! All work on packed rows: the tokens of several sequences stand one after another in one `(rows, width)` matrix, without
-//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory.
+//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory; on a GPU the same mathematics is
+//! composed of candle's tensor operations, in f32 or bf16.
+
+use candle_core::{Result, Tensor};
 
 pub mod attention;
 pub mod block;
 mod buffer;
+pub(crate) mod composed;
 pub mod cross_entropy;
 pub mod gated;
 mod gemm;
@@ -24,6 +28,7 @@ mod storage;
 
 pub use attention::{Heads, Segment, attention};
 pub use block::{BlockWeights, Projection, Surroundings, block};
+pub use composed::with_composed;
 pub use cross_entropy::cross_entropy;
 pub use gated::{Activation, gated};
 pub use gemm::{threads, with_threads};
@@ -34,6 +39,14 @@ pub use matrix::Matrix;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
 pub(crate) use storage::with_gradient;
+
+/// Some rows of a matrix, each at most once.
+pub(crate) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    if composed::applies(x) {
+        return composed::select_rows(x, rows);
+    }
+    x.index_select(&Tensor::new(rows, x.device())?, 0)
+}
 
 #[cfg(test)]
 mod tests;

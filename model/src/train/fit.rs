@@ -11,7 +11,7 @@ use super::checkpoint::{self, State};
 use super::optimizer::{AdamW, cosine_with_warmup};
 use super::{Example, TrainConfig};
 use crate::backbone::Decoder;
-use crate::op::{cross_entropy, mix};
+use crate::op::{cross_entropy, mix, select_rows};
 use crate::{Error, Result};
 
 /// What is fitted, to what, and how.
@@ -85,7 +85,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let steps_an_epoch = examples.len().div_ceil(config.batch_size);
     let total = steps_an_epoch * config.epochs;
     let request = request_key(&fit);
-    let mut optimizer = AdamW::new(fit.variables.clone());
+    let mut optimizer = AdamW::new(fit.variables.clone())?;
     let (mut state, mut best) = match fit.checkpoint {
         Some(folder) => {
             checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default()
@@ -186,12 +186,8 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
 
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
     let hidden = decoder.hidden(&part.pass)?;
-    let rows = Tensor::new(part.rows.as_slice(), hidden.device())?;
-    Ok(cross_entropy(
-        &hidden.index_select(&rows, 0)?,
-        decoder.head(),
-        &part.targets,
-    )?)
+    let rows = select_rows(&hidden, &part.rows)?;
+    Ok(cross_entropy(&rows, decoder.head(), &part.targets)?)
 }
 
 /// Mean loss a target token over `examples`, in nats.

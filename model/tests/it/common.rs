@@ -1,9 +1,11 @@
 //! Fixtures, and comparing logits.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
+use weaverec_model::device::DeviceName;
 use weaverec_model::lora::Adapter;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -20,8 +22,18 @@ pub fn base() -> (Weights, DecoderConfig) {
     Weights::open(&fixture("tied")).unwrap()
 }
 
+/// The device that `WEAVEREC_TEST_DEVICE` names; the CPU without it.
+fn device() -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || {
+        let name = std::env::var("WEAVEREC_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        name.parse::<DeviceName>().unwrap().open().unwrap()
+    };
+    DEVICE.get_or_init(open).clone()
+}
+
 pub fn decoder((weights, config): &(Weights, DecoderConfig)) -> Decoder {
-    Decoder::new(weights, config, &Device::Cpu).unwrap()
+    Decoder::new(weights, config, &device()).unwrap()
 }
 
 /// Input ids and the logits that another tool gave for them.
