@@ -15,6 +15,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from dataclasses import dataclass
@@ -153,12 +154,20 @@ def rank(folder, work, compute):
     return {"plain": {"scores": scores, "seconds": seconds}}
 
 
+def environment(compute):
+    """For both sides; on a GPU our program finds in PyTorch's packages what the machine has not got of CUDA."""
+    result = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    libraries = Path(sysconfig.get_path("purelib")) / "nvidia/cu13/lib"
+    if compute.on_gpu() and libraries.is_dir():
+        result["LD_LIBRARY_PATH"] = ":".join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(libraries)]))
+    return result
+
+
 def run(command, compute):
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     command = [*command, *compute.arguments()]
 
     def answer():
-        result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(compute))
         return json.loads(result.stdout.strip().splitlines()[-1])
 
     if not compute.on_gpu():
@@ -197,7 +206,7 @@ def report(binary, model, folder, path, compute):
     import torch
     import transformers
 
-    subprocess.run([binary, model, folder, "export"], check=True)
+    subprocess.run([binary, model, folder, "export"], check=True, env=environment(compute))
     work = json.loads((folder / "work.json").read_text())
     me = [sys.executable, __file__, "--task", str(folder)]
     readings, rows = {}, []

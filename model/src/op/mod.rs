@@ -5,8 +5,9 @@
 //! variable. Each is checked against a composition of candle's differentiable primitives and against finite differences.
 //!
 //! All work on packed rows: the tokens of several sequences stand one after another in one `(rows, width)` matrix, without
-//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory; on a GPU the same mathematics is
-//! composed of candle's tensor operations, in f32 or bf16.
+//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory. On a GPU the same mathematics is
+//! composed of candle's tensor operations, in f32 or bf16 (`composed`): the decoder takes the composed block there, and norms, linear
+//! maps, gated activations and losses find their way by the device of their input.
 
 use candle_core::{Result, Tensor};
 

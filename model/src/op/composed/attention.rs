@@ -309,3 +309,29 @@ pub(in crate::op) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
     let places = Rows::new(places, rows.len(), x.device())?;
     known("rows", &[x], value, move |g| Ok(vec![Some(places.of(g)?)]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::tests::segments;
+
+    /// The lengths of the segments of every group.
+    fn lengths(of: &[usize], heads: usize) -> Vec<Vec<usize>> {
+        let segments = segments(of);
+        let groups = groups(&segments.iter().collect::<Vec<_>>(), heads);
+        let lengths = |group: &Vec<&Segment>| group.iter().map(|s| s.rows.len()).collect();
+        groups.iter().map(lengths).collect()
+    }
+
+    #[test]
+    fn segments_of_like_lengths_go_together_until_their_scores_are_too_many() {
+        assert_eq!(lengths(&[9, 3, 16, 4, 1], 4), [vec![1], vec![3, 4], vec![9, 16]]);
+        // A sixteenth of what is held at one time each.
+        assert_eq!(
+            lengths(&[1024; 40], 4).iter().map(Vec::len).collect::<Vec<_>>(),
+            [16, 16, 8]
+        );
+        // One that is too large by itself is alone.
+        assert_eq!(lengths(&[8192, 8192], 4), [vec![8192], vec![8192]]);
+    }
+}
