@@ -15,16 +15,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# The bindings' module in cudarc, and the name under which the library is loaded.
+# The bindings' module in cudarc, the name under which the library is loaded, and its own error for not being there:
+# CUDA_ERROR_STUB_LIBRARY, NOT_INITIALIZED, INITIALIZATION_FAILED, INTERNAL_ERROR.
 LINKED = {
-    "driver": "libcuda.so.1",
-    "cublas": "libcublas.so.13",
-    "cublaslt": "libcublasLt.so.13",
-    "curand": "libcurand.so.10",
-    "nvrtc": "libnvrtc.so.13",
+    "driver": ("libcuda.so.1", 34),
+    "cublas": ("libcublas.so.13", 1),
+    "cublaslt": ("libcublasLt.so.13", 1),
+    "curand": ("libcurand.so.10", 203),
+    "nvrtc": ("libnvrtc.so.13", 11),
 }
-# CUDA's own error for a stub that was loaded in place of the library: CUDA_ERROR_STUB_LIBRARY.
-STUB_ERROR = 34
 
 
 def install(folder, requirements):
@@ -58,15 +57,21 @@ def bindings():
     return Path(manifest).parent / "src"
 
 
+def stub(function, returns, error):
+    if "*const" in returns:
+        return f'const char *{function}(void) {{ return "a stub in place of the library"; }}\n'
+    return f"int {function}(void) {{ return {error}; }}\n"
+
+
 def stubs(folder):
     folder.mkdir(exist_ok=True)
     sources = bindings()
-    for module, name in LINKED.items():
+    for module, (name, error) in LINKED.items():
         text = (sources / module / "sys/mod.rs").read_text()
-        functions = sorted(set(re.findall(r"pub unsafe fn (\w+)\(", text)))
+        functions = dict(re.findall(r"pub unsafe fn (\w+)\(.*\)(?: -> (.*))? {", text))
         if not functions:
             sys.exit(f"{sources / module}: no functions found; the bindings are written in another way than this script knows")
-        code = "".join(f"int {function}(void) {{ return {STUB_ERROR}; }}\n" for function in functions)
+        code = "".join(stub(*function, error) for function in sorted(functions.items()))
         library = folder / name
         compiler = ["cc", "-shared", "-fPIC", "-x", "c", "-", f"-Wl,-soname,{name}", "-o", str(library)]
         subprocess.run(compiler, input=code, text=True, check=True)
