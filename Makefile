@@ -35,6 +35,11 @@ CUDA_MADE := $(abspath runs/cuda/nvidia/cu13)
 NVCC := $(shell command -v nvcc || echo $(CUDA_MADE)/bin/nvcc)
 CUDA := CUDA_COMPUTE_CAP="$${CUDA_COMPUTE_CAP:-90}" $(if $(filter $(CUDA_MADE)/%,$(NVCC)),CUDA_HOME="$(CUDA_MADE)" PATH="$(CUDA_MADE)/bin:$$PATH")
 ON_CUDA := $(filter cuda%,$(DEVICE))
+# Libraries that `make cuda-toolkit LIBRARIES=yes` fetched are found after the machine's own.
+CUDA_LIBRARIES := $(if $(LD_LIBRARY_PATH),$(LD_LIBRARY_PATH):)$(CUDA_MADE)/lib
+ifneq ($(ON_CUDA),)
+export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
+endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
 .PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-interop fuzz bench bench-engine bench-peers lint ci
@@ -59,6 +64,7 @@ build-cuda: $(NVCC) ## Build the binary for NVIDIA GPUs, on any machine (kernels
 	$(CUDA) $(BUILD) --features cuda
 
 # The model alone: nothing else computes on a GPU.
+test-cuda: export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 test-cuda: $(NVCC) ## Run the model's tests on a GPU
 	$(CUDA) WEAVEREC_TEST_DEVICE="$(or $(DEVICE),cuda)" $(CARGO) test --locked -p weaverec-model --features cuda
 
