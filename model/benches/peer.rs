@@ -16,6 +16,10 @@ use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const STEPS: usize = 20;
 const RANK: usize = 16;
 /// Small enough that rounding does not grow into another course of training.

@@ -325,12 +325,18 @@ impl Decoder {
 
     /// Hidden states after the final norm, `(rows, width)`.
     pub fn hidden(&self, pass: &Pass) -> Result<Tensor> {
-        Ok(self.forward(pass, None, false)?.0)
+        Ok(self.forward(pass, None, None, false)?.0)
+    }
+
+    /// Hidden states of some rows alone, which must ascend, `(rows asked for, width)`: the last block computes no others.
+    pub fn hidden_of(&self, pass: &Pass, rows: &[u32]) -> Result<Tensor> {
+        let wanted = (rows.len() < pass.rows()).then_some(rows);
+        Ok(self.forward(pass, None, wanted, false)?.0)
     }
 
     /// Hidden states, and the keys and values of this pass' rows.
     pub fn hidden_and_cache(&self, pass: &Pass, cache: Option<&KvCache>) -> Result<(Tensor, KvCache)> {
-        self.forward(pass, cache, true)
+        self.forward(pass, cache, None, true)
     }
 
     /// Next-token logits at every position of one sequence, `(tokens, vocabulary)`.
@@ -342,7 +348,13 @@ impl Decoder {
         )?)
     }
 
-    fn forward(&self, pass: &Pass, cache: Option<&KvCache>, keep: bool) -> Result<(Tensor, KvCache)> {
+    fn forward(
+        &self,
+        pass: &Pass,
+        cache: Option<&KvCache>,
+        wanted: Option<&[u32]>,
+        keep: bool,
+    ) -> Result<(Tensor, KvCache)> {
         if let Some(bad) = pass
             .tokens
             .iter()
@@ -396,10 +408,11 @@ impl Decoder {
                 Some(in_a_window) if self.config.window(layer).is_some() => in_a_window,
                 _ => &everywhere,
             };
+            let wanted = wanted.filter(|_| layer + 1 == self.blocks.len());
             let keys_and_values;
             (x, keys_and_values) = match on_device {
-                None => block(&x, weights, around, cached)?,
-                Some(around) => composed::block(&x, weights, around, cached)?,
+                None => block(&x, weights, around, cached, wanted)?,
+                Some(around) => composed::block(&x, weights, around, cached, wanted)?,
             };
             if keep {
                 kept.layers.extend(keys_and_values);

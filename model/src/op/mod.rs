@@ -9,8 +9,6 @@
 //! composed of candle's tensor operations, in f32 or bf16 (`composed`): the decoder takes the composed block there, and norms, linear
 //! maps, gated activations and losses find their way by the device of their input.
 
-use candle_core::{Result, Tensor};
-
 pub mod attention;
 pub mod block;
 mod buffer;
@@ -40,14 +38,6 @@ pub use matrix::Matrix;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
 pub(crate) use storage::with_gradient;
-
-/// Some rows of a matrix, each at most once.
-pub(crate) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
-    if composed::applies(x) {
-        return composed::select_rows(x, rows);
-    }
-    x.index_select(&Tensor::new(rows, x.device())?, 0)
-}
 
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,13 @@ fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisatio
         let rest = pass.push(&query.prompt[shared..], 0..0, vec![beginning.clone()]);
         lay_out(trie, [beginning.clone(), rest], &mut pass, &mut asked);
     }
-    let hidden = decoder.hidden(&pass)?;
+    let mut rows: Vec<u32> = asked.iter().map(|(row, _)| *row as u32).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    for (row, _) in &mut asked {
+        *row = rows.partition_point(|wanted| (*wanted as usize) < *row);
+    }
+    let hidden = decoder.hidden_of(&pass, &rows)?;
     let mut answers = log_probabilities(&hidden, decoder.head(), &asked)?.into_iter();
     let score_query = |(query, trie): (&Query, &Trie)| {
         let mut sums: Vec<f32> = Vec::with_capacity(trie.runs.len());

@@ -11,7 +11,7 @@ use super::checkpoint::{self, State};
 use super::optimizer::{AdamW, cosine_with_warmup};
 use super::{Example, TrainConfig};
 use crate::backbone::Decoder;
-use crate::op::{cross_entropy, mix, select_rows};
+use crate::op::{cross_entropy, mix};
 use crate::{Error, Result};
 
 /// What is fitted, to what, and how.
@@ -185,9 +185,8 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
 }
 
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
-    let hidden = decoder.hidden(&part.pass)?;
-    let rows = select_rows(&hidden, &part.rows)?;
-    Ok(cross_entropy(&rows, decoder.head(), &part.targets)?)
+    let hidden = decoder.hidden_of(&part.pass, &part.rows)?;
+    Ok(cross_entropy(&hidden, decoder.head(), &part.targets)?)
 }
 
 /// Mean loss a target token over `examples`, in nats.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::prepared::{PlacedPrompt, Prepared};
+use crate::prepared::{Prepared, PromptRow};
 use crate::schema::{Item, PromptFormat, Split};
 use crate::stage::{DedupPolicy, PromptStyle, Recipe, SplitPolicy};
 use known::Known;
@@ -151,7 +151,7 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
             found: Checked::default(),
             scratch: String::new(),
         };
-        prepared.each_prompt_in(path, |placed| auditor.check(*split, &placed))?;
+        prepared.each_prompt_in(path, |prompt| auditor.check(*split, &prompt))?;
         Ok(auditor.found)
     };
     let checked: Vec<Result<Checked>> = shards.par_iter().map(check).collect();
@@ -172,9 +172,9 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
 fn name_repeated_keys(prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
     let mut keys = HashSet::new();
     for split in Split::ALL {
-        prepared.each_prompt(split, |placed| {
-            if !keys.insert(placed.prompt.key) {
-                report.leak(&subject(&placed), "its key occurs twice");
+        prepared.each_prompt(split, |prompt| {
+            if !keys.insert(prompt.key) {
+                report.leak(&subject(&prompt), "its key occurs twice");
             }
             Ok(())
         })?;
@@ -200,72 +200,71 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    fn check(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
+    fn check(&mut self, split: Split, prompt: &PromptRow<'_>) -> Result<()> {
         self.found.report.prompts += 1;
         self.found.report.tests += u64::from(split == Split::Test);
-        self.found.keys.push(placed.prompt.key);
-        let prompt = &placed.prompt;
+        self.found.keys.push(prompt.key);
         let mut shown = prompt
             .history
             .iter()
-            .chain(&prompt.candidates)
+            .chain(prompt.candidates)
             .chain([&prompt.target]);
         if !shown.all(|item| (1..=self.items.len()).contains(&(*item as usize))) {
-            self.leak(placed, "it names an item that is not in the catalogue");
+            self.leak(prompt, "it names an item that is not in the catalogue");
             return Ok(());
         }
-        if !self.known.has(placed.user, &prompt.user_id) {
-            self.leak(placed, "its user has no sequence");
+        if !self.known.has(prompt.user, prompt.user_id) {
+            self.leak(prompt, "its user has no sequence");
             return Ok(());
         }
-        if self.check_history(placed) {
-            self.check_place(split, placed);
+        if self.check_history(prompt) {
+            self.check_place(split, prompt);
         }
-        self.check_candidates(split, placed);
-        self.check_text(split, placed)
+        self.check_candidates(split, prompt);
+        self.check_text(split, prompt)
     }
 
     /// Whether history and target are where the prompt says.
-    fn check_history(&mut self, placed: &PlacedPrompt) -> bool {
-        let (prompt, target) = (&placed.prompt, placed.position as usize);
+    fn check_history(&mut self, prompt: &PromptRow<'_>) -> bool {
+        let target = prompt.position as usize;
         let before = (target.max(1) - 1).checked_sub(prompt.history.len());
-        let items = self.known.items(placed.user);
+        let items = self.known.items(prompt.user);
         let cut = before.and_then(|start| items.get(start..target));
-        let right = cut.and_then(|cut| cut.split_last()) == Some((&prompt.target, prompt.history.as_slice()));
+        let right = cut.and_then(|cut| cut.split_last()) == Some((&prompt.target, prompt.history));
         if !right {
             self.leak(
-                placed,
+                prompt,
                 "its history and target are not consecutive in the user's sequence",
             );
         }
         right
     }
 
-    fn check_place(&mut self, split: Split, placed: &PlacedPrompt) {
+    fn check_place(&mut self, split: Split, prompt: &PromptRow<'_>) {
         let paper = self.prepared.manifest().parameters.recipe == Recipe::Paper;
         let in_place = match split {
-            Split::Train if paper && self.belongs(Split::Validation, placed) => {
+            Split::Train if paper && self.belongs(Split::Validation, prompt) => {
                 self.found.report.validation_in_train += 1;
                 true
             }
-            split => self.belongs(split, placed),
+            split => self.belongs(split, prompt),
         };
         if !in_place {
-            self.leak(placed, "its target belongs to another split");
+            self.leak(prompt, "its target belongs to another split");
         }
         if split == Split::Test {
-            let newest = self.known.newest_training_of_others(placed.user);
-            let time = self.known.times(placed.user)[placed.position as usize - 1];
+            let newest = self.known.newest_training_of_others(prompt.user);
+            let time = self.known.times(prompt.user)[prompt.position as usize - 1];
             self.found.report.tests_before_training += u64::from(newest.is_some_and(|newest| time < newest));
         }
     }
 
     /// Whether the target is one of the split's: by its time where the manifest states moments, by its place from the end
     /// otherwise. Written out here rather than asked of the stage that made the split, whose mistakes are to be found.
-    fn belongs(&self, split: Split, placed: &PlacedPrompt) -> bool {
-        let (times, target) = (self.known.times(placed.user), placed.position as usize - 1);
+    fn belongs(&self, split: Split, prompt: &PromptRow<'_>) -> bool {
+        let (times, target) = (self.known.times(prompt.user), prompt.position as usize - 1);
         let Some(cut) = self.prepared.manifest().cut else {
-            let after = times.len() - placed.position as usize;
+            let after = times.len() - prompt.position as usize;
             return match split {
                 Split::Test => after == 0,
                 Split::Validation => after == 1,
@@ -280,20 +279,19 @@ impl Auditor<'_> {
         }
     }
 
-    fn check_candidates(&mut self, split: Split, placed: &PlacedPrompt) {
-        let prompt = &placed.prompt;
+    fn check_candidates(&mut self, split: Split, prompt: &PromptRow<'_>) {
         let parameters = &self.prepared.manifest().parameters;
         if split == Split::Train && parameters.format == PromptFormat::Sequence {
             return;
         }
-        let mut sorted = prompt.candidates.clone();
+        let mut sorted = prompt.candidates.to_vec();
         sorted.sort_unstable();
         let repeated = sorted.windows(2).any(|pair| pair[0] == pair[1]);
         if repeated || sorted.binary_search(&prompt.target).is_err() {
-            self.leak(placed, "its candidates lack the target or repeat an item");
+            self.leak(prompt, "its candidates lack the target or repeat an item");
         }
-        if self.known.touched_any(placed.user, &sorted, prompt.target) {
-            self.leak(placed, "a candidate was touched by the user");
+        if self.known.touched_any(prompt.user, &sorted, prompt.target) {
+            self.leak(prompt, "a candidate was touched by the user");
         }
         if split == Split::Train {
             return;
@@ -305,43 +303,37 @@ impl Auditor<'_> {
             self.found.report.repeated_targets += 1;
             if matches!(parameters.dedup, DedupPolicy::First | DedupPolicy::Last) {
                 self.leak(
-                    placed,
+                    prompt,
                     "its target is in the history although repeats were removed",
                 );
             }
         }
     }
 
-    fn check_text(&mut self, split: Split, placed: &PlacedPrompt) -> Result<()> {
-        if !text::agrees(
-            self.style,
-            split,
-            &placed.prompt,
-            placed.position,
-            &mut self.scratch,
-        )? {
-            self.leak(placed, "its text is not what its ids say");
+    fn check_text(&mut self, split: Split, prompt: &PromptRow<'_>) -> Result<()> {
+        if !text::agrees(self.style, split, prompt, &mut self.scratch)? {
+            self.leak(prompt, "its text is not what its ids say");
         }
         if split == Split::Train {
             return Ok(());
         }
         let format = self.prepared.manifest().parameters.format;
-        self.found.report.namesakes_in_history += u64::from(text::namesake(self.items, &placed.prompt));
-        if text::gives_away(self.items, format, &placed.prompt) {
+        self.found.report.namesakes_in_history += u64::from(text::namesake(self.items, prompt));
+        if text::gives_away(self.items, format, prompt) {
             self.leak(
-                placed,
+                prompt,
                 "the target's title stands in the question outside history and candidates",
             );
         }
         Ok(())
     }
 
-    fn leak(&mut self, placed: &PlacedPrompt, what: &str) {
-        self.found.report.leak(&subject(placed), what);
+    fn leak(&mut self, prompt: &PromptRow<'_>, what: &str) {
+        self.found.report.leak(&subject(prompt), what);
     }
 }
 
-fn subject(placed: &PlacedPrompt) -> String {
-    let (user, position) = (&placed.prompt.user_id, placed.position);
+fn subject(prompt: &PromptRow<'_>) -> String {
+    let (user, position) = (&prompt.user_id, prompt.position);
     format!("prompt of user {user} at position {position}")
 }

@@ -25,16 +25,15 @@ struct Row<'a> {
 pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
     for split in Split::ALL {
         let mut file = TextFile::create(folder.join(format!("{}.jsonl", split.name())))?;
-        prepared.each_prompt(split, |placed| {
-            let prompt = &placed.prompt;
+        prepared.each_prompt(split, |prompt| {
             let row = Row {
                 key: format!("{:016x}", prompt.key),
-                user_id: &prompt.user_id,
-                position: placed.position,
-                history: &prompt.history,
+                user_id: prompt.user_id,
+                position: prompt.position,
+                history: prompt.history,
                 target: prompt.target,
-                candidates: &prompt.candidates,
-                messages: &prompt.messages,
+                candidates: prompt.candidates,
+                messages: &prompt.to_prompt().messages,
             };
             let line = serde_json::to_string(&row)
                 .map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))?;

@@ -14,13 +14,10 @@ use crate::error::{Error, Result};
 use crate::function::StageFunction;
 use crate::prepare::PrepareConfig;
 use crate::prepare::tables::Tables;
-use crate::prepared::{self, FileEntry, ITEMS, SHARD_ROWS};
+use crate::prepared::{self, FileEntry, ITEMS, PROMPT_ROWS, SHARD_ROWS};
 use crate::schema::{PromptFormat, Split};
 use crate::stage::instance::{self, Chosen};
 use crate::stage::{Candidates, Instances, PromptStyle, prompt};
-
-/// Prompts that are worded at a time: their texts are many times the size of the instances.
-const WORDED_ROWS: usize = 1024;
 
 /// Instances, their candidates and their words, of one prepared domain.
 pub struct PromptFactory {
@@ -107,15 +104,16 @@ impl Shards {
         Self {
             frames: chosen.frames.into_iter(),
             open: None,
-            // A divisor of a shard's rows, so that no batch belongs to two.
-            rows: BatchCoalescer::new(instance::schema(), WORDED_ROWS),
+            // What is worded at a time is a row group, so that its texts are not copied together; and a divisor of a shard's rows, so
+            // that no batch belongs to two.
+            rows: BatchCoalescer::new(instance::schema(), PROMPT_ROWS),
         }
     }
 
     /// The rows of the next file.
     async fn next(&mut self) -> Result<Vec<RecordBatch>> {
         let mut rows = Vec::new();
-        while rows.len() < SHARD_ROWS / WORDED_ROWS {
+        while rows.len() < SHARD_ROWS / PROMPT_ROWS {
             if let Some(batch) = self.rows.next_completed_batch() {
                 rows.push(batch);
             } else if let Some(batch) = self.batch().await? {

@@ -2,6 +2,7 @@
 
 mod layout;
 mod manifest;
+mod row;
 mod write;
 
 pub use layout::{
@@ -10,6 +11,7 @@ pub use layout::{
     prompts as prompts_schema, rejects as rejects_schema, shard,
 };
 pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
+pub use row::PromptRow;
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
 
 use std::fs::File;
@@ -25,7 +27,7 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::raw::Reject;
-use crate::schema::{Item, Message, Prompt, Split};
+use crate::schema::{Item, Prompt, Split};
 use crate::storage;
 
 /// One user's interactions, oldest first.
@@ -54,17 +56,6 @@ pub struct InteractionRow<'a> {
     pub rating: Option<f64>,
     /// Milliseconds UTC.
     pub timestamp: i64,
-}
-
-/// A prompt and where in its user's sequence the target stands (1-based).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedPrompt {
-    /// The user's dense id.
-    pub user: u32,
-    /// 1-based position of the target.
-    pub position: u32,
-    /// The prompt.
-    pub prompt: Prompt,
 }
 
 /// A finished folder, opened for reading.
@@ -209,8 +200,8 @@ impl Prepared {
     /// The prompts of a split, in file order.
     pub fn prompts(&self, split: Split) -> Result<Vec<Prompt>> {
         let mut prompts = Vec::new();
-        self.each_prompt(split, |placed| {
-            prompts.push(placed.prompt);
+        self.each_prompt(split, |row| {
+            prompts.push(row.to_prompt());
             Ok(())
         })?;
         Ok(prompts)
@@ -221,10 +212,10 @@ impl Prepared {
         let mut prompts = Vec::new();
         for path in self.shards(split) {
             self.scan(&path, Some(count - prompts.len()), |batch| {
-                for row in 0..batch.num_rows() {
-                    prompts.push(placed_prompt(batch, row)?.prompt);
-                }
-                Ok(())
+                row::each_row(batch, |row| {
+                    prompts.push(row.to_prompt());
+                    Ok(())
+                })
             })?;
         }
         Ok(prompts)
@@ -242,7 +233,11 @@ impl Prepared {
     }
 
     /// Hands over the prompts of a split one by one, so that not all texts are in memory at once.
-    pub fn each_prompt(&self, split: Split, mut visit: impl FnMut(PlacedPrompt) -> Result<()>) -> Result<()> {
+    pub fn each_prompt(
+        &self,
+        split: Split,
+        mut visit: impl FnMut(PromptRow<'_>) -> Result<()>,
+    ) -> Result<()> {
         for path in self.shards(split) {
             self.each_prompt_in(&path, &mut visit)?;
         }
@@ -253,11 +248,9 @@ impl Prepared {
     pub fn each_prompt_in(
         &self,
         shard: &Path,
-        mut visit: impl FnMut(PlacedPrompt) -> Result<()>,
+        mut visit: impl FnMut(PromptRow<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.scan(shard, None, |batch| {
-            (0..batch.num_rows()).try_for_each(|row| visit(placed_prompt(batch, row)?))
-        })
+        self.scan(shard, None, |batch| row::each_row(batch, &mut visit))
     }
 
     /// The rejected lines.
@@ -378,31 +371,4 @@ fn ids(lists: &dyn Array, row: usize) -> Vec<u32> {
         .as_primitive::<UInt32Type>()
         .values()
         .to_vec()
-}
-
-fn placed_prompt(batch: &RecordBatch, row: usize) -> Result<PlacedPrompt> {
-    let number = |name| Ok::<_, Error>(column(batch, name)?.as_primitive::<UInt32Type>().value(row));
-    let turns = column(batch, "messages")?.as_list::<i32>().value(row);
-    let turns = turns.as_struct();
-    let (roles, contents) = (
-        turns.column(0).as_string::<i32>(),
-        turns.column(1).as_string::<i32>(),
-    );
-    let turn = |index| Message {
-        role: roles.value(index).to_owned(),
-        content: contents.value(index).to_owned(),
-    };
-    let prompt = Prompt {
-        key: column(batch, "key")?.as_primitive::<UInt64Type>().value(row),
-        user_id: column(batch, "user_id")?.as_string::<i32>().value(row).to_owned(),
-        history: ids(column(batch, "history")?, row),
-        target: number("target")?,
-        candidates: ids(column(batch, "candidates")?, row),
-        messages: (0..turns.len()).map(turn).collect(),
-    };
-    Ok(PlacedPrompt {
-        user: number("user")?,
-        position: number("position")?,
-        prompt,
-    })
 }

@@ -55,6 +55,8 @@ pub struct ParquetFile<'a> {
     relative: &'a Path,
     schema: SchemaRef,
     groups: BatchCoalescer,
+    /// Rows of a group.
+    group_rows: usize,
     writer: ArrowWriter<Hashing<BufWriter<File>>>,
     rows: u64,
 }
@@ -100,6 +102,7 @@ impl<'a> ParquetFile<'a> {
             relative,
             schema,
             groups,
+            group_rows: rows,
             writer,
             rows: 0,
         })
@@ -109,6 +112,10 @@ impl<'a> ParquetFile<'a> {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = self.fitting(batch)?;
         self.rows += batch.num_rows() as u64;
+        // What is a group already needs no copying; for prompts that is most of the bytes there are.
+        if batch.num_rows() == self.group_rows && self.groups.is_empty() {
+            return self.encode(&batch);
+        }
         self.groups.push_batch(batch)?;
         self.drain()
     }

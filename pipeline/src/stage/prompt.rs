@@ -122,29 +122,30 @@ impl PromptStyle {
 
     /// The conversation of one instance; see [`crate::schema::Prompt::messages`] for its structure.
     pub fn render(&self, instance: &Instance<'_>) -> Result<Vec<Message>> {
-        let mut messages = Vec::with_capacity(3);
-        self.render_turns(instance, &mut String::new(), |role, content| {
+        let (mut messages, mut start) = (Vec::with_capacity(3), 0);
+        self.render_turns(instance, &mut String::new(), |role, worded| {
             messages.push(Message {
                 role: role.to_owned(),
-                content: content.to_owned(),
+                content: worded[start..].to_owned(),
             });
+            start = worded.len();
         })?;
         Ok(messages)
     }
 
-    /// Hands over the role and the text of each turn, worded in `scratch`, which may be used again.
+    /// Appends the texts of the turns to `out`, and hands over the role of each with all of `out` when it is there.
     pub fn render_turns(
         &self,
         instance: &Instance<'_>,
-        scratch: &mut String,
-        mut visit: impl FnMut(&'static str, &str),
+        out: &mut String,
+        mut done: impl FnMut(&'static str, &str),
     ) -> Result<()> {
         match self.format {
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
-                self.question(instance, scratch, &mut visit)
+                self.question(instance, out, &mut done)
             }
             PromptFormat::Sequence => {
-                self.sequence(instance, scratch, &mut visit);
+                self.sequence(instance, out, &mut done);
                 Ok(())
             }
         }
@@ -177,8 +178,8 @@ impl PromptStyle {
     fn question(
         &self,
         instance: &Instance<'_>,
-        scratch: &mut String,
-        visit: &mut impl FnMut(&'static str, &str),
+        out: &mut String,
+        done: &mut impl FnMut(&'static str, &str),
     ) -> Result<()> {
         let mut answer = vec![instance.target];
         answer.extend(self.fillers(instance));
@@ -195,15 +196,15 @@ impl PromptStyle {
             letter,
         };
         for (role, compiled) in self.turns.iter() {
-            scratch.clear();
+            let start = out.len();
             let filled = compiled
                 .as_ref()
-                .and_then(|compiled| compiled.render(&filling, scratch));
-            if filled.is_some() {
-                visit(role, scratch);
-            } else {
-                visit(role, &self.by_template(role, instance, &answer, letter)?);
+                .and_then(|compiled| compiled.render(&filling, out));
+            if filled.is_none() {
+                out.truncate(start);
+                out.push_str(&self.by_template(role, instance, &answer, letter)?);
             }
+            done(role, out);
         }
         Ok(())
     }
@@ -233,12 +234,7 @@ impl PromptStyle {
         template.render(values).map_err(template_error)
     }
 
-    fn sequence(
-        &self,
-        instance: &Instance<'_>,
-        scratch: &mut String,
-        visit: &mut impl FnMut(&'static str, &str),
-    ) {
+    fn sequence(&self, instance: &Instance<'_>, out: &mut String, done: &mut impl FnMut(&'static str, &str)) {
         let items: Vec<u32> = instance
             .history
             .iter()
@@ -251,12 +247,11 @@ impl PromptStyle {
             items.len() - 1
         };
         for (role, items) in [("user", &items[..shown]), ("assistant", &items[shown..])] {
-            scratch.clear();
             for item in items {
-                scratch.push_str(&self.titles[*item as usize]);
-                scratch.push('\n');
+                out.push_str(&self.titles[*item as usize]);
+                out.push('\n');
             }
-            visit(role, scratch);
+            done(role, out);
         }
     }
 
@@ -282,8 +277,8 @@ impl PromptStyle {
                 let (histories, candidates) = (IdRows::new(&arrays[3])?, IdRows::new(&arrays[5])?);
                 let mut roles = StringBuilder::new();
                 // About what prompts of thirty candidates take; growing by doubling would copy them all.
-                let mut contents = StringBuilder::with_capacity(3 * splits.len(), 2048 * splits.len());
-                let (mut lengths, mut scratch) = (Vec::with_capacity(splits.len()), String::new());
+                let mut contents = String::with_capacity(2048 * splits.len());
+                let (mut lengths, mut ends) = (Vec::with_capacity(splits.len()), vec![0]);
                 for row in 0..splits.len() {
                     let name = splits.value(row);
                     let split = Split::ALL.into_iter().find(|split| split.name() == name);
@@ -296,15 +291,23 @@ impl PromptStyle {
                         candidates: candidates.row(row),
                     };
                     let mut turns = 0;
-                    let rendered = style.render_turns(&instance, &mut scratch, |role, content| {
+                    let rendered = style.render_turns(&instance, &mut contents, |role, worded| {
                         roles.append_value(role);
-                        contents.append_value(content);
+                        ends.push(worded.len() as i32);
                         turns += 1;
                     });
                     rendered.map_err(|error| exec_datafusion_err!("{error}"))?;
                     lengths.push(turns);
+                    if i32::try_from(contents.len()).is_err() {
+                        return Err(exec_datafusion_err!(
+                            "{} prompts are more than 2 GiB of text",
+                            row + 1
+                        ));
+                    }
                 }
-                let messages = messages_array(roles.finish(), contents.finish(), lengths);
+                let ends = OffsetBuffer::new(ends.into());
+                let contents = StringArray::try_new(ends, contents.into_bytes().into(), None)?;
+                let messages = messages_array(roles.finish(), contents, lengths);
                 Ok(ColumnarValue::Array(Arc::new(messages) as Arc<dyn Array>))
             }),
         )

@@ -21,7 +21,6 @@ impl BlockOp {
     ) -> Result<(Option<Vec<f32>>, Vec<f32>)> {
         let mut d_trained = vec![0.0; trained.len()];
         self.with_weights(|[input_norm, post_attention_norm], weights| {
-            let rows = self.rows;
             // From the gradients of a group's outputs to those of what is trained in it, and of its input where that is wanted.
             let through = |outputs: &[(usize, &[f32])],
                            input: &[f32],
@@ -29,6 +28,7 @@ impl BlockOp {
                            d_trained: &mut [f32]| {
                 let group = GROUP_OF[outputs[0].0].0;
                 let (h, group) = (&saved.low_rank[group], &self.groups[group]);
+                let rows = input.len() / group.width;
                 let mut dh = Buffer::stale(rows * group.rank);
                 for (nth, (i, g)) in outputs.iter().enumerate() {
                     let (out, width) = self.sizes[*i];
@@ -65,7 +65,7 @@ impl BlockOp {
                 &mut d_gate,
                 &mut d_up,
             );
-            let (mut normed, mut d_normed) = (Buffer::stale(x.len()), Buffer::stale(x.len()));
+            let [mut normed, mut d_normed] = [(); 2].map(|()| Buffer::stale(saved.middle.len()));
             normalise(&saved.middle, post_attention_norm, self.eps, &mut normed);
             through(
                 &[(GATE, &d_gate), (UP, &d_up)],
@@ -92,6 +92,9 @@ impl BlockOp {
                 Some(&mut d_attended),
                 &mut d_trained,
             );
+            if let Some(wanted) = &self.wanted {
+                d_attended = scattered(&d_attended, self.sizes[Q].0, wanted, self.rows);
+            }
             let [mut d_queries, mut d_keys, mut d_values] =
                 [&saved.queries, &saved.keys, &saved.values].map(|like| Buffer::stale(like.len()));
             self.attention.backward(
@@ -106,6 +109,7 @@ impl BlockOp {
                 self.through_head_norm(queries, query_norm, &mut d_queries);
                 self.through_head_norm(keys, key_norm, &mut d_keys);
             }
+            let [mut normed, mut d_normed] = [(); 2].map(|()| Buffer::stale(x.len()));
             normalise(x, input_norm, self.eps, &mut normed);
             let outputs: [(usize, &[f32]); 3] = [(Q, &d_queries), (K, &d_keys), (V, &d_values)];
             if !self.input_needs_gradient && self.trained.norms[0].is_none() {
@@ -116,6 +120,9 @@ impl BlockOp {
             self.norm_gradient(0, x, &d_normed, &mut d_trained);
             if !self.input_needs_gradient {
                 return Ok(None);
+            }
+            if let Some(wanted) = &self.wanted {
+                d_middle = scattered(&d_middle, self.sizes[Q].1, wanted, self.rows).to_vec();
             }
             add_input_gradient(x, input_norm, self.eps, &d_normed, &mut d_middle);
             Ok(Some(d_middle))
@@ -145,4 +152,15 @@ impl BlockOp {
             add_weight_gradient(x, self.eps, d_normed, &mut d_trained[range.clone()]);
         }
     }
+}
+
+/// Rows back in their places, with zeros for all others.
+fn scattered(from: &[f32], width: usize, places: &[u32], rows: usize) -> Buffer {
+    let mut to = Buffer::stale(rows * width);
+    to.fill(0.0);
+    for (from, row) in from.chunks_exact(width).zip(places) {
+        let at = *row as usize * width;
+        to[at..at + width].copy_from_slice(from);
+    }
+    to
 }

@@ -10,7 +10,7 @@ use crate::op::rms_norm::normalise;
 use crate::op::rope::{Turn, rotate};
 use crate::op::rows::write_rows;
 
-/// What the backward reads besides the input; matrices of as many rows.
+/// What the backward reads besides the input; matrices of as many rows, up to the attention.
 pub(super) struct Saved {
     /// Queries, rotated.
     pub queries: Buffer,
@@ -19,7 +19,7 @@ pub(super) struct Saved {
     pub values: Buffer,
     /// Queries and keys before their norms, where they have norms.
     pub unnormed: Option<[Buffer; 2]>,
-    /// Output of the attention, before its projection.
+    /// Output of the attention, before its projection; from here on of the rows that are wanted alone.
     pub attended: Buffer,
     /// The sum after the attention.
     pub middle: Buffer,
@@ -34,9 +34,9 @@ pub(super) struct Saved {
 impl BlockOp {
     pub(super) fn forward(&self, x: &[f32], trained: &[f32]) -> Result<(Vec<f32>, Saved)> {
         self.with_weights(|[input_norm, post_attention_norm], weights| {
-            let rows = self.rows;
             let add_projection = |i: usize, keep: f32, input: &[f32], h: &[f32], y: &mut [f32]| {
                 let (out, width) = self.sizes[i];
+                let rows = input.len() / width;
                 let (group, place) = GROUP_OF[i];
                 let weight = View::new(weights[i], out, width);
                 gemm(y, out, keep, 1.0, View::new(input, rows, width), weight.t());
@@ -46,14 +46,15 @@ impl BlockOp {
                 }
             };
             let project = |i: usize, input: &[f32], h: &[f32]| {
-                let mut y = Buffer::stale(rows * self.sizes[i].0);
+                let (out, width) = self.sizes[i];
+                let mut y = Buffer::stale(input.len() / width * out);
                 add_projection(i, 0.0, input, h, &mut y);
                 y
             };
 
             let mut normed = Buffer::stale(x.len());
             normalise(x, input_norm, self.eps, &mut normed);
-            let h_qkv = self.groups[0].down(&normed, rows, trained);
+            let h_qkv = self.groups[0].down(&normed, trained);
             let mut queries = project(Q, &normed, &h_qkv);
             let mut keys = project(K, &normed, &h_qkv);
             let values = project(V, &normed, &h_qkv);
@@ -67,9 +68,19 @@ impl BlockOp {
             rotate(&mut keys, self.sizes[K].0, &self.table, Turn::Forward)?;
             let mut attended = Buffer::stale(queries.len());
             self.attention.forward(&queries, &keys, &values, &mut attended)?;
-            let h_o = self.groups[1].down(&attended, rows, trained);
-            let mut middle = Buffer::stale(x.len());
-            middle.copy_from_slice(x);
+            // From here on every row is for itself, so those nobody asks for end here.
+            if let Some(wanted) = &self.wanted {
+                attended = gathered(&attended, self.sizes[Q].0, wanted);
+            }
+            let h_o = self.groups[1].down(&attended, trained);
+            let mut middle = match &self.wanted {
+                Some(wanted) => gathered(x, self.sizes[Q].1, wanted),
+                None => {
+                    let mut middle = Buffer::stale(x.len());
+                    middle.copy_from_slice(x);
+                    middle
+                }
+            };
             let output_norms = self.output_norms.as_ref();
             let attention_output = match output_norms {
                 None => {
@@ -79,13 +90,14 @@ impl BlockOp {
                 Some([norm, _]) => Some(self.add_normed(project(O, &attended, &h_o), norm, &mut middle)),
             };
 
+            let mut normed = Buffer::stale(middle.len());
             normalise(&middle, post_attention_norm, self.eps, &mut normed);
-            let h_gate_up = self.groups[2].down(&normed, rows, trained);
+            let h_gate_up = self.groups[2].down(&normed, trained);
             let gate = project(GATE, &normed, &h_gate_up);
             let up = project(UP, &normed, &h_gate_up);
             let mut activated = Buffer::stale(gate.len());
             activate(self.weights.activation, &gate, &up, &mut activated);
-            let h_down = self.groups[3].down(&activated, rows, trained);
+            let h_down = self.groups[3].down(&activated, trained);
             let mut y = middle.to_vec();
             let output = match output_norms {
                 None => {
@@ -124,6 +136,16 @@ impl BlockOp {
         normalise(x, norm, self.eps, &mut normed);
         std::mem::replace(x, normed)
     }
+}
+
+/// Some of the rows of a matrix, one after another.
+fn gathered(from: &[f32], width: usize, rows: &[u32]) -> Buffer {
+    let mut to = Buffer::stale(rows.len() * width);
+    for (to, row) in to.chunks_exact_mut(width).zip(rows) {
+        let at = *row as usize * width;
+        to.copy_from_slice(&from[at..at + width]);
+    }
+    to
 }
 
 fn add_bias(y: &mut [f32], bias: &[f32]) {

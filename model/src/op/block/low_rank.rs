@@ -51,7 +51,8 @@ impl Group {
     }
 
     /// The rank-sized activations `dropout(x) Aᵀ`, `(rows, rank)`.
-    pub fn down(&self, x: &[f32], rows: usize, trained: &[f32]) -> Buffer {
+    pub fn down(&self, x: &[f32], trained: &[f32]) -> Buffer {
+        let rows = x.len() / self.width;
         let mut h = Buffer::stale(rows * self.rank);
         if let Some(range) = self.together() {
             let factors = View::new(&trained[range], self.rank, self.width);

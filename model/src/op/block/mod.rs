@@ -79,6 +79,8 @@ pub struct Surroundings {
 
 /// The output of a block for `x`, `(rows, width)`, and the keys and values of its rows.
 ///
+/// With `wanted`, the output has these rows alone, which ascend: the last block need not compute others.
+///
 /// `cache` holds the keys and values that the segments' contexts refer to. Gradients reach `x`, the low-rank factors, and
 /// weights that are variables; a pass over a cache has none, and keys and values are given only where none are asked for.
 ///
@@ -89,17 +91,19 @@ pub fn block(
     weights: &BlockWeights,
     surroundings: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
+    wanted: Option<&[u32]>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
-    let op = BlockOp::new(x, weights, surroundings, cache)?;
+    let op = BlockOp::new(x, weights, surroundings, cache, wanted)?;
     let trained = joined(weights)?;
     if x.track_op() || trained.track_op() {
         return Ok((x.apply_op2(&trained, op)?, None));
     }
     let (y, saved) = with_all_values([x, &trained], op.name(), |[x, trained]| op.forward(x, trained))?;
-    let rows = x.dim(0)?;
+    let (rows, width) = x.dims2()?;
     let tensor = |values: &[f32]| Tensor::from_slice(values, (rows, values.len() / rows), x.device());
     let keys_and_values = (tensor(&saved.keys)?, tensor(&saved.values)?);
-    Ok((Tensor::from_vec(y, x.shape(), x.device())?, Some(keys_and_values)))
+    let y = Tensor::from_vec(y, (wanted.map_or(rows, <[u32]>::len), width), x.device())?;
+    Ok((y, Some(keys_and_values)))
 }
 
 /// Everything in a block that may be trained, one after another: weights that are variables, then all A's, then all B's. The
@@ -154,6 +158,8 @@ struct BlockOp {
     table: RopeTable,
     eps: f32,
     rows: usize,
+    /// The rows that the output has; none: all.
+    wanted: Option<Vec<u32>>,
     /// `(out, in)` of each projection.
     sizes: [(usize, usize); 7],
     /// Biases, where there are any.
@@ -175,8 +181,15 @@ impl BlockOp {
         weights: &BlockWeights,
         surroundings: &Surroundings,
         cache: Option<(&Tensor, &Tensor)>,
+        wanted: Option<&[u32]>,
     ) -> Result<Self> {
         let (rows, width) = x.dims2()?;
+        if let Some(wanted) = wanted
+            && !(wanted.is_sorted_by(|a, b| a < b)
+                && wanted.last().is_none_or(|last| (*last as usize) < rows))
+        {
+            bail!("block: rows {wanted:?} of {rows} are wanted, which are no ascending rows of it");
+        }
         let mut sizes = [(0, 0); 7];
         for (size, projection) in sizes.iter_mut().zip(&weights.projections) {
             let [out, input] = projection.weight.dims() else {
@@ -244,6 +257,7 @@ impl BlockOp {
             table: surroundings.table.clone(),
             eps: surroundings.eps as f32,
             rows,
+            wanted: wanted.map(<[u32]>::to_vec),
             sizes,
             biases,
             head_norms,
@@ -340,7 +354,9 @@ impl CustomOp2 for BlockOp {
         let x = operand(s_x, l_x, self.name())?;
         let (y, saved) = self.forward(x, operand(s_trained, l_trained, self.name())?)?;
         *self.saved.lock().unwrap_or_else(|e| e.into_inner()) = Some(saved);
-        Ok((CpuStorage::F32(y), l_x.shape().clone()))
+        let width = self.sizes[Q].1;
+        let shape = Shape::from((y.len() / width, width));
+        Ok((CpuStorage::F32(y), shape))
     }
 
     fn bwd(

@@ -68,7 +68,7 @@ fn composed_block(
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let cached = cache.map_or(Ok(0), |(k, _)| k.dim(0))?;
     let around = composed::Surroundings::new(surroundings, cached, x.device(), x.dtype())?;
-    composed::block(x, weights, &around, cache)
+    composed::block(x, weights, &around, cache, None)
 }
 
 fn check_block(adapted: &[usize], dropout: Option<f32>) {
@@ -78,7 +78,7 @@ fn check_block(adapted: &[usize], dropout: Option<f32>) {
     inputs.push(x.clone());
     check(
         &inputs,
-        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| block(&x, &weights, &around, None, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );
 }
@@ -99,6 +99,29 @@ fn every_update_has_its_own_dropout_mask() {
 }
 
 #[test]
+fn rows_that_nobody_asks_for_change_nothing_in_the_others() {
+    let (adapted, mut factors) = weights(&[Q, K, V, O, GATE, UP, DOWN], None);
+    let (x, around) = (variable(&[ROWS, 10], 7), surroundings());
+    factors.push(x.clone());
+    let wanted = [1u32, 4, 6];
+    let rows = Tensor::new(&wanted, x.device()).unwrap();
+    check(
+        &factors,
+        &|| block(&x, &adapted, &around, None, Some(&wanted)).unwrap().0,
+        &|| {
+            let (y, _) = composed_block(&x, &adapted, &around, None).unwrap();
+            y.index_select(&rows, 0).unwrap()
+        },
+    );
+    let (weights, _) = weights(&[], None);
+    let x = random(&[ROWS, 10], 7);
+    for wrong in [[2, 1], [1, 7]] {
+        let refused = block(&x, &weights, &surroundings(), None, Some(&wrong));
+        assert!(refused.unwrap_err().to_string().contains("no ascending rows"));
+    }
+}
+
+#[test]
 fn without_updates_the_gradient_still_passes_through() {
     check_block(&[], None);
 }
@@ -109,7 +132,7 @@ fn a_first_block_trains_without_a_gradient_of_its_input() {
     let (around, x) = (surroundings(), random(&[ROWS, 10], 7));
     check(
         &factors,
-        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| block(&x, &weights, &around, None, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );
 }
@@ -125,7 +148,7 @@ fn biases_and_head_norms() {
     inputs.push(x.clone());
     check(
         &inputs,
-        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| block(&x, &weights, &around, None, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );
 }
@@ -149,7 +172,7 @@ fn output_norms_a_window_another_scale_and_gelu() {
     inputs.push(x.clone());
     check(
         &inputs,
-        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| block(&x, &weights, &around, None, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );
 }
@@ -173,9 +196,11 @@ fn packed_projections_are_their_values() {
     }
     let (around, x) = (surroundings(), variable(&[ROWS, 10], 7));
     inputs.push(x.clone());
-    check(&inputs, &|| block(&x, &packed, &around, None).unwrap().0, &|| {
-        composed_block(&x, &unpacked, &around, None).unwrap().0
-    });
+    check(
+        &inputs,
+        &|| block(&x, &packed, &around, None, None).unwrap().0,
+        &|| composed_block(&x, &unpacked, &around, None).unwrap().0,
+    );
 }
 
 #[test]
@@ -197,7 +222,7 @@ fn weights_that_are_variables_get_gradients() {
     let (around, x) = (surroundings(), variables[0].clone());
     check(
         &variables,
-        &|| block(&x, &weights, &around, None).unwrap().0,
+        &|| block(&x, &weights, &around, None, None).unwrap().0,
         &|| composed_block(&x, &weights, &around, None).unwrap().0,
     );
 }
@@ -223,19 +248,27 @@ fn rows_after_a_cache_equal_the_rows_of_the_whole() {
         context,
         ..Segment::default()
     };
-    let whole = block(&x, &weights, &around(vec![run(0..ROWS, 0..0)], &positions), None).unwrap();
+    let whole = block(
+        &x,
+        &weights,
+        &around(vec![run(0..ROWS, 0..0)], &positions),
+        None,
+        None,
+    )
+    .unwrap();
     let first = x.narrow(0, 0, 4).unwrap();
     let (_, cache) = block(
         &first,
         &weights,
         &around(vec![run(0..4, 0..0)], &positions[..4]),
         None,
+        None,
     )
     .unwrap();
     let (keys, values) = cache.unwrap();
     let rest = x.narrow(0, 4, 3).unwrap().copy().unwrap();
     let around = around(vec![run(0..3, 0..4)], &positions[4..]);
-    let (rest, _) = block(&rest, &weights, &around, Some((&keys, &values))).unwrap();
+    let (rest, _) = block(&rest, &weights, &around, Some((&keys, &values)), None).unwrap();
     let difference = (whole.0.narrow(0, 4, 3).unwrap() - rest).unwrap().abs().unwrap();
     let largest: f32 = difference.max_all().unwrap().to_scalar().unwrap();
     assert!(largest < 1e-5, "{largest}");
@@ -246,5 +279,5 @@ fn weights_that_do_not_fit_are_refused() {
     let (mut weights, _) = weights(&[], None);
     weights.projections[DOWN].weight = random(&[10, 13], 1).into();
     let x = random(&[ROWS, 10], 7);
-    assert!(block(&x, &weights, &surroundings(), None).is_err());
+    assert!(block(&x, &weights, &surroundings(), None, None).is_err());
 }

@@ -295,7 +295,7 @@ impl Plan {
 
 /// Some rows of a matrix, each at most once; the backward puts their gradients back by gathering too, where candle's adds them one
 /// after another.
-pub(in crate::op) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
+pub(super) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
     let count = x.dim(0)?;
     let mut places = vec![rows.len() as u32; count];
     for (place, row) in rows.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::attention::{Plan, attention};
+use super::attention::{Plan, attention, select_rows};
 use super::elementwise::{Angles, gated, rms_norm, rope};
 use super::linear::linear;
 use crate::op::attention::Attention;
@@ -37,12 +37,14 @@ impl Surroundings {
     }
 }
 
-/// The output of a block for `x`, and the keys and values of its rows; as [`crate::op::block()`], on any device.
+/// The output of a block for `x`, of all rows or of those wanted, and the keys and values of all; as [`crate::op::block()`], on any
+/// device.
 pub(crate) fn block(
     x: &Tensor,
     weights: &BlockWeights,
     around: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
+    wanted: Option<&[u32]>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let eps = around.eps;
     let project = |i: usize, x: &Tensor| {
@@ -70,6 +72,10 @@ pub(crate) fn block(
     let keys = rope(&head_norm(project(K, &normed)?, 1)?, &around.angles)?;
     let values = project(V, &normed)?;
     let attended = attention(&queries, &keys, &values, &around.plan, cache)?;
+    let (x, attended) = match wanted {
+        None => (x.clone(), attended),
+        Some(rows) => (select_rows(x, rows)?, select_rows(&attended, rows)?),
+    };
     let middle = (x + output_norm(project(O, &attended)?, 0)?)?;
     let normed = rms_norm(&middle, &weights.post_attention_norm, eps)?;
     let activated = gated(

@@ -21,7 +21,6 @@ use std::cell::Cell;
 
 use candle_core::{Device, Tensor};
 
-pub(super) use attention::select_rows;
 pub(crate) use block::{Surroundings, block};
 pub(super) use elementwise::{gated, rms_norm};
 pub(super) use linear::linear;

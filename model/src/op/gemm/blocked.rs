@@ -1,0 +1,176 @@
+//! A product in blocks that fit the caches, on several threads.
+//!
+//! The right operand is packed once; blocks of the result are then computed one beside another. What each value of the result is
+//! summed from, and in which order, depends on the inner dimension alone: not on the blocks, and not on threads.
+
+use rayon::prelude::*;
+
+use super::kernel::Kernel;
+use super::pack::{Operand, pack};
+use super::tile::{Left, Target};
+use crate::op::buffer::Buffer;
+
+/// The longest run of the inner dimension that is summed in registers: a strip of the right operand of that length stays in the
+/// second cache.
+const INNER: usize = 1024;
+/// Rows of a block: with that many inner values they stay in the second cache too.
+const ROWS: usize = 96;
+/// Packed values of the right operand at a time, 4 MB.
+const PACKED: usize = 1 << 20;
+
+/// The inner dimension from which on it costs little to write a tile's values one by one.
+const WORTH_SCATTERING: usize = 256;
+
+/// Sizes of a product: rows and columns of the result, and the inner dimension.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Shared<T>(T);
+// SAFETY: the threads of a product write to different places of its result.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+/// `target = keep · target + alpha · a · b`.
+///
+/// # Safety
+/// Operands and target must have the sizes given, and the target overlap neither operand.
+pub(super) unsafe fn product(
+    kernel: Kernel,
+    size: Size,
+    target: Target,
+    a: Operand,
+    b: Operand,
+    threads: usize,
+) {
+    // What needs no packing on the left and is the longer one belongs there.
+    let swap = size.n > 2 * size.m && b.row_stride == 1 && size.k >= WORTH_SCATTERING;
+    let (size, target, a, b) = match swap {
+        false => (size, target, a, b),
+        true => (
+            Size {
+                m: size.n,
+                n: size.m,
+                ..size
+            },
+            Target {
+                row_stride: target.col_stride,
+                col_stride: target.row_stride,
+                ..target
+            },
+            b.t(),
+            a.t(),
+        ),
+    };
+    let strips = (PACKED / (size.k * kernel.cols)).max(threads);
+    for first in (0..size.n).step_by(strips * kernel.cols) {
+        let n = (strips * kernel.cols).min(size.n - first);
+        // SAFETY: the caller's; these are some of the columns.
+        unsafe {
+            let target = Target {
+                first: target.first.add(first * target.col_stride),
+                ..target
+            };
+            let b = Operand {
+                first: b.at(0, first),
+                ..b
+            };
+            columns(kernel, Size { n, ..size }, target, a, b, threads);
+        }
+    }
+}
+
+/// A product whose right operand is packed at once.
+unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Operand, threads: usize) {
+    let Size { m, n, k } = size;
+    let run = k.div_ceil(k.div_ceil(INNER));
+    let strips = n.div_ceil(kernel.cols);
+    let mut packed = Buffer::stale(strips * kernel.cols * k);
+    let place = Shared(packed.as_mut_ptr());
+    // The runs of the inner dimension one after another; in each, the strips.
+    let strip_of = |p: usize, length: usize, strip: usize| (p * strips + strip * length) * kernel.cols;
+    let fill = |strip: usize| {
+        let Shared(place) = { place };
+        let first = strip * kernel.cols;
+        for p in (0..k).step_by(run) {
+            let length = run.min(k - p);
+            // SAFETY: the strip is inside the operand, and nobody else writes to its place.
+            unsafe {
+                let from = Operand {
+                    first: b.at(p, first),
+                    ..b
+                };
+                let out = place.add(strip_of(p, length, strip));
+                pack(from, length, kernel.cols.min(n - first), kernel.cols, out);
+            }
+        }
+    };
+    let down = m.div_ceil(ROWS);
+    // Two blocks a thread at least, so that no thread waits long for another.
+    let across = match threads {
+        1 => 1,
+        threads => (2 * threads).div_ceil(down).min(strips),
+    };
+    let strips_a_block = strips.div_ceil(across);
+    let target = Shared(target);
+    let block = |index: usize| {
+        let (Shared(target), Shared(place)) = ({ target }, { place });
+        let (top, left) = (index / across * ROWS, index % across * strips_a_block);
+        let rows = ROWS.min(m - top);
+        let tiles = rows.div_ceil(kernel.rows);
+        let mut packed_rows = match a.col_stride {
+            1 => None,
+            _ => Some(Buffer::stale(tiles * kernel.rows * run)),
+        };
+        for p in (0..k).step_by(run) {
+            let length = run.min(k - p);
+            let keep = if p == 0 { target.keep } else { 1.0 };
+            // SAFETY: blocks are inside the operands and the target, and no two share a value of the target.
+            unsafe {
+                if let Some(packed) = &mut packed_rows {
+                    for tile in 0..tiles {
+                        let row = tile * kernel.rows;
+                        let from = Operand {
+                            first: a.at(top + row, p),
+                            ..a
+                        };
+                        let out = packed.as_mut_ptr().add(row * length);
+                        pack(from.t(), length, kernel.rows.min(rows - row), kernel.rows, out);
+                    }
+                }
+                for strip in left..(left + strips_a_block).min(strips) {
+                    let right = place.add(strip_of(p, length, strip)).cast_const();
+                    let col = strip * kernel.cols;
+                    for tile in 0..tiles {
+                        let row = tile * kernel.rows;
+                        let (source, layout) = match &packed_rows {
+                            Some(packed) => (packed.as_ptr().add(row * length), Left::Packed),
+                            None => (a.at(top + row, p), Left::Rows(a.row_stride)),
+                        };
+                        let part = Target {
+                            first: target
+                                .first
+                                .add((top + row) * target.row_stride + col * target.col_stride),
+                            keep,
+                            ..target
+                        };
+                        let size = (kernel.rows.min(rows - row), kernel.cols.min(n - col));
+                        (kernel.tile)(length, source, layout, right, part, size);
+                    }
+                }
+            }
+        }
+    };
+    if threads == 1 {
+        (0..strips).for_each(fill);
+        (0..down * across).for_each(block);
+    } else {
+        (0..strips).into_par_iter().for_each(fill);
+        (0..down * across).into_par_iter().with_max_len(1).for_each(block);
+    }
+}
