@@ -7,6 +7,9 @@ RESULTS ?= results/$(PROFILE)
 RAW ?=
 DATASET ?= movielens-100k
 OUT ?= prepared
+# Where language models run (cpu, cuda, cuda:1, metal) and in which arithmetic (f32, bf16); empty is what the profile says.
+DEVICE ?=
+ARITHMETIC ?=
 # Python with the packages of bench/peers/requirements.txt; made on the first use.
 PEER_PYTHON ?= runs/peers/venv/bin/python
 # The same for bench/peers/requirements-pipeline.txt.
@@ -26,7 +29,20 @@ BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WEAVEREC := $(TARGET)/debug/weaverec
 
-.PHONY: help build reproduce report prepare test test-cluster test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
+# For the feature `cuda`: an installed toolkit, or else the one that `make cuda-toolkit` makes, and the GPU to compile for (90: H100
+# and H200, 89: RTX 40, 80: A100).
+CUDA_MADE := $(abspath runs/cuda/nvidia/cu13)
+NVCC := $(shell command -v nvcc || echo $(CUDA_MADE)/bin/nvcc)
+CUDA := CUDA_COMPUTE_CAP="$${CUDA_COMPUTE_CAP:-90}" $(if $(filter $(CUDA_MADE)/%,$(NVCC)),CUDA_HOME="$(CUDA_MADE)" PATH="$(CUDA_MADE)/bin:$$PATH")
+ON_CUDA := $(filter cuda%,$(DEVICE))
+# Libraries that `make cuda-toolkit LIBRARIES=yes` fetched are found after the machine's own.
+CUDA_LIBRARIES := $(if $(LD_LIBRARY_PATH),$(LD_LIBRARY_PATH):)$(CUDA_MADE)/lib
+ifneq ($(ON_CUDA),)
+export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
+endif
+COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
+
+.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,11 +53,26 @@ help: ## List the targets
 build: ## Build the weaverec binary (the first time: about half an hour on two cores)
 	$(BUILD)
 
-reproduce: build ## Run a profile (PROFILE=quick) from raw logs to the report in results/
-	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)"
+# A toolkit of 270 MB; with LIBRARIES=yes also what the program loads, for machines that have no CUDA 13.
+cuda-toolkit: ## Make a CUDA toolkit from Python packages in runs/cuda, for builds without an installed one
+	python3 model/cuda/toolkit.py runs/cuda $(if $(LIBRARIES),--libraries)
+
+$(CUDA_MADE)/bin/nvcc:
+	$(MAKE) cuda-toolkit
+
+build-cuda: $(NVCC) ## Build the binary for NVIDIA GPUs, on any machine (kernels: a quarter of an hour on one core)
+	$(CUDA) $(BUILD) --features cuda
+
+# The model alone: nothing else computes on a GPU.
+test-cuda: export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
+test-cuda: $(NVCC) ## Run the model's tests on a GPU
+	$(CUDA) WEAVEREC_TEST_DEVICE="$(or $(DEVICE),cuda)" $(CARGO) test --locked -p weaverec-model --features cuda
+
+reproduce: $(if $(ON_CUDA),build-cuda,build) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
+	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
 
 report: build ## Write a finished profile's report again, from its run records
-	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)"
+	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
 
 prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
 	$(WEAVEREC) prepare $(DATASET) --raw "$(if $(RAW),$(RAW),$$($(WEAVEREC) datasets fetch $(DATASET)))" --out "$(OUT)"
@@ -74,11 +105,12 @@ fuzz-all: ## Fuzz every reader, SECONDS=150 each; writes results/pipeline/fuzz.m
 bench: ## Measure training and ranking, parsing, k-core, candidates and wording
 	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --profile dev
 
-bench-engine: build ## Measure the engine beside PyTorch and PEFT; writes results/engine
+bench-engine: $(if $(ON_CUDA),build-cuda,build) ## Measure the engine beside PyTorch and PEFT; writes results/engine
 	test -x $(PEER_PYTHON) || { python3 -m venv runs/peers/venv && $(PEER_PYTHON) -m pip install -q -r bench/peers/requirements.txt; }
-	$(CARGO) bench --locked --workspace --bench peer --profile dev --no-run
+	$(if $(ON_CUDA),$(CUDA)) $(CARGO) bench --locked --workspace --bench peer --profile dev --no-run $(if $(ON_CUDA),--features cuda)
 	$(PEER_PYTHON) bench/peers/engine.py "$$(ls -t $(TARGET)/debug/deps/peer-* | grep -v '\.d$$' | head -1)" \
-		"$$($(WEAVEREC) models fetch smollm2-135m)" runs/peers results/engine/report.md
+		"$$($(WEAVEREC) models fetch smollm2-135m)" runs/peers results/engine/$(if $(DEVICE),$(subst :,-,$(DEVICE))-$(or $(ARITHMETIC),f32),report).md \
+		$(or $(DEVICE),cpu) $(or $(ARITHMETIC),f32)
 
 # The peers of the pipeline are other packages, in an environment of their own.
 bench-peers: build ## Measure the pipeline beside Polars, DuckDB and pandas (SIZES=2,20 million reviews); writes results/pipeline

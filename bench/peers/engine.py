@@ -1,10 +1,11 @@
 """LoRA training and candidate ranking: weaverec against PyTorch and PEFT, on the same work, in turns.
 
-    python engine.py PEER_BINARY MODEL FOLDER REPORT
+    python engine.py PEER_BINARY MODEL FOLDER REPORT [DEVICE [ARITHMETIC]]
 
 PEER_BINARY is `model/benches/peer.rs`, built. It exports the work to FOLDER; then each task runs in a process of its own, first
 ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets seconds, peak memory and how far the losses
-and scores agree. `make bench-engine` does all of it.
+and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
+less what was taken before. `make bench-engine` does all of it.
 """
 
 import json
@@ -14,30 +15,85 @@ import resource
 import statistics
 import subprocess
 import sys
+import sysconfig
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass
+class Compute:
+    """What both sides compute with."""
+
+    device: str = "cpu"
+    arithmetic: str = "f32"
+
+    def arguments(self):
+        return [self.device, self.arithmetic]
+
+    def on_gpu(self):
+        return self.device.startswith("cuda")
+
+    def finish(self):
+        """Waits for what was only asked for."""
+        import torch
+
+        if self.on_gpu():
+            torch.cuda.synchronize(self.device)
+
+    def nvidia_smi(self, field):
+        number = self.device.partition(":")[2] or "0"
+        command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", "-i", number]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+class GpuMemory:
+    """The most that a GPU had in use during a `with` beyond what it had before, looked at ten times a second."""
+
+    def __init__(self, compute):
+        self.compute, self.peak, self.done = compute, 0, threading.Event()
+
+    def used(self):
+        return int(self.compute.nvidia_smi("memory.used")) * 2**20
+
+    def watch(self):
+        while not self.done.wait(0.1):
+            self.peak = max(self.peak, self.used() - self.before)
+
+    def __enter__(self):
+        self.before = self.used()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
 
 
 def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def load(folder, adapter):
+def load(folder, adapter, compute):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[compute.arithmetic]
+    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=dtype)
     if adapter:
+        # The factors stay in f32, as PEFT has it and as they are here.
         model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
-    return model
+    return model.to(compute.device)
 
 
-def train(folder, work, name):
+def train(folder, work, name, compute):
     import torch
 
-    model = load(folder, adapter=True)
+    model = load(folder, adapter=True, compute=compute)
     model.train()
     batch = work["batches"][name]
     length = max(len(e["tokens"]) for e in batch)
@@ -49,6 +105,7 @@ def train(folder, work, name):
         ids[i, :n] = torch.tensor(e["tokens"])
         mask[i, :n] = 1
         labels[i, e["loss_from"] : n] = ids[i, e["loss_from"] : n]
+    ids, labels, mask = (t.to(compute.device) for t in (ids, labels, mask))
     # Logits only where there is loss, as a careful user of transformers does it: the backbone, then the head on those rows.
     rows = labels[:, 1:] != -100
     targets = labels[:, 1:][rows]
@@ -60,46 +117,64 @@ def train(folder, work, name):
     for _ in range(work["steps"]):
         start = time.perf_counter()
         hidden = base.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1]).last_hidden_state
-        loss = torch.nn.functional.cross_entropy(base.lm_head(hidden[rows]), targets)
+        loss = torch.nn.functional.cross_entropy(base.lm_head(hidden[rows]).float(), targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        compute.finish()
         seconds.append(time.perf_counter() - start)
     return {"losses": losses, "seconds": seconds}
 
 
-def rank(folder, work):
+def rank(folder, work, compute):
     """Every candidate's log-likelihood after its prompt; the prompt's cache is shared by the candidates of a user."""
     import torch
     from transformers import DynamicCache
 
-    model = load(folder, adapter=False)
+    model = load(folder, adapter=False, compute=compute)
     model.eval()
     scores, seconds = [], []
     with torch.inference_mode():
         for query in work["queries"]:
             start = time.perf_counter()
-            prompt = torch.tensor([query["prompt"]])
-            candidates = torch.tensor(query["candidates"])
+            prompt = torch.tensor([query["prompt"]], device=compute.device)
+            candidates = torch.tensor(query["candidates"], device=compute.device)
             prefix = model.model(input_ids=prompt, use_cache=True, past_key_values=DynamicCache())
             cache = prefix.past_key_values
             cache.batch_repeat_interleave(len(candidates))
             hidden = model.model(input_ids=candidates[:, :-1], past_key_values=cache).last_hidden_state
-            first = torch.log_softmax(model.lm_head(prefix.last_hidden_state[0, -1]), -1)[candidates[:, 0]]
-            later = torch.log_softmax(model.lm_head(hidden), -1)
+            first = torch.log_softmax(model.lm_head(prefix.last_hidden_state[0, -1]).float(), -1)[candidates[:, 0]]
+            later = torch.log_softmax(model.lm_head(hidden).float(), -1)
             later = later.gather(2, candidates[:, 1:, None]).squeeze(2).sum(1)
             scores.append((first + later).tolist())
             seconds.append(time.perf_counter() - start)
     return {"plain": {"scores": scores, "seconds": seconds}}
 
 
-def run(command):
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(result.stdout.strip().splitlines()[-1])
+def environment(compute):
+    """For both sides; on a GPU our program finds in PyTorch's packages what the machine has not got of CUDA."""
+    result = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    libraries = Path(sysconfig.get_path("purelib")) / "nvidia/cu13/lib"
+    if compute.on_gpu() and libraries.is_dir():
+        result["LD_LIBRARY_PATH"] = ":".join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(libraries)]))
+    return result
+
+
+def run(command, compute):
+    command = [*command, *compute.arguments()]
+
+    def answer():
+        result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(compute))
+        return json.loads(result.stdout.strip().splitlines()[-1])
+
+    if not compute.on_gpu():
+        return answer()
+    with GpuMemory(compute) as memory:
+        result = answer()
+    return {**result, "peak_main_memory": result["peak_memory"], "peak_memory": memory.peak}
 
 
 def typical(seconds):
@@ -111,35 +186,44 @@ def largest_difference(ours, theirs):
     return max(abs(a - b) for a, b in zip(ours, theirs))
 
 
-def cpu():
+def hardware(compute):
+    if compute.on_gpu():
+        return f"{compute.nvidia_smi('name')}, driver {compute.nvidia_smi('driver_version')}"
     with open("/proc/cpuinfo") as lines:
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} × {names[0]}" if names else platform.processor()
+    name = f"{len(names)} × {names[0]}" if names else platform.processor()
+    return f"{name}, {os.cpu_count()} cores"
 
 
-def report(binary, model, folder, path):
+def options(compute):
+    if compute == Compute():
+        return ""
+    return f" with DEVICE={compute.device} ARITHMETIC={compute.arithmetic}; memory is the GPU's"
+
+
+def report(binary, model, folder, path, compute):
     import peft
     import torch
     import transformers
 
-    subprocess.run([binary, model, folder, "export"], check=True)
+    subprocess.run([binary, model, folder, "export"], check=True, env=environment(compute))
     work = json.loads((folder / "work.json").read_text())
     me = [sys.executable, __file__, "--task", str(folder)]
     readings, rows = {}, []
     for n, name in enumerate(work["batches"]):
-        ours, theirs = run([binary, model, folder, f"train:{n}"]), run([*me, name])
+        ours, theirs = run([binary, model, folder, f"train:{n}"], compute), run([*me, name], compute)
         assert ours["workload"] == name
         readings[name] = {"weaverec": ours, "peft": theirs}
         agreement = largest_difference(ours["losses"], theirs["losses"])
         rows.append((f"LoRA step, {name}", ours, theirs, typical(ours["seconds"]), typical(theirs["seconds"]), agreement))
-    ours, theirs = run([binary, model, folder, "rank"]), run([*me, "rank"])
+    ours, theirs = run([binary, model, folder, "rank"], compute), run([*me, "rank"], compute)
     readings["rank"] = {"weaverec": ours, "pytorch": theirs}
     packed = {}
     for precision in ("f32", "bf16", "q8", "q4"):
-        packed[precision] = run([binary, model, folder, f"packed:{precision}"])
+        packed[precision] = run([binary, model, folder, f"packed:{precision}"], compute)
     readings["packed"] = packed
     flat = lambda r: [s for user in r["plain"]["scores"] for s in user]
-    seconds = {name: typical(r["seconds"]) for name, r in ours.items() if name != "peak_memory"}
+    seconds = {name: typical(r["seconds"]) for name, r in ours.items() if isinstance(r, dict)}
     name = "ranking a user: 30 candidates of 10 tokens after 400"
     agreement = largest_difference(flat(ours), flat(theirs))
     rows.append((name, ours, theirs, seconds["plain"], typical(theirs["plain"]["seconds"]), agreement))
@@ -147,10 +231,10 @@ def report(binary, model, folder, path):
     lines = [
         "# The engine beside PyTorch and PEFT",
         "",
-        f"SmolLM2-135M, f32, LoRA rank 16 on all linear layers; {cpu()}, {os.cpu_count()} cores. PyTorch {torch.__version__}, "
+        f"SmolLM2-135M, {compute.arithmetic}, LoRA rank 16 on all linear layers; {hardware(compute)}. PyTorch {torch.__version__}, "
         f"PEFT {peft.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads. Each task in a "
         f"process of its own, one after the other; median of {work['steps'] - 1} steps ({len(work['queries']) - 1} users), the "
-        "first left out. Made by `make bench-engine`.",
+        f"first left out. Made by `make bench-engine`{options(compute)}.",
         "",
         "| work | weaverec | PyTorch + PEFT | time, ratio | memory | memory of PyTorch | memory, ratio | largest difference |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -158,7 +242,7 @@ def report(binary, model, folder, path):
     for name, ours_all, theirs_all, a, b, agreement in rows:
         m, n = ours_all["peak_memory"], theirs_all["peak_memory"]
         lines.append(
-            f"| {name} | {a:.2f} s | {b:.2f} s | {a / b:.2f} | {m / 1e9:.2f} GB | {n / 1e9:.2f} GB | {m / n:.2f} | {agreement:.1e} |"
+            f"| {name} | {a:.3g} s | {b:.3g} s | {a / b:.2f} | {m / 1e9:.2f} GB | {n / 1e9:.2f} GB | {m / n:.2f} | {agreement:.1e} |"
         )
     lines += [
         "",
@@ -171,7 +255,7 @@ def report(binary, model, folder, path):
         "| model | seconds a user | relative to plain |",
         "|---|---:|---:|",
     ]
-    lines += [f"| {name} | {s:.2f} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
+    lines += [f"| {name} | {s:.3g} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
     lines += [
         "",
         "## A frozen base in fewer bits",
@@ -184,7 +268,7 @@ def report(binary, model, folder, path):
     ]
     for precision, r in packed.items():
         lines.append(
-            f"| {precision} | {r['base'] / 1e6:.0f} MB | {typical(r['seconds']):.2f} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][0]:.4f} |"
+            f"| {precision} | {r['base'] / 1e6:.0f} MB | {typical(r['seconds']):.3g} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][0]:.4f} |"
         )
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
@@ -194,12 +278,13 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--task"]:
         folder, task = Path(sys.argv[2]), sys.argv[3]
         work = json.loads((folder / "work.json").read_text())
-        result = rank(folder, work) if task == "rank" else train(folder, work, task)
+        compute = Compute(*sys.argv[4:])
+        result = rank(folder, work, compute) if task == "rank" else train(folder, work, task, compute)
         print(json.dumps({**result, "peak_memory": peak_memory()}))
-    elif len(sys.argv) == 5:
-        binary, model, folder, path = sys.argv[1:]
+    elif 5 <= len(sys.argv) <= 7:
+        binary, model, folder, path = sys.argv[1:5]
         Path(folder).mkdir(parents=True, exist_ok=True)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        report(binary, model, Path(folder), Path(path))
+        report(binary, model, Path(folder), Path(path), Compute(*sys.argv[5:]))
     else:
         sys.exit(__doc__)

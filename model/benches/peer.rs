@@ -1,14 +1,17 @@
 //! The engine's half of the comparison with PyTorch and PEFT (`make bench-engine`); the other half is `bench/peers/engine.py`.
 //!
-//! `peer MODEL FOLDER` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the initial
-//! adapter as a PEFT folder, the token ids) and prints losses, seconds and peak memory as JSON.
+//! `peer MODEL FOLDER export` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the initial
+//! adapter as a PEFT folder, the token ids); the other tasks do the work and print losses, seconds and peak memory as JSON. `DEVICE`
+//! is `cpu`, `cuda` or `metal`, `ARITHMETIC` f32 or bf16.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use candle_core::Device;
 use serde_json::{Value, json};
 use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Weights};
+use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora};
@@ -130,19 +133,27 @@ fn export(folder: &Path, weights: &Weights, config: &DecoderConfig, decoder: &De
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let [model, folder, task] = arguments.as_slice() else {
+    let [model, folder, task, on @ ..] = arguments.as_slice() else {
         eprintln!(
-            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|rank; `make bench-engine` runs this"
+            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|rank [DEVICE [ARITHMETIC]]; `make bench-engine` runs this"
         );
         std::process::exit(2);
     };
+    let device: DeviceName = on
+        .first()
+        .map_or(Ok(DeviceName::Cpu), |name| name.parse())
+        .unwrap();
+    let arithmetic: Arithmetic = on.get(1).map_or(Arithmetic::F32, |name| {
+        serde_json::from_value(json!(name)).unwrap()
+    });
     let folder = PathBuf::from(folder);
     let packed = task.strip_prefix("packed:");
     let precision = packed.map_or(Precision::F32, |name| {
         serde_json::from_value(json!(name)).unwrap()
     });
     let (weights, config) = Weights::open_as(Path::new(model), precision).unwrap();
-    let decoder = Decoder::new(&weights, &config, &candle_core::Device::Cpu).unwrap();
+    let device: Device = device.open().unwrap();
+    let decoder = Decoder::placed(&weights, &config, &device, arithmetic).unwrap();
     let queries: Vec<Query> = (0..USERS)
         .map(|user| Query {
             prompt: tokens(400, 100 + user),

@@ -6,6 +6,7 @@
 //!
 //! * [`backbone`]: the Llama-family decoder, its weights and tokenizer, and the small `nano` decoder pre-trained here;
 //! * [`op`]: the differentiable operations that training is made of;
+//! * [`device`]: the CPU or a GPU, and the arithmetic there;
 //! * [`lora`]: adapters as PEFT defines and stores them;
 //! * [`train`]: loss, optimiser, schedule, loop and checkpoints;
 //! * [`weave`]: which adapters a scenario needs, what each is trained on and how they merge (arXiv 2510.26546);
@@ -15,6 +16,7 @@
 //! This crate reads tokens and text as plain values: it knows neither the raw logs nor the prepared folders.
 
 pub mod backbone;
+pub mod device;
 pub mod error;
 pub mod lora;
 pub mod merge;

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use weaverec_model::backbone::Precision;
+use weaverec_model::device::Compute;
 use weaverec_pipeline::fetch::{self, Model};
 
 use crate::experiment::backbone;
@@ -48,7 +49,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             super::print(path.display().to_string())
         }
         Action::Show { model } => {
-            let model = backbone::pretrained(&model, Precision::F32)?;
+            let model = backbone::pretrained(&model, Precision::F32, Compute::default())?;
             super::print(serde_json::to_string_pretty(model.decoder.config())?)?;
             super::print(format!(
                 "{} tokens in the vocabulary",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use weaverec_model::device::{Arithmetic, DeviceName};
 
 use crate::experiment::assemble;
 use crate::experiment::plan::Plan;
@@ -31,6 +32,12 @@ pub struct Arguments {
     /// Folder of the report [default: results/<profile>].
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Where the language model runs: `cpu`, `cuda`, `cuda:1` or `metal` [default: what the profile says, or the CPU].
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+    /// Type of activations and products: f32, or on a GPU bf16 [default: what the profile says, or f32].
+    #[arg(long, value_parser = super::choice::<Arithmetic>(&Arithmetic::NAMES))]
+    pub arithmetic: Option<Arithmetic>,
     /// Threads [default: all].
     #[arg(long)]
     pub threads: Option<usize>,
@@ -44,7 +51,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
 /// Sets a profile up, runs its missing cells if `run_missing`, and reports.
 pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
     let started = std::time::Instant::now();
-    let profile = Profile::load(&arguments.profile)?;
+    let mut profile = Profile::load(&arguments.profile)?;
+    let compute = &mut profile.compute;
+    compute.device = arguments.device.unwrap_or(compute.device);
+    compute.arithmetic = arguments.arithmetic.unwrap_or(compute.arithmetic);
+    compute.device.open()?;
     let data = Data::parse(arguments.data.as_deref());
     let threads = super::threads(arguments.threads);
     let work = arguments
@@ -53,7 +64,7 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
     let out = arguments
         .out
         .unwrap_or_else(|| PathBuf::from("results").join(&profile.name));
-    let workshop = Workshop::open(&work, threads)?;
+    let workshop = Workshop::open(&work, threads, profile.compute)?;
     let mut studies = Vec::new();
     for study in profile.studies(&data)? {
         let bench = Bench::set_up(&profile, study, &data, &workshop)?;

@@ -1,9 +1,11 @@
 //! The language model of a study: fetched, or pre-trained here on the study's auxiliary text.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
-use candle_core::Device;
 use serde_json::json;
 use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
+use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::train::{Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::PromptFormat;
@@ -38,25 +40,33 @@ pub fn load(
     workshop: &Workshop,
 ) -> Result<LanguageModel> {
     match &profile.backbone {
-        Backbone::Pretrained { model, precision } => pretrained(model, *precision),
-        Backbone::Nano { sizes } => pretrained_here(sizes, profile.prepare.format, study, domains, workshop),
+        Backbone::Pretrained { model, precision } => pretrained(model, *precision, profile.compute),
+        Backbone::Nano { sizes } => pretrained_here(sizes, profile, study, domains, workshop),
     }
 }
 
 /// Loads a known model, or one from a local folder or GGUF file.
-pub fn pretrained(model: &str, precision: Precision) -> Result<LanguageModel> {
+///
+/// The device is opened first: a wrong name should cost no download.
+pub fn pretrained(model: &str, precision: Precision, compute: Compute) -> Result<LanguageModel> {
+    compute.device.open()?;
     let path = match Model::named(model) {
         Some(known) => known.fetch(&fetch::cache_root()?, &Stages::default())?,
         None => model.into(),
     };
-    open(&path, model, precision)
+    open(&path, model, precision, compute)
 }
 
-fn open(path: &std::path::Path, name: &str, precision: Precision) -> Result<LanguageModel> {
+fn open(path: &Path, name: &str, precision: Precision, compute: Compute) -> Result<LanguageModel> {
     let (weights, config) = Weights::open_as(path, precision)?;
     let tokenizer = Tokenizer::open(path)?;
-    let fingerprint = weights.fingerprint()?;
-    let decoder = Decoder::new(&weights, &config, &Device::Cpu)?;
+    let mut fingerprint = weights.fingerprint()?;
+    if compute.arithmetic != Arithmetic::default() {
+        // Other numbers come of it, as of other weights.
+        fingerprint.push_str(&format!("-{}", compute.arithmetic));
+    }
+    let device = compute.device.open()?;
+    let decoder = Decoder::placed(&weights, &config, &device, compute.arithmetic)?;
     Ok(LanguageModel {
         decoder,
         tokenizer,
@@ -65,13 +75,15 @@ fn open(path: &std::path::Path, name: &str, precision: Precision) -> Result<Lang
     })
 }
 
+/// Pre-trains a nano decoder, on the CPU: it is too small to gain from another device.
 fn pretrained_here(
     sizes: &NanoSizes,
-    format: PromptFormat,
+    profile: &Profile,
     study: &Study,
     domains: &Domains,
     workshop: &Workshop,
 ) -> Result<LanguageModel> {
+    let format = profile.prepare.format;
     let auxiliary: Vec<&str> = study
         .domains
         .iter()
@@ -130,7 +142,7 @@ fn pretrained_here(
     } else {
         say(format!("  {}: kept from an earlier run", cell.label));
     }
-    open(&folder, "nano", Precision::F32)
+    open(&folder, "nano", Precision::F32, profile.compute)
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.

@@ -1,6 +1,7 @@
 //! Where a run took place: what a reader needs to judge its times, and to repeat it.
 
 use serde_json::{Value, json};
+use weaverec_model::device::Compute;
 
 /// Versions of the crates that the numbers depend on, from the lock file this program was built with.
 fn crate_versions() -> Value {
@@ -37,7 +38,7 @@ fn processor() -> Option<String> {
 }
 
 /// The environment as it goes into every record.
-pub fn describe(threads: usize) -> Value {
+pub fn describe(threads: usize, compute: Compute) -> Value {
     json!({
         "weaverec": env!("CARGO_PKG_VERSION"),
         "git_revision": git(&["rev-parse", "--short=12", "HEAD"]),
@@ -47,8 +48,8 @@ pub fn describe(threads: usize) -> Value {
         "architecture": std::env::consts::ARCH,
         "processor": processor(),
         "threads": threads,
-        "device": "cpu",
-        "dtype": "f32",
+        "device": compute.device,
+        "dtype": compute.arithmetic,
     })
 }
 
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn names_the_versions_and_the_memory() {
-        let environment = describe(2);
+        let environment = describe(2, Compute::default());
         assert!(environment["crates"]["candle-core"].is_string());
         assert!(environment["crates"]["datafusion"].is_string());
         if cfg!(target_os = "linux") {

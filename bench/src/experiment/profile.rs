@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Precision;
 use weaverec_model::backbone::nano::NanoConfig;
+use weaverec_model::device::Compute;
 use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
 use weaverec_pipeline::schema::PromptFormat;
@@ -30,6 +31,9 @@ pub struct Profile {
     pub seeds: Vec<u64>,
     /// The language model.
     pub backbone: Backbone,
+    /// What it computes with.
+    #[serde(default)]
+    pub compute: Compute,
     /// How domains are prepared.
     pub prepare: Prepare,
     /// How adapters are trained.
@@ -356,6 +360,7 @@ impl std::fmt::Display for Data {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use weaverec_model::device::{Arithmetic, DeviceName};
 
     #[test]
     fn the_profiles_that_come_along_are_valid() {
@@ -374,6 +379,20 @@ mod tests {
         let mut profile = Profile::load("quick").unwrap();
         profile.studies[0].scenarios[0].target = "nowhere".into();
         assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
+    }
+
+    #[test]
+    fn a_profile_says_what_to_compute_with_and_else_it_is_the_cpu() {
+        let table = "[compute]\ndevice = \"cuda:1\"\narithmetic = \"bf16\"\n\n[prepare]";
+        let text = BUILTIN[1].1.replacen("[prepare]", table, 1);
+        let compute = toml::from_str::<Profile>(&text).unwrap().compute;
+        assert_eq!(
+            (compute.device, compute.arithmetic),
+            (DeviceName::Cuda(1), Arithmetic::Bf16)
+        );
+        assert_eq!(Profile::load("small").unwrap().compute, Compute::default());
+        let wrong = toml::from_str::<Profile>(&text.replacen("cuda:1", "gpu", 1)).unwrap_err();
+        assert!(wrong.to_string().contains("cuda:1"), "{wrong}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use weaverec_model::device::{Compute, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
 use weaverec_model::op::with_threads;
@@ -34,18 +35,21 @@ pub struct Workshop {
     pub store: Store,
     /// Threads in all.
     pub threads: usize,
+    /// What models compute with.
+    pub compute: Compute,
     /// What goes into records about the machine.
     pub environment: Value,
 }
 
 impl Workshop {
     /// A workshop in the folder `work`.
-    pub fn open(work: &Path, threads: usize) -> Result<Self> {
+    pub fn open(work: &Path, threads: usize, compute: Compute) -> Result<Self> {
         Ok(Workshop {
             work: work.to_path_buf(),
             store: Store::open(work.join("cells"))?,
             threads,
-            environment: environment::describe(threads),
+            compute,
+            environment: environment::describe(threads, compute),
         })
     }
 
@@ -133,7 +137,7 @@ pub fn run(bench: &Bench, plan: &Plan, workshop: &Workshop) -> Result<()> {
 /// Runs the cells that are not finished, as many at a time as there are threads.
 ///
 /// Cells are independent and small products gain little from a second thread, so a thread a cell is the fastest way to finish
-/// many; only when fewer cells than threads are left do they share.
+/// many; only when fewer cells than threads are left do they share. On a GPU, which one cell can fill, they take turns.
 fn run_missing<T: Sync>(
     what: &str,
     cells: &[&T],
@@ -150,7 +154,10 @@ fn run_missing<T: Sync>(
     if missing.is_empty() {
         return Ok(());
     }
-    let workers = workshop.threads.min(missing.len()).max(1);
+    let workers = match workshop.compute.device {
+        DeviceName::Cpu => workshop.threads.min(missing.len()).max(1),
+        _ => 1,
+    };
     let (next, done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failure: Mutex<Option<anyhow::Error>> = Mutex::new(None);
     let started = Instant::now();

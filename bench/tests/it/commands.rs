@@ -41,6 +41,22 @@ fn help_and_completions_name_every_command() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        &["rank", "nowhere"][..],
+        &["train", "nowhere", "--out", "x"],
+        &["reproduce"],
+    ] {
+        let error = fail(folder.path(), &[command, &["--device", "cuda:99"]].concat());
+        assert!(error.contains("device cuda:99"), "{error}");
+        let error = fail(folder.path(), &[command, &["--device", "gpu"]].concat());
+        assert!(error.contains("cpu, cuda, cuda:1"), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn generated_logs_are_prepared_and_inspected() {
     let folder = tempfile::tempdir().unwrap();
     generated(folder.path());

@@ -11,11 +11,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{DecoderConfig, Weights};
+use crate::device::Arithmetic;
 use crate::lora::Adapter;
 use crate::lora::config::EMBEDDING;
+use crate::op::composed::{self, composed_on};
 use crate::op::{
     BlockWeights, Heads, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings, block, linear,
     rms_norm,
@@ -119,13 +121,40 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Builds the decoder from weights in memory.
+    /// Builds the decoder from weights in memory, for arithmetic in f32.
     ///
     /// # Errors
     /// A tensor that is missing or has another shape than the configuration says.
     pub fn new(weights: &Weights, config: &DecoderConfig, device: &Device) -> Result<Self> {
-        let parameter = |name: &str, shape: &[usize]| Ok(weights.get(name, shape)?.to_device(device)?);
-        Self::build(config, parameter, |name, shape| weights.matrix(name, shape))
+        Self::placed(weights, config, device, Arithmetic::F32)
+    }
+
+    /// As [`new`](Self::new), for arithmetic in another type. Vectors (the norms' weights) are f32 always.
+    ///
+    /// # Errors
+    /// The same, a device that has no room for the weights, and another type than f32 on the CPU.
+    pub fn placed(
+        weights: &Weights,
+        config: &DecoderConfig,
+        device: &Device,
+        arithmetic: Arithmetic,
+    ) -> Result<Self> {
+        let dtype = arithmetic.dtype();
+        if dtype != DType::F32 && !composed_on(device) {
+            return Err(Error::Usage(format!(
+                "arithmetic in {arithmetic} needs a GPU: on the CPU it is in f32, over a base that may be packed (precision)"
+            )));
+        }
+        let parameter = |name: &str, shape: &[usize]| {
+            let values = weights.get(name, shape)?.to_device(device)?;
+            Ok(match shape.len() {
+                1 => values,
+                _ => values.to_dtype(dtype)?,
+            })
+        };
+        Self::build(config, parameter, |name, shape| {
+            Ok(weights.matrix(name, shape)?.placed(device, dtype)?)
+        })
     }
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
@@ -206,6 +235,11 @@ impl Decoder {
         })
     }
 
+    /// Where it is.
+    pub fn device(&self) -> &Device {
+        self.embedding.device()
+    }
+
     /// The decoder's sizes.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
@@ -264,14 +298,14 @@ impl Decoder {
     pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
         let factors = adapter.modules.iter().map(|(name, module)| {
             let lora = LoraFactors {
-                a: module.a.clone(),
-                b: module.b.clone(),
+                a: module.a.to_device(self.device())?,
+                b: module.b.to_device(self.device())?,
                 scale: module.scale,
                 dropout: None,
             };
-            (name.clone(), lora)
+            Ok((name.clone(), lora))
         });
-        let mut decoder = self.with_lora(factors.collect())?;
+        let mut decoder = self.with_lora(factors.collect::<Result<_>>()?)?;
         for (name, weight) in &adapter.saved {
             // Where the two are tied, one stored whole takes its own place alone, as with PEFT.
             let place = match name.as_str() {
@@ -286,18 +320,20 @@ impl Decoder {
                     place.dims()
                 )));
             }
-            *place = weight.to_device(place.device())?;
+            *place = weight.to_device(place.device())?.to_dtype(place.dtype())?;
         }
         Ok(decoder)
     }
 
     /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.
     ///
-    /// Packed projections cannot take a small update up without losing most of it; they carry theirs beside them.
+    /// Projections that are packed or in 16 bits cannot take a small update up without losing much of it; they carry theirs beside them.
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
         let mut decoder = self.with_adapter(adapter)?;
         for projection in decoder.projections_mut() {
-            if let (Matrix::Values(weight), Some(lora)) = (&projection.weight, &projection.lora) {
+            if let (Matrix::Values(weight), Some(lora)) = (&projection.weight, &projection.lora)
+                && weight.dtype() == DType::F32
+            {
                 let delta = (lora.b.matmul(&lora.a)? * lora.scale)?;
                 projection.weight = (weight + delta)?.into();
                 projection.lora = None;
@@ -361,25 +397,42 @@ impl Decoder {
             table: RopeTable::new(&pass.positions, frequencies),
             eps: self.config.rms_norm_eps,
         };
-        let everywhere = around(&self.inverse_frequencies);
-        let in_a_window = self.inverse_frequencies_in_a_window.as_deref().map(around);
-        let ids = Tensor::new(pass.tokens.as_slice(), self.embedding.device())?;
+        let ids = Tensor::new(pass.tokens.as_slice(), self.device())?;
         let mut x = self.embedding.index_select(&ids, 0)?;
         if self.config.embedding_scale() != 1.0 {
             x = (x * self.config.embedding_scale())?;
         }
+        // For operations that are composed, also as tensors: laid out once for all blocks.
+        let laid_out = |around: Surroundings| -> Result<_> {
+            let cached = cache.map_or(0, KvCache::rows);
+            let on_device = composed_on(x.device())
+                .then(|| composed::Surroundings::new(&around, cached, x.device(), x.dtype()));
+            Ok((around, on_device.transpose()?))
+        };
+        let everywhere = laid_out(around(&self.inverse_frequencies))?;
+        let in_a_window = self
+            .inverse_frequencies_in_a_window
+            .as_deref()
+            .map(|frequencies| {
+                laid_out(Surroundings {
+                    window: (0..self.blocks.len()).find_map(|layer| self.config.window(layer)),
+                    ..around(frequencies)
+                })
+            });
+        let in_a_window = in_a_window.transpose()?;
         let mut kept = KvCache::default();
         for (layer, weights) in self.blocks.iter().enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
-            let windowed = self.config.window(layer).zip(in_a_window.as_ref());
-            let windowed = windowed.map(|(window, around)| Surroundings {
-                window: Some(window),
-                ..around.clone()
-            });
-            let surroundings = windowed.as_ref().unwrap_or(&everywhere);
+            let (around, on_device) = match &in_a_window {
+                Some(in_a_window) if self.config.window(layer).is_some() => in_a_window,
+                _ => &everywhere,
+            };
             let wanted = wanted.filter(|_| layer + 1 == self.blocks.len());
-            let (y, keys_and_values) = block(&x, weights, surroundings, cached, wanted)?;
-            x = y;
+            let keys_and_values;
+            (x, keys_and_values) = match on_device {
+                None => block(&x, weights, around, cached, wanted)?,
+                Some(around) => composed::block(&x, weights, around, cached, wanted)?,
+            };
             if keep {
                 kept.layers.extend(keys_and_values);
             }

@@ -22,7 +22,7 @@ impl TrainableLora {
     /// A fresh adapter for the modules of `decoder` that the configuration targets.
     ///
     /// As PEFT initialises it: A uniform within ±1/√in, B zero, so that the first step starts from the base. The values depend on
-    /// the seed and the module's name alone.
+    /// the seed and the module's name alone. The variables are in f32, on the decoder's device.
     ///
     /// # Errors
     /// A configuration with which other things than factors would be trained.
@@ -44,8 +44,8 @@ impl TrainableLora {
             let a: Vec<f32> = (0..rank * input)
                 .map(|_| rng.random_range(-bound..bound))
                 .collect();
-            let a = Var::from_vec(a, (rank, input), &Device::Cpu)?;
-            let b = Var::zeros((out, rank), candle_core::DType::F32, &Device::Cpu)?;
+            let a = Var::from_vec(a, (rank, input), decoder.device())?;
+            let b = Var::zeros((out, rank), candle_core::DType::F32, decoder.device())?;
             modules.insert(name, (a, b));
         }
         if modules.is_empty() {
@@ -93,13 +93,15 @@ impl TrainableLora {
         decoder.with_lora(factors)
     }
 
-    /// A copy of the current values as an adapter.
+    /// A copy of the current values as an adapter, in main memory.
     pub fn adapter(&self) -> Result<Adapter> {
         let modules = self
             .modules
             .iter()
             .map(|(name, (a, b))| {
-                let copy = |var: &Var| -> Result<Tensor> { Ok(var.as_detached_tensor().copy()?) };
+                let copy = |var: &Var| -> Result<Tensor> {
+                    Ok(var.as_detached_tensor().copy()?.to_device(&Device::Cpu)?)
+                };
                 let module = LoraModule {
                     a: copy(a)?,
                     b: copy(b)?,

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::composed;
 use super::gemm::{View, gemm};
 use super::math::exp_in_place;
 use super::storage::operand;
@@ -16,6 +17,9 @@ const BLOCK: usize = 64;
 ///
 /// `hidden` is `(rows, width)`, `head` is `(vocabulary, width)`, and `targets` holds a token id a row.
 pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    if composed::applies(hidden) {
+        return composed::cross_entropy(hidden, head, targets);
+    }
     let op = CrossEntropy {
         targets: targets.to_vec(),
         hidden_gradient: hidden.track_op(),

@@ -4,6 +4,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::composed;
 use super::math::{exp, vectorised};
 use super::rows::{write_rows, write_two};
 use super::storage::{contiguous, operand, with_values};
@@ -19,8 +20,8 @@ pub enum Activation {
 }
 
 /// Twice `√(2/π)`.
-const SLOPE: f32 = 1.595_769;
-const CUBIC: f32 = 0.044_715;
+pub(super) const SLOPE: f32 = 1.595_769;
+pub(super) const CUBIC: f32 = 0.044_715;
 
 impl Activation {
     /// What stands inside the sigmoid, and its derivative.
@@ -38,6 +39,9 @@ impl Activation {
 
 /// `activation(gate) · up`, element by element; both `(rows, width)`.
 pub fn gated(activation: Activation, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if composed::applies(gate) {
+        return composed::gated(activation, gate, up);
+    }
     gate.apply_op2(up, Gated { activation })
 }
 

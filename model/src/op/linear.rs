@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
+use super::composed;
 use super::gemm::{View, gemm};
 use super::math::mix;
 use super::storage::{contiguous, operand, with_values};
@@ -24,6 +25,9 @@ pub struct LoraFactors {
 /// `x` is `(rows, in)`, `weight` is `(out, in)`; the result is `(rows, out)`. The gradient of `weight` is formed only where it is
 /// a variable (as in pre-training), never for a frozen one.
 pub fn linear(x: &Tensor, weight: &Tensor, lora: Option<&LoraFactors>) -> Result<Tensor> {
+    if composed::applies(x) {
+        return composed::linear(x, &weight.clone().into(), None, lora);
+    }
     match lora {
         None => x.apply_op2(weight, Plain),
         Some(factors) => {

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::composed;
 use super::gemm::{View, gemm};
 use super::math::exp_in_place;
 use super::storage::with_values;
@@ -20,6 +21,9 @@ pub fn log_probabilities(hidden: &Tensor, head: &Tensor, asked: &[(usize, u32)])
         .find(|(r, t)| *r >= rows || *t as usize >= vocabulary)
     {
         bail!("log probability of token {token} at row {row}: there are {rows} rows and {vocabulary} tokens");
+    }
+    if composed::applies(hidden) {
+        return composed::log_probabilities(hidden, head, asked);
     }
     let mut order: Vec<usize> = (0..asked.len()).collect();
     order.sort_by_key(|i| asked[*i].0);

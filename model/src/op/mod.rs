@@ -5,11 +5,14 @@
 //! variable. Each is checked against a composition of candle's differentiable primitives and against finite differences.
 //!
 //! All work on packed rows: the tokens of several sequences stand one after another in one `(rows, width)` matrix, without
-//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory.
+//! padding, and [`attention::Segment`]s say which rows belong together. They run on f32 in main memory. On a GPU the same mathematics is
+//! composed of candle's tensor operations, in f32 or bf16 (`composed`): the decoder takes the composed block there, and norms, linear
+//! maps, gated activations and losses find their way by the device of their input.
 
 pub mod attention;
 pub mod block;
 mod buffer;
+pub(crate) mod composed;
 pub mod cross_entropy;
 pub mod gated;
 mod gemm;
@@ -24,6 +27,7 @@ mod storage;
 
 pub use attention::{Heads, Segment, attention};
 pub use block::{BlockWeights, Projection, Surroundings, block};
+pub use composed::with_composed;
 pub use cross_entropy::cross_entropy;
 pub use gated::{Activation, gated};
 pub use gemm::{threads, with_threads};

@@ -2,12 +2,16 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::composed;
 use super::math::{dot, vectorised};
 use super::rows::write_rows;
 use super::storage::{contiguous, operand, with_values};
 
 /// `x / √(mean(x²) + eps) · weight` over the rows of `x`, `(rows, width)`; `weight` is `(width)`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if composed::applies(x) {
+        return composed::rms_norm(x, weight, eps);
+    }
     x.apply_op2(weight, RmsNorm { eps: eps as f32 })
 }
 

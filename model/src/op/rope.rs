@@ -11,9 +11,9 @@ use super::storage::{contiguous, operand, with_values};
 /// Cosines and sines for a set of rows, `(rows, head_dim / 2)` each.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
-    cos: Arc<[f32]>,
-    sin: Arc<[f32]>,
-    half: usize,
+    pub(super) cos: Arc<[f32]>,
+    pub(super) sin: Arc<[f32]>,
+    pub(super) half: usize,
 }
 
 impl RopeTable {

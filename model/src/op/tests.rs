@@ -21,11 +21,11 @@ pub(super) fn variable(shape: &[usize], key: u64) -> Var {
     Var::from_tensor(&random(shape, key)).unwrap()
 }
 
-fn flat(t: &Tensor) -> Vec<f32> {
+pub(super) fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn assert_close(a: &Tensor, b: &Tensor, tolerance: f32, what: &str) {
+pub(super) fn assert_close(a: &Tensor, b: &Tensor, tolerance: f32, what: &str) {
     assert_eq!(a.shape(), b.shape(), "{what}");
     for (x, y) in flat(a).into_iter().zip(flat(b)) {
         assert!(

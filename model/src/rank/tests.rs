@@ -4,8 +4,10 @@
 use candle_core::D;
 
 use super::*;
-use crate::backbone::decoder::tests::{random_adapter, tiny};
+use crate::backbone::decoder::tests::{random_adapter, tiny, tiny_on};
+use crate::op::composed::tests::{on_every_device, with_fused};
 use crate::op::with_threads;
+use candle_core::Device;
 
 fn queries() -> Vec<Query> {
     let query = |prompt: &[u32], candidates: &[&[u32]]| Query {
@@ -189,4 +191,28 @@ fn empty_prompts_and_candidates_are_refused() {
         let candidates = vec![candidate];
         assert!(list(&tiny(), &Query { prompt, candidates }, 1).is_err());
     }
+}
+
+#[test]
+fn every_device_ranks_and_writes_as_the_cpu_does() {
+    let adapter = random_adapter("x", 2);
+    let decoder = |device: &Device| tiny_on(device).with_adapter(&adapter).unwrap();
+    let scores = |device: &Device| score(&decoder(device), &queries(), Normalisation::Mean, 100).unwrap();
+    let lists = |device: &Device| -> Vec<Vec<usize>> {
+        queries()
+            .iter()
+            .map(|query| list(&decoder(device), query, 3).unwrap())
+            .collect()
+    };
+    let text = |device: &Device| generate(&decoder(device), &[3, 1], &[], 6).unwrap();
+    let expected = with_fused(|| (scores(&Device::Cpu), lists(&Device::Cpu), text(&Device::Cpu)));
+    on_every_device(|device| {
+        for (ours, theirs) in scores(device).iter().flatten().zip(expected.0.iter().flatten()) {
+            assert!((ours - theirs).abs() < 1e-4, "{ours} {theirs}");
+        }
+        assert_eq!(
+            (lists(device), text(device)),
+            (expected.1.clone(), expected.2.clone())
+        );
+    });
 }

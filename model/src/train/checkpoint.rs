@@ -37,10 +37,12 @@ pub(super) fn save(
 ) -> Result<()> {
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     let flat = |values: &[f32]| Tensor::new(values, &Device::Cpu);
+    let [first, second] = optimizer.moments()?;
     for (i, variable) in variables.iter().enumerate() {
-        tensors.insert(format!("value.{i}"), variable.as_tensor().flatten_all()?);
-        tensors.insert(format!("first.{i}"), flat(&optimizer.first[i])?);
-        tensors.insert(format!("second.{i}"), flat(&optimizer.second[i])?);
+        let value = variable.as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
+        tensors.insert(format!("value.{i}"), value);
+        tensors.insert(format!("first.{i}"), flat(&first[i])?);
+        tensors.insert(format!("second.{i}"), flat(&second[i])?);
         if let Some(values) = best.get(i) {
             tensors.insert(format!("best.{i}"), flat(values)?);
         }
@@ -97,20 +99,20 @@ pub(super) fn load(
         };
         Ok(tensors.get(&name).ok_or_else(missing)?.to_vec1()?)
     };
-    let mut best = Vec::new();
+    let (mut best, mut moments) = (Vec::new(), [Vec::new(), Vec::new()]);
     for (i, variable) in variables.iter().enumerate() {
         variable.set(&Tensor::from_vec(
             get(format!("value.{i}"))?,
             variable.shape(),
             variable.device(),
         )?)?;
-        optimizer.first[i] = get(format!("first.{i}"))?;
-        optimizer.second[i] = get(format!("second.{i}"))?;
+        moments[0].push(get(format!("first.{i}"))?);
+        moments[1].push(get(format!("second.{i}"))?);
         if state.best.is_some() {
             best.push(get(format!("best.{i}"))?);
         }
     }
-    optimizer.steps = state.step;
+    optimizer.resume(moments, state.step)?;
     Ok(Some((state, best)))
 }
 

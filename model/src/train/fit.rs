@@ -85,7 +85,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let steps_an_epoch = examples.len().div_ceil(config.batch_size);
     let total = steps_an_epoch * config.epochs;
     let request = request_key(&fit);
-    let mut optimizer = AdamW::new(fit.variables.clone());
+    let mut optimizer = AdamW::new(fit.variables.clone())?;
     let (mut state, mut best) = match fit.checkpoint {
         Some(folder) => {
             checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default()

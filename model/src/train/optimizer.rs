@@ -1,9 +1,13 @@
 //! AdamW (Loshchilov and Hutter 2019) with its moments in the open, so that a checkpoint can hold them.
 
+mod on_device;
+
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
+use self::on_device::OnDevice;
 use crate::Result;
+use crate::op::composed::composed_on;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -12,30 +16,78 @@ const EPSILON: f64 = 1e-8;
 /// Variables, the gradient gathered for the step under way, and the moments.
 pub(super) struct AdamW {
     variables: Vec<Var>,
-    gradients: Vec<Vec<f32>>,
-    /// First moments, a vector a variable.
-    pub first: Vec<Vec<f32>>,
-    /// Second moments, a vector a variable.
-    pub second: Vec<Vec<f32>>,
+    state: State,
     /// Steps taken.
     pub steps: usize,
 }
 
+/// A vector of moments for each variable.
+pub(super) type Moments = Vec<Vec<f32>>;
+
+/// Gradients and moments: in main memory, value by value, or on the variables' device, all in one tensor.
+enum State {
+    Values {
+        gradients: Moments,
+        first: Moments,
+        second: Moments,
+    },
+    Tensors(OnDevice),
+}
+
+/// What a step comes to, for a value of gradient g: the gradient is scaled, moments are updated, and the value times `decay` loses
+/// `size` · first / (√second · `correction` + ε).
+struct Step {
+    scale: f64,
+    size: f64,
+    correction: f64,
+    decay: f64,
+}
+
 impl AdamW {
-    pub fn new(variables: Vec<Var>) -> Self {
-        let zeros: Vec<Vec<f32>> = variables.iter().map(|v| vec![0.0; v.elem_count()]).collect();
-        AdamW {
+    pub fn new(variables: Vec<Var>) -> Result<Self> {
+        let state = match variables.first() {
+            Some(first) if composed_on(first.device()) => State::Tensors(OnDevice::new(&variables)?),
+            _ => {
+                let zeros: Moments = variables.iter().map(|v| vec![0.0; v.elem_count()]).collect();
+                State::Values {
+                    gradients: zeros.clone(),
+                    first: zeros.clone(),
+                    second: zeros,
+                }
+            }
+        };
+        Ok(AdamW {
             variables,
-            gradients: zeros.clone(),
-            first: zeros.clone(),
-            second: zeros,
+            state,
             steps: 0,
+        })
+    }
+
+    /// First and second moments, a vector a variable each.
+    pub fn moments(&self) -> Result<[Moments; 2]> {
+        match &self.state {
+            State::Values { first, second, .. } => Ok([first.clone(), second.clone()]),
+            State::Tensors(state) => state.moments(&self.variables),
         }
+    }
+
+    /// Takes moments and the number of steps up from a checkpoint.
+    pub fn resume(&mut self, moments: [Moments; 2], steps: usize) -> Result<()> {
+        self.steps = steps;
+        match &mut self.state {
+            State::Values { first, second, .. } => [*first, *second] = moments,
+            State::Tensors(state) => state.resume(&moments)?,
+        }
+        Ok(())
     }
 
     /// Adds a part's gradients to those of the step.
     pub fn accumulate(&mut self, gradients: &GradStore) -> Result<()> {
-        for (variable, sum) in self.variables.iter().zip(&mut self.gradients) {
+        let sums = match &mut self.state {
+            State::Values { gradients, .. } => gradients,
+            State::Tensors(state) => return state.accumulate(&self.variables, gradients),
+        };
+        for (variable, sum) in self.variables.iter().zip(sums) {
             if let Some(gradient) = gradients.get(variable) {
                 crate::op::with_gradient(gradient, |values| {
                     sum.iter_mut().zip(values).for_each(|(s, g)| *s += g);
@@ -47,35 +99,60 @@ impl AdamW {
 
     /// One update with the gathered gradients, clipped to `clip`; returns their norm before clipping.
     pub fn step(&mut self, learning_rate: f64, weight_decay: f64, clip: f64) -> Result<f64> {
-        let square: f64 = self
-            .gradients
-            .iter()
-            .flatten()
-            .map(|g| f64::from(*g) * f64::from(*g))
-            .sum();
-        let norm = square.sqrt();
-        let scale = if norm > clip { clip / norm } else { 1.0 } as f32;
+        let norm = match &self.state {
+            State::Values { gradients, .. } => {
+                let squares = gradients.iter().flatten().map(|g| f64::from(*g) * f64::from(*g));
+                squares.sum::<f64>().sqrt()
+            }
+            State::Tensors(state) => state.norm()?,
+        };
         self.steps += 1;
         let t = self.steps as i32;
-        let step_size = (learning_rate / (1.0 - BETA_1.powi(t))) as f32;
-        let second_correction = (1.0 / (1.0 - BETA_2.powi(t)).sqrt()) as f32;
-        let decay = (1.0 - learning_rate * weight_decay) as f32;
+        let step = Step {
+            scale: if norm > clip { clip / norm } else { 1.0 },
+            size: learning_rate / (1.0 - BETA_1.powi(t)),
+            correction: 1.0 / (1.0 - BETA_2.powi(t)).sqrt(),
+            decay: 1.0 - learning_rate * weight_decay,
+        };
+        match &mut self.state {
+            State::Tensors(state) => state.update(&self.variables, &step)?,
+            State::Values {
+                gradients,
+                first,
+                second,
+            } => {
+                for (i, variable) in self.variables.iter().enumerate() {
+                    step.update(variable, &mut gradients[i], &mut first[i], &mut second[i])?;
+                }
+            }
+        }
+        Ok(norm)
+    }
+}
+
+impl Step {
+    fn update(
+        &self,
+        variable: &Var,
+        gradient: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) -> Result<()> {
+        let (scale, size, decay) = (self.scale as f32, self.size as f32, self.decay as f32);
         let (b1, b2, eps) = (BETA_1 as f32, BETA_2 as f32, EPSILON as f32);
         // Subtracted before rounding: 1 − 0.999 in f32 is off by 5e-5.
         let (new_1, new_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-        for (i, variable) in self.variables.iter().enumerate() {
-            let mut values = variable.as_tensor().flatten_all()?.to_vec1::<f32>()?;
-            let (first, second) = (&mut self.first[i], &mut self.second[i]);
-            for (j, value) in values.iter_mut().enumerate() {
-                let g = self.gradients[i][j] * scale;
-                first[j] = b1 * first[j] + new_1 * g;
-                second[j] = b2 * second[j] + new_2 * g * g;
-                *value = *value * decay - step_size * first[j] / (second[j].sqrt() * second_correction + eps);
-            }
-            self.gradients[i].fill(0.0);
-            variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
+        let correction = self.correction as f32;
+        let mut values = variable.as_tensor().flatten_all()?.to_vec1::<f32>()?;
+        for (j, value) in values.iter_mut().enumerate() {
+            let g = gradient[j] * scale;
+            first[j] = b1 * first[j] + new_1 * g;
+            second[j] = b2 * second[j] + new_2 * g * g;
+            *value = *value * decay - size * first[j] / (second[j].sqrt() * correction + eps);
         }
-        Ok(norm)
+        gradient.fill(0.0);
+        variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
+        Ok(())
     }
 }
 
@@ -94,6 +171,7 @@ pub(super) fn cosine_with_warmup(step: usize, total: usize, warmup: f64) -> f64 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::op::composed::tests::{on_every_device, with_fused};
     use candle_core::Device;
 
     #[test]
@@ -105,7 +183,7 @@ mod tests {
             Var::from_tensor(&start).unwrap(),
         );
         let loss = |v: &Var| (v.as_tensor().sqr().unwrap() * 0.7).unwrap().sum_all().unwrap();
-        let mut a = AdamW::new(vec![ours.clone()]);
+        let mut a = AdamW::new(vec![ours.clone()]).unwrap();
         let params = candle_nn::ParamsAdamW {
             lr: 0.1,
             weight_decay: 0.01,
@@ -127,11 +205,65 @@ mod tests {
     fn clipping_bounds_the_gradient_and_reports_the_norm_before() {
         let v = Var::new(&[0.0f32, 0.0], &Device::Cpu).unwrap();
         let slope = Tensor::new(&[30.0f32, 40.0], &Device::Cpu).unwrap();
-        let mut optimizer = AdamW::new(vec![v.clone()]);
+        let mut optimizer = AdamW::new(vec![v.clone()]).unwrap();
         let loss = (v.as_tensor() * slope).unwrap().sum_all().unwrap();
         optimizer.accumulate(&loss.backward().unwrap()).unwrap();
         assert!((optimizer.step(0.1, 0.0, 1.0).unwrap() - 50.0).abs() < 1e-4);
-        assert!((optimizer.first[0][0] - 0.1 * 0.6).abs() < 1e-6);
+        assert!((optimizer.moments().unwrap()[0][0][0] - 0.1 * 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn on_a_device_it_takes_the_same_steps_and_goes_on_from_the_same_moments() {
+        let start = |device: &Device| {
+            let tensor = |values: &[f32]| Tensor::new(values, device).unwrap();
+            [tensor(&[1.0, -2.0, 3.0]), tensor(&[0.5, 4.0])].map(|t| Var::from_tensor(&t).unwrap())
+        };
+        // The second variable has no gradient in the first part of a step.
+        let step = |[a, b]: &[Var; 2], optimizer: &mut AdamW, clip: f64| {
+            let alone = (a.as_tensor().sqr().unwrap() * 0.7).unwrap().sum_all().unwrap();
+            let both =
+                (a.as_tensor().sum_all().unwrap() * b.as_tensor().sqr().unwrap().sum_all().unwrap()).unwrap();
+            optimizer.accumulate(&alone.backward().unwrap()).unwrap();
+            optimizer.accumulate(&both.backward().unwrap()).unwrap();
+            optimizer.step(0.1, 0.01, clip).unwrap()
+        };
+        let values = |variables: &[Var; 2]| -> Vec<f32> {
+            variables
+                .iter()
+                .flat_map(|v| v.to_vec1::<f32>().unwrap())
+                .collect()
+        };
+        let close = |a: &[f32], b: &[f32]| {
+            a.iter()
+                .zip(b)
+                .all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs()))
+        };
+        on_every_device(|device| {
+            let (host, other) = (start(&Device::Cpu), start(device));
+            let mut on_host = with_fused(|| AdamW::new(host.to_vec()).unwrap());
+            let mut on_device = AdamW::new(other.to_vec()).unwrap();
+            for clip in [f64::INFINITY, 1.0, 5.0, 0.5] {
+                let norms = (
+                    step(&host, &mut on_host, clip),
+                    step(&other, &mut on_device, clip),
+                );
+                assert!((norms.0 - norms.1).abs() < 1e-4 * norms.0, "{norms:?}");
+                assert!(close(&values(&other), &values(&host)));
+            }
+            let moments = on_device.moments().unwrap();
+            for (ours, theirs) in moments
+                .iter()
+                .flatten()
+                .zip(on_host.moments().unwrap().iter().flatten())
+            {
+                assert!(close(ours, theirs));
+            }
+            let mut resumed = AdamW::new(other.to_vec()).unwrap();
+            resumed.resume(moments, on_device.steps).unwrap();
+            step(&host, &mut on_host, 1.0);
+            step(&other, &mut resumed, 1.0);
+            assert!(close(&values(&other), &values(&host)));
+        });
     }
 
     #[test]

@@ -7,8 +7,10 @@ use candle_core::Tensor;
 
 use super::*;
 use crate::backbone::Pass;
-use crate::backbone::decoder::tests::tiny;
+use crate::backbone::decoder::tests::{tiny, tiny_on};
+use crate::op::composed::tests::{on_every_device, with_fused};
 use crate::op::cross_entropy;
+use candle_core::Device;
 
 fn config() -> TrainConfig {
     TrainConfig {
@@ -241,4 +243,53 @@ fn divergence_and_missing_examples_are_said() {
     assert!(error.to_string().contains("learning rate"), "{error}");
     let none = train_lora(&tiny(), lora(0.0), &[], &[], &config, 3, None, &mut |_| ()).unwrap_err();
     assert!(none.to_string().contains("nothing to train on"), "{none}");
+}
+
+/// An adapter trained on a device without dropout, whose masks differ between devices.
+fn train_on(
+    device: &Device,
+    checkpoint: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> (Adapter, Outcome) {
+    train_lora(
+        &tiny_on(device),
+        lora(0.0),
+        &examples(18),
+        &examples(5),
+        &config(),
+        3,
+        checkpoint,
+        progress,
+    )
+    .unwrap()
+}
+
+#[test]
+fn every_device_trains_the_adapter_that_the_cpu_trains_and_resumes_it() {
+    let (expected, outcome) = with_fused(|| train_on(&Device::Cpu, None, &mut |_| ()));
+    on_every_device(|device| {
+        let (adapter, ours) = train_on(device, None, &mut |_| ());
+        for ((_, a), (_, b)) in ours.curve.iter().zip(&outcome.curve) {
+            assert!((a - b).abs() < 1e-3 * b, "{a} {b}");
+        }
+        for (a, b) in values(&adapter)
+            .iter()
+            .flatten()
+            .zip(values(&expected).iter().flatten())
+        {
+            assert!((a - b).abs() < 5e-3, "{a} {b}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("state");
+        let killed = std::panic::AssertUnwindSafe(|| {
+            train_on(device, Some(&checkpoint), &mut |p| assert!(p.step < 11, "killed"));
+        });
+        assert!(std::panic::catch_unwind(killed).is_err() && checkpoint.is_dir());
+        let mut first = None;
+        let (resumed, _) = train_on(device, Some(&checkpoint), &mut |p| {
+            first.get_or_insert(p.step);
+        });
+        assert_eq!(first, Some(11));
+        assert_eq!(values(&resumed), values(&adapter));
+    });
 }

@@ -1,10 +1,12 @@
 //! Fixtures, and comparing logits.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
+use weaverec_model::device::DeviceName;
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge::fold;
 
@@ -83,8 +85,18 @@ pub fn folded(checkpoint: &(Weights, DecoderConfig), adapter: &Adapter) -> (Weig
     (weights, config)
 }
 
+/// The device that `WEAVEREC_TEST_DEVICE` names; the CPU without it.
+fn device() -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || {
+        let name = std::env::var("WEAVEREC_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        name.parse::<DeviceName>().unwrap().open().unwrap()
+    };
+    DEVICE.get_or_init(open).clone()
+}
+
 pub fn decoder((weights, config): &(Weights, DecoderConfig)) -> Decoder {
-    Decoder::new(weights, config, &Device::Cpu).unwrap()
+    Decoder::new(weights, config, &device()).unwrap()
 }
 
 /// Input ids and the logits that another tool gave for them.

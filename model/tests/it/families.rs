@@ -2,6 +2,7 @@
 
 use crate::common::{assert_close, base, decoder, difference, fixture, logits, reference};
 use weaverec_model::backbone::{Precision, Weights};
+use weaverec_model::op::with_composed;
 
 #[test]
 fn checkpoints_of_every_family_give_the_logits_of_transformers() {
@@ -9,6 +10,16 @@ fn checkpoints_of_every_family_give_the_logits_of_transformers() {
         let model = Weights::open(&fixture(name)).unwrap();
         let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
         assert_close(&logits(&decoder(&model), &ids), &expected, 1e-4);
+    }
+}
+
+#[test]
+fn composed_of_candles_operations_they_do_too() {
+    for name in ["tied", "untied", "qwen2", "qwen3", "gemma3"] {
+        let model = Weights::open(&fixture(name)).unwrap();
+        let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
+        let ours = with_composed(|| logits(&decoder(&model), &ids));
+        assert_close(&ours, &expected, 1e-4);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::config::{OneOrMany, Patterns, TargetModules};
 use weaverec_model::lora::{LoraConfig, TrainableLora};
@@ -126,7 +126,7 @@ fn adapters_trained_here_give_the_same_logits_in_peft() {
             let wave = |j: usize| 0.1 * ((i * 1000 + j) as f32 * 1.7).sin();
             let values: Vec<f32> = (0..variable.elem_count()).map(wave).collect();
             variable
-                .set(&Tensor::from_vec(values, variable.dims(), &Device::Cpu).unwrap())
+                .set(&Tensor::from_vec(values, variable.dims(), variable.device()).unwrap())
                 .unwrap();
         }
         let trained = lora.adapter().unwrap();

@@ -2,13 +2,32 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::backbone::Family;
-use crate::op::mix;
+use crate::backbone::{Family, Gemma3};
+use crate::lora::{LoraConfig, TrainableLora};
+use crate::op::composed::tests::{on_every_device, test_device, with_fused};
+use crate::op::{cross_entropy, mix, with_composed};
 
-/// A decoder of two layers with values far from those of training, so that nothing is accidentally small.
+/// A decoder of two layers with values far from those of training, so that nothing is accidentally small; where the tests run.
 pub(crate) fn tiny() -> Decoder {
-    let config = DecoderConfig {
-        family: Family::Llama,
+    tiny_on(&test_device())
+}
+
+/// The same on a device.
+pub(crate) fn tiny_on(device: &Device) -> Decoder {
+    tiny_of(Family::Llama, device)
+}
+
+fn tiny_of(family: Family, device: &Device) -> Decoder {
+    let config = config_of(family);
+    Decoder::from_parameters(&config, |name, shape| {
+        Ok(random(name, shape, 0.35).to_device(device)?)
+    })
+    .unwrap()
+}
+
+fn config_of(family: Family) -> DecoderConfig {
+    DecoderConfig {
+        family,
         vocab_size: 13,
         hidden_size: 16,
         intermediate_size: 24,
@@ -23,9 +42,13 @@ pub(crate) fn tiny() -> Decoder {
         tie_word_embeddings: true,
         bos_token_id: None,
         eos_token_ids: vec![0],
-        gemma3: None,
-    };
-    Decoder::from_parameters(&config, |name, shape| Ok(random(name, shape, 0.35))).unwrap()
+        gemma3: (family == Family::Gemma3).then(|| Gemma3 {
+            query_pre_attn_scalar: 6.0,
+            sliding_window: 3,
+            full_attention: vec![false, true],
+            local_rope_theta: 100.0,
+        }),
+    }
 }
 
 fn random(name: &str, shape: &[usize], size: f32) -> Tensor {
@@ -50,7 +73,7 @@ pub(crate) fn random_adapter(name: &str, rank: usize) -> Adapter {
         })
         .collect();
     Adapter {
-        config: crate::lora::LoraConfig::new(rank, 2.0 * rank as f64),
+        config: LoraConfig::new(rank, 2.0 * rank as f64),
         modules,
         saved: Default::default(),
     }
@@ -134,4 +157,139 @@ fn a_token_outside_the_vocabulary_is_an_error() {
             .to_string()
             .contains("tokenizer")
     );
+}
+
+const FAMILIES: [Family; 4] = [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3];
+
+/// Two texts of different lengths.
+const TEXTS: [&[u32]; 2] = [&[1, 5, 2, 12, 7, 3, 3], &[4, 9, 8]];
+
+fn flat(t: &Tensor) -> Vec<f32> {
+    let t = t.to_dtype(DType::F32).unwrap();
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_near(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() < tolerance * (1.0 + b.abs()), "{a} {b}");
+    }
+}
+
+/// The loss of an adapter in training on [`TEXTS`], and the gradients of all its variables.
+fn loss_and_gradients(decoder: &Decoder, dropout: f64) -> (f32, Vec<Vec<f32>>) {
+    let mut config = LoraConfig::new(3, 6.0);
+    config.lora_dropout = dropout;
+    let trainable = TrainableLora::new(decoder, config, 1).unwrap();
+    let variables = trainable.variables();
+    // B starts at zero, where A has no gradient; move it away.
+    for (i, variable) in variables.iter().enumerate() {
+        let values = random(&format!("variable {i}"), variable.dims(), 0.4);
+        variable
+            .set(&values.to_device(decoder.device()).unwrap())
+            .unwrap();
+    }
+    let model = trainable.attach(decoder, Some(5)).unwrap();
+    let rows = model.hidden_of(&Pass::sequences(TEXTS), &[1, 3, 4, 8]).unwrap();
+    let loss = cross_entropy(&rows, model.head(), &[2, 12, 0, 6]).unwrap();
+    let gradients = loss.backward().unwrap();
+    let gradient = |variable: &candle_core::Var| flat(gradients.get(variable).unwrap());
+    (flat(&loss)[0], variables.iter().map(gradient).collect())
+}
+
+#[test]
+fn every_family_has_the_same_loss_and_gradients_on_every_device() {
+    for family in FAMILIES {
+        let on_cpu = |dropout| with_fused(|| loss_and_gradients(&tiny_of(family, &Device::Cpu), dropout));
+        on_every_device(|device| {
+            // Another device has dropout masks of its own.
+            let dropouts: &[f64] = if device.is_cpu() { &[0.0, 0.3] } else { &[0.0] };
+            for dropout in dropouts {
+                let (loss, gradients) = loss_and_gradients(&tiny_of(family, device), *dropout);
+                let expected = on_cpu(*dropout);
+                assert!(
+                    (loss - expected.0).abs() < 1e-4 * expected.0,
+                    "{family:?}: {loss} {}",
+                    expected.0
+                );
+                assert_near(&gradients.concat(), &expected.1.concat(), 5e-4);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_pass_over_a_cache_is_the_same_on_every_device() {
+    for family in FAMILIES {
+        on_every_device(|device| {
+            let decoder = tiny_of(family, device);
+            let whole = flat(&decoder.hidden(&Pass::sequences([TEXTS[0]])).unwrap());
+            let (_, mut cache) = decoder
+                .hidden_and_cache(&Pass::sequences([&TEXTS[0][..4]]), None)
+                .unwrap();
+            let mut last = Vec::new();
+            for next in [4..5, 5..7] {
+                let pass = Pass::continuing([(&TEXTS[0][next], 0..cache.rows())]);
+                let (hidden, rows) = decoder.hidden_and_cache(&pass, Some(&cache)).unwrap();
+                cache.append(rows).unwrap();
+                last = flat(&hidden);
+            }
+            assert_near(&last, &whole[5 * 16..], 1e-4);
+        });
+    }
+}
+
+/// Weights of [`tiny_of`] in memory.
+fn weights_of(family: Family) -> Weights {
+    let tensors = std::cell::RefCell::new(HashMap::new());
+    Decoder::from_parameters(&config_of(family), |name, shape| {
+        let tensor = random(name, shape, 0.35);
+        tensors.borrow_mut().insert(name.to_string(), tensor.clone());
+        Ok(tensor)
+    })
+    .unwrap();
+    Weights::from_tensors(tensors.into_inner())
+}
+
+#[test]
+fn arithmetic_in_16_bits_is_near_that_in_32() {
+    for family in FAMILIES {
+        let exact = flat(&tiny_of(family, &Device::Cpu).logits(TEXTS[0]).unwrap());
+        let (weights, config) = (weights_of(family), config_of(family));
+        let placed = |device: &Device| Decoder::placed(&weights, &config, device, Arithmetic::Bf16);
+        on_every_device(|device| {
+            let decoder = placed(device).unwrap();
+            assert_near(&flat(&decoder.logits(TEXTS[0]).unwrap()), &exact, 0.1);
+            let (loss, gradients) = loss_and_gradients(&decoder, 0.0);
+            let expected = with_fused(|| loss_and_gradients(&tiny_of(family, &Device::Cpu), 0.0));
+            assert!(
+                (loss - expected.0).abs() < 0.05 * expected.0,
+                "{loss} {}",
+                expected.0
+            );
+            let (a, b) = (gradients.concat(), expected.1.concat());
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+            assert!(cosine > 0.99, "{family:?}: {cosine}");
+        });
+        let error = with_fused(|| placed(&Device::Cpu)).unwrap_err().to_string();
+        assert!(error.contains("needs a GPU"), "{error}");
+    }
+}
+
+#[test]
+fn adapters_fold_into_f32_weights_and_stay_beside_those_in_16_bits() {
+    let adapter = random_adapter("one", 3);
+    let weights = weights_of(Family::Llama);
+    with_composed(|| {
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+            let config = config_of(Family::Llama);
+            let decoder = Decoder::placed(&weights, &config, &Device::Cpu, arithmetic).unwrap();
+            let mut folded = decoder.folded(&adapter).unwrap();
+            let beside = folded.projections_mut().filter(|p| p.lora.is_some()).count();
+            assert_eq!(beside, if arithmetic == Arithmetic::F32 { 0 } else { 14 });
+            let exact = flat(&decoder.with_adapter(&adapter).unwrap().logits(TEXTS[0]).unwrap());
+            assert_near(&flat(&folded.logits(TEXTS[0]).unwrap()), &exact, 1e-4);
+        }
+    });
 }

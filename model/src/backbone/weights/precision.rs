@@ -10,7 +10,7 @@ use crate::op::Matrix;
 
 /// What the projections of a base are kept in; everything else, a small part of a large model, is always f32.
 ///
-/// All arithmetic is in f32: packed projections are unpacked block by block when they are needed, in training (as in QLoRA, Dettmers et
+/// Arithmetic is in f32 (on a GPU also in bf16, see [`crate::device::Arithmetic`]): packed projections are unpacked block by block when they are needed, in training (as in QLoRA, Dettmers et
 /// al. 2023, but with GGUF's formats) and in ranking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,11 +1,11 @@
-//! The fused block against the block composed of single operations, and against finite differences.
+//! The fused block against the block composed of candle's operations, and against finite differences.
 #![allow(clippy::unwrap_used)]
 
 use candle_core::Var;
 
 use super::*;
+use crate::op::composed;
 use crate::op::tests::{check, random, segments, variable};
-use crate::op::{gated, linear, rms_norm, rope};
 
 const ROWS: usize = 7;
 const HEADS: Heads = Heads {
@@ -59,61 +59,16 @@ fn surroundings() -> Surroundings {
     }
 }
 
-/// The same composed of single operations.
+/// The same composed of candle's operations, as on other devices.
 fn composed_block(
     x: &Tensor,
     weights: &BlockWeights,
     surroundings: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
-    let project = |i: usize, x: &Tensor| {
-        let Projection { weight, bias, lora } = &weights.projections[i];
-        let y = linear(x, &weight.values()?, lora.as_ref())?;
-        match bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
-        }
-    };
-    let Surroundings {
-        heads,
-        scale,
-        window,
-        segments,
-        table,
-        eps,
-    } = surroundings;
-    let attention = Attention {
-        heads: *heads,
-        scale: *scale,
-        window: *window,
-        segments: segments.clone(),
-        cache: cache.map(|(k, v)| (k.clone(), v.clone())),
-    };
-    let output_norm = |x: Tensor, i: usize| match &weights.output_norms {
-        Some(norms) => rms_norm(&x, &norms[i], *eps),
-        None => Ok(x),
-    };
-    let normed = rms_norm(x, &weights.input_norm, *eps)?;
-    let head_norm = |x: Tensor, i: usize| match &weights.head_norms {
-        Some(norms) => {
-            let heads = x.reshape(((), heads.width))?;
-            rms_norm(&heads, &norms[i], *eps)?.reshape(x.shape())
-        }
-        None => Ok(x),
-    };
-    let queries = rope(&head_norm(project(Q, &normed)?, 0)?, table)?;
-    let keys = rope(&head_norm(project(K, &normed)?, 1)?, table)?;
-    let values = project(V, &normed)?;
-    let mixed = queries.apply_op3(&keys, &values, attention)?;
-    let x = (x + output_norm(project(O, &mixed)?, 0)?)?;
-    let normed = rms_norm(&x, &weights.post_attention_norm, *eps)?;
-    let activated = gated(
-        weights.activation,
-        &project(GATE, &normed)?,
-        &project(UP, &normed)?,
-    )?;
-    let y = (x + output_norm(project(DOWN, &activated)?, 1)?)?;
-    Ok((y, Some((keys, values))))
+    let cached = cache.map_or(Ok(0), |(k, _)| k.dim(0))?;
+    let around = composed::Surroundings::new(surroundings, cached, x.device(), x.dtype())?;
+    composed::block(x, weights, &around, cache, None)
 }
 
 fn check_block(adapted: &[usize], dropout: Option<f32>) {

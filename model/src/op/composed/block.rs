@@ -1,0 +1,89 @@
+//! A transformer block composed of single operations.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::attention::{Plan, attention, select_rows};
+use super::elementwise::{Angles, gated, rms_norm, rope};
+use super::linear::linear;
+use crate::op::attention::Attention;
+use crate::op::block::{self, BlockWeights, DOWN, GATE, K, O, Q, UP, V};
+
+/// What a pass brings to every block, laid out on a device.
+pub(crate) struct Surroundings {
+    plan: Arc<Plan>,
+    angles: Angles,
+    head_width: usize,
+    eps: f64,
+}
+
+impl Surroundings {
+    /// For a pass whose activations are of type `dtype`, after `cached` rows.
+    pub fn new(of: &block::Surroundings, cached: usize, device: &Device, dtype: DType) -> Result<Self> {
+        let attention = Attention {
+            heads: of.heads,
+            scale: of.scale,
+            window: of.window,
+            segments: of.segments.clone(),
+            cache: None,
+        };
+        Ok(Surroundings {
+            plan: Arc::new(Plan::new(&attention, cached, device)?),
+            angles: Angles::new(&of.table, device, dtype)?,
+            head_width: of.heads.width,
+            eps: of.eps,
+        })
+    }
+}
+
+/// The output of a block for `x`, of all rows or of those wanted, and the keys and values of all; as [`crate::op::block()`], on any
+/// device.
+pub(crate) fn block(
+    x: &Tensor,
+    weights: &BlockWeights,
+    around: &Surroundings,
+    cache: Option<(&Tensor, &Tensor)>,
+    wanted: Option<&[u32]>,
+) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
+    let eps = around.eps;
+    let project = |i: usize, x: &Tensor| {
+        let projection = &weights.projections[i];
+        linear(
+            x,
+            &projection.weight,
+            projection.bias.as_ref(),
+            projection.lora.as_ref(),
+        )
+    };
+    let head_norm = |x: Tensor, i: usize| match &weights.head_norms {
+        Some(norms) => {
+            let heads = x.reshape(((), around.head_width))?;
+            rms_norm(&heads, &norms[i], eps)?.reshape(x.shape())
+        }
+        None => Ok(x),
+    };
+    let output_norm = |x: Tensor, i: usize| match &weights.output_norms {
+        Some(norms) => rms_norm(&x, &norms[i], eps),
+        None => Ok(x),
+    };
+    let normed = rms_norm(x, &weights.input_norm, eps)?;
+    let queries = rope(&head_norm(project(Q, &normed)?, 0)?, &around.angles)?;
+    let keys = rope(&head_norm(project(K, &normed)?, 1)?, &around.angles)?;
+    let values = project(V, &normed)?;
+    let attended = attention(&queries, &keys, &values, &around.plan, cache)?;
+    let (x, attended) = match wanted {
+        None => (x.clone(), attended),
+        Some(rows) => (select_rows(x, rows)?, select_rows(&attended, rows)?),
+    };
+    let middle = (x + output_norm(project(O, &attended)?, 0)?)?;
+    let normed = rms_norm(&middle, &weights.post_attention_norm, eps)?;
+    let activated = gated(
+        weights.activation,
+        &project(GATE, &normed)?,
+        &project(UP, &normed)?,
+    )?;
+    let y = (middle + output_norm(project(DOWN, &activated)?, 1)?)?;
+    let keys_and_values = (!y.track_op()).then_some((keys, values));
+    Ok((y, keys_and_values))
+}
