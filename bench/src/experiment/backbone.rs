@@ -8,7 +8,6 @@ use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::train::{Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::PromptFormat;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::Domains;
