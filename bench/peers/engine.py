@@ -126,7 +126,24 @@ def train(folder, work, name, compute):
         losses.append(loss.item())
         compute.finish()
         seconds.append(time.perf_counter() - start)
-    return {"losses": losses, "seconds": seconds}
+    return {"losses": losses, "seconds": seconds, "ceiling": ceiling(base.config, compute)}
+
+
+def ceiling(config, compute):
+    """As `ceiling` of model/benches/peer.rs, with PyTorch's products."""
+    import torch
+
+    hidden, inner, rows, best = config.hidden_size, config.intermediate_size, 1024, 0
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[compute.arithmetic]
+    with torch.inference_mode():
+        for out, width in [(hidden, hidden), (inner, hidden), (hidden, inner)]:
+            x, weight = (torch.rand(size, width, device=compute.device, dtype=dtype) for size in (rows, out))
+            for _ in range(20):
+                start = time.perf_counter()
+                torch.nn.functional.linear(x, weight)
+                compute.finish()
+                best = max(best, 2 * rows * out * width / (time.perf_counter() - start))
+    return best
 
 
 def rank(folder, work, compute):
@@ -247,6 +264,24 @@ def report(binary, model, folder, path, compute):
     lines += [
         "",
         "The difference is of the training loss over all steps, or of the log-likelihood over all candidates, in nats.",
+        "",
+        "## Against the machine's limit",
+        "",
+        "The arithmetic that a step needs (`training_flops`: the low-rank factors and everything element by element left out) over the "
+        "time it takes, beside the fastest that a matrix product of a block's sizes ran on each side.",
+        "",
+        "| work | program | tokens/s | GFLOP/s | fastest product, GFLOP/s | share |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name in work["batches"]:
+        needed = readings[name]["weaverec"]
+        for program, r in readings[name].items():
+            seconds_a_step = typical(r["seconds"])
+            reached, limit = needed["flops"] / seconds_a_step / 1e9, r["ceiling"] / 1e9
+            lines.append(
+                f"| {name} | {program} | {needed['tokens'] / seconds_a_step:.0f} | {reached:.0f} | {limit:.0f} | {reached / limit:.2f} |"
+            )
+    lines += [
         "",
         "## Inference after merging",
         "",

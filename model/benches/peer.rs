@@ -8,13 +8,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Weights};
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
+use weaverec_model::op::linear;
 use weaverec_model::rank::{Normalisation, Query, score};
-use weaverec_model::train::{Example, TrainConfig, train_lora};
+use weaverec_model::train::{Example, TrainConfig, train_lora, training_flops};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -26,6 +27,8 @@ const RANK: usize = 16;
 const LEARNING_RATE: f64 = 2e-4;
 /// Steps with a packed base, for time and memory alone.
 const PACKED_STEPS: usize = 5;
+/// Rows of the products that the ceiling is measured with.
+const CEILING_ROWS: usize = 1024;
 const SEED: u64 = 1;
 const USERS: usize = 5;
 
@@ -94,6 +97,38 @@ fn rank(decoder: &Decoder, queries: &[Query]) -> Value {
         .collect();
     let (seconds, scores): (Vec<_>, Vec<_>) = timed.into_iter().unzip();
     json!({ "scores": scores, "seconds": seconds })
+}
+
+/// The fastest that products of a block's sizes run, in floating-point operations a second: what a step could at most reach.
+fn ceiling(config: &DecoderConfig, device: &Device, arithmetic: Arithmetic) -> f64 {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let random = |rows: usize, cols: usize| {
+        let values = Tensor::randn(0f32, 1.0, (rows, cols), device).unwrap();
+        values.to_dtype(arithmetic.dtype()).unwrap()
+    };
+    let mut best = 0f64;
+    for (out, input) in [(hidden, hidden), (inner, hidden), (hidden, inner)] {
+        let (x, weight) = (random(CEILING_ROWS, input), random(out, input));
+        for _ in 0..20 {
+            let start = Instant::now();
+            linear(&x, &weight, None).unwrap();
+            device.synchronize().unwrap();
+            let work = (2 * CEILING_ROWS * out * input) as f64;
+            best = best.max(work / start.elapsed().as_secs_f64());
+        }
+    }
+    best
+}
+
+/// The operations of a step on these examples; the last token of each is only predicted.
+fn work(config: &DecoderConfig, examples: &[Example]) -> (u64, f64) {
+    let tokens: u64 = examples.iter().map(|e| e.tokens.len() as u64 - 1).sum();
+    let targets: u64 = examples
+        .iter()
+        .map(|e| (e.tokens.len() - e.loss_from) as u64)
+        .sum();
+    let length = tokens as f64 / examples.len() as f64;
+    (tokens, training_flops(config, tokens, targets, length))
 }
 
 /// Largest resident memory of this process so far, bytes; 0 where the system does not say.
@@ -171,6 +206,10 @@ fn main() {
             let (name, examples) = &workloads()[n.parse::<usize>().unwrap()];
             let (_, mut result) = train(&decoder, examples, STEPS);
             result["workload"] = json!(name);
+            let (tokens, flops) = work(&config, examples);
+            result["tokens"] = json!(tokens);
+            result["flops"] = json!(flops);
+            result["ceiling"] = json!(ceiling(&config, &device, arithmetic));
             result
         }
         None if packed.is_some() => {

@@ -107,7 +107,8 @@ impl Arithmetic {
     /// The names, as in TOML and on the command line.
     pub const NAMES: [&'static str; 2] = ["f32", "bf16"];
 
-    pub(crate) fn dtype(self) -> DType {
+    /// What candle calls it.
+    pub fn dtype(self) -> DType {
         match self {
             Arithmetic::F32 => DType::F32,
             Arithmetic::Bf16 => DType::BF16,

@@ -25,7 +25,7 @@ pub struct LanguageModel {
     pub decoder: Decoder,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// Hash of the weights.
+    /// Hash of the weights and of the tokenizer.
     pub fingerprint: String,
     /// Name for adapters' `base_model_name_or_path`.
     pub name: String,
@@ -59,7 +59,8 @@ pub fn pretrained(model: &str, precision: Precision, compute: Compute) -> Result
 fn open(path: &Path, name: &str, precision: Precision, compute: Compute) -> Result<LanguageModel> {
     let (weights, config) = Weights::open_as(path, precision)?;
     let tokenizer = Tokenizer::open(path)?;
-    let mut fingerprint = weights.fingerprint()?;
+    // Other words or another chat template make other examples of the same prompts.
+    let mut fingerprint = format!("{}-{}", weights.fingerprint()?, tokenizer.fingerprint()?);
     if compute.arithmetic != Arithmetic::default() {
         // Other numbers come of it, as of other weights.
         fingerprint.push_str(&format!("-{}", compute.arithmetic));

@@ -8,12 +8,11 @@
 //! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{DecoderConfig, Weights};
+use super::{DecoderConfig, KvCache, Pass, Weights};
 use crate::device::Arithmetic;
 use crate::lora::Adapter;
 use crate::lora::config::EMBEDDING;
@@ -34,79 +33,6 @@ pub const PROJECTIONS: [&str; 7] = [
     "mlp.up_proj",
     "mlp.down_proj",
 ];
-
-/// What one forward pass is given: packed tokens, their positions, and which rows belong together.
-#[derive(Clone, Debug, Default)]
-pub struct Pass {
-    tokens: Vec<u32>,
-    positions: Vec<u32>,
-    segments: Vec<Segment>,
-}
-
-impl Pass {
-    /// Packs whole sequences, each from position 0.
-    pub fn sequences<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
-        Self::continuing(sequences.into_iter().map(|tokens| (tokens, 0..0)))
-    }
-
-    /// Packs continuations: each goes on after the cached rows it names, at the positions that follow them.
-    pub fn continuing<'a>(parts: impl IntoIterator<Item = (&'a [u32], Range<usize>)>) -> Self {
-        let mut pass = Pass::default();
-        for (tokens, context) in parts {
-            pass.push(tokens, context, Vec::new());
-        }
-        pass
-    }
-
-    /// Packs tokens that go on after cached rows and then after rows `after` of this pass, and tells their own rows.
-    pub fn push(&mut self, tokens: &[u32], context: Range<usize>, after: Vec<Range<usize>>) -> Range<usize> {
-        let start = self.tokens.len();
-        let segment = Segment {
-            rows: start..start + tokens.len(),
-            context,
-            after,
-        };
-        let rows = segment.rows.clone();
-        if !tokens.is_empty() {
-            self.tokens.extend_from_slice(tokens);
-            self.positions
-                .extend((0..tokens.len()).map(|i| (segment.seen() + i) as u32));
-            self.segments.push(segment);
-        }
-        rows
-    }
-
-    /// Number of packed rows.
-    pub fn rows(&self) -> usize {
-        self.tokens.len()
-    }
-}
-
-/// Keys and values of rows already seen, a pair of `(rows, kv width)` tensors a layer.
-#[derive(Clone, Debug, Default)]
-pub struct KvCache {
-    layers: Vec<(Tensor, Tensor)>,
-}
-
-impl KvCache {
-    /// Number of cached rows.
-    pub fn rows(&self) -> usize {
-        self.layers.first().map_or(0, |(k, _)| k.dims()[0])
-    }
-
-    /// Puts the rows of `later` after the rows held.
-    pub fn append(&mut self, later: KvCache) -> Result<()> {
-        if self.layers.is_empty() {
-            self.layers = later.layers;
-            return Ok(());
-        }
-        for ((k, v), (later_k, later_v)) in self.layers.iter_mut().zip(later.layers) {
-            *k = Tensor::cat(&[&*k, &later_k], 0)?;
-            *v = Tensor::cat(&[&*v, &later_v], 0)?;
-        }
-        Ok(())
-    }
-}
 
 /// A decoder over frozen weights, with or without an adapter. Clones share their tensors.
 #[derive(Clone, Debug)]

@@ -3,10 +3,12 @@
 pub mod config;
 pub mod decoder;
 pub mod nano;
+pub mod pass;
 pub mod tokenizer;
 pub mod weights;
 
 pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
-pub use decoder::{Decoder, KvCache, Pass};
+pub use decoder::Decoder;
+pub use pass::{KvCache, Pass};
 pub use tokenizer::{Tokenizer, Turn};
 pub use weights::{Precision, Weights};

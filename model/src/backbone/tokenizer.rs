@@ -220,6 +220,24 @@ impl Tokenizer {
             .map_err(|message| failure(&self.source, message))
     }
 
+    /// A hash of everything that decides which tokens a text or a conversation becomes.
+    ///
+    /// # Errors
+    /// A vocabulary that cannot be written as JSON.
+    pub fn fingerprint(&self) -> Result<String> {
+        let json = self.inner.to_string(false);
+        let json = json.map_err(|e| failure(Path::new("tokenizer.json"), e))?;
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for part in [json.as_str(), self.template.source()] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        for (name, token) in &self.named {
+            hash.update(format!("{name}={token}\n").as_bytes());
+        }
+        Ok(format!("{:016x}", hash.digest()))
+    }
+
     /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder, each whole or not at all.
     ///
     /// # Errors

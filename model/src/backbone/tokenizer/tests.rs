@@ -99,6 +99,15 @@ fn the_template_beside_the_tokenizer_counts_before_the_one_among_its_settings() 
     let saved = Tokenizer::open(copy.path()).unwrap();
     assert_eq!(saved.chat(&[("user", "hi")], true).unwrap(), "own user");
     assert_eq!(saved.bos(), Some(1));
+    // Another template is another model to whoever keeps results by fingerprint.
+    let fingerprint = saved.fingerprint().unwrap();
+    assert_eq!(
+        fingerprint,
+        Tokenizer::open(folder.path()).unwrap().fingerprint().unwrap()
+    );
+    std::fs::write(folder.path().join("chat_template.jinja"), "another").unwrap();
+    let other = Tokenizer::open(folder.path()).unwrap();
+    assert_ne!(fingerprint, other.fingerprint().unwrap());
 }
 
 #[test]
