@@ -136,7 +136,7 @@ impl Dictionary {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.texts.is_empty()
     }
 
     /// Bytes of memory.

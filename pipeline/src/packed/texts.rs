@@ -78,6 +78,11 @@ impl Texts {
         self.bounds.len() - 1
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Removes all and keeps their room.
     pub fn clear(&mut self) {
         self.text.clear();
