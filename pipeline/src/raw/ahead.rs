@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Progress;
-use super::gzip::Decoder;
+use super::gzip::{self, Decoder};
 
 /// Bytes handed over at once, with what a source puts before and behind them.
 const BLOCK: usize = 512 * 1024;
+const _: () = assert!(BLOCK >= gzip::SMALLEST);
 
 /// Blocks that may wait: enough to even out lines of different cost, few enough to cost no memory.
 const WAITING: usize = 4;

@@ -7,9 +7,13 @@ use super::damage::{Damage, Result};
 use super::table::{Canonical, Decoded, SYMBOLS, fill};
 
 /// Bits by which bytes and lengths are looked up. Two bytes, or a byte and a length, often fit into them.
-pub(super) const WIDE: usize = 12;
+pub(super) const WIDE: usize = 11;
 /// Bits by which distances are looked up.
 pub(super) const NARROW: usize = 8;
+
+/// The most bits that are added to a length, and to a distance.
+pub(super) const LENGTH_EXTRA: usize = 5;
+pub(super) const DISTANCE_EXTRA: usize = 13;
 
 /// The symbol that ends a block.
 pub(super) const END: u16 = 256;
@@ -75,18 +79,10 @@ const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 
 /// | 16 to 23 | the first length of the symbol, less 3, if it repeats |
 /// | 24, 25 | how many bytes |
 /// | 26 to 29 | bits taken by codes alone, if it repeats |
-/// | 30 | something else: see [`Entry::other`]; bit 31 is set as well |
+/// | 30 | it is the end, no code, or goes on in a further table; bit 31 is set as well |
 /// | 31 | it repeats |
 #[derive(Clone, Copy)]
 pub(super) struct Entry(pub u32);
-
-/// What an entry means that holds neither bytes nor a length.
-pub(super) enum Other {
-    /// The code goes on: the place and the width of the table for the rest of it.
-    Further(usize, u32),
-    End,
-    None,
-}
 
 impl Entry {
     const REPEATS: u32 = 1 << 31;
@@ -109,8 +105,8 @@ impl Entry {
         }
     }
 
-    /// A further table is at most 3 bits wide, and lies below 2¹³.
-    fn further(place: usize, width: usize) -> u32 {
+    /// A further table is at most 4 bits wide, and lies below 2¹³.
+    fn on(place: usize, width: usize) -> u32 {
         Self::FURTHER | (width as u32) << 21 | (place as u32) << 8 | WIDE as u32
     }
 
@@ -149,12 +145,13 @@ impl Entry {
         base as usize + (low(bits, self.taken()) >> (self.0 >> 26 & 15)) as usize
     }
 
-    pub fn other(self) -> Other {
-        match self.0 >> 28 & 3 {
-            0 => Other::Further((self.0 >> 8 & 0x1fff) as usize, self.0 >> 21 & 7),
-            1 => Other::End,
-            _ => Other::None,
-        }
+    /// The place and the width of the table for the rest of the code, if it goes on.
+    pub fn further(self) -> Option<(usize, u32)> {
+        (self.0 >> 28 == Self::FURTHER >> 28).then_some(((self.0 >> 8 & 0x1fff) as usize, self.0 >> 21 & 7))
+    }
+
+    pub fn is_end(self) -> bool {
+        self.0 >> 28 == Self::END >> 28
     }
 
     /// This entry and then `next`, if they fit together into one.
@@ -201,7 +198,7 @@ impl Distance {
         base << 16 | length << 8 | (length + extra)
     }
 
-    fn further(place: usize, width: usize) -> u32 {
+    fn on(place: usize, width: usize) -> u32 {
         Self::FURTHER | (place as u32) << 16 | (width as u32) << 8 | NARROW as u32
     }
 
@@ -216,7 +213,7 @@ impl Distance {
     }
 
     /// The place and the width of the table for the rest of the code; nothing if it stands for nothing.
-    pub fn rest(self) -> Option<(usize, u32)> {
+    pub fn further(self) -> Option<(usize, u32)> {
         (self.0 & Self::FURTHER != 0).then_some(((self.0 >> 16) as usize, self.0 >> 8 & 15))
     }
 
@@ -235,9 +232,9 @@ pub(super) fn low(bits: u64, count: u32) -> u64 {
 
 /// The codes of one block.
 pub(super) struct Codes {
-    /// Looked up by [`WIDE`] bits. A further table has two places a code at most: 2^k places need k + 1 codes or more, and k is at
-    /// most 3.
-    pub symbols: [u32; (1 << WIDE) + 2 * SYMBOLS],
+    /// Looked up by [`WIDE`] bits. A further table has four places a code at most: 2^k places need k + 1 codes or more, and k is at
+    /// most 4.
+    pub symbols: [u32; (1 << WIDE) + 4 * SYMBOLS],
     /// Looked up by [`NARROW`] bits. Here k is at most 7, so that 16 places a code are enough.
     pub distances: [u32; (1 << NARROW) + 16 * 32],
     symbol_code: Canonical,
@@ -322,8 +319,8 @@ impl Codes {
     fn set(&mut self, symbols: &[u8], distances: &[u8]) -> Result<()> {
         self.symbol_code.set(symbols, "bytes and lengths")?;
         self.distance_code.set(distances, "distances")?;
-        fill(&mut self.symbols, WIDE, &self.symbol_code, Entry::NONE, Entry::of, Entry::further);
-        fill(&mut self.distances, NARROW, &self.distance_code, Distance::NONE, Distance::of, Distance::further);
+        fill(&mut self.symbols, WIDE, &self.symbol_code, Entry::NONE, Entry::of, Entry::on);
+        fill(&mut self.distances, NARROW, &self.distance_code, Distance::NONE, Distance::of, Distance::on);
         // Downwards, so that the entry that follows, which stands at a lower place, is still one of a single symbol.
         for place in (1..1 << WIDE).rev() {
             let entry = Entry(self.symbols[place]);

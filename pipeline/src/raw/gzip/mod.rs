@@ -47,8 +47,7 @@ const WINDOW: usize = 32 * 1024;
 const PIECE: usize = 64 * 1024;
 
 /// The smallest block that can be filled.
-#[cfg(test)]
-const SMALLEST: usize = WINDOW + SLACK + 1;
+pub(super) const SMALLEST: usize = WINDOW + SLACK + 1;
 
 /// Decodes a gzip file.
 pub(super) struct Decoder<R> {

@@ -1,15 +1,16 @@
 //! The loop in which nearly all of the time goes: whole turns, while there is room before and behind.
 
 use super::bits::Bits;
-use super::codes::{Codes, Entry, Distance, Other, WIDE, NARROW};
+use super::codes::{Codes, DISTANCE_EXTRA, Distance, Entry, LENGTH_EXTRA, NARROW, WIDE, low};
 use super::copy::{self, copy};
 use super::damage::{Damage, Result};
+use super::table::LONGEST;
 
-/// Bytes of input that a turn may look at: three refills of at most 8 bytes.
+/// Bytes of input that a turn may look at: it fills up three times at most, by no more than 8 bytes each.
 pub(super) const INPUT: usize = 3 * 8;
 
-/// Bytes of output that a turn may write: three times two bytes, and the longest repetition with what is copied too much.
-pub(super) const OUTPUT: usize = 3 * 2 + 258 + copy::OVER;
+/// Bytes of output that a turn may write: four times two bytes, and the longest repetition with what is copied too much.
+pub(super) const OUTPUT: usize = 4 * 2 + 258 + copy::OVER;
 
 /// Decodes symbols into `out` from `*to` on, until that is `stop` or more, or fewer than [`INPUT`] bytes are ready, or the block ends
 /// (then it is true). Repetitions reach back to `floor`. Behind `stop` there must be [`OUTPUT`] bytes.
@@ -21,158 +22,174 @@ pub(super) fn turns<R>(
     stop: usize,
     floor: usize,
 ) -> Result<bool> {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("bmi2") {
-        // SAFETY: the processor has the instructions.
-        return unsafe { turns_bmi2(bits, codes, out, to, stop, floor) };
+    assert!(floor <= *to && *to <= stop && stop + OUTPUT <= out.len());
+    let input = &bits.buffer[..bits.end];
+    if bits.at + INPUT > input.len() {
+        return Ok(false);
     }
-    any(bits, codes, out, to, stop, floor)
-}
-
-/// The same with shifts by a variable that take one step, and one instruction for the lowest bits.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "bmi1,bmi2")]
-fn turns_bmi2<R>(
-    bits: &mut Bits<R>,
-    codes: &Codes,
-    out: &mut [u8],
-    to: &mut usize,
-    stop: usize,
-    floor: usize,
-) -> Result<bool> {
-    any(bits, codes, out, to, stop, floor)
-}
-
-#[inline(always)]
-fn any<R>(
-    bits: &mut Bits<R>,
-    codes: &Codes,
-    out: &mut [u8],
-    to: &mut usize,
-    stop: usize,
-    floor: usize,
-) -> Result<bool> {
-    let mut cursor = Cursor {
-        held: bits.held,
-        count: bits.count,
-        at: bits.at,
-        input: &bits.buffer[..bits.end],
+    let ends = input.as_ptr_range();
+    // SAFETY: of the input INPUT bytes are ready at least, and `floor`, `to` and `stop` lie within the output.
+    let begin = unsafe {
+        Turns {
+            held: bits.held,
+            count: bits.count,
+            next: ends.start.add(bits.at),
+            last: ends.end.sub(INPUT),
+            to: out.as_mut_ptr().add(*to),
+            stop: out.as_ptr().add(stop),
+            floor: out.as_ptr().add(floor),
+        }
     };
-    let mut at = *to;
-    let result = run(&mut cursor, codes, out, &mut at, stop, floor);
-    (bits.held, bits.count, bits.at) = (cursor.held, cursor.count, cursor.at);
-    *to = at;
+    let (end, result) = begin.run(codes);
+    bits.held = end.held;
+    bits.count = end.count & 63;
+    bits.at = end.next.addr() - input.as_ptr().addr();
+    *to = end.to.addr() - out.as_ptr().addr();
     result
 }
 
-struct Cursor<'a> {
+/// Bits that a refill leaves at least.
+const FULL: usize = 56;
+
+// A turn takes bytes, then fills up, or takes a length at once; then a distance; and the bits that are left are looked up for the next.
+const _: () = assert!(FULL >= WIDE + LENGTH_EXTRA + LONGEST + DISTANCE_EXTRA + WIDE);
+// Three times bytes, and the next look.
+const _: () = assert!(FULL >= 4 * WIDE);
+
+/// Where the loop stands. `next` to `last` and `to` to `stop` are where a turn may begin.
+struct Turns {
     held: u64,
+    /// How many bits are held, in the lowest byte; above it anything, so that whole entries can be subtracted.
     count: u32,
-    at: usize,
-    input: &'a [u8],
+    next: *const u8,
+    last: *const u8,
+    to: *mut u8,
+    stop: *const u8,
+    floor: *const u8,
 }
 
-impl Cursor<'_> {
-    #[inline(always)]
-    fn refill(&mut self) {
-        debug_assert!(self.at + 8 <= self.input.len());
-        // SAFETY: a turn begins where INPUT bytes are ready and refills three times at most, by no more than 8 bytes each.
-        let word = unsafe { self.input.as_ptr().add(self.at).cast::<u64>().read_unaligned() };
-        self.held |= u64::from_le(word) << self.count;
-        self.at += (63 - self.count as usize) >> 3;
-        self.count |= 56;
-    }
-
-    #[inline(always)]
-    fn pass(&mut self, count: u32) {
-        self.held >>= count & 63;
-        self.count = self.count.wrapping_sub(count);
-    }
-}
-
-#[inline(always)]
-fn run(
-    bits: &mut Cursor,
-    codes: &Codes,
-    out: &mut [u8],
-    to: &mut usize,
-    stop: usize,
-    floor: usize,
-) -> Result<bool> {
-    assert!(stop + OUTPUT <= out.len() && floor <= *to);
-    while bits.at + INPUT <= bits.input.len() && *to < stop {
-        bits.refill();
-        let mut before = bits.held;
-        let mut entry = Entry(codes.symbols[(bits.held & ((1 << WIDE) - 1)) as usize]);
-        bits.pass(entry.taken());
-        put(out, *to, entry.bytes());
-        *to += entry.count();
-        if !entry.repeats() {
-            before = bits.held;
-            entry = Entry(codes.symbols[(bits.held & ((1 << WIDE) - 1)) as usize]);
-            bits.pass(entry.taken());
-            put(out, *to, entry.bytes());
-            *to += entry.count();
-            if !entry.repeats() {
-                before = bits.held;
-                entry = Entry(codes.symbols[(bits.held & ((1 << WIDE) - 1)) as usize]);
-                bits.pass(entry.taken());
-                put(out, *to, entry.bytes());
-                *to += entry.count();
-                if !entry.repeats() {
-                    continue;
-                }
-            }
-            bits.refill();
+impl Turns {
+    fn run(self, codes: &Codes) -> (Self, Result<bool>) {
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
+            // SAFETY: the processor has the instructions.
+            return unsafe { self.run_avx2(codes) };
         }
-        if entry.is_other() {
-            match entry.other() {
-                Other::Further(place, width) => {
-                    before = bits.held;
-                    entry = Entry(codes.symbols[place + (bits.held & ((1 << width) - 1)) as usize]);
-                    bits.pass(entry.taken());
-                    put(out, *to, entry.bytes());
-                    *to += entry.count();
+        self.any(codes)
+    }
+
+    /// The same with wider copies, and shifts and masks of one instruction.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    fn run_avx2(self, codes: &Codes) -> (Self, Result<bool>) {
+        self.any(codes)
+    }
+
+    #[inline(always)]
+    fn any(mut self, codes: &Codes) -> (Self, Result<bool>) {
+        let result = self.all(codes);
+        (self, result)
+    }
+
+    #[inline(always)]
+    fn all(&mut self, codes: &Codes) -> Result<bool> {
+        self.refill();
+        // The next entry is looked up before the bits are filled up and the last repetition is copied, which need not be waited for.
+        let mut entry = self.look(codes);
+        while self.next <= self.last && self.to.cast_const() < self.stop {
+            let mut before = self.take(entry);
+            if !entry.repeats() {
+                entry = self.look(codes);
+                before = self.take(entry);
+                if !entry.repeats() {
+                    entry = self.look(codes);
+                    before = self.take(entry);
                     if !entry.repeats() {
+                        entry = self.look(codes);
+                        self.refill();
                         continue;
                     }
-                    if entry.is_other() {
-                        match entry.other() {
-                            Other::End => return Ok(true),
-                            _ => return Err(Damage::Code),
-                        }
+                }
+                self.refill();
+            }
+            if entry.is_other() {
+                if let Some((place, width)) = entry.further() {
+                    entry = Entry(codes.symbols[place + low(self.held, width) as usize]);
+                    before = self.take(entry);
+                    self.refill();
+                    if !entry.repeats() {
+                        entry = self.look(codes);
+                        continue;
                     }
                 }
-                Other::End => return Ok(true),
-                Other::None => return Err(Damage::Code),
+                if entry.is_other() {
+                    return if entry.is_end() { Ok(true) } else { Err(Damage::Code) };
+                }
+            }
+            let length = entry.length(before);
+            let distance = self.distance(codes)?;
+            if distance > self.to.addr() - self.floor.addr() {
+                return Err(Damage::Distance);
+            }
+            entry = self.look(codes);
+            self.refill();
+            // SAFETY: the distance was looked at just now; a turn began before `stop`, and OUTPUT counts what it writes.
+            unsafe {
+                copy(self.to, distance, length);
+                self.to = self.to.add(length);
             }
         }
-        let length = entry.length(before);
-        let mut further = Distance(codes.distances[(bits.held & ((1 << NARROW) - 1)) as usize]);
-        if further.is_other() {
-            let (place, width) = further.rest().ok_or(Damage::Code)?;
-            bits.pass(NARROW as u32);
-            further = Distance(codes.distances[place + (bits.held & ((1 << width) - 1)) as usize]);
-            if further.is_other() {
+        Ok(false)
+    }
+
+    #[inline(always)]
+    fn refill(&mut self) {
+        // SAFETY: a turn begins at `last` or before, and INPUT counts how often it fills up.
+        unsafe {
+            let word = self.next.cast::<u64>().read_unaligned();
+            self.held |= u64::from_le(word) << (self.count & 63);
+            self.next = self.next.add(7 - (self.count >> 3 & 7) as usize);
+        }
+        self.count |= FULL as u32;
+    }
+
+    #[inline(always)]
+    fn look(&self, codes: &Codes) -> Entry {
+        Entry(codes.symbols[low(self.held, WIDE as u32) as usize])
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, entry: u32) {
+        self.held >>= entry & 63;
+        self.count = self.count.wrapping_sub(entry);
+    }
+
+    /// Passes over an entry and writes its bytes; the bits before.
+    #[inline(always)]
+    fn take(&mut self, entry: Entry) -> u64 {
+        let before = self.held;
+        self.pass(entry.0);
+        // SAFETY: a turn begins before `stop`, behind which there are OUTPUT bytes. Both bytes are written, whether or not they count.
+        unsafe {
+            self.to.cast::<[u8; 2]>().write_unaligned(entry.bytes());
+            self.to = self.to.add(entry.count());
+        }
+        before
+    }
+
+    #[inline(always)]
+    fn distance(&mut self, codes: &Codes) -> Result<usize> {
+        let mut entry = Distance(codes.distances[low(self.held, NARROW as u32) as usize]);
+        if entry.is_other() {
+            let (place, width) = entry.further().ok_or(Damage::Code)?;
+            self.pass(NARROW as u32);
+            entry = Distance(codes.distances[place + low(self.held, width) as usize]);
+            if entry.is_other() {
                 return Err(Damage::Code);
             }
         }
-        let distance = further.distance(bits.held);
-        bits.pass(further.taken());
-        if distance > *to - floor {
-            return Err(Damage::Distance);
-        }
-        // SAFETY: the distance was checked just now; before `stop` a turn began, and OUTPUT counts what it writes.
-        unsafe { copy(out, *to, distance, length) };
-        *to += length;
+        let distance = entry.distance(self.held);
+        self.pass(entry.0);
+        Ok(distance)
     }
-    Ok(false)
-}
-
-/// Writes both bytes, whether or not they count.
-#[inline(always)]
-fn put(out: &mut [u8], at: usize, bytes: [u8; 2]) {
-    debug_assert!(at + 2 <= out.len());
-    // SAFETY: a turn begins before `stop`, behind which there are OUTPUT bytes, in which these are counted.
-    unsafe { out.as_mut_ptr().add(at).cast::<[u8; 2]>().write_unaligned(bytes) };
 }
