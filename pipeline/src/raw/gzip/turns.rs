@@ -29,7 +29,7 @@ pub(super) fn turns<R>(
     }
     let ends = input.as_ptr_range();
     // SAFETY: of the input INPUT bytes are ready at least, and `floor`, `to` and `stop` lie within the output.
-    let begin = unsafe {
+    let mut turns = unsafe {
         Turns {
             held: bits.held,
             count: bits.count,
@@ -40,11 +40,11 @@ pub(super) fn turns<R>(
             floor: out.as_ptr().add(floor),
         }
     };
-    let (end, result) = begin.run(codes);
-    bits.held = end.held;
-    bits.count = end.count & 63;
-    bits.at = end.next.addr() - input.as_ptr().addr();
-    *to = end.to.addr() - out.as_ptr().addr();
+    let result = turns.run(codes);
+    bits.held = turns.held;
+    bits.count = turns.count & 63;
+    bits.at = turns.next.addr() - input.as_ptr().addr();
+    *to = turns.to.addr() - out.as_ptr().addr();
     result
 }
 
@@ -69,7 +69,7 @@ struct Turns {
 }
 
 impl Turns {
-    fn run(self, codes: &Codes) -> (Self, Result<bool>) {
+    fn run(&mut self, codes: &Codes) -> Result<bool> {
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
             // SAFETY: the processor has the instructions.
@@ -81,14 +81,17 @@ impl Turns {
     /// The same with wider copies, and shifts and masks of one instruction.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2")]
-    fn run_avx2(self, codes: &Codes) -> (Self, Result<bool>) {
+    fn run_avx2(&mut self, codes: &Codes) -> Result<bool> {
         self.any(codes)
     }
 
     #[inline(always)]
-    fn any(mut self, codes: &Codes) -> (Self, Result<bool>) {
-        let result = self.all(codes);
-        (self, result)
+    fn any(&mut self, codes: &Codes) -> Result<bool> {
+        // One of its own, which nobody else can see, is kept in registers.
+        let mut turns = Turns { ..*self };
+        let result = turns.all(codes);
+        *self = turns;
+        result
     }
 
     #[inline(always)]
