@@ -283,7 +283,14 @@ impl Codes {
         code.set(&lengths, "lengths of codes")?;
         let mut table = [0; 1 << 7];
         // The invalid code takes more bits than there are.
-        fill(&mut table, 7, &code, 0xff, |symbol, length| u32::from(symbol) << 8 | length as u32, |_, _| 0xff);
+        fill(
+            &mut table,
+            7,
+            &code,
+            0xff,
+            |symbol, length| u32::from(symbol) << 8 | length as u32,
+            |_, _| 0xff,
+        );
 
         let mut lengths = [0; 286 + 30];
         let all = symbols + distances;
@@ -305,7 +312,11 @@ impl Codes {
                 length => (length as u8, 1),
             };
             let to = at + times as usize;
-            lengths.get_mut(at..to).filter(|_| to <= all).ok_or(Damage::Repeat)?.fill(length);
+            lengths
+                .get_mut(at..to)
+                .filter(|_| to <= all)
+                .ok_or(Damage::Repeat)?
+                .fill(length);
             at = to;
         }
         if lengths[usize::from(END)] == 0 {
@@ -319,8 +330,22 @@ impl Codes {
     fn set(&mut self, symbols: &[u8], distances: &[u8]) -> Result<()> {
         self.symbol_code.set(symbols, "bytes and lengths")?;
         self.distance_code.set(distances, "distances")?;
-        fill(&mut self.symbols, WIDE, &self.symbol_code, Entry::NONE, Entry::of, Entry::on);
-        fill(&mut self.distances, NARROW, &self.distance_code, Distance::NONE, Distance::of, Distance::on);
+        fill(
+            &mut self.symbols,
+            WIDE,
+            &self.symbol_code,
+            Entry::NONE,
+            Entry::of,
+            Entry::on,
+        );
+        fill(
+            &mut self.distances,
+            NARROW,
+            &self.distance_code,
+            Distance::NONE,
+            Distance::of,
+            Distance::on,
+        );
         // Downwards, so that the entry that follows, which stands at a lower place, is still one of a single symbol.
         for place in (1..1 << WIDE).rev() {
             let entry = Entry(self.symbols[place]);

@@ -39,7 +39,10 @@ pub(super) fn fold(state: u32, bytes: &[u8]) -> (u32, &[u8]) {
 #[target_feature(enable = "pclmulqdq")]
 fn moved(value: __m128i, by: [i64; 2]) -> __m128i {
     let by = _mm_set_epi64x(by[1], by[0]);
-    _mm_xor_si128(_mm_clmulepi64_si128(value, by, 0x00), _mm_clmulepi64_si128(value, by, 0x11))
+    _mm_xor_si128(
+        _mm_clmulepi64_si128(value, by, 0x00),
+        _mm_clmulepi64_si128(value, by, 0x11),
+    )
 }
 
 #[target_feature(enable = "pclmulqdq")]
@@ -58,7 +61,9 @@ fn narrow(state: u32, bytes: &[u8]) -> (u32, &[u8]) {
         }
     }
     let [first, others @ ..] = sums;
-    let all = others.iter().fold(first, |all, &sum| _mm_xor_si128(moved(all, const { by(128) }), sum));
+    let all = others.iter().fold(first, |all, &sum| {
+        _mm_xor_si128(moved(all, const { by(128) }), sum)
+    });
     (last(all), rest)
 }
 
@@ -87,7 +92,9 @@ fn wide(state: u32, bytes: &[u8]) -> (u32, &[u8]) {
         }
     }
     let [first, others @ ..] = sums;
-    let all = others.iter().fold(first, |all, &sum| _mm256_xor_si256(moved_pair(all, const { by(256) }), sum));
+    let all = others.iter().fold(first, |all, &sum| {
+        _mm256_xor_si256(moved_pair(all, const { by(256) }), sum)
+    });
     let (first, second) = (_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
     (last(_mm_xor_si128(moved(first, const { by(128) }), second)), rest)
 }

@@ -19,10 +19,13 @@ pub(super) fn header<R: Read>(bits: &mut Bits<R>) -> io::Result<()> {
         bits,
         crc: Crc::default(),
     };
-    let fixed: [u8; 10] = header.next()?;
-    let [0x1f, 0x8b, 8, flags, ..] = fixed else {
-        return Err(Damage::Header.into());
-    };
+    // One by one: what is no gzip at all may also be short.
+    for byte in [0x1f, 0x8b, 8] {
+        if header.next()? != [byte] {
+            return Err(Damage::Header.into());
+        }
+    }
+    let [flags, ..]: [u8; 7] = header.next()?;
     if flags & RESERVED != 0 {
         return Err(Damage::Header.into());
     }

@@ -28,6 +28,7 @@ pub(super) fn turns<R>(
         return Ok(false);
     }
     let ends = input.as_ptr_range();
+    let begin = out.as_mut_ptr();
     // SAFETY: of the input INPUT bytes are ready at least, and `floor`, `to` and `stop` lie within the output.
     let mut turns = unsafe {
         Turns {
@@ -35,16 +36,16 @@ pub(super) fn turns<R>(
             count: bits.count,
             next: ends.start.add(bits.at),
             last: ends.end.sub(INPUT),
-            to: out.as_mut_ptr().add(*to),
-            stop: out.as_ptr().add(stop),
-            floor: out.as_ptr().add(floor),
+            to: begin.add(*to),
+            stop: begin.add(stop),
+            floor: begin.add(floor),
         }
     };
     let result = turns.run(codes);
     bits.held = turns.held;
     bits.count = turns.count & 63;
-    bits.at = turns.next.addr() - input.as_ptr().addr();
-    *to = turns.to.addr() - out.as_ptr().addr();
+    bits.at = turns.next.addr() - ends.start.addr();
+    *to = turns.to.addr() - begin.addr();
     result
 }
 
@@ -126,7 +127,11 @@ impl Turns {
                     }
                 }
                 if entry.is_other() {
-                    return if entry.is_end() { Ok(true) } else { Err(Damage::Code) };
+                    return if entry.is_end() {
+                        Ok(true)
+                    } else {
+                        Err(Damage::Code)
+                    };
                 }
             }
             let length = entry.length(before);
