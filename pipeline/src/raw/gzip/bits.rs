@@ -96,10 +96,8 @@ impl<R: Read> Bits<R> {
     /// The next byte, after [`Bits::align`].
     pub fn byte(&mut self) -> io::Result<u8> {
         let byte = self.bytes()?.first().copied();
+        let byte = byte.ok_or(ErrorKind::UnexpectedEof)?;
         self.at += 1;
-        byte.ok_or_else(|| {
-            self.at -= 1;
-            ErrorKind::UnexpectedEof.into()
-        })
+        Ok(byte)
     }
 }

@@ -46,7 +46,7 @@ fn moved(value: __m128i, by: [i64; 2]) -> __m128i {
 }
 
 #[target_feature(enable = "pclmulqdq")]
-fn narrow(state: u32, bytes: &[u8]) -> (u32, &[u8]) {
+pub(super) fn narrow(state: u32, bytes: &[u8]) -> (u32, &[u8]) {
     let (steps, rest) = bytes.as_chunks::<64>();
     let mut sums = [_mm_setzero_si128(); 4];
     sums[0] = _mm_cvtsi32_si128(state as i32);

@@ -3,8 +3,9 @@
 use std::io::{self, ErrorKind, Read};
 
 use super::bits::Bits;
-use super::codes::{Codes, END};
+use super::codes::Codes;
 use super::damage::Damage;
+use super::entry::END;
 use super::turns::{self, turns};
 
 /// Bytes that may be written behind the place where a piece shall end.

@@ -4,7 +4,7 @@
 //! reader ──► bits ──► member: header, blocks, checksum and length; then the next member or the end
 //!                        │
 //!                        ▼
-//!                     inflate ── codes ── table       what bits mean, by two tables a block
+//!                     inflate ── codes ── table, entry   what bits mean, by two tables a block
 //!                        │
 //!                        ▼
 //!                      turns ── copy                  the loop: a few symbols a turn, two of them in one look where they fit
@@ -24,6 +24,7 @@ mod codes;
 mod copy;
 mod crc;
 mod damage;
+mod entry;
 #[cfg(target_arch = "x86_64")]
 mod folding;
 mod inflate;

@@ -480,6 +480,12 @@ fn the_checksum_is_that_of_any_length_and_in_any_pieces() {
             assert_eq!(crc.value(), expected.sum(), "{length}, cut at {cut}");
         }
         assert_eq!(!crc::slow(!0, &bytes[..length]), expected.sum(), "{length}");
+        #[cfg(target_arch = "x86_64")]
+        if length >= 64 && std::is_x86_feature_detected!("pclmulqdq") {
+            // SAFETY: the processor has the instructions.
+            let (state, rest) = unsafe { folding::narrow(!0, &bytes[..length]) };
+            assert_eq!(!crc::slow(state, rest), expected.sum(), "{length}");
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! The loop in which nearly all of the time goes: whole turns, while there is room before and behind.
 
 use super::bits::Bits;
-use super::codes::{Codes, DISTANCE_EXTRA, Distance, Entry, LENGTH_EXTRA, NARROW, WIDE, low};
+use super::codes::Codes;
 use super::copy::{self, copy};
 use super::damage::{Damage, Result};
+use super::entry::{DISTANCE_EXTRA, Distance, Entry, LENGTH_EXTRA, LONGEST_LENGTH, NARROW, WIDE, low};
 use super::table::LONGEST;
 
 /// Bytes of input that a turn may look at: it fills up three times at most, by no more than 8 bytes each.
 pub(super) const INPUT: usize = 3 * 8;
 
 /// Bytes of output that a turn may write: four times two bytes, and the longest repetition with what is copied too much.
-pub(super) const OUTPUT: usize = 4 * 2 + 258 + copy::OVER;
+pub(super) const OUTPUT: usize = 4 * 2 + LONGEST_LENGTH as usize + copy::OVER;
 
 /// Decodes symbols into `out` from `*to` on, until that is `stop` or more, or fewer than [`INPUT`] bytes are ready, or the block ends
 /// (then it is true). Repetitions reach back to `floor`. Behind `stop` there must be [`OUTPUT`] bytes.
