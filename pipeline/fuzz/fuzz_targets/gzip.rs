@@ -11,7 +11,7 @@ use weaverec_pipeline_fuzz::gunzip;
 fn member(blocks: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     let mut decoder = DeflateDecoder::new(blocks);
-    let _ = decoder.by_ref().take(1 << 22).read_to_end(&mut content);
+    let _ = decoder.by_ref().take(1 << 18).read_to_end(&mut content);
     let taken = decoder.total_in() as usize;
     let mut crc = flate2::Crc::new();
     crc.update(&content);
@@ -36,15 +36,15 @@ fuzz_target!(|bytes: &[u8]| {
         1 | 2 => member(bytes),
         _ => [compressed(bytes, way >> 2), compressed(bytes, way >> 4)].concat(),
     };
-    let (found, result) = gunzip(&stored, 1 << (size % 16));
+    let (found, result) = gunzip(&stored, 256 << (size % 8));
 
-    // One byte at a time, since what flate2 decoded in the read that meets damage is lost.
+    // A few bytes at a time, since what flate2 decoded in the read that meets damage is lost.
     let mut decoder = MultiGzDecoder::new(stored.as_slice());
-    let (mut expected, mut byte) = (Vec::new(), [0]);
+    let (mut expected, mut bytes) = (Vec::new(), [0; 16]);
     let other = loop {
-        match decoder.read(&mut byte) {
+        match decoder.read(&mut bytes) {
             Ok(0) => break Ok(()),
-            Ok(_) => expected.push(byte[0]),
+            Ok(count) => expected.extend_from_slice(&bytes[..count]),
             Err(error) => break Err(error),
         }
     };

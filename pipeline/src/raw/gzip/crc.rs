@@ -15,7 +15,7 @@ const fn tables() -> [[u32; 256]; AT_ONCE] {
         let mut value = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            value = value >> 1 ^ POLYNOMIAL * (value & 1);
+            value = (value >> 1) ^ (POLYNOMIAL * (value & 1));
             bit += 1;
         }
         tables[0][byte] = value;

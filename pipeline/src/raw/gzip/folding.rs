@@ -12,7 +12,7 @@ use super::crc::{POLYNOMIAL, slow};
 const fn power(exponent: u32) -> i64 {
     let (mut value, mut at) = (1_u32 << 31, 0);
     while at < exponent {
-        value = value >> 1 ^ POLYNOMIAL * (value & 1);
+        value = (value >> 1) ^ (POLYNOMIAL * (value & 1));
         at += 1;
     }
     (value as i64) << 1

@@ -34,14 +34,14 @@ impl Canonical {
         let mut free = 1_i32;
         let (mut first, mut next) = (0, [0_u16; LONGEST + 1]);
         let mut longest = 0;
-        for length in 1..=LONGEST {
-            free = (free << 1) - i32::from(self.counts[length]);
+        for (length, (next, &count)) in next.iter_mut().zip(&self.counts).enumerate().skip(1) {
+            free = (free << 1) - i32::from(count);
             if free < 0 {
                 return Err(Damage::Ambiguous(name));
             }
-            next[length] = first;
-            first += self.counts[length];
-            if self.counts[length] > 0 {
+            *next = first;
+            first += count;
+            if count > 0 {
                 longest = length;
             }
         }

@@ -172,6 +172,9 @@ fn blocks_that_were_flushed_come_out_again() {
     }
 }
 
+/// Writes a part of a block.
+type Part = fn(&mut Fixed);
+
 /// Writes a block under the fixed codes, symbol by symbol.
 #[derive(Default)]
 struct Fixed {
@@ -188,7 +191,7 @@ impl Fixed {
 
     fn low(&mut self, value: u32, count: u32) {
         for bit in 0..count {
-            if self.bits % 8 == 0 {
+            if self.bits.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (self.bits % 8);
@@ -247,7 +250,7 @@ fn the_longest_repetition_is_found_in_both_its_forms_and_at_any_distance() {
 
 #[test]
 fn symbols_that_mean_nothing_and_repetitions_of_nothing_are_damage() {
-    let cases: [(&str, fn(&mut Fixed)); 4] = [
+    let cases: [(&str, Part); 4] = [
         ("before the beginning", |fixed| {
             fixed.repeat(257, (0, 0), 1, (0, 0))
         }),
