@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -108,6 +109,29 @@ fn parsers(c: &mut Criterion) {
     );
     let films = ("movies.csv", "movieId,title,genres\n".to_owned());
     parse(c, "csv", "movielens-csv", [("ratings.csv", ratings()), films]);
+}
+
+/// A file as raw logs are read, hash and reading ahead included, beside flate2 alone.
+fn decompression(c: &mut Criterion) {
+    let text = reviews();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    let stored = encoder.finish().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.json.gz");
+    std::fs::write(&path, &stored).unwrap();
+    let mut group = c.benchmark_group("decompress");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("as raw logs", |b| {
+        b.iter(|| raw::decompressed_bytes(&path, &NoProgress).unwrap());
+    });
+    let mut block = vec![0; 512 * 1024];
+    group.bench_function("flate2", |b| {
+        b.iter(|| {
+            let mut decoder = flate2::bufread::MultiGzDecoder::new(stored.as_slice());
+            while decoder.read(black_box(&mut block)).unwrap() > 0 {}
+        });
+    });
 }
 
 const USERS: usize = 40_000;
@@ -225,6 +249,7 @@ fn main() {
     }
     let mut criterion = Criterion::default().configure_from_args();
     parsers(&mut criterion);
+    decompression(&mut criterion);
     cores(&mut criterion);
     prompts(&mut criterion);
     criterion.final_summary();

@@ -8,7 +8,9 @@ itself go without theirs.
 
 import gzip
 import hashlib
+import itertools
 import sys
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -57,6 +59,8 @@ SEEDS = {
         (b"\x06", "generic-jsonl/articles.ndjson", 0),
     ],
     # Plain, compressed, twice, followed by something else; cut or changed in the middle; with and without salvage.
+    # Compressed by the target; the other ways are below.
+    "gzip": [(b"\x1b\x0c", "amazon-2018/Jam_5.json", 0)],
     "compressed": [(bytes([way, 128, 1]), "amazon-2018/Jam_5.json", 0) for way in range(32)],
 }
 
@@ -77,6 +81,13 @@ def inputs(target):
         # As it is stored, so that the form of a member itself is changed.
         lines = (FIXTURES / "amazon-2018/Jam_5.json").read_bytes()
         yield bytes([0, 0, 0]) + gzip.compress(lines, mtime=0)
+    if target == "gzip":
+        lines = (FIXTURES / "amazon-2018/Jam_5.json").read_bytes()
+        yield bytes([0, 9]) + gzip.compress(lines, mtime=0)
+        # Blocks without what stands around them, stored, fixed and with codes of their own.
+        for level, strategy in itertools.product(range(10), range(5)):
+            encoder = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+            yield bytes([1, level]) + encoder.compress(lines) + encoder.flush()
     for text in TEXTS.get(target, []):
         yield text.encode()
     for first, fixture, header in SEEDS.get(target, []):

@@ -8,6 +8,9 @@
 pub mod dataset;
 #[path = "../../src/error.rs"]
 pub mod error;
+// Once more by itself: within the readers it is not seen from here.
+#[path = "../../src/raw/gzip/mod.rs"]
+mod gzip;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
 #[path = "../../src/storage.rs"]
@@ -134,4 +137,18 @@ pub fn calendar(format: &str, time: &str) -> Option<i64> {
     let found = format.calendar(time);
     assert_eq!(again.calendar(time), found);
     found
+}
+
+/// What a gzip file holds, or holds before its damage; through blocks that take `size` bytes.
+pub fn gunzip(stored: &[u8], size: usize) -> (Vec<u8>, std::io::Result<()>) {
+    let mut decoder = gzip::Decoder::new(stored);
+    let mut block = vec![0; gzip::SMALLEST + size];
+    let mut all = Vec::new();
+    loop {
+        let (range, result) = decoder.fill(&mut block);
+        all.extend_from_slice(&block[range.clone()]);
+        if result.is_err() || range.is_empty() {
+            return (all, result);
+        }
+    }
 }

@@ -1,29 +1,69 @@
 //! Reading ahead: one thread decompresses while another parses.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Progress;
+use super::gzip::{self, Decoder};
 
-/// Bytes handed over at once.
-const BLOCK: usize = 256 * 1024;
+/// Bytes handed over at once, with what a source puts before and behind them.
+const BLOCK: usize = 512 * 1024;
+const _: () = assert!(BLOCK >= gzip::SMALLEST);
 
 /// Blocks that may wait: enough to even out lines of different cost, few enough to cost no memory.
 const WAITING: usize = 4;
 
 /// A reader whose bytes were read by another thread. An error stands where it stood, after the bytes before it.
 pub(super) struct Ahead<'p> {
-    blocks: Receiver<io::Result<Vec<u8>>>,
+    blocks: Receiver<io::Result<Block>>,
     /// Where used blocks go, to be filled again.
     used: SyncSender<Vec<u8>>,
-    block: Vec<u8>,
-    at: usize,
+    block: Block,
     ended: bool,
     stored: Stored,
     told: u64,
     progress: &'p dyn Progress,
+}
+
+/// A buffer that is filled again and again, always of the same length, and where in it the bytes are that were not consumed yet.
+#[derive(Default)]
+struct Block {
+    buffer: Vec<u8>,
+    range: Range<usize>,
+}
+
+/// What fills the blocks, on a thread of its own.
+pub(super) trait Source: Send + 'static {
+    /// Fills `block`, or ends: where in it the bytes are, none at the end, and what stopped it, if that is an error. What was read
+    /// before an error is in the block.
+    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>);
+}
+
+/// The bytes of a reader as they are.
+pub(super) struct Plain<R>(pub R);
+
+impl<R: Read + Send + 'static> Source for Plain<R> {
+    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>) {
+        let mut to = 0;
+        while to < block.len() {
+            match self.0.read(&mut block[to..]) {
+                Ok(0) => break,
+                Ok(count) => to += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (0..to, Err(error)),
+            }
+        }
+        (0..to, Ok(()))
+    }
+}
+
+impl<R: Read + Send + 'static> Source for Decoder<R> {
+    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>) {
+        Decoder::fill(self, block)
+    }
 }
 
 /// How many bytes were read from the disk, and their hash: a file is read once for both.
@@ -67,7 +107,7 @@ impl<R: Read> Read for Counting<R> {
 
 impl<'p> Ahead<'p> {
     /// Begins to read `input`; what `stored` counts is told to `progress` by the thread that takes the bytes.
-    pub fn of(input: impl Read + Send + 'static, stored: Stored, progress: &'p dyn Progress) -> Self {
+    pub fn of(input: impl Source, stored: Stored, progress: &'p dyn Progress) -> Self {
         let (sender, blocks) = sync_channel(WAITING);
         // Room for every block there can be, so that giving one back never waits.
         let (used, spare) = sync_channel(WAITING + 2);
@@ -78,8 +118,7 @@ impl<'p> Ahead<'p> {
         Ahead {
             blocks,
             used,
-            block: Vec::new(),
-            at: 0,
+            block: Block::default(),
             ended: false,
             stored,
             told: 0,
@@ -93,9 +132,11 @@ impl<'p> Ahead<'p> {
         let stopped = || Err(io::Error::other("the thread that decompresses stopped"));
         let block = self.blocks.recv().unwrap_or_else(|_| stopped())?;
         let used = std::mem::replace(&mut self.block, block);
-        // A thread that has ended wants no more blocks.
-        let _ = self.used.try_send(used);
-        (self.at, self.ended) = (0, self.block.is_empty());
+        if !used.buffer.is_empty() {
+            // A thread that has ended wants no more blocks.
+            let _ = self.used.try_send(used.buffer);
+        }
+        self.ended = self.block.range.is_empty();
         let stored = self.stored.count.load(Ordering::Relaxed);
         self.progress.advance(stored - self.told);
         self.told = stored;
@@ -103,15 +144,14 @@ impl<'p> Ahead<'p> {
     }
 }
 
-fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>, spare: &Receiver<Vec<u8>>) {
+fn pump(mut input: impl Source, blocks: &SyncSender<io::Result<Block>>, spare: &Receiver<Vec<u8>>) {
     loop {
-        let mut block = spare.try_recv().unwrap_or_default();
-        block.clear();
-        block.reserve_exact(BLOCK);
-        let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
-        let last = block.is_empty() || read.is_err();
+        let mut buffer = spare.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
+        let (range, read) = input.fill(&mut buffer);
+        let empty = range.is_empty();
+        let last = empty || read.is_err();
         // What was read before an error is in the block; an empty one would mean the end.
-        let rest = (!block.is_empty() || read.is_ok()).then_some(Ok(block));
+        let rest = (!empty || read.is_ok()).then_some(Ok(Block { buffer, range }));
         for answer in rest.into_iter().chain(read.err().map(Err)) {
             if blocks.send(answer).is_err() {
                 // Nobody takes the blocks any more.
@@ -137,7 +177,7 @@ impl Ahead<'_> {
 
     /// The last `count` bytes that were consumed, which must be of one block.
     pub fn consumed(&self, count: usize) -> &[u8] {
-        &self.block[self.at - count..self.at]
+        &self.block.buffer[self.block.range.start - count..self.block.range.start]
     }
 }
 
@@ -151,14 +191,14 @@ impl Read for Ahead<'_> {
 
 impl BufRead for Ahead<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.at == self.block.len() && !self.ended {
+        if self.block.range.is_empty() && !self.ended {
             self.refill()?;
         }
-        Ok(&self.block[self.at..])
+        Ok(&self.block.buffer[self.block.range.clone()])
     }
 
     fn consume(&mut self, count: usize) {
-        self.at += count;
+        self.block.range.start += count;
     }
 }
 
@@ -190,15 +230,12 @@ mod tests {
     }
 
     fn ahead(good: usize, fails: bool) -> Ahead<'static> {
-        Ahead::of(
-            Uneven {
-                good,
-                given: 0,
-                fails,
-            },
-            Stored::default(),
-            &NoProgress,
-        )
+        let uneven = Uneven {
+            good,
+            given: 0,
+            fails,
+        };
+        Ahead::of(Plain(uneven), Stored::default(), &NoProgress)
     }
 
     #[test]
@@ -221,7 +258,7 @@ mod tests {
                 panic!("on purpose");
             }
         }
-        let mut dead = Ahead::of(Dies, Stored::default(), &NoProgress);
+        let mut dead = Ahead::of(Plain(Dies), Stored::default(), &NoProgress);
         assert!(
             dead.read_to_end(&mut Vec::new())
                 .unwrap_err()
@@ -245,7 +282,7 @@ mod tests {
             }
         }
         let ended = Arc::new(AtomicU64::new(0));
-        let mut reader = Ahead::of(Endless(ended.clone()), Stored::default(), &NoProgress);
+        let mut reader = Ahead::of(Plain(Endless(ended.clone())), Stored::default(), &NoProgress);
         reader.read_exact(&mut [0; 10]).unwrap();
         drop(reader);
         let begin = std::time::Instant::now();
@@ -266,7 +303,7 @@ mod tests {
         }
         let (sum, stored) = (Sum(AtomicU64::new(0)), Stored::default());
         let input = stored.count(io::Cursor::new(vec![1; 2 * BLOCK + 5]));
-        Ahead::of(input, stored, &sum)
+        Ahead::of(Plain(input), stored, &sum)
             .read_to_end(&mut Vec::new())
             .unwrap();
         assert_eq!(sum.0.load(Ordering::Relaxed), 2 * BLOCK as u64 + 5);

@@ -3,15 +3,15 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use memchr::memchr;
 
-use super::ahead::{Ahead, Stored};
+use super::ahead::{Ahead, Plain, Stored};
+use super::gzip::Decoder;
 use super::{InputFile, Progress};
 use crate::error::{Error, Result};
 use crate::storage;
 
-/// Bytes read at once from the disk.
+/// Bytes read at once from a file that Zstandard compressed.
 const BUFFER: usize = 256 * 1024;
 
 /// The longest line kept in memory. Real reviews end far below it; a file without line ends must not fill the memory.
@@ -46,19 +46,20 @@ impl<'p> LineReader<'p> {
     pub fn open(path: &Path, progress: &'p dyn Progress) -> Result<Self> {
         let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
         let bytes = Stored::default();
-        let stored = BufReader::with_capacity(BUFFER, bytes.count(file));
+        let stored = bytes.count(file);
         let ending = path
             .extension()
             .and_then(|ending| ending.to_str())
             .unwrap_or_default();
         let input = match ending {
-            "gz" => Ahead::of(MultiGzDecoder::new(stored), bytes, progress),
+            "gz" => Ahead::of(Decoder::new(stored), bytes, progress),
             "zst" => {
+                let stored = BufReader::with_capacity(BUFFER, stored);
                 let decoder = zstd::stream::read::Decoder::with_buffer(stored)
                     .map_err(|source| Error::io(path, "decompress", source))?;
-                Ahead::of(decoder, bytes, progress)
+                Ahead::of(Plain(decoder), bytes, progress)
             }
-            _ => Ahead::of(stored, bytes, progress),
+            _ => Ahead::of(Plain(stored), bytes, progress),
         };
         Ok(LineReader {
             path: path.to_path_buf(),

@@ -22,6 +22,7 @@ mod clock;
 mod csv;
 mod generic;
 mod goodreads;
+mod gzip;
 mod json;
 mod line;
 mod movielens;
