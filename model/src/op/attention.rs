@@ -189,19 +189,22 @@ impl Attention {
         }
         let k = work.k.rows(0..block.end);
         gemm(&mut p[seen..], columns, 0.0, self.scale, q, k.t());
-        vectorised(|| {
-            for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-                let end = seen + block.start + i + 1;
-                let begin = self.window.map_or(0, |window| end.saturating_sub(window));
-                let (row, hidden) = row.split_at_mut(end);
-                let (gone, visible) = row.split_at_mut(begin);
-                let (_, sum) = exp_in_place(visible);
-                let inverse = 1.0 / sum;
-                visible.iter_mut().for_each(|value| *value *= inverse);
-                hidden.fill(0.0);
-                gone.fill(0.0);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, row) in p.chunks_exact_mut(columns).enumerate() {
+                    let end = seen + block.start + i + 1;
+                    let begin = self.window.map_or(0, |window| end.saturating_sub(window));
+                    let (row, hidden) = row.split_at_mut(end);
+                    let (gone, visible) = row.split_at_mut(begin);
+                    let (_, sum) = exp_in_place(visible);
+                    let inverse = 1.0 / sum;
+                    visible.iter_mut().for_each(|value| *value *= inverse);
+                    hidden.fill(0.0);
+                    gone.fill(0.0);
+                }
+            },
+        );
         p
     }
 
@@ -235,14 +238,17 @@ impl Attention {
             gemm(&mut d_v, width, keep, 1.0, View::new(&p, count, end).t(), d_out);
             let mut d_scores = Buffer::stale(count * end);
             gemm(&mut d_scores, end, 0.0, 1.0, d_out, work.v.rows(0..end).t());
-            vectorised(|| {
-                for (p, d) in p.chunks_exact(end).zip(d_scores.chunks_exact_mut(end)) {
-                    let along = dot(p, d);
-                    for (d, p) in d.iter_mut().zip(p) {
-                        *d = p * (*d - along);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (p, d) in p.chunks_exact(end).zip(d_scores.chunks_exact_mut(end)) {
+                        let along = dot(p, d);
+                        for (d, p) in d.iter_mut().zip(p) {
+                            *d = p * (*d - along);
+                        }
                     }
-                }
-            });
+                },
+            );
             let d_scores = View::new(&d_scores, count, end);
             let d_q = &mut d_q[block.start * width..end * width];
             gemm(d_q, width, 0.0, self.scale, d_scores, work.k.rows(0..end));

@@ -3,17 +3,19 @@
 //! The right operand is packed once; blocks of the result are then computed one beside another. What each value of the result is
 //! summed from, and in which order, depends on the inner dimension alone: not on the blocks, and not on threads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernel::Kernel;
-use super::pack::{Operand, pack};
+use super::pack::{ABREAST, Operand, pack_strips};
 use super::tile::{Left, Target};
 use crate::op::buffer::Buffer;
 
 /// The longest run of the inner dimension that is summed in registers: a strip of the right operand of that length stays in the
 /// second cache.
 const INNER: usize = 1024;
-/// Rows of a block: with that many inner values they stay in the second cache too.
+/// Most rows of a block: with that many inner values they stay in the second cache too.
 const ROWS: usize = 96;
 /// Packed values of the right operand at a time, 4 MB.
 const PACKED: usize = 1 << 20;
@@ -48,8 +50,10 @@ pub(super) unsafe fn product(
     b: Operand,
     threads: usize,
 ) {
-    // What needs no packing on the left and is the longer one belongs there.
-    let swap = size.n > 2 * size.m && b.row_stride == 1 && size.k >= WORTH_SCATTERING;
+    // What needs no packing on the left and is the longer one belongs there; what needs it there belongs on the right, where longer
+    // pieces are copied.
+    let swap = size.k >= WORTH_SCATTERING
+        && (size.n > 2 * size.m && b.row_stride == 1 || size.m > 2 * size.n && a.row_stride == 1);
     let (size, target, a, b) = match swap {
         false => (size, target, a, b),
         true => (
@@ -85,6 +89,11 @@ pub(super) unsafe fn product(
     }
 }
 
+/// One of `parts` runs of `whole` that differ by one at most in length.
+fn part(whole: usize, parts: usize, index: usize) -> Range<usize> {
+    whole * index / parts..whole * (index + 1) / parts
+}
+
 /// A product whose right operand is packed at once.
 unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Operand, threads: usize) {
     let Size { m, n, k } = size;
@@ -94,35 +103,50 @@ unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Ope
     let place = Shared(packed.as_mut_ptr());
     // The runs of the inner dimension one after another; in each, the strips.
     let strip_of = |p: usize, length: usize, strip: usize| (p * strips + strip * length) * kernel.cols;
-    let fill = |strip: usize| {
+    let fill = |group: usize| {
         let Shared(place) = { place };
+        let strip = group * ABREAST;
         let first = strip * kernel.cols;
+        let cols = (ABREAST * kernel.cols).min(n - first);
         for p in (0..k).step_by(run) {
             let length = run.min(k - p);
-            // SAFETY: the strip is inside the operand, and nobody else writes to its place.
+            // SAFETY: the strips are inside the operand, and nobody else writes to their place.
             unsafe {
                 let from = Operand {
                     first: b.at(p, first),
                     ..b
                 };
-                let out = place.add(strip_of(p, length, strip));
-                pack(from, length, kernel.cols.min(n - first), kernel.cols, out);
+                pack_strips(
+                    from,
+                    length,
+                    cols,
+                    kernel.cols,
+                    place.add(strip_of(p, length, strip)),
+                );
             }
         }
     };
-    let down = m.div_ceil(ROWS);
-    // Two blocks a thread at least, so that no thread waits long for another.
+    let tiles = m.div_ceil(kernel.rows);
+    // As many blocks for one thread as for another, and two at least, so that no thread waits long for another.
+    let fewest = tiles.div_ceil(ROWS / kernel.rows);
+    let down = match tiles >= 8 * threads {
+        true => fewest.next_multiple_of(threads),
+        false => fewest,
+    };
     let across = match threads {
         1 => 1,
         threads => (2 * threads).div_ceil(down).min(strips),
     };
-    let strips_a_block = strips.div_ceil(across);
     let target = Shared(target);
     let block = |index: usize| {
         let (Shared(target), Shared(place)) = ({ target }, { place });
-        let (top, left) = (index / across * ROWS, index % across * strips_a_block);
-        let rows = ROWS.min(m - top);
-        let tiles = rows.div_ceil(kernel.rows);
+        let (down_of, across_of) = (
+            part(tiles, down, index / across),
+            part(strips, across, index % across),
+        );
+        let top = down_of.start * kernel.rows;
+        let rows = (down_of.end * kernel.rows).min(m) - top;
+        let tiles = down_of.len();
         let mut packed_rows = match a.col_stride {
             1 => None,
             _ => Some(Buffer::stale(tiles * kernel.rows * run)),
@@ -133,17 +157,13 @@ unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Ope
             // SAFETY: blocks are inside the operands and the target, and no two share a value of the target.
             unsafe {
                 if let Some(packed) = &mut packed_rows {
-                    for tile in 0..tiles {
-                        let row = tile * kernel.rows;
-                        let from = Operand {
-                            first: a.at(top + row, p),
-                            ..a
-                        };
-                        let out = packed.as_mut_ptr().add(row * length);
-                        pack(from.t(), length, kernel.rows.min(rows - row), kernel.rows, out);
-                    }
+                    let from = Operand {
+                        first: a.at(top, p),
+                        ..a
+                    };
+                    pack_strips(from.t(), length, rows, kernel.rows, packed.as_mut_ptr());
                 }
-                for strip in left..(left + strips_a_block).min(strips) {
+                for strip in across_of.clone() {
                     let right = place.add(strip_of(p, length, strip)).cast_const();
                     let col = strip * kernel.cols;
                     for tile in 0..tiles {
@@ -167,10 +187,10 @@ unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Ope
         }
     };
     if threads == 1 {
-        (0..strips).for_each(fill);
+        (0..strips.div_ceil(ABREAST)).for_each(fill);
         (0..down * across).for_each(block);
     } else {
-        (0..strips).into_par_iter().for_each(fill);
+        (0..strips.div_ceil(ABREAST)).into_par_iter().for_each(fill);
         (0..down * across).into_par_iter().with_max_len(1).for_each(block);
     }
 }
