@@ -66,6 +66,7 @@ fn train(decoder: &Decoder, examples: &[Example], steps: usize) -> (Adapter, Val
         epochs: steps,
         batch_size: examples.len(),
         micro_batch_tokens: 1 << 20,
+        activation_memory: 512,
         warmup: 0.0,
         weight_decay: 0.0,
         clip: 1.0,

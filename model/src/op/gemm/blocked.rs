@@ -31,6 +31,16 @@ pub(super) struct Size {
     pub k: usize,
 }
 
+/// A second product of the same rows and columns that is added to the first, `alpha · a · b`, with a short inner dimension and rows of
+/// `a` that are contiguous: added tile by tile, while the tile is at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Addend {
+    pub k: usize,
+    pub alpha: f32,
+    pub a: Operand,
+    pub b: Operand,
+}
+
 #[derive(Clone, Copy)]
 struct Shared<T>(T);
 // SAFETY: the threads of a product write to different places of its result.
@@ -38,23 +48,27 @@ unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
 
-/// `target = keep · target + alpha · a · b`.
+/// Whether the operands of a product had better change places.
+pub(super) fn swaps(size: Size, a: Operand, b: Operand) -> bool {
+    // What needs no packing on the left and is the longer one belongs there; what needs it there belongs on the right, where longer
+    // pieces are copied.
+    size.k >= WORTH_SCATTERING
+        && (size.n > 2 * size.m && b.row_stride == 1 || size.m > 2 * size.n && a.row_stride == 1)
+}
+
+/// `target = keep · target + alpha · a · b`, and the addend, for operands that do not change places.
 ///
 /// # Safety
-/// Operands and target must have the sizes given, and the target overlap neither operand.
+/// Operands and target must have the sizes given, and the target overlap no operand.
 pub(super) unsafe fn product(
     kernel: Kernel,
     size: Size,
     target: Target,
-    a: Operand,
-    b: Operand,
+    [a, b]: [Operand; 2],
+    addend: Option<Addend>,
     threads: usize,
 ) {
-    // What needs no packing on the left and is the longer one belongs there; what needs it there belongs on the right, where longer
-    // pieces are copied.
-    let swap = size.k >= WORTH_SCATTERING
-        && (size.n > 2 * size.m && b.row_stride == 1 || size.m > 2 * size.n && a.row_stride == 1);
-    let (size, target, a, b) = match swap {
+    let (size, target, a, b) = match addend.is_none() && swaps(size, a, b) {
         false => (size, target, a, b),
         true => (
             Size {
@@ -71,20 +85,22 @@ pub(super) unsafe fn product(
             a.t(),
         ),
     };
+    if size.m <= ROWS && addend.is_none() {
+        // SAFETY: the caller's.
+        return unsafe { flat(kernel, size, target, a, b, threads) };
+    }
     let strips = (PACKED / (size.k * kernel.cols)).max(threads);
     for first in (0..size.n).step_by(strips * kernel.cols) {
         let n = (strips * kernel.cols).min(size.n - first);
         // SAFETY: the caller's; these are some of the columns.
         unsafe {
-            let target = Target {
-                first: target.first.add(first * target.col_stride),
-                ..target
-            };
-            let b = Operand {
-                first: b.at(0, first),
-                ..b
-            };
-            columns(kernel, Size { n, ..size }, target, a, b, threads);
+            let target = target.at(0, first);
+            let addend = addend.map(|addend| Addend {
+                b: addend.b.from(0, first),
+                ..addend
+            });
+            let b = b.from(0, first);
+            columns(kernel, Size { n, ..size }, target, [a, b], addend, threads);
         }
     }
 }
@@ -94,38 +110,157 @@ fn part(whole: usize, parts: usize, index: usize) -> Range<usize> {
     whole * index / parts..whole * (index + 1) / parts
 }
 
-/// A product whose right operand is packed at once.
-unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Operand, threads: usize) {
+/// Calls `f` for every index, each time on whatever thread is free.
+fn on_threads(threads: usize, count: usize, f: impl Fn(usize) + Sync + Send) {
+    match threads {
+        1 => (0..count).for_each(f),
+        _ => (0..count).into_par_iter().with_max_len(1).for_each(f),
+    }
+}
+
+/// Rows of the left operand: as they lie, or packed for one run of the inner dimension.
+struct Block {
+    kernel: Kernel,
+    a: Operand,
+    rows: usize,
+    packed: Option<Buffer>,
+}
+
+impl Block {
+    /// The first `rows` rows of `a`, for runs up to `run`.
+    fn new(kernel: Kernel, a: Operand, rows: usize, run: usize) -> Self {
+        let room = rows.next_multiple_of(kernel.rows) * run;
+        Block {
+            kernel,
+            a,
+            rows,
+            packed: (a.col_stride != 1).then(|| Buffer::stale(room)),
+        }
+    }
+
+    /// Makes the run of `length` from `p` ready.
+    ///
+    /// # Safety
+    /// The run must be inside the operand.
+    unsafe fn turn_to(&mut self, p: usize, length: usize) {
+        if let Some(packed) = &mut self.packed {
+            let out = packed.as_mut_ptr();
+            // SAFETY: the caller's.
+            unsafe { pack_strips(self.a.from(0, p).t(), length, self.rows, self.kernel.rows, out) };
+        }
+    }
+
+    /// Multiplies the run with a packed strip of `cols` columns, and adds to every tile the strip `right` of an addend where there is one.
+    ///
+    /// # Safety
+    /// The run must be the one turned to, `right` hold it, and the target have room.
+    unsafe fn times(
+        &self,
+        (p, length): (usize, usize),
+        right: *const f32,
+        target: Target,
+        cols: usize,
+        addend: Option<(Addend, *const f32)>,
+    ) {
+        let tile = self.kernel.tile;
+        for row in (0..self.rows).step_by(self.kernel.rows) {
+            let size = (self.kernel.rows.min(self.rows - row), cols);
+            // SAFETY: the caller's; tiles are inside the block.
+            unsafe {
+                let (left, layout) = match &self.packed {
+                    Some(packed) => (packed.as_ptr().add(row * length), Left::Packed),
+                    None => (self.a.at(row, p), Left::Rows(self.a.row_stride)),
+                };
+                let target = target.at(row, 0);
+                tile(length, left, layout, right, target, size);
+                if let Some((Addend { k, alpha, a, .. }, right)) = addend {
+                    let target = Target {
+                        keep: 1.0,
+                        alpha,
+                        ..target
+                    };
+                    tile(k, a.at(row, 0), Left::Rows(a.row_stride), right, target, size);
+                }
+            }
+        }
+    }
+}
+
+/// A product of few rows: every strip of the right operand is packed where and when it is used, once.
+unsafe fn flat(kernel: Kernel, size: Size, target: Target, a: Operand, b: Operand, threads: usize) {
+    let Size { m, n, k } = size;
+    let run = k.div_ceil(k.div_ceil(INNER));
+    let width = ABREAST * kernel.cols;
+    let groups = n.div_ceil(width);
+    let across = match threads {
+        1 => 1,
+        threads => (2 * threads).min(groups),
+    };
+    let shared = Shared((target, a, b));
+    on_threads(threads, across, |index| {
+        let Shared((target, a, b)) = { shared };
+        let mut block = Block::new(kernel, a, m, run);
+        let mut packed = Buffer::stale(width * run);
+        for p in (0..k).step_by(run) {
+            let length = run.min(k - p);
+            let target = Target {
+                keep: if p == 0 { target.keep } else { 1.0 },
+                ..target
+            };
+            // SAFETY: the columns are inside the operand and the target, and no two calls share a column.
+            unsafe {
+                block.turn_to(p, length);
+                for group in part(groups, across, index) {
+                    let first = group * width;
+                    let cols = width.min(n - first);
+                    pack_strips(b.from(p, first), length, cols, kernel.cols, packed.as_mut_ptr());
+                    for col in (0..cols).step_by(kernel.cols) {
+                        let right = packed.as_ptr().add(col * length);
+                        let cols = kernel.cols.min(cols - col);
+                        block.times((p, length), right, target.at(0, first + col), cols, None);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// A product whose right operand is packed at once, for all blocks of rows.
+unsafe fn columns(
+    kernel: Kernel,
+    size: Size,
+    target: Target,
+    [a, b]: [Operand; 2],
+    addend: Option<Addend>,
+    threads: usize,
+) {
     let Size { m, n, k } = size;
     let run = k.div_ceil(k.div_ceil(INNER));
     let strips = n.div_ceil(kernel.cols);
-    let mut packed = Buffer::stale(strips * kernel.cols * k);
-    let place = Shared(packed.as_mut_ptr());
-    // The runs of the inner dimension one after another; in each, the strips.
+    let more = addend.map_or(0, |addend| addend.k);
+    let mut packed = Buffer::stale(strips * kernel.cols * (k + more));
+    let place = Shared((packed.as_mut_ptr(), b, addend, a, target));
+    // The runs of the inner dimension one after another, the addend's last; in each, the strips.
     let strip_of = |p: usize, length: usize, strip: usize| (p * strips + strip * length) * kernel.cols;
-    let fill = |group: usize| {
-        let Shared(place) = { place };
+    on_threads(threads, strips.div_ceil(ABREAST), |group| {
+        let Shared((place, b, addend, ..)) = { place };
         let strip = group * ABREAST;
         let first = strip * kernel.cols;
         let cols = (ABREAST * kernel.cols).min(n - first);
-        for p in (0..k).step_by(run) {
-            let length = run.min(k - p);
+        let pack_run = |b: Operand, row: usize, p: usize, length: usize| {
             // SAFETY: the strips are inside the operand, and nobody else writes to their place.
             unsafe {
-                let from = Operand {
-                    first: b.at(p, first),
-                    ..b
-                };
-                pack_strips(
-                    from,
-                    length,
-                    cols,
-                    kernel.cols,
-                    place.add(strip_of(p, length, strip)),
-                );
+                let out = place.add(strip_of(p, length, strip));
+                pack_strips(b.from(row, first), length, cols, kernel.cols, out);
             }
+        };
+        (0..k)
+            .step_by(run)
+            .for_each(|p| pack_run(b, p, p, run.min(k - p)));
+        if let Some(addend) = addend {
+            pack_run(addend.b, 0, k, more);
         }
-    };
+    });
     let tiles = m.div_ceil(kernel.rows);
     // As many blocks for one thread as for another, and two at least, so that no thread waits long for another.
     let fewest = tiles.div_ceil(ROWS / kernel.rows);
@@ -137,60 +272,35 @@ unsafe fn columns(kernel: Kernel, size: Size, target: Target, a: Operand, b: Ope
         1 => 1,
         threads => (2 * threads).div_ceil(down).min(strips),
     };
-    let target = Shared(target);
-    let block = |index: usize| {
-        let (Shared(target), Shared(place)) = ({ target }, { place });
-        let (down_of, across_of) = (
-            part(tiles, down, index / across),
-            part(strips, across, index % across),
-        );
-        let top = down_of.start * kernel.rows;
-        let rows = (down_of.end * kernel.rows).min(m) - top;
-        let tiles = down_of.len();
-        let mut packed_rows = match a.col_stride {
-            1 => None,
-            _ => Some(Buffer::stale(tiles * kernel.rows * run)),
-        };
-        for p in (0..k).step_by(run) {
-            let length = run.min(k - p);
-            let keep = if p == 0 { target.keep } else { 1.0 };
-            // SAFETY: blocks are inside the operands and the target, and no two share a value of the target.
-            unsafe {
-                if let Some(packed) = &mut packed_rows {
-                    let from = Operand {
-                        first: a.at(top, p),
-                        ..a
-                    };
-                    pack_strips(from.t(), length, rows, kernel.rows, packed.as_mut_ptr());
-                }
-                for strip in across_of.clone() {
+    on_threads(threads, down * across, |index| {
+        let Shared((place, _, addend, a, target)) = { place };
+        let tiles_of = part(tiles, down, index / across);
+        let top = tiles_of.start * kernel.rows;
+        let rows = (tiles_of.end * kernel.rows).min(m) - top;
+        // SAFETY: blocks are inside the operands and the target, and no two share a value of the target.
+        unsafe {
+            let mut block = Block::new(kernel, a.from(top, 0), rows, run);
+            let addend = addend.map(|addend| Addend {
+                a: addend.a.from(top, 0),
+                ..addend
+            });
+            for p in (0..k).step_by(run) {
+                let length = run.min(k - p);
+                let target = Target {
+                    keep: if p == 0 { target.keep } else { 1.0 },
+                    ..target
+                };
+                let addend = addend.filter(|_| p + length == k);
+                block.turn_to(p, length);
+                for strip in part(strips, across, index % across) {
                     let right = place.add(strip_of(p, length, strip)).cast_const();
                     let col = strip * kernel.cols;
-                    for tile in 0..tiles {
-                        let row = tile * kernel.rows;
-                        let (source, layout) = match &packed_rows {
-                            Some(packed) => (packed.as_ptr().add(row * length), Left::Packed),
-                            None => (a.at(top + row, p), Left::Rows(a.row_stride)),
-                        };
-                        let part = Target {
-                            first: target
-                                .first
-                                .add((top + row) * target.row_stride + col * target.col_stride),
-                            keep,
-                            ..target
-                        };
-                        let size = (kernel.rows.min(rows - row), kernel.cols.min(n - col));
-                        (kernel.tile)(length, source, layout, right, part, size);
-                    }
+                    let cols = kernel.cols.min(n - col);
+                    let addend =
+                        addend.map(|addend| (addend, place.add(strip_of(k, more, strip)).cast_const()));
+                    block.times((p, length), right, target.at(top, col), cols, addend);
                 }
             }
         }
-    };
-    if threads == 1 {
-        (0..strips.div_ceil(ABREAST)).for_each(fill);
-        (0..down * across).for_each(block);
-    } else {
-        (0..strips.div_ceil(ABREAST)).into_par_iter().for_each(fill);
-        (0..down * across).into_par_iter().with_max_len(1).for_each(block);
-    }
+    });
 }

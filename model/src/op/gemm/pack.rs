@@ -22,6 +22,18 @@ impl Operand {
         }
     }
 
+    /// The operand from a row and a column on.
+    ///
+    /// # Safety
+    /// The place must be inside the operand.
+    pub unsafe fn from(self, row: usize, col: usize) -> Self {
+        Operand {
+            // SAFETY: the caller's.
+            first: unsafe { self.at(row, col) },
+            ..self
+        }
+    }
+
     /// # Safety
     /// The place must be inside the operand.
     pub unsafe fn at(self, row: usize, col: usize) -> *const f32 {
@@ -77,16 +89,11 @@ pub(super) const ABREAST: usize = 4;
 /// # Safety
 /// As for [`pack`], with room for whole strips.
 pub(super) unsafe fn pack_strips(from: Operand, k: usize, cols: usize, width: usize, out: *mut f32) {
-    let beside = |first: usize| Operand {
-        // SAFETY: the caller's.
-        first: unsafe { from.at(0, first) },
-        ..from
-    };
     let mut first = 0;
     // SAFETY: the caller's.
     unsafe {
         while from.col_stride == 1 && cols - first >= ABREAST * width {
-            let (from, out) = (beside(first), out.add(first * k));
+            let (from, out) = (from.from(0, first), out.add(first * k));
             for p in 0..k {
                 for strip in 0..ABREAST {
                     let (source, target) = (from.at(p, strip * width), out.add((strip * k + p) * width));
@@ -97,7 +104,7 @@ pub(super) unsafe fn pack_strips(from: Operand, k: usize, cols: usize, width: us
         }
         while first < cols {
             pack(
-                beside(first),
+                from.from(0, first),
                 k,
                 width.min(cols - first),
                 width,
