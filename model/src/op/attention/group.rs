@@ -111,10 +111,11 @@ mod tests {
 
     #[test]
     fn candidates_of_one_prompt_are_a_group_and_prompts_are_none() {
+        // As for one prompt alone, where nothing is shared.
         let (nothing, prompt, other) = (0..0, 0..30, 30..50);
         let segments = [
-            segment(0..30, &[nothing.clone()]),
-            segment(30..50, &[nothing.clone()]),
+            segment(0..30, std::slice::from_ref(&nothing)),
+            segment(30..50, std::slice::from_ref(&nothing)),
             // A title that two others go on from.
             segment(50..53, &[nothing.clone(), prompt.clone()]),
             segment(53..55, &[nothing.clone(), prompt.clone(), 50..53]),

@@ -262,7 +262,9 @@ unsafe fn columns(
         }
     });
     let tiles = m.div_ceil(kernel.rows);
-    // As many blocks for one thread as for another, and two at least, so that no thread waits long for another.
+    // As many blocks for one thread as for another, and some more, so that no thread waits long for one that was held up; not many
+    // more where each packs its rows.
+    let enough = if a.col_stride == 1 { 8 } else { 2 } * threads;
     let fewest = tiles.div_ceil(ROWS / kernel.rows);
     let down = match tiles >= 8 * threads {
         true => fewest.next_multiple_of(threads),
@@ -270,7 +272,7 @@ unsafe fn columns(
     };
     let across = match threads {
         1 => 1,
-        threads => (2 * threads).div_ceil(down).min(strips),
+        _ => enough.div_ceil(down).min(strips),
     };
     on_threads(threads, down * across, |index| {
         let Shared((place, _, addend, a, target)) = { place };
