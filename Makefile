@@ -60,7 +60,7 @@ cuda-toolkit: ## Make a CUDA toolkit from Python packages in runs/cuda, for buil
 $(CUDA_MADE)/bin/nvcc:
 	$(MAKE) cuda-toolkit
 
-build-cuda: $(NVCC) ## Build the binary for NVIDIA GPUs, on any machine (kernels: a quarter of an hour on one core)
+build-cuda: $(NVCC) ## Build the binary for NVIDIA GPUs, on any machine (its kernels take long)
 	$(CUDA) $(BUILD) --features cuda
 
 # The model alone: nothing else computes on a GPU.

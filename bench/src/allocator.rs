@@ -17,14 +17,18 @@ const PURGE_DELAY: c_int = 15;
 /// From now on, memory that is freed goes back to the system at once: a little slower, and far less at the peak where one large
 /// thing is done after another.
 pub fn return_memory_at_once() {
-    // SAFETY: sets an integer in a table of the allocator, at any time and from any thread; numbers it does not know are ignored.
-    unsafe { mi_option_set(PURGE_DELAY, 0) }
+    return_memory_after(0);
 }
 
 /// From now on, memory that is freed is kept for a while: what comes next frees and takes the same sizes over and over.
 pub fn keep_memory() {
-    // SAFETY: as above.
-    unsafe { mi_option_set(PURGE_DELAY, 1_000) }
+    return_memory_after(1_000);
+}
+
+/// From now on, memory that is freed goes back to the system after so many milliseconds without use.
+pub fn return_memory_after(milliseconds: u16) {
+    // SAFETY: sets an integer in a table of the allocator, at any time and from any thread; numbers it does not know are ignored.
+    unsafe { mi_option_set(PURGE_DELAY, milliseconds.into()) }
 }
 
 /// From now on, memory comes in small pages: tables are gone through once, so that large ones cost more to clear than they save, and

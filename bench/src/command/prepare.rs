@@ -262,11 +262,17 @@ impl Progress for Thrifty {
     }
 }
 
+/// Milliseconds after which freed memory goes back to the system: longer than from one batch to the next, shorter than a stage.
+const SHORT_WHILE: u16 = 30;
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = arguments.config()?;
     crate::allocator::use_small_pages();
-    crate::allocator::return_memory_at_once();
+    match config.memory_limit {
+        Some(_) => crate::allocator::return_memory_at_once(),
+        None => crate::allocator::return_memory_after(SHORT_WHILE),
+    }
     let progress = Thrifty {
         stages: Stages::default(),
         limited: config.memory_limit.is_some(),

@@ -2,6 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Texts;
+
 /// Slots of an empty table; a power of two, as every table's number of slots.
 const SLOTS: usize = 1 << 10;
 
@@ -11,62 +13,71 @@ const SLOTS: usize = 1 << 10;
 /// 16 bytes an id besides its text.
 #[derive(Debug)]
 pub struct Dictionary {
-    text: String,
-    /// Where each text ends.
-    ends: Vec<u32>,
+    /// By code.
+    texts: Texts,
     /// Upper half: half of the hash, whose low bits say where the slot would best be; lower half: one more than the code. 0 is a
     /// free slot.
     slots: Vec<u64>,
-    /// The code that was asked for last.
-    last: Option<u32>,
 }
 
 impl Default for Dictionary {
     fn default() -> Self {
         Dictionary {
-            text: String::new(),
-            ends: Vec::new(),
+            texts: Texts::default(),
             slots: vec![0; SLOTS],
-            last: None,
         }
     }
 }
 
 impl Dictionary {
-    /// The code of a text, a new one if it has none; none where 4 GiB of texts are full.
-    pub fn intern(&mut self, text: &str) -> Option<u32> {
-        // Logs are often in the order of users or of items.
-        if self.last.is_some_and(|last| self.text(last) == text) {
-            return self.last;
+    /// Adds the codes of texts to `codes`, in their order, new ones where there are none; of fewer texts where 4 GiB are full.
+    ///
+    /// A look-up reads a slot, then where the code's text lies, then that text, and in a large table none of the three is in the
+    /// cache. Step by step for all texts, the reads of a step wait together instead of one after another.
+    pub fn intern_all(&mut self, texts: &Texts, codes: &mut Vec<u32>) {
+        let mask = self.slots.len() - 1;
+        let tags: Vec<u64> = texts.iter().map(tag).collect();
+        let slots: Vec<u64> = tags.iter().map(|tag| self.slots[*tag as usize & mask]).collect();
+        // Nearly always the code is in the first slot, if there is one.
+        let guesses: Vec<Option<(u32, usize)>> = tags
+            .iter()
+            .zip(slots)
+            .map(|(tag, slot)| {
+                let code = (slot as u32).checked_sub(1).filter(|_| slot >> 32 == *tag)?;
+                Some((code, self.texts.span(code).start))
+            })
+            .collect();
+        let buffer = self.texts.buffer().as_bytes();
+        let begin: Vec<Option<u8>> = guesses
+            .iter()
+            .map(|guess| guess.and_then(|(_, start)| buffer.get(start).copied()))
+            .collect();
+        for (number, text) in texts.iter().enumerate() {
+            let code = match guesses[number] {
+                Some((code, _)) if begin[number] == text.bytes().next() && self.text(code) == text => {
+                    Some(code)
+                }
+                _ => self.find_or_add(text, tags[number]),
+            };
+            let Some(code) = code else {
+                return;
+            };
+            codes.push(code);
         }
-        self.last = self.find_or_add(text);
-        self.last
     }
 
-    fn find_or_add(&mut self, text: &str) -> Option<u32> {
-        let tag = tag(text);
-        let mask = self.slots.len() - 1;
-        let mut at = tag as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                break;
-            }
-            if slot >> 32 == tag {
-                let code = slot as u32 - 1;
-                if self.text(code) == text {
-                    return Some(code);
-                }
-            }
-            at = (at + 1) & mask;
+    fn find_or_add(&mut self, text: &str, tag: u64) -> Option<u32> {
+        let at = match self.find(text, tag) {
+            Ok(code) => return Some(code),
+            Err(free) => free,
+        };
+        let code = self.texts.len() as u32;
+        if !self.texts.push(text) {
+            return None;
         }
-        let end = u32::try_from(self.text.len() + text.len()).ok()?;
-        let code = self.ends.len() as u32;
-        self.text.push_str(text);
-        self.ends.push(end);
         self.slots[at] = tag << 32 | (u64::from(code) + 1);
         // Probes stay short up to three slots in four.
-        if self.ends.len() * 4 > self.slots.len() * 3 {
+        if self.texts.len() * 4 > self.slots.len() * 3 {
             self.grow();
         }
         Some(code)
@@ -74,18 +85,24 @@ impl Dictionary {
 
     /// The code of a text that is there.
     pub fn code(&self, text: &str) -> Option<u32> {
-        let tag = tag(text);
+        self.find(text, tag(text)).ok()
+    }
+
+    /// The code of a text, or the free slot where it would be.
+    fn find(&self, text: &str, tag: u64) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
         let mut at = tag as usize & mask;
-        while self.slots[at] != 0 {
+        loop {
             let slot = self.slots[at];
+            if slot == 0 {
+                return Err(at);
+            }
             let code = slot as u32 - 1;
             if slot >> 32 == tag && self.text(code) == text {
-                return Some(code);
+                return Ok(code);
             }
             at = (at + 1) & mask;
         }
-        None
     }
 
     fn grow(&mut self) {
@@ -104,30 +121,33 @@ impl Dictionary {
     /// The text of a code.
     #[inline]
     pub fn text(&self, code: u32) -> &str {
-        let code = code as usize;
-        let start = if code == 0 { 0 } else { self.ends[code - 1] };
-        &self.text[start as usize..self.ends[code] as usize]
+        self.texts.get(code)
+    }
+
+    /// All texts, by code.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.texts.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.texts.is_empty()
     }
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * 4 + self.slots.capacity() * 8
+        self.texts.bytes() + self.slots.capacity() * 8
     }
 
     /// The codes that `keep` takes, in the order of their texts, compared by bytes.
     pub fn sorted(&self, keep: impl Fn(u32) -> bool) -> Vec<u32> {
         // The first eight bytes, which nearly always decide, beside each code: a sort by texts would miss the cache at every look.
-        let kept = (0..self.ends.len() as u32).filter(|code| keep(*code));
+        let kept = (0..self.len() as u32).filter(|code| keep(*code));
         let mut sorted: Vec<(u64, u32)> = kept.map(|code| (prefix(self.text(code)), code)).collect();
         sorted.sort_unstable_by(|(a, left), (b, right)| {
             a.cmp(b)
@@ -161,13 +181,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn texts_keep_their_codes_and_sort_by_bytes(texts in proptest::collection::vec("\\PC{0,10}|[ab\u{0}]{0,12}", 0..3_000)) {
+        fn texts_keep_their_codes_and_sort_by_bytes(
+            texts in proptest::collection::vec("\\PC{0,10}|[ab\u{0}]{0,12}", 0..3_000),
+            batch in 1_usize..300,
+        ) {
             let mut dictionary = Dictionary::default();
             let mut known = HashMap::new();
-            for text in &texts {
-                let next = known.len() as u32;
-                let code = *known.entry(text.as_str()).or_insert(next);
-                prop_assert_eq!(dictionary.intern(text), Some(code));
+            for texts in texts.chunks(batch) {
+                let (mut together, mut codes, mut expected) = (Texts::default(), Vec::new(), Vec::new());
+                for text in texts {
+                    prop_assert!(together.push(text));
+                    let next = known.len() as u32;
+                    expected.push(*known.entry(text.as_str()).or_insert(next));
+                }
+                dictionary.intern_all(&together, &mut codes);
+                prop_assert_eq!(codes, expected);
             }
             for (text, code) in &known {
                 prop_assert_eq!(dictionary.text(*code), *text);

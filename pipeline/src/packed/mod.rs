@@ -8,6 +8,7 @@ mod dictionary;
 mod file;
 mod rows;
 mod spilled;
+mod texts;
 
 use rayon::prelude::*;
 
@@ -15,18 +16,25 @@ pub use dictionary::Dictionary;
 pub use file::RowFile;
 pub use rows::{Interaction, Packed, Part, Row};
 pub use spilled::SpilledHistories;
+pub use texts::Texts;
 
+use crate::error::Result;
 use crate::prepared::StageCount;
 use crate::stage::{DedupPolicy, KCore};
 
 /// Users sorted as one piece of work.
 const BLOCK: usize = 4096;
 
+/// Users whose rows are gathered together: more than enough for every read that the processor can have under way.
+const GATHERED: usize = 32;
+
 /// Interactions by user, each user's oldest first.
 #[derive(Debug)]
 pub struct Histories {
     /// Indices of rows.
     rows: Vec<u32>,
+    /// Their items, by code, while there are stages to come that count items.
+    items: Vec<u32>,
     /// Where a user's begin, by code; one more at the end.
     starts: Vec<u32>,
     /// Where they end: before the next user's begin, once some were removed.
@@ -41,6 +49,8 @@ struct Key {
     rank: u32,
     place: i64,
     index: u32,
+    /// Its code.
+    item: u32,
 }
 
 impl Histories {
@@ -50,19 +60,21 @@ impl Histories {
     pub fn of(packed: &Packed, keep: impl Fn(&Row) -> bool, dedup: DedupPolicy) -> Self {
         let mut histories = Self::group(packed, keep);
         let ranks = ranks(&packed.items.sorted(|_| true), packed.items.len());
-        let mut rest = histories.rows.as_mut_slice();
+        let mut rest = (histories.rows.as_mut_slice(), histories.items.as_mut_slice());
         let mut blocks = Vec::new();
         let starts = histories.starts[..histories.ends.len()].chunks(BLOCK);
         for (starts, ends) in starts.zip(histories.ends.chunks_mut(BLOCK)) {
-            let count = ends[ends.len() - 1] - starts[0];
-            let (own, others) = std::mem::take(&mut rest).split_at_mut(count as usize);
-            rest = others;
-            blocks.push((own, starts, ends));
+            let count = (ends[ends.len() - 1] - starts[0]) as usize;
+            let (rows, items) = std::mem::take(&mut rest);
+            let (own, items) = (rows.split_at_mut(count), items.split_at_mut(count));
+            rest = (own.1, items.1);
+            blocks.push((own.0, items.0, starts, ends));
         }
-        blocks.into_par_iter().for_each(|(rows, starts, ends)| {
+        blocks.into_par_iter().for_each(|(rows, items, starts, ends)| {
             let mut keys = Vec::new();
             for (start, end) in starts.iter().zip(ends) {
-                let rows = &mut rows[(start - starts[0]) as usize..(*end - starts[0]) as usize];
+                let own = (start - starts[0]) as usize..(*end - starts[0]) as usize;
+                let (rows, items) = (&mut rows[own.clone()], &mut items[own]);
                 keys.clear();
                 keys.extend(rows.iter().map(|index| {
                     let row = packed.row(*index);
@@ -71,10 +83,13 @@ impl Histories {
                         rank: ranks[row.item as usize],
                         place: row.place,
                         index: *index,
+                        item: row.item,
                     }
                 }));
                 order(&mut keys, dedup);
-                rows.iter_mut().zip(&keys).for_each(|(row, key)| *row = key.index);
+                for ((row, item), key) in rows.iter_mut().zip(items).zip(&keys) {
+                    (*row, *item) = (key.index, key.item);
+                }
                 *end = start + keys.len() as u32;
             }
         });
@@ -99,7 +114,13 @@ impl Histories {
             rows[*end as usize] = index;
             *end += 1;
         }
-        Self { rows, starts, ends }
+        let items = vec![0; rows.len()];
+        Self {
+            rows,
+            items,
+            starts,
+            ends,
+        }
     }
 
     /// Users and items with too few interactions leave, until none has too few.
@@ -108,14 +129,12 @@ impl Histories {
         if users < 2 && items < 2 {
             return;
         }
-        let mut codes = vec![0; self.rows.len()];
         let mut degrees = vec![0_u32; packed.items.len()];
         for user in 0..self.ends.len() {
-            for at in self.span(user) {
-                let item = packed.row(self.rows[at]).item;
-                codes[at] = item;
-                degrees[item as usize] += 1;
-            }
+            let span = self.span(user);
+            self.items[span]
+                .iter()
+                .for_each(|item| degrees[*item as usize] += 1);
         }
         loop {
             let mut removed = false;
@@ -124,16 +143,16 @@ impl Histories {
                 let (start, before) = (span.start, span.len());
                 let mut end = start;
                 for at in span {
-                    let item = codes[at];
+                    let item = self.items[at];
                     if degrees[item as usize] >= items {
-                        (codes[end], self.rows[end]) = (item, self.rows[at]);
+                        (self.items[end], self.rows[end]) = (item, self.rows[at]);
                         end += 1;
                     } else {
                         degrees[item as usize] -= 1;
                     }
                 }
                 if end - start < users as usize {
-                    for item in &codes[start..end] {
+                    for item in &self.items[start..end] {
                         degrees[*item as usize] -= 1;
                     }
                     end = start;
@@ -151,21 +170,15 @@ impl Histories {
         self.starts[user] as usize..self.ends[user] as usize
     }
 
-    /// The rows of a user, oldest first.
-    pub fn of_user(&self, user: u32) -> &[u32] {
-        &self.rows[self.span(user as usize)]
-    }
-
     /// Sizes, and which items are left, by code.
     pub fn size(&self, packed: &Packed, stage: &str) -> (StageCount, Vec<bool>) {
         let mut left = vec![false; packed.items.len()];
         let (mut interactions, mut users) = (0, 0);
-        for user in 0..self.ends.len() as u32 {
-            let rows = self.of_user(user);
-            interactions += rows.len() as u64;
-            users += u64::from(!rows.is_empty());
-            rows.iter()
-                .for_each(|row| left[packed.row(*row).item as usize] = true);
+        for user in 0..self.ends.len() {
+            let items = &self.items[self.span(user)];
+            interactions += items.len() as u64;
+            users += u64::from(!items.is_empty());
+            items.iter().for_each(|item| left[*item as usize] = true);
         }
         let count = StageCount {
             stage: stage.to_owned(),
@@ -174,6 +187,51 @@ impl Histories {
             items: left.iter().filter(|left| **left).count() as u64,
         };
         (count, left)
+    }
+
+    /// To be called after the last stage that counts items.
+    pub fn forget_items(&mut self) {
+        self.items = Vec::new();
+    }
+
+    /// Whether a user has rows.
+    pub fn has(&self, user: u32) -> bool {
+        !self.span(user as usize).is_empty()
+    }
+
+    /// The rows of a user, oldest first.
+    pub fn of_user(&self, user: u32) -> &[u32] {
+        &self.rows[self.span(user as usize)]
+    }
+
+    /// Hands over users, by code, with their raw ids and their rows, oldest first.
+    ///
+    /// What is read of a user lies all over the memory. It is gathered step by step for some users together, so that the reads of a
+    /// step wait together.
+    pub fn each_user(
+        &self,
+        packed: &Packed,
+        users: &[u32],
+        mut visit: impl FnMut(&str, &[Row]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut indices, mut rows, mut ids) = (Vec::new(), Vec::new(), Texts::default());
+        for block in users.chunks(GATHERED) {
+            let spans: Vec<_> = block.iter().map(|user| self.span(*user as usize)).collect();
+            packed.users.texts().gather(block.iter().copied(), &mut ids);
+            indices.clear();
+            for span in &spans {
+                indices.extend_from_slice(&self.rows[span.clone()]);
+            }
+            rows.clear();
+            rows.extend(indices.iter().map(|index| *packed.row(*index)));
+            let mut rest = rows.as_slice();
+            for (id, span) in ids.iter().zip(spans) {
+                let (own, others) = rest.split_at(span.len());
+                rest = others;
+                visit(id, own)?;
+            }
+        }
+        Ok(())
     }
 }
 

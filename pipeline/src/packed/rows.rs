@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
-use super::{Dictionary, RowFile};
+use super::{Dictionary, RowFile, Texts};
 use crate::error::Result;
 pub use crate::raw::RawInteraction as Interaction;
 
 /// Rows of a chunk: memory grows by half a MiB at a time, and never by copying what is there.
 const CHUNK: usize = 1 << 14;
+
+/// Most rows whose ids are looked up together.
+const TOGETHER: usize = 256;
+
+/// Bytes of ids that are enough to be looked up together, should they be very long.
+const ENOUGH: usize = 1 << 20;
 
 /// One interaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +30,57 @@ pub struct Row {
     pub item: u32,
 }
 
+/// Rows whose ids have no codes yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    users: Texts,
+    items: Texts,
+    /// Without codes.
+    rows: Vec<Row>,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.rows.len() == TOGETHER || self.users.buffer().len() + self.items.buffer().len() > ENOUGH
+    }
+
+    fn push(&mut self, found: &Interaction<'_>) -> bool {
+        if !self.users.push(found.user) || !self.items.push(found.item) {
+            return false;
+        }
+        self.rows.push(Row {
+            time: found.time,
+            rating: found.rating.unwrap_or(f64::NAN),
+            place: found.place,
+            user: 0,
+            item: 0,
+        });
+        true
+    }
+
+    /// Each row as it was read.
+    fn iter(&self) -> impl Iterator<Item = Interaction<'_>> {
+        let ids = self.users.iter().zip(self.items.iter());
+        self.rows
+            .iter()
+            .zip(ids)
+            .map(|(row, (user, item))| row.with(user, item))
+    }
+}
+
+impl Row {
+    /// With raw ids in place of codes.
+    fn with<'a>(&self, user: &'a str, item: &'a str) -> Interaction<'a> {
+        Interaction {
+            user,
+            item,
+            rating: (!self.rating.is_nan()).then_some(self.rating),
+            time: self.time,
+            place: self.place,
+        }
+    }
+}
+
 /// What one reader packs, with codes of its own.
 #[derive(Debug, Default)]
 pub struct Part {
@@ -32,15 +89,46 @@ pub struct Part {
     chunks: Vec<Vec<Row>>,
     /// Rows that came before them.
     file: Option<RowFile>,
+    /// Rows that came after them.
+    waiting: Waiting,
 }
 
 impl Part {
-    /// Adds a row; not where ids or rows are full, and then nothing is changed but that an id may be known.
+    /// Adds a row; not where ids or rows are full, and then nothing is changed but that ids may be known.
     #[must_use]
     pub fn push(&mut self, found: &Interaction<'_>) -> bool {
-        let (Some(user), Some(item)) = (self.users.intern(found.user), self.items.intern(found.item)) else {
+        (!self.waiting.is_full() || self.settle()) && self.waiting.push(found)
+    }
+
+    /// Gives codes to the ids of rows that have none yet. Where ids or rows are full, the others go on waiting.
+    #[must_use]
+    pub fn settle(&mut self) -> bool {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let (mut users, mut items) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
+        self.users.intern_all(&waiting.users, &mut users);
+        self.items.intern_all(&waiting.items, &mut items);
+        let mut done = 0;
+        for (row, (user, item)) in waiting.rows.iter().zip(users.into_iter().zip(items)) {
+            if !self.pack(Row { user, item, ..*row }) {
+                break;
+            }
+            done += 1;
+        }
+        if done < waiting.rows.len() {
+            let mut rest = Waiting::default();
+            let all = waiting.iter().skip(done).all(|row| rest.push(&row));
+            debug_assert!(all, "what fitted once fits again");
+            self.waiting = rest;
             return false;
-        };
+        }
+        waiting.users.clear();
+        waiting.items.clear();
+        waiting.rows.clear();
+        self.waiting = waiting;
+        true
+    }
+
+    fn pack(&mut self, row: Row) -> bool {
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             // Rows are numbered by 32 bits.
             if self.chunks.len() >= u32::MAX as usize / CHUNK {
@@ -49,13 +137,7 @@ impl Part {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Row {
-                time: found.time,
-                rating: found.rating.unwrap_or(f64::NAN),
-                place: found.place,
-                user,
-                item,
-            });
+            chunk.push(row);
         }
         true
     }
@@ -89,23 +171,16 @@ impl Part {
             items,
             chunks,
             file,
+            waiting,
         } = self;
-        let mut as_read = |row: &Row| {
-            visit(&Interaction {
-                user: users.text(row.user),
-                item: items.text(row.item),
-                rating: (!row.rating.is_nan()).then_some(row.rating),
-                time: row.time,
-                place: row.place,
-            })
-        };
+        let mut as_read = |row: &Row| visit(&row.with(users.text(row.user), items.text(row.item)));
         if let Some(mut file) = file {
             file.each(&mut as_read)?;
         }
         for chunk in chunks {
             chunk.iter().try_for_each(&mut as_read)?;
         }
-        Ok(())
+        waiting.iter().try_for_each(|row| visit(&row))
     }
 }
 
@@ -125,7 +200,7 @@ pub struct Packed {
 type Translation = (Vec<u32>, Vec<u32>);
 
 impl Packed {
-    /// Joins what several readers packed; none where their ids are too many for one, or the rows in memory.
+    /// Joins what several readers packed and [settled](Part::settle); none where their ids are too many for one, or the rows in memory.
     pub fn join(mut parts: Vec<Part>) -> Option<Self> {
         let chunks: usize = parts.iter().map(|part| part.chunks.len()).sum();
         if chunks > u32::MAX as usize / CHUNK {
@@ -207,7 +282,15 @@ impl Packed {
 
 /// The codes in `into` of the texts of `from`, by their code there.
 fn translation(into: &mut Dictionary, from: &Dictionary) -> Option<Vec<u32>> {
-    (0..from.len() as u32)
-        .map(|code| into.intern(from.text(code)))
-        .collect()
+    let (mut codes, mut together) = (Vec::with_capacity(from.len()), Texts::default());
+    for code in 0..from.len() as u32 {
+        if !together.push(from.text(code)) {
+            return None;
+        }
+        if together.len() == TOGETHER || code as usize + 1 == from.len() {
+            into.intern_all(&together, &mut codes);
+            together.clear();
+        }
+    }
+    (codes.len() == from.len()).then_some(codes)
 }

@@ -231,6 +231,7 @@ fn sorted(
             rank: item_ranks[row.item as usize],
             place: row.place,
             index,
+            item: row.item,
         }));
         order(&mut keys, dedup);
         keys.iter()

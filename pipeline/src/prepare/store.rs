@@ -191,6 +191,9 @@ impl RowSink for FileRows<'_> {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
+        if self.part.as_mut().is_some_and(|part| !part.settle()) {
+            self.store.too_many_ids.store(true, Ordering::Relaxed);
+        }
         self.look()?;
         if let Some(part) = self.part.take() {
             lock(&self.store.parts).push(part);

@@ -90,10 +90,17 @@ impl<'a> ParquetFile<'a> {
         ] {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
         }
-        for column in ["user", "line"] {
+        // Nor does what is as short as numbers, or as what differs from the row before.
+        for (column, encoding) in [
+            ("user", Encoding::DELTA_BINARY_PACKED),
+            ("item", Encoding::DELTA_BINARY_PACKED),
+            ("items.list.item", Encoding::DELTA_BINARY_PACKED),
+            ("line", Encoding::DELTA_BINARY_PACKED),
+            ("user_id", Encoding::DELTA_BYTE_ARRAY),
+        ] {
             properties = properties
                 .set_column_dictionary_enabled(ColumnPath::from(column), false)
-                .set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED);
+                .set_column_encoding(ColumnPath::from(column), encoding);
         }
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties.build()))?;
         let groups = BatchCoalescer::new(schema.clone(), rows);

@@ -25,9 +25,9 @@ pub(crate) fn reviews(
     table: &mut InteractionTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let mut fields = json::Fields::new(["reviewerID", "asin", "overall", "unixReviewTime"]);
     scan.each_record(path, progress, |bytes, line| {
-        let [user, item, rating, time] =
-            json::fields(bytes, ["reviewerID", "asin", "overall", "unixReviewTime"])?;
+        let [user, item, rating, time] = fields.of(bytes)?;
         let (user, item) = (json::text(user)?, json::text(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
@@ -47,8 +47,9 @@ pub(crate) fn metadata_2018(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let mut fields = json::Fields::new(["asin", "title", "category"]);
     scan.each_record(path, progress, |bytes, line| {
-        let [asin, title, category] = json::fields(bytes, ["asin", "title", "category"])?;
+        let [asin, title, category] = fields.of(bytes)?;
         let item = json::text(asin)?.ok_or("lacks asin")?;
         let (title, category) = (json::value(title)?, json::value(category)?);
         let title = title.as_ref().and_then(Json::as_str);

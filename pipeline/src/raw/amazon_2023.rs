@@ -60,9 +60,9 @@ fn reviews(
     table: &mut InteractionTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let mut fields = json::Fields::new(["user_id", "parent_asin", "rating", "timestamp"]);
     scan.each_record(path, progress, |bytes, line| {
-        let [user, item, rating, time] =
-            json::fields(bytes, ["user_id", "parent_asin", "rating", "timestamp"])?;
+        let [user, item, rating, time] = fields.of(bytes)?;
         let (user, item) = (json::text(user)?, json::text(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
@@ -82,9 +82,9 @@ pub(crate) fn metadata(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let mut fields = json::Fields::new(["parent_asin", "title", "main_category", "categories"]);
     scan.each_record(path, progress, |bytes, line| {
-        let [item, title, main, listed] =
-            json::fields(bytes, ["parent_asin", "title", "main_category", "categories"])?;
+        let [item, title, main, listed] = fields.of(bytes)?;
         let item = json::text(item)?.ok_or("lacks parent_asin")?;
         let (title, main, listed) = (json::value(title)?, json::value(main)?, json::value(listed)?);
         let title = title.as_ref().and_then(Json::as_str);

@@ -9,49 +9,104 @@ mod tests;
 use std::borrow::Cow;
 
 use super::scan::Refusal;
-use scanner::Scanner;
+use scanner::{Head, Scanner};
 
 const NO_OBJECT: &str = "not a JSON object";
 const WRONG_TYPE: &str = "a key holds a value of the wrong type or stands twice";
 
-/// The values of `keys`, as they are written, of an object that must be the whole text and must not hold one of them twice.
-pub(crate) fn fields<'b, const N: usize>(
-    bytes: &'b [u8],
-    keys: [&str; N],
-) -> Result<[Option<&'b [u8]>; N], Refusal> {
-    find(
-        bytes,
-        keys,
-        |before| if before { Err(WRONG_TYPE.into()) } else { Ok(()) },
-    )
+/// Heads that are remembered, and bytes of each: more than any log's lines have, little enough to be looked through.
+const HEADS: usize = 32;
+const HEAD_BYTES: usize = 64;
+
+/// Takes the values of the same keys out of one object after another.
+///
+/// The lines of a log nearly always have the same keys in the same order and spacing. What stood before each value is remembered,
+/// so that it is compared as a whole where it stands again, and its key need be neither scanned nor looked up.
+pub(crate) struct Fields<'k, const N: usize> {
+    keys: [&'k str; N],
+    /// Whether the last value of a repeated key counts, instead of none.
+    repeats: bool,
+    /// In the order in which they came.
+    heads: Vec<Known<N>>,
 }
 
-/// The same where of a repeated key the last value counts.
-pub(crate) fn last_fields<'b, const N: usize>(
-    bytes: &'b [u8],
-    keys: [&str; N],
-) -> Result<[Option<&'b [u8]>; N], Refusal> {
-    find(bytes, keys, |_| Ok(()))
+/// What stood before a value.
+struct Known<const N: usize> {
+    text: Box<[u8]>,
+    /// Whether it stood at the beginning of an object.
+    first: bool,
+    /// Which keys it names.
+    named: [bool; N],
 }
 
-fn find<'b, const N: usize>(
-    bytes: &'b [u8],
-    keys: [&str; N],
-    allowed: impl Fn(bool) -> Result<(), Refusal>,
-) -> Result<[Option<&'b [u8]>; N], Refusal> {
-    let mut found = [None; N];
-    Scanner::new(bytes).members(|key, value| {
-        for (slot, _) in found
-            .iter_mut()
-            .zip(&keys)
-            .filter(|(_, wanted)| wanted.as_bytes() == key)
-        {
-            allowed(slot.is_some())?;
-            *slot = Some(value);
+impl<'k, const N: usize> Fields<'k, N> {
+    /// Objects that hold one of the keys twice are refused.
+    pub fn new(keys: [&'k str; N]) -> Self {
+        Self {
+            keys,
+            repeats: false,
+            heads: Vec::new(),
         }
-        Ok(())
-    })?;
-    Ok(found)
+    }
+
+    /// Of a repeated key the last value counts.
+    pub fn last(keys: [&'k str; N]) -> Self {
+        Self {
+            repeats: true,
+            ..Self::new(keys)
+        }
+    }
+
+    /// The values, as they are written, of an object that must be all there is.
+    pub fn of<'b>(&mut self, bytes: &'b [u8]) -> Result<[Option<&'b [u8]>; N], Refusal> {
+        let mut scanner = Scanner::new(bytes);
+        let mut found = [None; N];
+        let (mut first, mut expected) = (true, 0);
+        loop {
+            // A member that is not in every line may be left out.
+            let known = (expected..expected + 2).find(|at| {
+                let known = self.heads.get(*at).filter(|known| known.first == first);
+                known.is_some_and(|known| scanner.same_head(&known.text))
+            });
+            let named = match known {
+                Some(at) => {
+                    expected = at + 1;
+                    self.heads[at].named
+                }
+                None => match scanner.head(first)? {
+                    Some(head) => self.learn(&head, first, &mut expected),
+                    None => return Ok(found),
+                },
+            };
+            let value = scanner.value()?;
+            for (slot, _) in found.iter_mut().zip(named).filter(|(_, named)| *named) {
+                if slot.is_some() && !self.repeats {
+                    return Err(WRONG_TYPE.into());
+                }
+                *slot = Some(value);
+            }
+            first = false;
+        }
+    }
+
+    /// Which keys a head names. It is remembered, unless there are too many, and what is expected next is what comes after it.
+    fn learn(&mut self, head: &Head<'_>, first: bool, expected: &mut usize) -> [bool; N] {
+        let same = |known: &Known<N>| known.first == first && *known.text == *head.text;
+        if let Some(at) = self.heads.iter().position(same) {
+            *expected = at + 1;
+            return self.heads[at].named;
+        }
+        let named = self.keys.map(|key| key.as_bytes() == &*head.key);
+        if self.heads.len() < HEADS && head.text.len() <= HEAD_BYTES {
+            self.heads.push(Known {
+                text: head.text.into(),
+                first,
+                named,
+            });
+            *expected = self.heads.len();
+        }
+        named
+    }
 }
 
 /// A text; nothing where the key is absent or null.

@@ -107,6 +107,7 @@ fn choose(
     histories.core(packed, parameters.core);
     let (count, left) = histories.size(packed, "core");
     counts.push(count);
+    histories.forget_items();
     (histories, counts, left)
 }
 
@@ -238,11 +239,8 @@ fn write(
     dense: &[u32],
     tally: &mut Tally,
 ) -> Result<(FileEntry, FileEntry)> {
-    let users = packed.users.sorted(|user| !histories.of_user(user).is_empty());
+    let users = packed.users.sorted(|user| histories.has(user));
     side_by_side::write(folder, packed, lines, dense, tally, |feed| {
-        users.iter().try_for_each(|code| {
-            let rows = histories.of_user(*code).iter();
-            feed.user(*code, rows.map(|index| packed.row(*index)))
-        })
+        histories.each_user(packed, &users, |user, rows| feed.user(user, rows))
     })
 }

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 
 use super::Tally;
 use crate::error::{Error, Result};
-use crate::packed::{Packed, Row};
+use crate::packed::{Packed, Row, Texts};
 use crate::prepared::{self, FileEntry, INTERACTIONS, ParquetFile, SEQUENCES, TABLE_ROWS};
 use crate::raw::Lines;
 use crate::stage::list::Lists;
@@ -20,21 +20,37 @@ use crate::stage::sequence;
 /// Batches on their way to a writer.
 const WAITING: usize = 1;
 
+/// Rows that are looked up together: more than enough for every read that the processor can have under way.
+const TOGETHER: usize = 256;
+
 /// Takes users in the order of their raw ids.
 pub struct Feed<'a> {
-    packed: &'a Packed,
+    /// Raw ids of items, by code.
+    item_ids: &'a Texts,
     lines: &'a Lines,
     /// Dense ids of items by code.
     dense: &'a [u32],
     tally: &'a mut Tally,
     /// Dense id of the last user.
     user: u32,
+    waiting: Waiting,
     interactions: Interactions,
     sequences: Sequences,
-    items: Vec<u32>,
-    times: Vec<i64>,
     to_interactions: SyncSender<RecordBatch>,
     to_sequences: SyncSender<RecordBatch>,
+}
+
+/// Users whose items were not looked up yet.
+#[derive(Default)]
+struct Waiting {
+    user_ids: Vec<String>,
+    /// Rows of each.
+    lengths: Vec<usize>,
+    rows: Vec<Row>,
+    /// Of each row, the item's raw and dense id.
+    item_ids: Texts,
+    items: Vec<u32>,
+    times: Vec<i64>,
 }
 
 /// Writes what `gather` feeds.
@@ -53,15 +69,14 @@ pub fn write(
         let (to_sequences, rows) = sync_channel(WAITING);
         let sequences = scope.spawn(move || drain(folder, SEQUENCES, sequence::schema(), &rows));
         let mut feed = Feed {
-            packed,
+            item_ids: packed.items.texts(),
             lines,
             dense,
             tally,
             user: 0,
+            waiting: Waiting::default(),
             interactions: Interactions::new(),
             sequences: Sequences::default(),
-            items: Vec::new(),
-            times: Vec::new(),
             to_interactions,
             to_sequences,
         };
@@ -78,32 +93,57 @@ pub fn write(
 }
 
 impl Feed<'_> {
-    /// Adds a user, by code, with the rows, oldest first.
-    pub fn user<'r>(&mut self, code: u32, rows: impl Iterator<Item = &'r Row>) -> Result<()> {
-        self.user += 1;
-        let user_id = self.packed.users.text(code);
-        self.items.clear();
-        self.times.clear();
-        for row in rows {
-            let item = self.dense[row.item as usize];
-            self.items.push(item);
-            self.times.push(row.time);
-            let item_id = self.packed.items.text(row.item);
-            self.interactions
-                .push(user_id, item_id, row, self.lines, (self.user, item));
-            if self.interactions.users.len() == TABLE_ROWS {
-                send(&self.to_interactions, self.interactions.take()?)?;
-            }
-        }
-        self.tally.note(&self.items, &self.times);
-        self.sequences.push(self.user, user_id, &self.items, &self.times);
-        if sequence::is_batch(self.sequences.users.len(), self.sequences.items.len()) {
-            send(&self.to_sequences, self.sequences.take()?)?;
+    /// Adds a user, by raw id, with the rows, oldest first.
+    pub fn user(&mut self, user_id: &str, rows: &[Row]) -> Result<()> {
+        self.waiting.user_ids.push(user_id.to_owned());
+        self.waiting.lengths.push(rows.len());
+        self.waiting.rows.extend_from_slice(rows);
+        if self.waiting.rows.len() >= TOGETHER {
+            self.look_up()?;
         }
         Ok(())
     }
 
+    /// Finds the items of the users that wait, and puts both into the tables.
+    fn look_up(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let codes = waiting.rows.iter().map(|row| row.item);
+        waiting.items.clear();
+        waiting
+            .items
+            .extend(codes.clone().map(|code| self.dense[code as usize]));
+        self.item_ids.gather(codes, &mut waiting.item_ids);
+        waiting.times.clear();
+        waiting.times.extend(waiting.rows.iter().map(|row| row.time));
+        let mut start = 0;
+        for (user_id, length) in waiting.user_ids.drain(..).zip(waiting.lengths.drain(..)) {
+            self.user += 1;
+            for at in start..start + length {
+                let ids = (user_id.as_str(), waiting.item_ids.get(at as u32));
+                let dense = (self.user, waiting.items[at]);
+                self.interactions.push(ids, &waiting.rows[at], self.lines, dense);
+                if self.interactions.users.len() == TABLE_ROWS {
+                    send(&self.to_interactions, self.interactions.take()?)?;
+                }
+            }
+            let (items, times) = (
+                &waiting.items[start..start + length],
+                &waiting.times[start..start + length],
+            );
+            self.tally.note(items, times);
+            self.sequences.push(self.user, &user_id, items, times);
+            if sequence::is_batch(self.sequences.users.len(), self.sequences.items.len()) {
+                send(&self.to_sequences, self.sequences.take()?)?;
+            }
+            start += length;
+        }
+        waiting.rows.clear();
+        self.waiting = waiting;
+        Ok(())
+    }
+
     fn finish(&mut self) -> Result<()> {
+        self.look_up()?;
         send(&self.to_interactions, self.interactions.take()?)?;
         send(&self.to_sequences, self.sequences.take()?)
     }
@@ -148,9 +188,10 @@ impl Interactions {
         }
     }
 
-    fn push(&mut self, user_id: &str, item_id: &str, row: &Row, lines: &Lines, dense: (u32, u32)) {
-        self.user_ids.append_value(user_id);
-        self.item_ids.append_value(item_id);
+    /// Adds a row; both pairs are the user's id and the item's.
+    fn push(&mut self, ids: (&str, &str), row: &Row, lines: &Lines, dense: (u32, u32)) {
+        self.user_ids.append_value(ids.0);
+        self.item_ids.append_value(ids.1);
         self.ratings
             .append_option((!row.rating.is_nan()).then_some(row.rating));
         self.times.push(row.time);

@@ -50,7 +50,7 @@ pub async fn build(
     let mut tally = Tally::new(holdout, catalogue.items.len());
     let (interactions, sequences) =
         side_by_side::write(folder, &packed, lines, &dense, &mut tally, |feed| {
-            histories.each_user(|user, rows| feed.user(user, rows.iter()))
+            histories.each_user(|user, rows| feed.user(packed.users.text(user), rows))
         })?;
     Ok(Made {
         catalogue,

@@ -18,9 +18,10 @@ pub(super) fn interactions(
     table: &mut InteractionTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let keys = [&columns.user, &columns.item, &columns.rating, &columns.timestamp].map(String::as_str);
+    let mut fields = json::Fields::last(keys);
     scan.each_record(path, progress, |bytes, line| {
-        let keys = [&columns.user, &columns.item, &columns.rating, &columns.timestamp].map(String::as_str);
-        let [user, item, rating, time] = json::last_fields(bytes, keys)?;
+        let [user, item, rating, time] = fields.of(bytes)?;
         let (user, item) = (json::value(user)?, json::value(item)?);
         let (rating, time) = (json::value(rating)?, json::value(time)?);
         let number = time.as_ref().and_then(Json::as_f64);
@@ -45,9 +46,10 @@ pub(super) fn items(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let mut fields =
+        json::Fields::last([&columns.item, &columns.title, &columns.categories].map(String::as_str));
     scan.each_record(path, progress, |bytes, line| {
-        let keys = [&columns.item, &columns.title, &columns.categories].map(String::as_str);
-        let [item, title, listed] = json::last_fields(bytes, keys)?;
+        let [item, title, listed] = fields.of(bytes)?;
         let (item, title, listed) = (json::value(item)?, json::value(title)?, json::value(listed)?);
         let item = scalar(item.as_ref(), &columns.item)?.ok_or_else(|| lacks(&columns.item))?;
         // A title may be a number (the film 1917); anything else is none, and no reason to lose the item.

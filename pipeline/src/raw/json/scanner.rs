@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 use super::super::scan::Refusal;
 use super::NO_OBJECT;
 
@@ -11,6 +13,14 @@ pub(super) struct Scanner<'b> {
     at: usize,
 }
 
+/// What stands before a member's value.
+pub(super) struct Head<'b> {
+    /// Decoded.
+    pub key: Cow<'b, [u8]>,
+    /// From the end of the value before, or the beginning of the line, to the value.
+    pub text: &'b [u8],
+}
+
 type Scanned<T> = Result<T, Refusal>;
 
 impl<'b> Scanner<'b> {
@@ -18,27 +28,44 @@ impl<'b> Scanner<'b> {
         Scanner { bytes, at: 0 }
     }
 
-    /// Goes through the members of an object that is all there is.
-    pub fn members(mut self, mut visit: impl FnMut(&[u8], &'b [u8]) -> Scanned<()>) -> Scanned<()> {
+    /// What stands before the next member's value, which is its key and what surrounds it; none at the end of an object, which
+    /// must be the end of all there is. `first` says that no member came before.
+    pub fn head(&mut self, first: bool) -> Scanned<Option<Head<'b>>> {
+        let start = self.at;
         self.space();
-        self.expect(b'{')?;
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return self.end();
-        }
-        loop {
-            let key = self.key()?;
-            let start = self.at;
-            self.skip()?;
-            visit(&key, &self.bytes[start..self.at])?;
+        if first {
+            self.expect(b'{')?;
             self.space();
+            if self.peek() == Some(b'}') {
+                self.at += 1;
+                return self.end().map(|()| None);
+            }
+        } else {
             match self.next()? {
                 b',' => self.space(),
-                b'}' => return self.end(),
+                b'}' => return self.end().map(|()| None),
                 _ => return self.fail(),
             }
         }
+        let key = self.key()?;
+        let text = &self.bytes[start..self.at];
+        Ok(Some(Head { key, text }))
+    }
+
+    /// Passes over a head that stands here exactly as it stood elsewhere; whether it does.
+    #[inline]
+    pub fn same_head(&mut self, text: &[u8]) -> bool {
+        let same = self.bytes[self.at..].starts_with(text);
+        self.at += if same { text.len() } else { 0 };
+        same
+    }
+
+    /// The value that is next, as it is written.
+    #[inline]
+    pub fn value(&mut self) -> Scanned<&'b [u8]> {
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.bytes[start..self.at])
     }
 
     /// A key and the colon after it; the value is next.
@@ -225,26 +252,19 @@ fn plain_bytes(bytes: &[u8]) -> usize {
         }
         at += 8;
     }
-    // Without a way out in its middle, a block is a few vector instructions.
-    for block in bytes[at..].as_chunks::<32>().0 {
-        let any = block.iter().fold(false, |any, byte| any | is_special(*byte));
-        if any {
+    // Of long texts the end is looked for first, and then whether anything before it must not be there: either is a few vector
+    // instructions a block.
+    let rest = &bytes[at..];
+    let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let mut within = 0;
+    for block in rest[..end].as_chunks::<64>().0 {
+        if block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20 {
             break;
         }
-        at += 32;
+        within += 64;
     }
-    for word in bytes[at..].as_chunks::<8>().0 {
-        if let Some(within) = special_byte(*word) {
-            return at + within;
-        }
-        at += 8;
-    }
-    let within = bytes[at..].iter().position(|byte| is_special(*byte));
-    within.map_or(bytes.len(), |within| at + within)
-}
-
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+    let control = rest[within..end].iter().position(|byte| *byte < 0x20);
+    at + control.map_or(end, |control| within + control)
 }
 
 /// The first special byte of eight.

@@ -20,11 +20,44 @@ fn by_serde(line: &[u8]) -> Option<Wanted<'_>> {
 }
 
 fn by_scanner(line: &[u8]) -> Option<Wanted<'_>> {
-    let [a, n] = fields(line, ["a", "n"]).ok()?;
+    by_fields(&mut Fields::new(["a", "n"]), line)
+}
+
+fn by_fields<'l>(fields: &mut Fields<'_, 2>, line: &'l [u8]) -> Option<Wanted<'l>> {
+    let [a, n] = fields.of(line).ok()?;
     Some(Wanted {
         a: text(a).ok()?,
         n: number(n).ok()?,
     })
+}
+
+#[test]
+fn a_head_counts_only_where_it_may_stand() {
+    let mut fields = Fields::new(["a", "n"]);
+    for (line, taken) in [
+        (r#"{"a": "x", "n": 1}"#, true),
+        (r#"{"a": "x"{"a": "y"}"#, false),
+        (r#", "n": 1}"#, false),
+        (r#"{"a": "x", "n": 1, "n": 2}"#, false),
+        (r#"{"n": 1}"#, true),
+        (r#"{"b": 1, "n": 1}"#, true),
+        (r#"{"a": "x", "m": 1, "n": 1}"#, true),
+        (r#"{"a": "x", "n": 1"#, false),
+        (r#"{"a": "x", "n": }"#, false),
+    ] {
+        let (found, expected) = (by_fields(&mut fields, line.as_bytes()), by_serde(line.as_bytes()));
+        assert_eq!((found.is_some(), &found), (taken, &expected), "{line}");
+    }
+    // More than are remembered.
+    for number in 0..100 {
+        let line = format!(r#"{{"x{number}": [], "a": "x", "y{number}": {{}}, "n": 1}}"#);
+        assert_eq!(
+            by_fields(&mut fields, line.as_bytes()),
+            by_serde(line.as_bytes()),
+            "{line}"
+        );
+    }
+    assert!(fields.heads.len() <= HEADS);
 }
 
 #[test]
@@ -58,6 +91,7 @@ fn lines_are_read_and_refused_as_serde_does_it() {
         r#"{"x": [1, 2,]}"#,
         "{\"x\": \"tab\tinside, and long enough for a whole block of bytes\"}",
         "{\"a\": \"\u{7f}\u{80}\"}",
+        "{\"x\": \"thirty-two plain bytes come first, then the vectors: one or two blocks of sixty-four bytes and then a\ttab in the third\"}",
         "",
         "null",
     ] {
@@ -102,6 +136,14 @@ proptest! {
     #[test]
     fn any_line_is_read_or_refused_as_serde_does_it(line in lines()) {
         prop_assert_eq!(by_scanner(&line), by_serde(&line), "{}", String::from_utf8_lossy(&line));
+    }
+
+    #[test]
+    fn what_lines_came_before_changes_nothing(lines in proptest::collection::vec(lines(), 0..20)) {
+        let mut fields = Fields::new(["a", "n"]);
+        for line in lines.iter().chain(&lines) {
+            prop_assert_eq!(by_fields(&mut fields, line), by_scanner(line), "{}", String::from_utf8_lossy(line));
+        }
     }
 
     #[test]
