@@ -239,6 +239,9 @@ def report(binary, model, folder, path, compute):
     for precision in ("f32", "bf16", "q8", "q4"):
         packed[precision] = run([binary, model, folder, f"packed:{precision}"], compute)
     readings["packed"] = packed
+    # On a GPU there is no budget: all is kept.
+    kept = {mib: run([binary, model, folder, f"kept:{mib}"], compute) for mib in (() if compute.on_gpu() else (0, 256, 512))}
+    readings["kept"] = kept
     flat = lambda r: [s for user in r["plain"]["scores"] for s in user]
     seconds = {name: typical(r["seconds"]) for name, r in ours.items() if isinstance(r, dict)}
     name = "ranking a user: 30 candidates of 10 tokens after 400"
@@ -305,6 +308,19 @@ def report(binary, model, folder, path, compute):
         lines.append(
             f"| {precision} | {r['base'] / 1e6:.0f} MB | {typical(r['seconds']):.3g} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][0]:.4f} |"
         )
+    if kept:
+        lines += [
+            "",
+            "## Memory for activations",
+            "",
+            f"The first workload, with more or less kept of what the backward could compute again (`--activation-memory`); median of "
+            f"{len(kept[0]['seconds']) - 1} steps.",
+            "",
+            "| MiB at most | seconds a step | peak memory | loss of the last step |",
+            "|---:|---:|---:|---:|",
+        ]
+    for mib, r in kept.items():
+        lines.append(f"| {mib} | {typical(r['seconds']):.3g} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][-1]:.6f} |")
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
 

@@ -73,6 +73,7 @@ fn step(
         epochs: 1,
         batch_size: count,
         micro_batch_tokens: count * length,
+        activation_memory: 512,
         warmup: 0.0,
         weight_decay: 0.0,
         clip: 1.0,

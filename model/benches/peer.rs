@@ -25,8 +25,10 @@ const STEPS: usize = 20;
 const RANK: usize = 16;
 /// Small enough that rounding does not grow into another course of training.
 const LEARNING_RATE: f64 = 2e-4;
-/// Steps with a packed base, for time and memory alone.
-const PACKED_STEPS: usize = 5;
+/// MiB for activations, as a training has them unless told otherwise.
+const ACTIVATION_MEMORY: usize = 512;
+/// Steps with a packed base or other memory for activations, for time and memory alone.
+const FEW_STEPS: usize = 5;
 /// Rows of the products that the ceiling is measured with.
 const CEILING_ROWS: usize = 1024;
 const SEED: u64 = 1;
@@ -60,12 +62,18 @@ fn lora() -> LoraConfig {
     LoraConfig::new(RANK, 2.0 * RANK as f64)
 }
 
-fn train(decoder: &Decoder, examples: &[Example], steps: usize) -> (Adapter, Value) {
+fn train(
+    decoder: &Decoder,
+    examples: &[Example],
+    steps: usize,
+    activation_memory: usize,
+) -> (Adapter, Value) {
     let config = TrainConfig {
         learning_rate: LEARNING_RATE,
         epochs: steps,
         batch_size: examples.len(),
         micro_batch_tokens: 1 << 20,
+        activation_memory,
         warmup: 0.0,
         weight_decay: 0.0,
         clip: 1.0,
@@ -170,7 +178,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [model, folder, task, on @ ..] = arguments.as_slice() else {
         eprintln!(
-            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|rank [DEVICE [ARITHMETIC]]; `make bench-engine` runs this"
+            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|kept:MIB|rank [DEVICE [ARITHMETIC]]; `make bench-engine` runs this"
         );
         std::process::exit(2);
     };
@@ -183,6 +191,7 @@ fn main() {
     });
     let folder = PathBuf::from(folder);
     let packed = task.strip_prefix("packed:");
+    let kept: Option<usize> = task.strip_prefix("kept:").map(|mib| mib.parse().unwrap());
     let precision = packed.map_or(Precision::F32, |name| {
         serde_json::from_value(json!(name)).unwrap()
     });
@@ -204,7 +213,7 @@ fn main() {
     let mut result = match task.strip_prefix("train:") {
         Some(n) => {
             let (name, examples) = &workloads()[n.parse::<usize>().unwrap()];
-            let (_, mut result) = train(&decoder, examples, STEPS);
+            let (_, mut result) = train(&decoder, examples, STEPS, ACTIVATION_MEMORY);
             result["workload"] = json!(name);
             let (tokens, flops) = work(&config, examples);
             result["tokens"] = json!(tokens);
@@ -213,10 +222,11 @@ fn main() {
             result
         }
         None if packed.is_some() => {
-            let (_, mut result) = train(&decoder, &workloads()[0].1, PACKED_STEPS);
+            let (_, mut result) = train(&decoder, &workloads()[0].1, FEW_STEPS, ACTIVATION_MEMORY);
             result["base"] = json!(base);
             result
         }
+        None if kept.is_some() => train(&decoder, &workloads()[0].1, FEW_STEPS, kept.unwrap()).1,
         None => {
             let adapter = Adapter::load(&folder.join("adapter")).unwrap();
             let beside = decoder.with_adapter(&adapter).unwrap();

@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Prompts an optimiser step.
     #[arg(long, default_value_t = 16)]
     batch_size: usize,
+    /// MiB that may be kept of what could be computed again: faster, and with the same outcome.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    activation_memory: usize,
     /// Most prompts of each folder.
     #[arg(long, default_value_t = 40_000)]
     cap: usize,
@@ -108,6 +111,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         epochs: arguments.epochs,
         batch_size: arguments.batch_size,
         micro_batch_tokens: 1024,
+        activation_memory: arguments.activation_memory,
         warmup: 0.05,
         weight_decay: 0.0,
         clip: 1.0,

@@ -18,8 +18,8 @@ use crate::lora::Adapter;
 use crate::lora::config::EMBEDDING;
 use crate::op::composed::{self, composed_on};
 use crate::op::{
-    BlockWeights, Heads, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings, block, linear,
-    rms_norm,
+    BlockWeights, Heads, Kept, KeptBytes, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings,
+    block, linear, rms_norm,
 };
 use crate::{Error, Result};
 
@@ -312,11 +312,7 @@ impl Decoder {
         }
         let segments: Arc<[Segment]> = pass.segments.as_slice().into();
         let around = |frequencies: &[f32]| Surroundings {
-            heads: Heads {
-                query: self.config.num_attention_heads,
-                key_value: self.config.num_key_value_heads,
-                width: self.config.head_dim(),
-            },
+            heads: self.heads(),
             scale: self.config.attention_scale() as f32,
             window: None,
             segments: segments.clone(),
@@ -346,8 +342,9 @@ impl Decoder {
                 })
             });
         let in_a_window = in_a_window.transpose()?;
+        let plan = Kept::within(pass.activation_memory, &self.keepable(pass, wanted));
         let mut kept = KvCache::default();
-        for (layer, weights) in self.blocks.iter().enumerate() {
+        for (layer, (weights, backward_finds)) in self.blocks.iter().zip(plan).enumerate() {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
             let (around, on_device) = match &in_a_window {
                 Some(in_a_window) if self.config.window(layer).is_some() => in_a_window,
@@ -356,7 +353,7 @@ impl Decoder {
             let wanted = wanted.filter(|_| layer + 1 == self.blocks.len());
             let keys_and_values;
             (x, keys_and_values) = match on_device {
-                None => block(&x, weights, around, cached, wanted)?,
+                None => block(&x, weights, around, cached, wanted, backward_finds)?,
                 Some(around) => composed::block(&x, weights, around, cached, wanted)?,
             };
             if keep {
@@ -364,6 +361,27 @@ impl Decoder {
             }
         }
         Ok((rms_norm(&x, &self.norm, self.config.rms_norm_eps)?, kept))
+    }
+
+    /// What each block could keep for a backward over a pass; the last one's rows go on as far as they are wanted.
+    fn keepable(&self, pass: &Pass, wanted: Option<&[u32]>) -> Vec<KeptBytes> {
+        let (heads, rows) = (self.heads(), pass.rows());
+        let of = |(layer, weights): (usize, &BlockWeights)| {
+            let going_on = match wanted {
+                Some(wanted) if layer + 1 == self.blocks.len() => wanted.len(),
+                _ => rows,
+            };
+            KeptBytes::of(weights, heads, &pass.segments, rows, going_on)
+        };
+        self.blocks.iter().enumerate().map(of).collect()
+    }
+
+    fn heads(&self) -> Heads {
+        Heads {
+            query: self.config.num_attention_heads,
+            key_value: self.config.num_key_value_heads,
+            width: self.config.head_dim(),
+        }
     }
 
     fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {

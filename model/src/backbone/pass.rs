@@ -13,6 +13,7 @@ pub struct Pass {
     pub(super) tokens: Vec<u32>,
     pub(super) positions: Vec<u32>,
     pub(super) segments: Vec<Segment>,
+    pub(super) activation_memory: usize,
 }
 
 impl Pass {
@@ -46,6 +47,12 @@ impl Pass {
             self.segments.push(segment);
         }
         rows
+    }
+
+    /// Lets a pass whose gradients are asked for keep as many bytes of what its backward could compute again ([`Kept`](crate::op::Kept));
+    /// without this, none. Only time depends on it.
+    pub fn keep(&mut self, bytes: usize) {
+        self.activation_memory = bytes;
     }
 
     /// Number of packed rows.

@@ -1,14 +1,18 @@
 //! Causal attention over packed rows with grouped queries, a backward, and rows of a key/value cache as context.
 
+mod backward;
+mod group;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use self::group::groups;
 use super::buffer::Buffer;
 use super::gemm::{View, gemm, threads, with_threads};
-use super::math::{dot, exp_in_place, vectorised};
+use super::math::{exp_in_place, vectorised};
 use super::storage::{contiguous, operand, with_values};
 
 /// A run of rows that attend to one another causally, after rows that all of them see: of a cache, and of the same matrix.
@@ -178,39 +182,33 @@ impl Attention {
         }
     }
 
-    /// Attention probabilities of a block of query rows over the context and the rows up to the block's last one,
+    /// Writes the attention probabilities of a block of query rows over the context and the rows up to the block's last one,
     /// `(block, seen + block.end)`, zero where a row does not see.
-    fn probabilities(&self, work: &Work, block: &Range<usize>) -> Buffer {
+    fn probabilities(&self, work: &Work, block: &Range<usize>, p: &mut [f32]) {
         let (seen, columns) = (work.seen, work.seen + block.end);
         let q = work.q.rows(block.clone());
-        let mut p = Buffer::stale(block.len() * columns);
         for (column, (k, _)) in work.runs() {
             gemm(&mut p[column..], columns, 0.0, self.scale, q, k.t());
         }
         let k = work.k.rows(0..block.end);
         gemm(&mut p[seen..], columns, 0.0, self.scale, q, k.t());
-        vectorised(|| {
-            for (i, row) in p.chunks_exact_mut(columns).enumerate() {
-                let end = seen + block.start + i + 1;
-                let begin = self.window.map_or(0, |window| end.saturating_sub(window));
-                let (row, hidden) = row.split_at_mut(end);
-                let (gone, visible) = row.split_at_mut(begin);
-                let (_, sum) = exp_in_place(visible);
-                let inverse = 1.0 / sum;
-                visible.iter_mut().for_each(|value| *value *= inverse);
-                hidden.fill(0.0);
-                gone.fill(0.0);
-            }
-        });
-        p
+        softmax(p, columns, seen + block.start, self.window);
     }
 
-    /// The output of one head on one segment, `(rows, width)`.
-    fn output(&self, work: &Work) -> Buffer {
+    /// The output of one head on one segment, `(rows, width)`, and its probabilities, block after block: all where they are to be
+    /// kept, else what the last block left.
+    fn output(&self, work: &Work, keep: bool) -> (Buffer, Buffer) {
         let (rows, seen, width) = (work.rows, work.seen, self.heads.width);
         let mut out = Buffer::stale(rows * width);
+        let mut kept = Buffer::stale(match keep {
+            true => probabilities(rows, seen),
+            false => rows.min(BLOCK) * (seen + rows),
+        });
         for block in blocks(rows) {
-            let (p, columns) = (self.probabilities(work, &block), seen + block.end);
+            let columns = seen + block.end;
+            let at = if keep { probabilities(block.start, seen) } else { 0 };
+            let p = &mut kept[at..at + block.len() * columns];
+            self.probabilities(work, &block, p);
             let out = &mut out[block.start * width..block.end * width];
             let over_rows = View::strided(&p[seen..], block.len(), block.end, columns);
             gemm(out, width, 0.0, 1.0, over_rows, work.v.rows(0..block.end));
@@ -219,44 +217,18 @@ impl Attention {
                 gemm(out, width, 1.0, 1.0, over_run, *v);
             }
         }
-        out
+        (out, kept)
     }
 
-    /// Gradients of one head's queries, keys and values on one segment, `(rows, width)` each.
-    fn gradients(&self, work: &Work, d_out: View) -> [Buffer; 3] {
-        let (rows, width) = (work.rows, self.heads.width);
-        let [mut d_q, mut d_k, mut d_v] = [(); 3].map(|()| Buffer::stale(rows * width));
-        // From the last block, which reaches every row and so writes all of d_k and d_v before the others add to them.
-        for block in blocks(rows).rev() {
-            let keep = if block.end == rows { 0.0 } else { 1.0 };
-            let (count, end) = (block.len(), block.end);
-            let d_out = d_out.rows(block.clone());
-            let p = self.probabilities(work, &block);
-            gemm(&mut d_v, width, keep, 1.0, View::new(&p, count, end).t(), d_out);
-            let mut d_scores = Buffer::stale(count * end);
-            gemm(&mut d_scores, end, 0.0, 1.0, d_out, work.v.rows(0..end).t());
-            vectorised(|| {
-                for (p, d) in p.chunks_exact(end).zip(d_scores.chunks_exact_mut(end)) {
-                    let along = dot(p, d);
-                    for (d, p) in d.iter_mut().zip(p) {
-                        *d = p * (*d - along);
-                    }
-                }
-            });
-            let d_scores = View::new(&d_scores, count, end);
-            let d_q = &mut d_q[block.start * width..end * width];
-            gemm(d_q, width, 0.0, self.scale, d_scores, work.k.rows(0..end));
-            let q = work.q.rows(block);
-            gemm(&mut d_k, width, keep, self.scale, d_scores.t(), q);
-        }
-        [d_q, d_k, d_v]
-    }
-
-    /// Runs `f` for every (segment, head), in order, on as many threads as allowed.
-    fn for_each_head<R: Send>(&self, f: impl Fn(&Segment, usize) -> R + Sync) -> Vec<R> {
+    /// Runs `f` for every head of every item, in order, with its number, on as many threads as allowed.
+    fn for_each_head<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        f: impl Fn(usize, &T, usize) -> R + Sync,
+    ) -> Vec<R> {
         let heads = self.heads.query;
-        let jobs = self.segments.len() * heads;
-        let one = |job: usize| f(&self.segments[job / heads], job % heads);
+        let jobs = items.len() * heads;
+        let one = |job: usize| f(job, &items[job / heads], job % heads);
         match threads() {
             1 => (0..jobs).map(one).collect(),
             _ => (0..jobs)
@@ -266,49 +238,33 @@ impl Attention {
         }
     }
 
-    /// Writes the output, `(rows, query · width)`, to `out`.
-    pub fn forward(&self, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) -> Result<()> {
+    /// Writes the output, `(rows, query · width)`, to `out`; gives the probabilities, where they are to be kept.
+    pub fn forward(
+        &self,
+        [q, k, v]: [&[f32]; 3],
+        out: &mut [f32],
+        keep: bool,
+    ) -> Result<Option<Probabilities>> {
         let Heads { query, width, .. } = self.heads;
-        let blocks = self.with_cache(|cache| {
-            Ok(self.for_each_head(|segment, head| self.output(&self.work(segment, head, (q, k, v), cache))))
+        let groups = groups(&self.segments);
+        let heads = self.with_cache(|cache| {
+            let work = |segment: &Segment, head| self.work(segment, head, (q, k, v), cache);
+            Ok(self.for_each_head(&groups, |_, group, head| {
+                let segments = &self.segments[group.segments.clone()];
+                if let [segment] = segments {
+                    let (out, p) = self.output(&work(segment, head), keep);
+                    return (out, keep.then_some(p));
+                }
+                let works: Vec<Work> = segments.iter().map(|segment| work(segment, head)).collect();
+                (self.output_of_group(&works, group.shared), None)
+            }))
         })?;
         out.fill(0.0);
-        for (job, block) in blocks.iter().enumerate() {
-            let first = self.segments[job / query].rows.start;
+        for (job, (block, _)) in heads.iter().enumerate() {
+            let first = self.segments[groups[job / query].segments.start].rows.start;
             add_block(out, query * width, first, job % query * width, block, width);
         }
-        Ok(())
-    }
-
-    /// Writes the gradients of queries, keys and values, given that of the output.
-    pub fn backward(&self, qkv: [&[f32]; 3], g: &[f32], gradients: [&mut [f32]; 3]) -> Result<()> {
-        if self.segments.iter().any(|s| s.seen() > 0) {
-            bail!("attention: there is no gradient to what several segments see");
-        }
-        let Heads {
-            query,
-            key_value,
-            width,
-        } = self.heads;
-        let (q_stride, kv_stride) = (query * width, key_value * width);
-        let [q, k, v] = qkv;
-        let blocks = self.for_each_head(|segment, head| {
-            let work = self.work(segment, head, (q, k, v), None);
-            let at = segment.rows.start * q_stride + head * width;
-            self.gradients(&work, View::strided(&g[at..], work.rows, width, q_stride))
-        });
-        let [d_q, d_k, d_v] = gradients;
-        d_q.fill(0.0);
-        d_k.fill(0.0);
-        d_v.fill(0.0);
-        for (job, [block_q, block_k, block_v]) in blocks.iter().enumerate() {
-            let (first, head) = (self.segments[job / query].rows.start, job % query);
-            let kv_column = head / (query / key_value) * width;
-            add_block(d_q, q_stride, first, head * width, block_q, width);
-            add_block(d_k, kv_stride, first, kv_column, block_k, width);
-            add_block(d_v, kv_stride, first, kv_column, block_v, width);
-        }
-        Ok(())
+        Ok(heads.into_iter().map(|(_, p)| p).collect())
     }
 
     fn with_cache<R>(&self, f: impl FnOnce(Option<(&[f32], &[f32])>) -> Result<R>) -> Result<R> {
@@ -324,6 +280,36 @@ impl Attention {
 /// Query rows whose scores are held at one time: few, so that little is computed above the diagonal; enough for an efficient
 /// product.
 const BLOCK: usize = 64;
+
+/// Turns rows of scores, the first of which sees `before` columns and its own, and each other one more, into probabilities: zero where
+/// a row does not see.
+fn softmax(p: &mut [f32], columns: usize, before: usize, window: Option<usize>) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, row) in p.chunks_exact_mut(columns).enumerate() {
+                let end = before + i + 1;
+                let begin = window.map_or(0, |window| end.saturating_sub(window));
+                let (row, hidden) = row.split_at_mut(end);
+                let (gone, visible) = row.split_at_mut(begin);
+                let (_, sum) = exp_in_place(visible);
+                let inverse = 1.0 / sum;
+                visible.iter_mut().for_each(|value| *value *= inverse);
+                hidden.fill(0.0);
+                gone.fill(0.0);
+            }
+        },
+    );
+}
+
+/// A buffer a (segment, head).
+pub(super) type Probabilities = Vec<Buffer>;
+
+/// How many probabilities a head's first `rows` rows of a segment have, of which each sees `seen` others: blocks of them, each up to
+/// its last row.
+pub(super) fn probabilities(rows: usize, seen: usize) -> usize {
+    blocks(rows).map(|block| block.len() * (seen + block.end)).sum()
+}
 
 fn blocks(rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     (0..rows.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(rows))
@@ -363,12 +349,12 @@ impl CustomOp3 for Attention {
         self.check(ql.shape(), kl.shape(), vl.shape())?;
         let name = self.name();
         let mut out = vec![0.0; ql.shape().elem_count()];
-        self.forward(
+        let qkv = [
             operand(qs, ql, name)?,
             operand(ks, kl, name)?,
             operand(vs, vl, name)?,
-            &mut out,
-        )?;
+        ];
+        self.forward(qkv, &mut out, false)?;
         Ok((CpuStorage::F32(out), ql.shape().clone()))
     }
 
@@ -391,7 +377,7 @@ impl CustomOp3 for Attention {
             with_values(q, name, |q| {
                 with_values(k, name, |k| {
                     with_values(v, name, |v| {
-                        self.backward([q, k, v], g, [&mut d_q, &mut d_k, &mut d_v])
+                        self.backward([q, k, v], g, None, [&mut d_q, &mut d_k, &mut d_v])
                     })
                 })
             })

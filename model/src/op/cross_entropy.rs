@@ -7,7 +7,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::composed;
 use super::gemm::{View, gemm};
-use super::math::exp_in_place;
+use super::math::{exp_in_place, vectorised};
+use super::rows::map_rows;
 use super::storage::operand;
 
 /// Rows whose logits are held at one time: enough for an efficient product, little memory even for a vocabulary of 50,000.
@@ -83,18 +84,23 @@ impl CustomOp2 for CrossEntropy {
             let block = View::new(&hidden[start * width..(start + count) * width], count, width);
             let logits = &mut logits[..count * vocabulary];
             gemm(logits, vocabulary, 0.0, 1.0, block, head_view.t());
-            for (row, target) in logits
-                .chunks_exact_mut(vocabulary)
-                .zip(&self.targets[start..start + count])
-            {
-                let target = *target as usize;
+            let targets = &self.targets[start..start + count];
+            let losses = map_rows(logits, vocabulary, |i, row| {
+                let target = targets[i] as usize;
                 let at_target = row[target];
-                let (max, sum) = exp_in_place(row);
-                total += f64::from(max + sum.ln() - at_target);
-                let inverse = 1.0 / sum;
-                row.iter_mut().for_each(|p| *p *= inverse);
-                row[target] -= 1.0;
-            }
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let (max, sum) = exp_in_place(row);
+                        let inverse = 1.0 / sum;
+                        row.iter_mut().for_each(|p| *p *= inverse);
+                        row[target] -= 1.0;
+                        f64::from(max + sum.ln() - at_target)
+                    },
+                )
+            });
+            // One after another, so that the sum does not depend on threads.
+            losses.into_iter().for_each(|loss| total += loss);
             let d_logits = View::new(logits, count, vocabulary);
             if let Some(d_hidden) = &mut d_hidden {
                 let out = &mut d_hidden[start * width..(start + count) * width];

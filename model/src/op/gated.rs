@@ -48,11 +48,14 @@ pub fn gated(activation: Activation, gate: &Tensor, up: &Tensor) -> Result<Tenso
 /// Writes `activation(gate) · up` to `y`.
 pub(super) fn activate(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]) {
     write_rows(y, 1, |start, y| {
-        vectorised(|| {
-            for ((y, g), u) in y.iter_mut().zip(&gate[start..]).zip(&up[start..]) {
-                *y = g / (1.0 + exp(-activation.inner(*g).0)) * u;
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((y, g), u) in y.iter_mut().zip(&gate[start..]).zip(&up[start..]) {
+                    *y = g / (1.0 + exp(-activation.inner(*g).0)) * u;
+                }
+            },
+        );
     });
 }
 
@@ -65,17 +68,20 @@ pub(super) fn gradients(
     d_up: &mut [f32],
 ) {
     write_two(d_gate, d_up, 1, |start, d_gate, d_up| {
-        vectorised(|| {
-            let inputs = gate[start..].iter().zip(&up[start..]);
-            for ((d_gate, d_up), (g, u)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
-                let (inner, slope) = activation.inner(*g);
-                let sigmoid = 1.0 / (1.0 + exp(-inner));
-                let activated = g * sigmoid;
-                let d = *d_up;
-                *d_up = d * activated;
-                *d_gate = d * u * (sigmoid + activated * (1.0 - sigmoid) * slope);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                let inputs = gate[start..].iter().zip(&up[start..]);
+                for ((d_gate, d_up), (g, u)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
+                    let (inner, slope) = activation.inner(*g);
+                    let sigmoid = 1.0 / (1.0 + exp(-inner));
+                    let activated = g * sigmoid;
+                    let d = *d_up;
+                    *d_up = d * activated;
+                    *d_gate = d * u * (sigmoid + activated * (1.0 - sigmoid) * slope);
+                }
+            },
+        );
     });
 }
 

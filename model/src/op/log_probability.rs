@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor, bail};
 
 use super::composed;
 use super::gemm::{View, gemm};
-use super::math::exp_in_place;
+use super::math::{exp_in_place, vectorised};
+use super::rows::map_rows;
 use super::storage::with_values;
 
 /// Rows whose logits are held at one time.
@@ -50,16 +51,21 @@ pub fn log_probabilities(hidden: &Tensor, head: &Tensor, asked: &[(usize, u32)])
                     input,
                     View::new(head, vocabulary, width).t(),
                 );
-                for (row_logits, row) in logits.chunks_exact_mut(vocabulary).zip(block) {
-                    let first = next.clone();
-                    while let Some(i) = next.next_if(|i| asked[*i].0 == *row) {
-                        result[i] = row_logits[asked[i].1 as usize];
-                    }
-                    let (max, sum) = exp_in_place(row_logits);
-                    let normaliser = max + sum.ln();
-                    for i in first.take_while(|i| asked[*i].0 == *row) {
-                        result[i] -= normaliser;
-                    }
+                // Before the exponentials take the logits' place.
+                let first = next.clone();
+                while let Some(i) = next.next_if(|i| asked[*i].0 <= block[block.len() - 1]) {
+                    let nth = block.partition_point(|row| *row < asked[i].0);
+                    result[i] = logits[nth * vocabulary + asked[i].1 as usize];
+                }
+                let normalisers = map_rows(logits, vocabulary, |_, row| {
+                    let (max, sum) = vectorised(
+                        #[inline(always)]
+                        || exp_in_place(row),
+                    );
+                    max + sum.ln()
+                });
+                for i in first.take_while(|i| asked[*i].0 <= block[block.len() - 1]) {
+                    result[i] -= normalisers[block.partition_point(|row| *row < asked[i].0)];
                 }
             }
             Ok(())

@@ -26,7 +26,7 @@ mod rows;
 mod storage;
 
 pub use attention::{Heads, Segment, attention};
-pub use block::{BlockWeights, Projection, Surroundings, block};
+pub use block::{BlockWeights, Kept, KeptBytes, Projection, Surroundings, block};
 pub use composed::with_composed;
 pub use cross_entropy::cross_entropy;
 pub use gated::{Activation, gated};

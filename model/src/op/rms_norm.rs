@@ -25,14 +25,17 @@ fn inverse(row: &[f32], eps: f32) -> f32 {
 pub(super) fn normalise(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
     let width = weight.len();
     write_rows(y, width, |start, y| {
-        vectorised(|| {
-            for (row, out) in x[start..].chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-                let inverse = inverse(row, eps);
-                for i in 0..width {
-                    out[i] = row[i] * inverse * weight[i];
+        vectorised(
+            #[inline(always)]
+            || {
+                for (row, out) in x[start..].chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+                    let inverse = inverse(row, eps);
+                    for i in 0..width {
+                        out[i] = row[i] * inverse * weight[i];
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -40,34 +43,40 @@ pub(super) fn normalise(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
 pub(super) fn add_input_gradient(x: &[f32], weight: &[f32], eps: f32, g: &[f32], dx: &mut [f32]) {
     let width = weight.len();
     write_rows(dx, width, |start, dx| {
-        vectorised(|| {
-            let rows = x[start..].chunks_exact(width).zip(g[start..].chunks_exact(width));
-            let mut scaled = vec![0.0; width];
-            for ((row, g), out) in rows.zip(dx.chunks_exact_mut(width)) {
-                let inverse = inverse(row, eps);
-                for i in 0..width {
-                    scaled[i] = g[i] * weight[i];
+        vectorised(
+            #[inline(always)]
+            || {
+                let rows = x[start..].chunks_exact(width).zip(g[start..].chunks_exact(width));
+                let mut scaled = vec![0.0; width];
+                for ((row, g), out) in rows.zip(dx.chunks_exact_mut(width)) {
+                    let inverse = inverse(row, eps);
+                    for i in 0..width {
+                        scaled[i] = g[i] * weight[i];
+                    }
+                    let along = dot(&scaled, row) * inverse * inverse * inverse / width as f32;
+                    for i in 0..width {
+                        out[i] += scaled[i] * inverse - row[i] * along;
+                    }
                 }
-                let along = dot(&scaled, row) * inverse * inverse * inverse / width as f32;
-                for i in 0..width {
-                    out[i] += scaled[i] * inverse - row[i] * along;
-                }
-            }
-        });
+            },
+        );
     });
 }
 
 /// Adds to `dw` the gradient of the weight that the gradient `g` of the result gives.
 pub(super) fn add_weight_gradient(x: &[f32], eps: f32, g: &[f32], dw: &mut [f32]) {
     let width = dw.len();
-    vectorised(|| {
-        for (row, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
-            let inverse = inverse(row, eps);
-            for i in 0..width {
-                dw[i] += g[i] * row[i] * inverse;
+    vectorised(
+        #[inline(always)]
+        || {
+            for (row, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
+                let inverse = inverse(row, eps);
+                for i in 0..width {
+                    dw[i] += g[i] * row[i] * inverse;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 struct RmsNorm {

@@ -63,18 +63,21 @@ pub(super) fn rotate(x: &mut [f32], width: usize, table: &RopeTable, turn: Turn)
         let angles = table.cos[first..]
             .chunks_exact(half)
             .zip(table.sin[first..].chunks_exact(half));
-        vectorised(|| {
-            for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
-                for head in row.chunks_exact_mut(2 * half) {
-                    let (first, second) = head.split_at_mut(half);
-                    for i in 0..half {
-                        let (a, b, s) = (first[i], second[i], sin[i] * sign);
-                        first[i] = a * cos[i] - b * s;
-                        second[i] = b * cos[i] + a * s;
+        vectorised(
+            #[inline(always)]
+            || {
+                for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
+                    for head in row.chunks_exact_mut(2 * half) {
+                        let (first, second) = head.split_at_mut(half);
+                        for i in 0..half {
+                            let (a, b, s) = (first[i], second[i], sin[i] * sign);
+                            first[i] = a * cos[i] - b * s;
+                            second[i] = b * cos[i] + a * s;
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
     Ok(())
 }

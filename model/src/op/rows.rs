@@ -39,3 +39,16 @@ pub(super) fn write_two(
             .for_each(|(i, (one, two))| f(i * size, one, two)),
     }
 }
+
+/// Calls `f` with every row of `values` and its number; what it returns, in the rows' order.
+pub(super) fn map_rows<R: Send>(
+    values: &mut [f32],
+    width: usize,
+    f: impl Fn(usize, &mut [f32]) -> R + Sync,
+) -> Vec<R> {
+    let one = |(i, row): (usize, &mut [f32])| f(i, row);
+    match share(values.len(), width) {
+        None => values.chunks_exact_mut(width).enumerate().map(one).collect(),
+        Some(_) => values.par_chunks_exact_mut(width).enumerate().map(one).collect(),
+    }
+}

@@ -102,7 +102,10 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
             .skip(within * config.batch_size)
             .take(config.batch_size)
             .map(|i| &examples[*i]);
-        let parts = pack(chosen, config.micro_batch_tokens);
+        let mut parts = pack(chosen, config.micro_batch_tokens);
+        parts
+            .iter_mut()
+            .for_each(|part| part.pass.keep(config.activation_memory << 20));
         let targets: usize = parts.iter().map(|p| p.targets.len()).sum();
         let mut loss = 0.0;
         for (i, part) in parts.iter().enumerate() {
@@ -207,7 +210,11 @@ pub(super) fn rounded(loss: f64) -> f64 {
 /// A key of everything that decides a training's outcome, so that a checkpoint of another one is never taken up.
 fn request_key(fit: &Fit) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
-    hash.update(format!("{:?} {}", fit.config, fit.seed).as_bytes());
+    let config = TrainConfig {
+        activation_memory: 0,
+        ..fit.config.clone()
+    };
+    hash.update(format!("{config:?} {}", fit.seed).as_bytes());
     for example in fit.examples.iter().chain(fit.held_out) {
         hash.update(&(example.loss_from as u64).to_le_bytes());
         example.tokens.iter().for_each(|t| hash.update(&t.to_le_bytes()));

@@ -48,6 +48,10 @@ pub struct TrainConfig {
     /// Tokens computed at one time; a step's examples are split into as many parts as this needs (gradient accumulation).
     #[serde(default = "micro_batch_tokens")]
     pub micro_batch_tokens: usize,
+    /// MiB that a part may keep of what its backward could compute again: attention probabilities first, then activated gates, then
+    /// normalised rows. Only speed and memory depend on it, so it is no part of what names a training. On a GPU, all is kept.
+    #[serde(default = "activation_memory", skip_serializing)]
+    pub activation_memory: usize,
     /// Share of the steps in which the rate rises; it falls as a cosine after that.
     #[serde(default = "warmup")]
     pub warmup: f64,
@@ -76,6 +80,10 @@ fn one_f64() -> f64 {
 }
 fn micro_batch_tokens() -> usize {
     1024
+}
+/// As much as 1,024 tokens of a model of 135 million parameters need.
+fn activation_memory() -> usize {
+    512
 }
 fn warmup() -> f64 {
     0.05

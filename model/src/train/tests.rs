@@ -18,6 +18,7 @@ fn config() -> TrainConfig {
         epochs: 4,
         batch_size: 4,
         micro_batch_tokens: 24,
+        activation_memory: 512,
         warmup: 0.1,
         weight_decay: 0.0,
         clip: 1.0,
@@ -178,6 +179,43 @@ fn gradient_accumulation_and_threads_do_not_change_the_result() {
         values(&run(1000, 2)),
         "bit for bit the same on two threads"
     );
+}
+
+#[test]
+fn memory_for_activations_changes_no_result_and_a_checkpoint_is_taken_up_under_another() {
+    let run = |activation_memory, checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)| {
+        let config = TrainConfig {
+            activation_memory,
+            ..config()
+        };
+        let examples = examples(18);
+        let (adapter, outcome) = train_lora(
+            &tiny(),
+            lora(0.1),
+            &examples,
+            &[],
+            &config,
+            3,
+            checkpoint,
+            progress,
+        )
+        .unwrap();
+        (values(&adapter), outcome.curve)
+    };
+    let kept = run(512, None, &mut |_| ());
+    assert_eq!(run(0, None, &mut |_| ()), kept);
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("state");
+    let killed = std::panic::catch_unwind(|| {
+        run(0, Some(&checkpoint), &mut |p| assert!(p.step < 11, "killed"));
+    });
+    assert!(killed.is_err());
+    let mut first = None;
+    let resumed = run(512, Some(&checkpoint), &mut |p| {
+        first.get_or_insert(p.step);
+    });
+    assert_eq!(first, Some(11), "ten steps were in the checkpoint");
+    assert_eq!(resumed, kept);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use candle_core::Result;
 
-use super::forward::Saved;
+use super::forward::{Saved, SavedToo};
 use super::{BlockOp, DOWN, GATE, GROUP_OF, K, O, Q, UP, V};
 use crate::op::buffer::Buffer;
 use crate::op::gated::{activate, gradients};
-use crate::op::gemm::{View, gemm};
+use crate::op::gemm::{View, gemm, gemm_and};
 use crate::op::rms_norm::{add_input_gradient, add_weight_gradient, normalise};
 use crate::op::rope::{Turn, rotate};
 
@@ -17,9 +17,23 @@ impl BlockOp {
         x: &[f32],
         trained: &[f32],
         g: &[f32],
-        saved: Saved,
+        mut saved: Saved,
     ) -> Result<(Option<Vec<f32>>, Vec<f32>)> {
         let mut d_trained = vec![0.0; trained.len()];
+        let SavedToo {
+            probabilities,
+            activated,
+            normed,
+        } = std::mem::take(&mut saved.kept);
+        let [normed_input, normed_middle] = normed.map_or([None, None], |normed| normed.map(Some));
+        let saved = saved;
+        let normed = |kept: Option<Buffer>, x: &[f32], norm: &[f32]| {
+            kept.unwrap_or_else(|| {
+                let mut normed = Buffer::stale(x.len());
+                normalise(x, norm, self.eps, &mut normed);
+                normed
+            })
+        };
         self.with_weights(|[input_norm, post_attention_norm], weights| {
             // From the gradients of a group's outputs to those of what is trained in it, and of its input where that is wanted.
             let through = |outputs: &[(usize, &[f32])],
@@ -30,7 +44,7 @@ impl BlockOp {
                 let (h, group) = (&saved.low_rank[group], &self.groups[group]);
                 let rows = input.len() / group.width;
                 let mut dh = Buffer::stale(rows * group.rank);
-                for (nth, (i, g)) in outputs.iter().enumerate() {
+                for (i, g) in outputs {
                     let (out, width) = self.sizes[*i];
                     let g = View::new(g, rows, out);
                     group.up_gradients(GROUP_OF[*i].1, g, h, trained, &mut dh, d_trained);
@@ -38,16 +52,29 @@ impl BlockOp {
                         let input = View::new(input, rows, width);
                         gemm(&mut d_trained[range.clone()], width, 0.0, 1.0, g.t(), input);
                     }
-                    if let Some(d_input) = d_input.as_deref_mut() {
+                }
+                if let Some(d_input) = d_input.as_deref_mut() {
+                    for (nth, (i, g)) in outputs.iter().enumerate() {
+                        let (out, width) = self.sizes[*i];
+                        let product = (1.0, View::new(g, rows, out), View::new(weights[*i], out, width));
+                        let last = nth + 1 == outputs.len();
+                        let updates = if last {
+                            group.back(&dh, rows, trained)
+                        } else {
+                            None
+                        };
                         let keep = if nth == 0 { 0.0 } else { 1.0 };
-                        gemm(d_input, width, keep, 1.0, g, View::new(weights[*i], out, width));
+                        gemm_and(d_input, width, keep, product, updates);
                     }
                 }
                 group.down_gradients(input, &dh, rows, trained, d_trained, d_input);
             };
 
-            let mut activated = Buffer::stale(saved.gate.len());
-            activate(self.weights.activation, &saved.gate, &saved.up, &mut activated);
+            let activated = activated.unwrap_or_else(|| {
+                let mut activated = Buffer::stale(saved.gate.len());
+                activate(self.weights.activation, &saved.gate, &saved.up, &mut activated);
+                activated
+            });
             let mut d_up = Buffer::stale(activated.len());
             let d_output = self.through_output_norm(1, &saved, g);
             through(
@@ -65,11 +92,10 @@ impl BlockOp {
                 &mut d_gate,
                 &mut d_up,
             );
-            let [mut normed, mut d_normed] = [(); 2].map(|()| Buffer::stale(saved.middle.len()));
-            normalise(&saved.middle, post_attention_norm, self.eps, &mut normed);
+            let mut d_normed = Buffer::stale(saved.middle.len());
             through(
                 &[(GATE, &d_gate), (UP, &d_up)],
-                &normed,
+                &normed(normed_middle, &saved.middle, post_attention_norm),
                 Some(&mut d_normed),
                 &mut d_trained,
             );
@@ -100,8 +126,10 @@ impl BlockOp {
             self.attention.backward(
                 [&saved.queries, &saved.keys, &saved.values],
                 &d_attended,
+                probabilities.as_ref(),
                 [&mut d_queries, &mut d_keys, &mut d_values],
             )?;
+            drop(probabilities);
             rotate(&mut d_queries, self.sizes[Q].0, &self.table, Turn::Back)?;
             rotate(&mut d_keys, self.sizes[K].0, &self.table, Turn::Back)?;
             if let (Some([query_norm, key_norm]), Some([queries, keys])) = (&self.head_norms, &saved.unnormed)
@@ -109,14 +137,14 @@ impl BlockOp {
                 self.through_head_norm(queries, query_norm, &mut d_queries);
                 self.through_head_norm(keys, key_norm, &mut d_keys);
             }
-            let [mut normed, mut d_normed] = [(); 2].map(|()| Buffer::stale(x.len()));
-            normalise(x, input_norm, self.eps, &mut normed);
+            let input = normed(normed_input, x, input_norm);
+            let mut d_normed = Buffer::stale(x.len());
             let outputs: [(usize, &[f32]); 3] = [(Q, &d_queries), (K, &d_keys), (V, &d_values)];
             if !self.input_needs_gradient && self.trained.norms[0].is_none() {
-                through(&outputs, &normed, None, &mut d_trained);
+                through(&outputs, &input, None, &mut d_trained);
                 return Ok(None);
             }
-            through(&outputs, &normed, Some(&mut d_normed), &mut d_trained);
+            through(&outputs, &input, Some(&mut d_normed), &mut d_trained);
             self.norm_gradient(0, x, &d_normed, &mut d_trained);
             if !self.input_needs_gradient {
                 return Ok(None);

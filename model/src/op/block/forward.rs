@@ -2,10 +2,13 @@
 
 use candle_core::Result;
 
+#[cfg(test)]
+use super::KeptBytes;
 use super::{BlockOp, DOWN, GATE, GROUP_OF, K, O, Q, UP, V};
+use crate::op::attention::Probabilities;
 use crate::op::buffer::Buffer;
 use crate::op::gated::activate;
-use crate::op::gemm::{View, gemm};
+use crate::op::gemm::{View, gemm_and};
 use crate::op::rms_norm::normalise;
 use crate::op::rope::{Turn, rotate};
 use crate::op::rows::write_rows;
@@ -29,6 +32,30 @@ pub(super) struct Saved {
     pub outputs: Option<[Buffer; 2]>,
     /// Rank-sized activations of the four groups.
     pub low_rank: [Buffer; 4],
+    /// What could be computed again.
+    pub kept: SavedToo,
+}
+
+/// What a backward finds kept as the budget has it.
+#[derive(Default)]
+pub(super) struct SavedToo {
+    pub probabilities: Option<Probabilities>,
+    pub activated: Option<Buffer>,
+    /// Normalised rows before the attention and before the feed-forward.
+    pub normed: Option<[Buffer; 2]>,
+}
+
+impl SavedToo {
+    /// The memory that its values take.
+    #[cfg(test)]
+    pub fn bytes(&self) -> KeptBytes {
+        let bytes = |buffers: &[Buffer]| buffers.iter().map(|b| 4 * b.len()).sum();
+        KeptBytes {
+            probabilities: bytes(self.probabilities.as_deref().unwrap_or_default()),
+            activated: bytes(self.activated.as_slice()),
+            normed: bytes(self.normed.as_ref().map_or(&[], |normed| normed)),
+        }
+    }
 }
 
 impl BlockOp {
@@ -39,8 +66,9 @@ impl BlockOp {
                 let rows = input.len() / width;
                 let (group, place) = GROUP_OF[i];
                 let weight = View::new(weights[i], out, width);
-                gemm(y, out, keep, 1.0, View::new(input, rows, width), weight.t());
-                self.groups[group].add_up(place, h, rows, trained, y, out);
+                let update = self.groups[group].up(place, h, rows, trained);
+                let product = (1.0, View::new(input, rows, width), weight.t());
+                gemm_and(y, out, keep, product, update);
                 if let Some(bias) = &self.biases[i] {
                     add_bias(y, bias);
                 }
@@ -52,12 +80,13 @@ impl BlockOp {
                 y
             };
 
-            let mut normed = Buffer::stale(x.len());
-            normalise(x, input_norm, self.eps, &mut normed);
-            let h_qkv = self.groups[0].down(&normed, trained);
-            let mut queries = project(Q, &normed, &h_qkv);
-            let mut keys = project(K, &normed, &h_qkv);
-            let values = project(V, &normed, &h_qkv);
+            let mut input = Buffer::stale(x.len());
+            normalise(x, input_norm, self.eps, &mut input);
+            let h_qkv = self.groups[0].down(&input, trained);
+            let mut queries = project(Q, &input, &h_qkv);
+            let mut keys = project(K, &input, &h_qkv);
+            let values = project(V, &input, &h_qkv);
+            let input = self.keep.normed.then_some(input);
             let unnormed = self.head_norms.as_ref().map(|[query_norm, key_norm]| {
                 [
                     self.norm_heads(&mut queries, query_norm),
@@ -67,7 +96,9 @@ impl BlockOp {
             rotate(&mut queries, self.sizes[Q].0, &self.table, Turn::Forward)?;
             rotate(&mut keys, self.sizes[K].0, &self.table, Turn::Forward)?;
             let mut attended = Buffer::stale(queries.len());
-            self.attention.forward(&queries, &keys, &values, &mut attended)?;
+            let probabilities =
+                self.attention
+                    .forward([&queries, &keys, &values], &mut attended, self.keep.probabilities)?;
             // From here on every row is for itself, so those nobody asks for end here.
             if let Some(wanted) = &self.wanted {
                 attended = gathered(&attended, self.sizes[Q].0, wanted);
@@ -95,6 +126,7 @@ impl BlockOp {
             let h_gate_up = self.groups[2].down(&normed, trained);
             let gate = project(GATE, &normed, &h_gate_up);
             let up = project(UP, &normed, &h_gate_up);
+            let normed = input.zip(self.keep.normed.then_some(normed));
             let mut activated = Buffer::stale(gate.len());
             activate(self.weights.activation, &gate, &up, &mut activated);
             let h_down = self.groups[3].down(&activated, trained);
@@ -117,6 +149,11 @@ impl BlockOp {
                 up,
                 outputs: attention_output.zip(output).map(<[Buffer; 2]>::from),
                 low_rank: [h_qkv, h_o, h_gate_up, h_down],
+                kept: SavedToo {
+                    probabilities,
+                    activated: self.keep.activated.then_some(activated),
+                    normed: normed.map(<[Buffer; 2]>::from),
+                },
             };
             Ok((y, saved))
         })

@@ -75,13 +75,31 @@ impl Group {
         h
     }
 
-    /// Adds the update of projection `i` to its output `y`, `(rows, out)`.
-    pub fn add_up(&self, i: usize, h: &[f32], rows: usize, trained: &[f32], y: &mut [f32], out: usize) {
-        if let Some(update) = &self.updates[i] {
-            let h = View::strided(&h[update.column..], rows, update.rank, self.rank);
-            let factor = View::new(&trained[update.b.clone()], out, update.rank);
-            gemm(y, out, 1.0, update.scale, h, factor.t());
-        }
+    /// What the update of projection `i` adds to its output, `(rows, out)`: a scaled product.
+    pub fn up<'a>(
+        &self,
+        i: usize,
+        h: &'a [f32],
+        rows: usize,
+        trained: &'a [f32],
+    ) -> Option<(f32, View<'a>, View<'a>)> {
+        let update = self.updates[i].as_ref()?;
+        let h = View::strided(&h[update.column..], rows, update.rank, self.rank);
+        let factor = &trained[update.b.clone()];
+        let factor = View::new(factor, factor.len() / update.rank, update.rank);
+        Some((update.scale, h, factor.t()))
+    }
+
+    /// What all updates add to the gradient of the input, given that of the activations, if it is one product.
+    pub fn back<'a>(
+        &self,
+        dh: &'a [f32],
+        rows: usize,
+        trained: &'a [f32],
+    ) -> Option<(f32, View<'a>, View<'a>)> {
+        let range = self.together()?;
+        let factors = View::new(&trained[range], self.rank, self.width);
+        Some((1.0, View::new(dh, rows, self.rank), factors))
     }
 
     /// From the gradient `g` of projection `i`'s output: the gradient of its columns of the activations, and that of its B, in `d`.
@@ -95,7 +113,8 @@ impl Group {
         }
     }
 
-    /// From the gradient of the activations: those of the A's, in `d`, and what they add to the gradient of the input.
+    /// From the gradient of the activations: those of the A's, in `d`, and what they add to the gradient of the input unless
+    /// [`back`](Self::back) does.
     pub fn down_gradients(
         &self,
         x: &[f32],
@@ -107,25 +126,8 @@ impl Group {
     ) {
         let width = self.width;
         if let Some(range) = self.together() {
-            let dh = View::new(dh, rows, self.rank);
-            gemm(
-                &mut d[range.clone()],
-                width,
-                0.0,
-                1.0,
-                dh.t(),
-                View::new(x, rows, width),
-            );
-            if let Some(dx) = dx {
-                gemm(
-                    dx,
-                    width,
-                    1.0,
-                    1.0,
-                    dh,
-                    View::new(&trained[range], self.rank, width),
-                );
-            }
+            let (dh, x) = (View::new(dh, rows, self.rank), View::new(x, rows, width));
+            gemm(&mut d[range], width, 0.0, 1.0, dh.t(), x);
             return;
         }
         let mut dx = dx;

@@ -2,12 +2,13 @@
 //!
 //! Composed of the single operations, a block makes some forty tensors in a training step that are written once and read once,
 //! and a gradient for each. Here the values between norm and norm live in buffers that the next block uses again, the backward
-//! adds into them in place, what is cheap to compute again (norms, the gated activation, attention probabilities) is not kept,
+//! adds into them in place, what is cheap to compute again (norms, the gated activation, attention probabilities) is kept as far as a budget goes ([`Kept`]),
 //! and nothing is ever formed for a frozen weight. In pre-training, where the weights are variables, it gives their gradients
 //! too.
 
 mod backward;
 mod forward;
+mod kept;
 mod low_rank;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 use rayon::prelude::*;
 
 use self::forward::Saved;
+pub use self::kept::{Kept, KeptBytes};
 use self::low_rank::{Group, Update};
 use super::attention::{Attention, Heads, Segment};
 use super::gated::Activation;
@@ -79,7 +81,8 @@ pub struct Surroundings {
 
 /// The output of a block for `x`, `(rows, width)`, and the keys and values of its rows.
 ///
-/// With `wanted`, the output has these rows alone, which ascend: the last block need not compute others.
+/// With `wanted`, the output has these rows alone, which ascend: the last block need not compute others. `keep` is what the backward
+/// finds besides what it must.
 ///
 /// `cache` holds the keys and values that the segments' contexts refer to. Gradients reach `x`, the low-rank factors, and
 /// weights that are variables; a pass over a cache has none, and keys and values are given only where none are asked for.
@@ -92,10 +95,12 @@ pub fn block(
     surroundings: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
     wanted: Option<&[u32]>,
+    keep: Kept,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
-    let op = BlockOp::new(x, weights, surroundings, cache, wanted)?;
+    let mut op = BlockOp::new(x, weights, surroundings, cache, wanted)?;
     let trained = joined(weights)?;
     if x.track_op() || trained.track_op() {
+        op.keep = keep;
         return Ok((x.apply_op2(&trained, op)?, None));
     }
     let (y, saved) = with_all_values([x, &trained], op.name(), |[x, trained]| op.forward(x, trained))?;
@@ -171,6 +176,8 @@ struct BlockOp {
     trained: Trained,
     groups: [Group; 4],
     input_needs_gradient: bool,
+    /// What of the rest is kept.
+    keep: Kept,
     /// Kept from forward for backward.
     saved: Mutex<Option<Saved>>,
 }
@@ -265,6 +272,7 @@ impl BlockOp {
             trained,
             groups: groups(&weights.projections, &sizes, factors_start)?,
             input_needs_gradient: x.track_op(),
+            keep: Kept::default(),
             saved: Mutex::default(),
         })
     }

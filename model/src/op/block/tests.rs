@@ -48,6 +48,17 @@ fn weights(adapted: &[usize], dropout: Option<f32>) -> (BlockWeights, Vec<Var>) 
     (weights, factors)
 }
 
+/// A block that keeps only what it must.
+fn block(
+    x: &Tensor,
+    weights: &BlockWeights,
+    surroundings: &Surroundings,
+    cache: Option<(&Tensor, &Tensor)>,
+    wanted: Option<&[u32]>,
+) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
+    super::block(x, weights, surroundings, cache, wanted, Kept::default())
+}
+
 fn surroundings() -> Surroundings {
     Surroundings {
         heads: HEADS,
@@ -280,4 +291,78 @@ fn weights_that_do_not_fit_are_refused() {
     weights.projections[DOWN].weight = random(&[10, 13], 1).into();
     let x = random(&[ROWS, 10], 7);
     assert!(block(&x, &weights, &surroundings(), None, None).is_err());
+}
+
+/// Every choice of what to keep.
+fn choices() -> impl Iterator<Item = Kept> {
+    (0..8).map(|bits| Kept {
+        probabilities: bits & 1 != 0,
+        activated: bits & 2 != 0,
+        normed: bits & 4 != 0,
+    })
+}
+
+#[test]
+fn gradients_are_the_same_bit_for_bit_whatever_is_kept() {
+    let (mut weights, mut inputs) = weights(&[Q, K, O, GATE, DOWN], Some(0.3));
+    weights.head_norms = Some([random(&[4], 301), random(&[4], 302)]);
+    let around = Surroundings {
+        window: Some(3),
+        // The first has more rows than attention takes at one time.
+        segments: segments(&[70, 3]),
+        table: RopeTable::new(&(0..70).chain(0..3).collect::<Vec<_>>(), &[1.0, 0.1]),
+        ..surroundings()
+    };
+    let x = variable(&[73, 10], 7);
+    inputs.push(x.clone());
+    let gradients = |keep: Kept, wanted: Option<&[u32]>| -> Vec<Vec<f32>> {
+        let (y, _) = super::block(&x, &weights, &around, None, wanted, keep).unwrap();
+        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let values = |v: &Var| {
+            gradients
+                .get(v)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1()
+                .unwrap()
+        };
+        inputs.iter().map(values).collect()
+    };
+    for wanted in [None, Some(&[2, 66, 71][..])] {
+        let nothing_kept = gradients(Kept::default(), wanted);
+        for keep in choices() {
+            assert!(gradients(keep, wanted) == nothing_kept, "{keep:?}, {wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_block_keeps_what_was_planned_and_no_byte_more() {
+    let (weights, _) = weights(&[Q, V, UP], None);
+    let (around, x) = (surroundings(), random(&[ROWS, 10], 7));
+    let wanted = [1, 4, 6];
+    let trained = joined(&weights)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    let x_values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for wanted in [None, Some(&wanted[..])] {
+        let going_on = wanted.map_or(ROWS, <[u32]>::len);
+        let planned = KeptBytes::of(&weights, HEADS, &around.segments, ROWS, going_on);
+        for keep in choices() {
+            let mut op = BlockOp::new(&x, &weights, &around, None, wanted).unwrap();
+            op.keep = keep;
+            let (_, saved) = op.forward(&x_values, &trained).unwrap();
+            let chosen = |keep: bool, bytes: usize| if keep { bytes } else { 0 };
+            let expected = KeptBytes {
+                probabilities: chosen(keep.probabilities, planned.probabilities),
+                activated: chosen(keep.activated, planned.activated),
+                normed: chosen(keep.normed, planned.normed),
+            };
+            assert_eq!(saved.kept.bytes(), expected);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use self::blocked::{Size, product};
+use self::blocked::{Addend, Size, product, swaps};
 use self::kernel::Kernel;
 use self::pack::Operand;
 use self::tile::Target;
@@ -22,6 +22,9 @@ static KERNEL: LazyLock<Option<Kernel>> = LazyLock::new(Kernel::best);
 
 /// The fewest rows for which packing the other operand pays.
 const FEWEST_ROWS: usize = 6;
+
+/// The longest inner dimension with which a product is added tile by tile to another.
+const LONGEST_ADDEND: usize = 256;
 
 thread_local! {
     static THREADS: Cell<usize> = const { Cell::new(0) };
@@ -95,6 +98,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same with so many rows: with rows of the slice below its own, too.
+    pub fn reaching(self, rows: usize) -> Self {
+        debug_assert!(self.col_stride == 1);
+        View { rows, ..self }
+    }
+
     /// Rows and columns.
     pub fn size(&self) -> (usize, usize) {
         (self.rows, self.cols)
@@ -117,8 +126,19 @@ impl<'a> View<'a> {
 ///
 /// With `keep` zero, `dst` is only written.
 pub(crate) fn gemm(dst: &mut [f32], dst_stride: usize, keep: f32, alpha: f32, a: View, b: View) {
+    gemm_and(dst, dst_stride, keep, (alpha, a, b), None);
+}
+
+/// As [`gemm`], with a second product of the same size added, `(alpha, a, b)` too: the same values as with two calls, in less time where
+/// the second one's inner dimension is short.
+pub(crate) fn gemm_and(
+    dst: &mut [f32],
+    dst_stride: usize,
+    keep: f32,
+    (alpha, a, b): (f32, View, View),
+    addend: Option<(f32, View, View)>,
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
-    assert_eq!(k, b.rows, "inner dimensions of a matrix product");
     if m == 0 || n == 0 {
         return;
     }
@@ -126,12 +146,26 @@ pub(crate) fn gemm(dst: &mut [f32], dst_stride: usize, keep: f32, alpha: f32, a:
         (m - 1) * dst_stride + n <= dst.len(),
         "destination of a matrix product"
     );
-    assert!(
-        k == 0 || (a.last() < a.values.len() && b.last() < b.values.len()),
-        "operand of a matrix product"
-    );
+    check(a, b);
+    if let Some((_, a2, b2)) = addend {
+        assert_eq!((a2.rows, b2.cols), (m, n), "sizes of two matrix products in one");
+        check(a2, b2);
+    }
     // Below this much work a second thread costs more than it brings.
     let threads = if m * n * k > 1 << 18 { threads() } else { 1 };
+    let size = Size { m, n, k };
+    let (at_once, afterwards) = match addend {
+        Some((alpha, a2, b2)) if addend_fits(size, [a, b], a2) => {
+            let addend = Addend {
+                k: a2.cols,
+                alpha,
+                a: a2.operand(),
+                b: b2.operand(),
+            };
+            (Some(addend), None)
+        }
+        other => (None, other),
+    };
     if let Some(kernel) = *KERNEL
         && m.min(n) >= FEWEST_ROWS
         && k > 0
@@ -143,23 +177,43 @@ pub(crate) fn gemm(dst: &mut [f32], dst_stride: usize, keep: f32, alpha: f32, a:
             keep,
             alpha,
         };
-        // SAFETY: the bounds of all three matrices were just checked, and `dst` is borrowed mutably, so it overlaps neither operand.
-        return unsafe {
-            product(
-                kernel,
-                Size { m, n, k },
-                target,
-                a.operand(),
-                b.operand(),
-                threads,
-            )
-        };
+        let operands = [a.operand(), b.operand()];
+        // SAFETY: the bounds of all matrices were just checked, and `dst` is borrowed mutably, so it overlaps no operand.
+        unsafe { product(kernel, size, target, operands, at_once, threads) };
+    } else {
+        by_crate(dst, dst_stride, keep, (alpha, a, b), threads);
     }
+    if let Some((alpha, a, b)) = afterwards {
+        gemm(dst, dst_stride, 1.0, alpha, a, b);
+    }
+}
+
+/// Whether a second product with the left operand `a2` can be added tile by tile.
+fn addend_fits(size: Size, [a, b]: [View; 2], a2: View) -> bool {
+    KERNEL.is_some()
+        && size.m.min(size.n) >= FEWEST_ROWS
+        && size.k > 0
+        && !swaps(size, a.operand(), b.operand())
+        && (1..=LONGEST_ADDEND).contains(&a2.cols)
+        && a2.col_stride == 1
+}
+
+fn check(a: View, b: View) {
+    assert_eq!(a.cols, b.rows, "inner dimensions of a matrix product");
+    assert!(
+        a.cols == 0 || (a.last() < a.values.len() && b.last() < b.values.len()),
+        "operand of a matrix product"
+    );
+}
+
+/// A product by the `gemm` crate, of operands and a destination whose bounds were checked.
+fn by_crate(dst: &mut [f32], dst_stride: usize, keep: f32, (alpha, a, b): (f32, View, View), threads: usize) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
     let parallelism = match threads {
         1 => gemm::Parallelism::None,
         threads => gemm::Parallelism::Rayon(threads),
     };
-    // SAFETY: as above.
+    // SAFETY: the caller checked the bounds, and `dst` is borrowed mutably, so it overlaps neither operand.
     unsafe {
         gemm::gemm(
             m,
@@ -267,8 +321,8 @@ mod tests {
                             kernel,
                             Size { m, n, k },
                             target,
-                            a.operand(),
-                            b.operand(),
+                            [a.operand(), b.operand()],
+                            None,
                             threads,
                         )
                     };
@@ -280,6 +334,42 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_addend_gives_the_values_of_a_second_call() {
+        let noise = |count: usize, key: u64| -> Vec<f32> {
+            (0..count as u64)
+                .map(|i| (crate::op::math::mix(i ^ key << 32) >> 40) as f32)
+                .collect()
+        };
+        // Long and short, above and below what is added at once, and one whose operands change places.
+        for (m, n, k, k2) in [
+            (130, 70, 40, 16),
+            (7, 9, 1100, 3),
+            (300, 40, 30, 300),
+            (20, 50, 300, 5),
+        ] {
+            let (a, b, a2, b2) = (
+                noise(m * k, 1),
+                noise(n * k, 2),
+                noise(m * (k2 + 2), 3),
+                noise(n * k2, 4),
+            );
+            let (a, b) = (View::new(&a, m, k), View::new(&b, n, k).t());
+            let (a2, b2) = (View::strided(&a2, m, k2, k2 + 2), View::new(&b2, n, k2).t());
+            let before = noise(m * n, 5);
+            let mut expected = before.clone();
+            gemm(&mut expected, n, 0.5, 2.0, a, b);
+            gemm(&mut expected, n, 1.0, 0.3, a2, b2);
+            for threads in [1, 3] {
+                let mut found = before.clone();
+                with_threads(threads, || {
+                    gemm_and(&mut found, n, 0.5, (2.0, a, b), Some((0.3, a2, b2)))
+                });
+                assert!(found == expected, "{m}x{n}x{k}+{k2} on {threads}");
             }
         }
     }

@@ -22,6 +22,18 @@ impl Operand {
         }
     }
 
+    /// The operand from a row and a column on.
+    ///
+    /// # Safety
+    /// The place must be inside the operand.
+    pub unsafe fn from(self, row: usize, col: usize) -> Self {
+        Operand {
+            // SAFETY: the caller's.
+            first: unsafe { self.at(row, col) },
+            ..self
+        }
+    }
+
     /// # Safety
     /// The place must be inside the operand.
     pub unsafe fn at(self, row: usize, col: usize) -> *const f32 {
@@ -43,20 +55,7 @@ pub(super) unsafe fn pack(from: Operand, k: usize, cols: usize, width: usize, ou
         let mut done = 0;
         if from.col_stride == 1 {
             for p in 0..k {
-                let (source, target) = (from.at(p, 0), out.add(p * width));
-                // The widths of tiles, so that the copy is a few moves of vectors.
-                match cols {
-                    6 => target
-                        .cast::<[f32; 6]>()
-                        .write_unaligned(source.cast::<[f32; 6]>().read_unaligned()),
-                    8 => target
-                        .cast::<[f32; 8]>()
-                        .write_unaligned(source.cast::<[f32; 8]>().read_unaligned()),
-                    16 => target
-                        .cast::<[f32; 16]>()
-                        .write_unaligned(source.cast::<[f32; 16]>().read_unaligned()),
-                    _ => target.copy_from_nonoverlapping(source, cols),
-                }
+                copy(from.at(p, 0), out.add(p * width), cols);
             }
             return;
         }
@@ -79,6 +78,58 @@ pub(super) unsafe fn pack(from: Operand, k: usize, cols: usize, width: usize, ou
             }
         }
     }
+}
+
+/// Strips that are packed at one time: lines of memory are read whole, and the places written to do not push one another out of
+/// the first cache.
+pub(super) const ABREAST: usize = 4;
+
+/// As [`pack`], for as many strips of `width` columns as `cols` takes, one after another in `out`.
+///
+/// # Safety
+/// As for [`pack`], with room for whole strips.
+pub(super) unsafe fn pack_strips(from: Operand, k: usize, cols: usize, width: usize, out: *mut f32) {
+    let mut first = 0;
+    // SAFETY: the caller's.
+    unsafe {
+        while from.col_stride == 1 && cols - first >= ABREAST * width {
+            let (from, out) = (from.from(0, first), out.add(first * k));
+            for p in 0..k {
+                for strip in 0..ABREAST {
+                    let (source, target) = (from.at(p, strip * width), out.add((strip * k + p) * width));
+                    copy(source, target, width);
+                }
+            }
+            first += ABREAST * width;
+        }
+        while first < cols {
+            pack(
+                from.from(0, first),
+                k,
+                width.min(cols - first),
+                width,
+                out.add(first * k),
+            );
+            first += width;
+        }
+    }
+}
+
+/// Copies some values; as a few moves of vectors where they are as many as a tile is wide.
+#[inline(always)]
+unsafe fn copy(source: *const f32, target: *mut f32, count: usize) {
+    macro_rules! moves {
+        ($($width:literal),*) => {
+            match count {
+                $($width => target
+                    .cast::<[f32; $width]>()
+                    .write_unaligned(source.cast::<[f32; $width]>().read_unaligned()),)*
+                _ => target.copy_from_nonoverlapping(source, count),
+            }
+        };
+    }
+    // SAFETY: the caller's.
+    unsafe { moves!(6, 8, 16, 48) }
 }
 
 /// Transposes eight times eight values between matrices with rows so far apart.

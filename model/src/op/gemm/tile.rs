@@ -35,6 +35,20 @@ pub(super) struct Target {
     pub alpha: f32,
 }
 
+impl Target {
+    /// The target from a row and a column on.
+    ///
+    /// # Safety
+    /// The place must be inside the target.
+    pub unsafe fn at(self, row: usize, col: usize) -> Self {
+        Target {
+            // SAFETY: the caller's.
+            first: unsafe { self.first.add(row * self.row_stride + col * self.col_stride) },
+            ..self
+        }
+    }
+}
+
 /// `target = keep · target + alpha · left · right` for a tile of `rows × cols`, at most `M × (N · LANES)`.
 ///
 /// `right` holds, for each of the `k` inner indices, `N · LANES` values side by side.
