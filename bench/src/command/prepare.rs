@@ -263,7 +263,7 @@ impl Progress for Thrifty {
 }
 
 /// Milliseconds after which freed memory goes back to the system: longer than from one batch to the next, shorter than a stage.
-const SHORT_WHILE: u16 = 30;
+const SHORT_WHILE: u16 = 100;
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {

@@ -38,12 +38,17 @@ impl Dictionary {
         let mask = self.slots.len() - 1;
         let tags: Vec<u64> = texts.iter().map(tag).collect();
         let slots: Vec<u64> = tags.iter().map(|tag| self.slots[*tag as usize & mask]).collect();
-        // Nearly always the code is in the first slot, if there is one.
+        // The slots after the first one came with it. Where half a hash agrees, the text nearly always does.
         let guesses: Vec<Option<(u32, usize)>> = tags
             .iter()
             .zip(slots)
-            .map(|(tag, slot)| {
-                let code = (slot as u32).checked_sub(1).filter(|_| slot >> 32 == *tag)?;
+            .map(|(tag, mut slot)| {
+                let mut at = *tag as usize;
+                while slot != 0 && slot >> 32 != *tag {
+                    at += 1;
+                    slot = self.slots[at & mask];
+                }
+                let code = (slot as u32).checked_sub(1)?;
                 Some((code, self.texts.span(code).start))
             })
             .collect();

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::prepared::layout::{PROMPT_ROWS, TABLE_ROWS};
 use crate::prepared::manifest::FileEntry;
 
+/// Bytes of a row group's dictionary of raw item ids from which on they are written as they are.
+const ITEM_DICTIONARY: usize = 128 << 10;
+
 /// Writes a frame to `folder/relative`, its columns taken in the order of `schema`.
 ///
 /// Rows are cut into row groups of a fixed size before they reach the encoder, whatever batches the plan yields, and nothing
@@ -102,6 +105,14 @@ impl<'a> ParquetFile<'a> {
                 .set_column_dictionary_enabled(ColumnPath::from(column), false)
                 .set_column_encoding(ColumnPath::from(column), encoding);
         }
+        // In any order, numbers in as few bits as they need cannot be made smaller.
+        for column in ["item", "items.list.item", "line"] {
+            properties =
+                properties.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
+        }
+        // Of many items hardly any repeats within a row group; with few, a dictionary is worth having.
+        properties =
+            properties.set_column_dictionary_page_size_limit(ColumnPath::from("item_id"), ITEM_DICTIONARY);
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties.build()))?;
         let groups = BatchCoalescer::new(schema.clone(), rows);
         Ok(Self {

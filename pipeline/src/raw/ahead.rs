@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use memchr::memchr_iter;
+
 use super::Progress;
 use super::gzip::{self, Decoder};
 
@@ -20,7 +22,7 @@ const WAITING: usize = 4;
 pub(super) struct Ahead<'p> {
     blocks: Receiver<io::Result<Block>>,
     /// Where used blocks go, to be filled again.
-    used: SyncSender<Vec<u8>>,
+    used: SyncSender<Block>,
     block: Block,
     ended: bool,
     stored: Stored,
@@ -33,6 +35,10 @@ pub(super) struct Ahead<'p> {
 struct Block {
     buffer: Vec<u8>,
     range: Range<usize>,
+    /// Where in it lines end: found by the thread that has just written the bytes, which has more time than the one that parses.
+    ends: Vec<u32>,
+    /// Those of them that are done with.
+    passed: usize,
 }
 
 /// What fills the blocks, on a thread of its own.
@@ -134,7 +140,7 @@ impl<'p> Ahead<'p> {
         let used = std::mem::replace(&mut self.block, block);
         if !used.buffer.is_empty() {
             // A thread that has ended wants no more blocks.
-            let _ = self.used.try_send(used.buffer);
+            let _ = self.used.try_send(used);
         }
         self.ended = self.block.range.is_empty();
         let stored = self.stored.count.load(Ordering::Relaxed);
@@ -144,14 +150,21 @@ impl<'p> Ahead<'p> {
     }
 }
 
-fn pump(mut input: impl Source, blocks: &SyncSender<io::Result<Block>>, spare: &Receiver<Vec<u8>>) {
+fn pump(mut input: impl Source, blocks: &SyncSender<io::Result<Block>>, spare: &Receiver<Block>) {
     loop {
-        let mut buffer = spare.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
-        let (range, read) = input.fill(&mut buffer);
+        let mut block = spare.try_recv().unwrap_or_else(|_| Block {
+            buffer: vec![0; BLOCK],
+            ..Block::default()
+        });
+        let (range, read) = input.fill(&mut block.buffer);
         let empty = range.is_empty();
+        let ends = memchr_iter(b'\n', &block.buffer[range.clone()]);
+        block.ends.clear();
+        block.ends.extend(ends.map(|at| (range.start + at) as u32));
+        (block.range, block.passed) = (range, 0);
         let last = empty || read.is_err();
         // What was read before an error is in the block; an empty one would mean the end.
-        let rest = (!empty || read.is_ok()).then_some(Ok(Block { buffer, range }));
+        let rest = (!empty || read.is_ok()).then_some(Ok(block));
         for answer in rest.into_iter().chain(read.err().map(Err)) {
             if blocks.send(answer).is_err() {
                 // Nobody takes the blocks any more.
@@ -173,6 +186,24 @@ impl Ahead<'_> {
     /// Whether all was read.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// The bytes that come next, as [`BufRead::fill_buf`] has them, and how many of them come before the end of a line.
+    pub fn fill_line(&mut self) -> io::Result<(&[u8], Option<usize>)> {
+        self.fill_buf()?;
+        let block = &mut self.block;
+        while block
+            .ends
+            .get(block.passed)
+            .is_some_and(|end| (*end as usize) < block.range.start)
+        {
+            block.passed += 1;
+        }
+        let end = block
+            .ends
+            .get(block.passed)
+            .map(|end| *end as usize - block.range.start);
+        Ok((&block.buffer[block.range.clone()], end))
     }
 
     /// The last `count` bytes that were consumed, which must be of one block.

@@ -3,8 +3,6 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use memchr::memchr;
-
 use super::ahead::{Ahead, Plain, Stored};
 use super::gzip::Decoder;
 use super::{InputFile, Progress};
@@ -79,8 +77,8 @@ impl<'p> LineReader<'p> {
         self.begun.clear();
         let (mut too_long, mut last) = (false, 0);
         loop {
-            let block = match self.input.fill_buf() {
-                Ok(block) => block,
+            let (block, end) = match self.input.fill_line() {
+                Ok(found) => found,
                 Err(error) => return Err(self.broken(error)),
             };
             if block.is_empty() {
@@ -89,7 +87,6 @@ impl<'p> LineReader<'p> {
                 }
                 break;
             }
-            let end = memchr(b'\n', block);
             let taken = end.map_or(block.len(), |at| at + 1);
             let content = end.unwrap_or(block.len());
             let whole = end.is_some() && self.begun.is_empty() && self.offset == offset;

@@ -118,10 +118,11 @@ impl<'s> InteractionTable<'s> {
         ratings: std::ops::RangeInclusive<f64>,
         line: i64,
     ) -> Result<(), Refusal> {
-        if found.user.trim().is_empty() {
+        let blank = |id: &str| id.chars().all(char::is_whitespace);
+        if blank(found.user) {
             return Err("empty user id".into());
         }
-        if found.item.trim().is_empty() {
+        if blank(found.item) {
             return Err("empty item id".into());
         }
         if found.rating.is_some_and(|rating| !ratings.contains(&rating)) {

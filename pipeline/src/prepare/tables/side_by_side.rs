@@ -17,8 +17,8 @@ use crate::raw::Lines;
 use crate::stage::list::Lists;
 use crate::stage::sequence;
 
-/// Batches on their way to a writer.
-const WAITING: usize = 1;
+/// Batches on their way to a writer, of a few MB each: as many as let no thread wait for another that is done soon.
+const WAITING: usize = 3;
 
 /// Rows that are looked up together: more than enough for every read that the processor can have under way.
 const TOGETHER: usize = 256;
