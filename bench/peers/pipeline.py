@@ -5,7 +5,8 @@
 WEAVEREC is the program, BENCH is `pipeline/benches/pipeline.rs`, built: it measures our decompression alone. Logs are generated
 into FOLDER once for each size. Every task runs in a process of its own, best of several; REPORT (Markdown, with the raw readings as
 JSON beside it) gets seconds, CPU seconds, peak memory and ratios. SIZES (millions of reviews, `2,20`) says which sizes are
-measured now, those measured before stay in the report; REPEATS (5) how often a task runs. `make bench-peers` does all of it.
+measured now, those measured before stay in the report; REPEATS (5) how often a task runs; ONLY (`tables`) the beginning of the names
+of those that run, while the others' readings stay. `make bench-peers` does all of it.
 
 The tables: reviews and metadata, both gzipped, as published in 2014 → repeats of (user, item, time) removed → users and items
 with five interactions or more, to the fixpoint → one row a user, oldest first, and one row an item with a clean title, in Parquet.
@@ -300,31 +301,38 @@ def tasks(weaverec, bench, raw, millions):
     return found
 
 
-def measure(weaverec, bench, folder, millions):
+def measure(weaverec, bench, folder, millions, before):
     raw = generate(weaverec, folder, millions)
+    found = tasks(weaverec, bench, raw, millions)
+    only = os.environ.get("ONLY", "")
+    chosen = {name: task for name, task in found.items() if name.startswith(only)}
     result = {"bytes": {name: (raw / name).stat().st_size for name in [REVIEWS, METADATA]}, "tasks": {}}
     counts = {}
-    for name, (command, count, repeats) in tasks(weaverec, bench, raw, millions).items():
-        readings = []
-        for turn in range(repeats):
+    # In turns, so that a machine whose speed changes is as fast for one as for the other.
+    for turn in range(max(repeats for _, _, repeats in chosen.values())):
+        for name, (command, count, repeats) in chosen.items():
+            if turn >= repeats:
+                continue
             out = folder / "out"
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir(parents=True)
             reading, output = measured(command(out))
-            readings.append(reading)
-            found = count(out, output)
-            if found is not None:
-                counts.setdefault(name.split(":")[0], {})[name] = found
+            result["tasks"].setdefault(name, []).append(reading)
+            numbers = count(out, output)
+            if numbers is not None:
+                counts.setdefault(name.split(":")[0], {})[name] = numbers
             shutil.rmtree(out)
             say(
                 f"{millions} million, {name}, {turn + 1} of {repeats}: {reading['seconds']:.1f} s, "
                 f"CPU {reading['cpu']:.1f} s, {reading['memory'] / 1e6:.0f} MB"
             )
-        result["tasks"][name] = readings
     for work, found in counts.items():
         if len({tuple(numbers) for numbers in found.values()}) > 1:
             sys.exit(f"the counts of {work} differ: {found}")
     result["counts"] = {work: next(iter(found.values())) for work, found in counts.items()}
+    # What was not measured now stays as it was.
+    for part in ["tasks", "counts"]:
+        result[part] = {**before.get(part, {}), **result[part]}
     return result
 
 
@@ -390,7 +398,8 @@ def report(weaverec, bench, folder, path):
     store = path.with_suffix(".json")
     found = json.loads(store.read_text()) if store.exists() else {"sizes": {}}
     for millions in map(int, os.environ.get("SIZES", "2").split(",")):
-        found["sizes"][str(millions)] = measure(weaverec, bench, folder, millions)
+        before = found["sizes"].get(str(millions), {})
+        found["sizes"][str(millions)] = measure(weaverec, bench, folder, millions, before)
         found |= {"machine": cpu(), "cores": os.cpu_count(), "versions": versions()}
         path.parent.mkdir(parents=True, exist_ok=True)
         store.write_text(json.dumps(found, indent=1) + "\n")
