@@ -330,7 +330,8 @@ def measure(weaverec, bench, folder, millions, before):
         if len({tuple(numbers) for numbers in found.values()}) > 1:
             sys.exit(f"the counts of {work} differ: {found}")
     result["counts"] = {work: next(iter(found.values())) for work, found in counts.items()}
-    # What was not measured now stays as it was.
+    # What was not measured now stays as it was, and the report says so.
+    result["earlier"] = [name for name in before.get("tasks", {}) if name not in result["tasks"]]
     for part in ["tasks", "counts"]:
         result[part] = {**before.get(part, {}), **result[part]}
     return result
@@ -391,6 +392,9 @@ def section(millions, result):
     if "prompts: script" in fastest:
         ratio = fastest["prompts: script"]["seconds"] / fastest["prompts: weaverec"]["seconds"]
         lines.append(f"| prompts, script / weaverec, time | {ratio:.1f} | ≥ 10 |")
+    if result.get("earlier"):
+        names = ", ".join(f"`{name}`" for name in result["earlier"])
+        lines += ["", f"Measured earlier than the rest, perhaps with another build and at another speed of the machine: {names}."]
     return lines + [""]
 
 
