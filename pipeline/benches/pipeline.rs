@@ -15,7 +15,7 @@ use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, 
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::engine::Engine;
 use weaverec_pipeline::packed::{Histories, Interaction, Packed, Part};
-use weaverec_pipeline::raw::{self, NoProgress, ReadOptions};
+use weaverec_pipeline::raw::{self, NoProgress, ReadOptions, RowBatch};
 use weaverec_pipeline::schema::{Item, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::Instance;
 use weaverec_pipeline::stage::{Candidates, DedupPolicy, KCore, Negatives, PromptStyle};
@@ -139,19 +139,24 @@ const ITEMS: usize = 15_000;
 
 /// 240,000 interactions of users and items, few of which many have.
 fn packed() -> Packed {
-    let mut part = Part::default();
+    let (mut part, mut batch) = (Part::default(), RowBatch::default());
     for row in 0..USERS * 6 {
         let item = scattered(row, ITEMS) * scattered(row / 3, ITEMS) / ITEMS;
         let (user, item) = (format!("u{}", scattered(row * 7, USERS)), format!("i{item}"));
-        let taken = part.push(&Interaction {
+        let row = Interaction {
             user: &user,
             item: &item,
             rating: None,
             time: scattered(row, 1_000_000) as i64,
             place: row as i64,
-        });
-        assert!(taken);
+        };
+        if !batch.push(&row) {
+            assert_eq!(part.take(&batch), batch.len());
+            batch.clear();
+            assert!(batch.push(&row));
+        }
     }
+    assert_eq!(part.take(&batch), batch.len());
     Packed::join(vec![part]).unwrap()
 }
 

@@ -11,26 +11,11 @@ use crate::schema::{Prompt, Split};
 /// Rejects shown of each reason.
 const REJECT_SAMPLES: usize = 3;
 
-/// Shares of users at which the length of histories is told.
-const QUANTILES: [(&str, f64); 5] = [
-    ("min", 0.0),
-    ("25 %", 0.25),
-    ("median", 0.5),
-    ("75 %", 0.75),
-    ("max", 1.0),
-];
-
-/// Counts, lengths, samples and rejects of one folder; `Display` gives the text of `weaverec inspect`.
+/// What the manifest says of one folder, with samples and rejects; `Display` gives the text of `weaverec inspect`.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// The folder's manifest: counts after each stage, rejects by reason and everything else it records.
+    /// The folder's manifest: counts after each stage, lengths of sequences, rejects by reason and everything else it records.
     pub manifest: Manifest,
-    /// Length of the users' sequences at the quantiles min, 25 %, median, 75 %, max.
-    pub lengths: Vec<(&'static str, usize)>,
-    /// Mean length.
-    pub mean_length: f64,
-    /// Users by length, in powers of two: upper bound (inclusive) to users.
-    pub histogram: BTreeMap<usize, u64>,
     /// The first prompts of each split.
     pub samples: Vec<(Split, Prompt)>,
     /// The first rejects of each reason.
@@ -40,19 +25,6 @@ pub struct Summary {
 impl Summary {
     /// Reads a folder; `samples` prompts of each split are kept.
     pub fn of(prepared: &Prepared, samples: usize) -> Result<Self> {
-        let mut lengths = prepared.sequence_lengths()?;
-        lengths.sort_unstable();
-        let last = lengths.len().saturating_sub(1);
-        let at = |share: f64| {
-            lengths
-                .get((last as f64 * share).round() as usize)
-                .copied()
-                .unwrap_or(0)
-        };
-        let mut histogram = BTreeMap::new();
-        for length in &lengths {
-            *histogram.entry(length.next_power_of_two()).or_insert(0) += 1;
-        }
         let mut shown = Vec::new();
         for split in Split::ALL {
             let first = prepared.first_prompts(split, samples)?;
@@ -71,9 +43,6 @@ impl Summary {
         })?;
         Ok(Self {
             manifest: prepared.manifest().clone(),
-            lengths: QUANTILES.map(|(name, share)| (name, at(share))).to_vec(),
-            mean_length: lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64,
-            histogram,
             samples: shown,
             rejects,
         })
@@ -107,19 +76,14 @@ impl fmt::Display for Summary {
                 count.stage, count.interactions, count.users, count.items
             )?;
         }
-        let quantiles: Vec<String> = self
-            .lengths
-            .iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
+        let lengths = &manifest.lengths;
         writeln!(
             f,
-            "\nsequence length: {}, mean {:.1}",
-            quantiles.join(", "),
-            self.mean_length
+            "\nsequence length: min {}, 25 % {}, median {}, 75 % {}, max {}, mean {:.1}",
+            lengths.min, lengths.quartile, lengths.median, lengths.upper_quartile, lengths.max, lengths.mean
         )?;
-        let widest = self.histogram.values().copied().max().unwrap_or(1);
-        for (bound, users) in &self.histogram {
+        let widest = lengths.histogram.values().copied().max().unwrap_or(1);
+        for (bound, users) in &lengths.histogram {
             let bar = "#".repeat((users * 40).div_ceil(widest) as usize);
             writeln!(f, "  {:>9} {users:>8} {bar}", format!("..={bound}"))?;
         }

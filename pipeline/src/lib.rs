@@ -43,6 +43,7 @@ pub mod sql;
 pub mod stage;
 pub mod storage;
 pub mod synth;
+mod texts;
 pub mod title;
 
 pub use error::{Error, Result};

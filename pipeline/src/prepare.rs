@@ -224,6 +224,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         request,
         lines,
         counts: tables.counts,
+        lengths: tables.lengths,
         rejects: reject_counts,
         losses,
         titles_missing: tables.titles_missing,

@@ -1,5 +1,8 @@
 //! Raw ids as small integers.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Texts;
@@ -30,13 +33,14 @@ impl Default for Dictionary {
 }
 
 impl Dictionary {
-    /// Adds the codes of texts to `codes`, in their order, new ones where there are none; of fewer texts where 4 GiB are full.
+    /// Adds the codes of some texts, by their numbers, to `codes`, new ones where there are none; of fewer texts where 4 GiB are full.
     ///
     /// A look-up reads a slot, then where the code's text lies, then that text, and in a large table none of the three is in the
     /// cache. Step by step for all texts, the reads of a step wait together instead of one after another.
-    pub fn intern_all(&mut self, texts: &Texts, codes: &mut Vec<u32>) {
+    pub fn intern_all(&mut self, texts: &Texts, numbers: Range<u32>, codes: &mut Vec<u32>) {
         let mask = self.slots.len() - 1;
-        let tags: Vec<u64> = texts.iter().map(tag).collect();
+        let texts = numbers.map(|number| texts.get(number));
+        let tags: Vec<u64> = texts.clone().map(tag).collect();
         let slots: Vec<u64> = tags.iter().map(|tag| self.slots[*tag as usize & mask]).collect();
         // The slots after the first one came with it. Where half a hash agrees, the text nearly always does.
         let guesses: Vec<Option<(u32, usize)>> = tags
@@ -57,7 +61,7 @@ impl Dictionary {
             .iter()
             .map(|guess| guess.and_then(|(_, start)| buffer.get(start).copied()))
             .collect();
-        for (number, text) in texts.iter().enumerate() {
+        for (number, text) in texts.enumerate() {
             let code = match guesses[number] {
                 Some((code, _)) if begin[number] == text.bytes().next() && self.text(code) == text => {
                     Some(code)
@@ -150,11 +154,13 @@ impl Dictionary {
     }
 
     /// The codes that `keep` takes, in the order of their texts, compared by bytes.
-    pub fn sorted(&self, keep: impl Fn(u32) -> bool) -> Vec<u32> {
+    ///
+    /// Runs in the thread pool it is called from.
+    pub fn sorted(&self, keep: impl Fn(u32) -> bool + Sync) -> Vec<u32> {
         // The first eight bytes, which nearly always decide, beside each code: a sort by texts would miss the cache at every look.
-        let kept = (0..self.len() as u32).filter(|code| keep(*code));
+        let kept = (0..self.len() as u32).into_par_iter().filter(|code| keep(*code));
         let mut sorted: Vec<(u64, u32)> = kept.map(|code| (prefix(self.text(code)), code)).collect();
-        sorted.sort_unstable_by(|(a, left), (b, right)| {
+        sorted.par_sort_unstable_by(|(a, left), (b, right)| {
             a.cmp(b)
                 .then_with(|| self.text(*left).as_bytes().cmp(self.text(*right).as_bytes()))
         });
@@ -199,7 +205,7 @@ mod tests {
                     let next = known.len() as u32;
                     expected.push(*known.entry(text.as_str()).or_insert(next));
                 }
-                dictionary.intern_all(&together, &mut codes);
+                dictionary.intern_all(&together, 0..together.len() as u32, &mut codes);
                 prop_assert_eq!(codes, expected);
             }
             for (text, code) in &known {

@@ -8,7 +8,7 @@ mod dictionary;
 mod file;
 mod rows;
 mod spilled;
-mod texts;
+mod users;
 
 use rayon::prelude::*;
 
@@ -16,11 +16,12 @@ pub use dictionary::Dictionary;
 pub use file::RowFile;
 pub use rows::{Interaction, Packed, Part, Row};
 pub use spilled::SpilledHistories;
-pub use texts::Texts;
+pub use users::Users;
 
 use crate::error::Result;
 use crate::prepared::StageCount;
 use crate::stage::{DedupPolicy, KCore};
+pub use crate::texts::Texts;
 
 /// Users sorted as one piece of work.
 const BLOCK: usize = 4096;
@@ -204,32 +205,28 @@ impl Histories {
         &self.rows[self.span(user as usize)]
     }
 
-    /// Hands over users, by code, with their raw ids and their rows, oldest first.
+    /// Hands over users, by code, with their raw ids and their rows, oldest first, some at a time.
     ///
     /// What is read of a user lies all over the memory. It is gathered step by step for some users together, so that the reads of a
     /// step wait together.
-    pub fn each_user(
+    pub fn each_users(
         &self,
         packed: &Packed,
         users: &[u32],
-        mut visit: impl FnMut(&str, &[Row]) -> Result<()>,
+        mut visit: impl FnMut(&Users) -> Result<()>,
     ) -> Result<()> {
-        let (mut indices, mut rows, mut ids) = (Vec::new(), Vec::new(), Texts::default());
+        let (mut some, mut indices) = (Users::default(), Vec::new());
         for block in users.chunks(GATHERED) {
-            let spans: Vec<_> = block.iter().map(|user| self.span(*user as usize)).collect();
-            packed.users.texts().gather(block.iter().copied(), &mut ids);
+            some.clear();
             indices.clear();
-            for span in &spans {
-                indices.extend_from_slice(&self.rows[span.clone()]);
+            let spans: Vec<_> = block.iter().map(|user| self.span(*user as usize)).collect();
+            packed.users.texts().gather(block.iter().copied(), &mut some.ids);
+            some.lengths.extend(spans.iter().map(ExactSizeIterator::len));
+            for span in spans {
+                indices.extend_from_slice(&self.rows[span]);
             }
-            rows.clear();
-            rows.extend(indices.iter().map(|index| *packed.row(*index)));
-            let mut rest = rows.as_slice();
-            for (id, span) in ids.iter().zip(spans) {
-                let (own, others) = rest.split_at(span.len());
-                rest = others;
-                visit(id, own)?;
-            }
+            some.rows.extend(indices.iter().map(|index| *packed.row(*index)));
+            visit(&some)?;
         }
         Ok(())
     }

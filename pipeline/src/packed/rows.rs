@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use super::{Dictionary, RowFile, Texts};
+use super::{Dictionary, RowFile};
 use crate::error::Result;
 pub use crate::raw::RawInteraction as Interaction;
+use crate::raw::RowBatch;
 
 /// Rows of a chunk: memory grows by half a MiB at a time, and never by copying what is there.
 const CHUNK: usize = 1 << 14;
 
-/// Most rows whose ids are looked up together.
+/// Rows whose ids are looked up together.
 const TOGETHER: usize = 256;
-
-/// Bytes of ids that are enough to be looked up together, should they be very long.
-const ENOUGH: usize = 1 << 20;
 
 /// One interaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,44 +26,6 @@ pub struct Row {
     pub user: u32,
     /// Code of the item.
     pub item: u32,
-}
-
-/// Rows whose ids have no codes yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    users: Texts,
-    items: Texts,
-    /// Without codes.
-    rows: Vec<Row>,
-}
-
-impl Waiting {
-    fn is_full(&self) -> bool {
-        self.rows.len() == TOGETHER || self.users.buffer().len() + self.items.buffer().len() > ENOUGH
-    }
-
-    fn push(&mut self, found: &Interaction<'_>) -> bool {
-        if !self.users.push(found.user) || !self.items.push(found.item) {
-            return false;
-        }
-        self.rows.push(Row {
-            time: found.time,
-            rating: found.rating.unwrap_or(f64::NAN),
-            place: found.place,
-            user: 0,
-            item: 0,
-        });
-        true
-    }
-
-    /// Each row as it was read.
-    fn iter(&self) -> impl Iterator<Item = Interaction<'_>> {
-        let ids = self.users.iter().zip(self.items.iter());
-        self.rows
-            .iter()
-            .zip(ids)
-            .map(|(row, (user, item))| row.with(user, item))
-    }
 }
 
 impl Row {
@@ -89,43 +49,40 @@ pub struct Part {
     chunks: Vec<Vec<Row>>,
     /// Rows that came before them.
     file: Option<RowFile>,
-    /// Rows that came after them.
-    waiting: Waiting,
 }
 
 impl Part {
-    /// Adds a row; not where ids or rows are full, and then nothing is changed but that ids may be known.
+    /// Adds rows, as many of them as there is room for in ids and rows, and returns how many those are.
     #[must_use]
-    pub fn push(&mut self, found: &Interaction<'_>) -> bool {
-        (!self.waiting.is_full() || self.settle()) && self.waiting.push(found)
-    }
-
-    /// Gives codes to the ids of rows that have none yet. Where ids or rows are full, the others go on waiting.
-    #[must_use]
-    pub fn settle(&mut self) -> bool {
-        let mut waiting = std::mem::take(&mut self.waiting);
+    pub fn take(&mut self, batch: &RowBatch) -> usize {
         let (mut users, mut items) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
-        self.users.intern_all(&waiting.users, &mut users);
-        self.items.intern_all(&waiting.items, &mut items);
-        let mut done = 0;
-        for (row, (user, item)) in waiting.rows.iter().zip(users.into_iter().zip(items)) {
-            if !self.pack(Row { user, item, ..*row }) {
-                break;
+        let mut taken = 0;
+        while taken < batch.len() {
+            let end = (taken + TOGETHER).min(batch.len());
+            let together = taken as u32..end as u32;
+            users.clear();
+            items.clear();
+            self.users.intern_all(batch.users(), together.clone(), &mut users);
+            self.items.intern_all(batch.items(), together, &mut items);
+            let codes = users.iter().zip(&items);
+            for ((user, item), row) in codes.zip(&batch.rest()[taken..end]) {
+                let packed = self.pack(Row {
+                    time: row.time,
+                    rating: row.rating.unwrap_or(f64::NAN),
+                    place: row.place,
+                    user: *user,
+                    item: *item,
+                });
+                if !packed {
+                    return taken;
+                }
+                taken += 1;
             }
-            done += 1;
+            if taken < end {
+                return taken;
+            }
         }
-        if done < waiting.rows.len() {
-            let mut rest = Waiting::default();
-            let all = waiting.iter().skip(done).all(|row| rest.push(&row));
-            debug_assert!(all, "what fitted once fits again");
-            self.waiting = rest;
-            return false;
-        }
-        waiting.users.clear();
-        waiting.items.clear();
-        waiting.rows.clear();
-        self.waiting = waiting;
-        true
+        taken
     }
 
     fn pack(&mut self, row: Row) -> bool {
@@ -171,7 +128,6 @@ impl Part {
             items,
             chunks,
             file,
-            waiting,
         } = self;
         let mut as_read = |row: &Row| visit(&row.with(users.text(row.user), items.text(row.item)));
         if let Some(mut file) = file {
@@ -180,7 +136,7 @@ impl Part {
         for chunk in chunks {
             chunk.iter().try_for_each(&mut as_read)?;
         }
-        waiting.iter().try_for_each(|row| visit(&row))
+        Ok(())
     }
 }
 
@@ -200,7 +156,7 @@ pub struct Packed {
 type Translation = (Vec<u32>, Vec<u32>);
 
 impl Packed {
-    /// Joins what several readers packed and [settled](Part::settle); none where their ids are too many for one, or the rows in memory.
+    /// Joins what several readers packed; none where their ids are too many for one, or the rows in memory.
     pub fn join(mut parts: Vec<Part>) -> Option<Self> {
         let chunks: usize = parts.iter().map(|part| part.chunks.len()).sum();
         if chunks > u32::MAX as usize / CHUNK {
@@ -282,15 +238,11 @@ impl Packed {
 
 /// The codes in `into` of the texts of `from`, by their code there.
 fn translation(into: &mut Dictionary, from: &Dictionary) -> Option<Vec<u32>> {
-    let (mut codes, mut together) = (Vec::with_capacity(from.len()), Texts::default());
-    for code in 0..from.len() as u32 {
-        if !together.push(from.text(code)) {
-            return None;
-        }
-        if together.len() == TOGETHER || code as usize + 1 == from.len() {
-            into.intern_all(&together, &mut codes);
-            together.clear();
-        }
+    let mut codes = Vec::with_capacity(from.len());
+    let all = from.len() as u32;
+    for first in (0..all).step_by(TOGETHER) {
+        let together = first..all.min(first.saturating_add(TOGETHER as u32));
+        into.intern_all(from.texts(), together, &mut codes);
     }
     (codes.len() == from.len()).then_some(codes)
 }

@@ -11,11 +11,8 @@ use datafusion::prelude::DataFrame;
 
 use crate::engine::{Engine, Settling};
 use crate::error::{Error, Result};
-use crate::packed::{Interaction, Packed, Part};
-use crate::raw::{RowSink, Sink, TextRows, interactions_schema, items_schema};
-
-/// Rows between two looks at how much memory there is left.
-const LOOK: usize = 4096;
+use crate::packed::{Packed, Part};
+use crate::raw::{RowBatch, RowSink, Sink, TextRows, interactions_schema, items_schema};
 
 /// The interactions of a data set, each with a place for its line.
 pub enum Rows {
@@ -119,7 +116,6 @@ impl Sink for Store<'_> {
             counted: (part.bytes(), part.id_bytes()),
             part: Some(part),
             text: TextRows::new(|batch| self.settle(batch)),
-            since: 0,
         })
     }
 
@@ -136,7 +132,6 @@ struct FileRows<'s> {
     /// Its bytes, and those of its ids, when they were last counted.
     counted: (usize, usize),
     text: TextRows<'s>,
-    since: usize,
 }
 
 impl FileRows<'_> {
@@ -174,27 +169,16 @@ impl FileRows<'_> {
 }
 
 impl RowSink for FileRows<'_> {
-    fn push(&mut self, found: &Interaction<'_>) -> Result<()> {
-        self.since += 1;
-        if self.since == LOOK {
-            self.since = 0;
-            self.look()?;
-        }
-        if let Some(part) = &mut self.part {
-            if part.push(found) {
-                return Ok(());
-            }
-            self.store.too_many_ids.store(true, Ordering::Relaxed);
-            self.look()?;
-        }
-        self.text.push(found)
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        if self.part.as_mut().is_some_and(|part| !part.settle()) {
+    fn take(&mut self, batch: &RowBatch) -> Result<()> {
+        let packed = self.part.as_mut().map_or(0, |part| part.take(batch));
+        if packed < batch.len() {
             self.store.too_many_ids.store(true, Ordering::Relaxed);
         }
         self.look()?;
+        batch.rows_from(packed).try_for_each(|row| self.text.push(&row))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
         if let Some(part) = self.part.take() {
             lock(&self.store.parts).push(part);
         }

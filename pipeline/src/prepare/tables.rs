@@ -4,6 +4,7 @@ mod held;
 mod planned;
 mod side_by_side;
 mod spilled;
+mod text_column;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::engine::{BATCH_ROWS, Engine};
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
 use crate::prepare::store::Rows;
-use crate::prepared::{self, FileEntry, ITEMS, ParquetFile, REJECTS, StageCount};
+use crate::prepared::{self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, StageCount};
 use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
@@ -34,6 +35,8 @@ pub struct Tables {
     pub counts: Vec<StageCount>,
     /// Remarks for the manifest.
     pub notes: Vec<String>,
+    /// How long the sequences are.
+    pub lengths: Lengths,
     /// Interactions, items and sequences, as written.
     pub files: Vec<FileEntry>,
 }
@@ -79,6 +82,7 @@ impl Tables {
             holdout: tally.holdout,
             counts,
             notes,
+            lengths: Lengths::of(&tally.lengths),
             files: vec![interactions, items, sequences],
         })
     }
@@ -102,6 +106,8 @@ struct Tally {
     tested: u64,
     /// Users without.
     untested: u64,
+    /// Users by how many interactions they have.
+    lengths: Vec<u64>,
 }
 
 impl Tally {
@@ -111,6 +117,7 @@ impl Tally {
             train_counts: vec![0; items],
             tested: 0,
             untested: 0,
+            lengths: Vec::new(),
         }
     }
 
@@ -119,6 +126,10 @@ impl Tally {
         let parts = self.holdout.parts(timestamps);
         self.tested += u64::from(parts.test.is_some());
         self.untested += u64::from(parts.test.is_none());
+        if self.lengths.len() <= items.len() {
+            self.lengths.resize(items.len() + 1, 0);
+        }
+        self.lengths[items.len()] += 1;
         for item in &items[..parts.known] {
             self.train_counts[*item as usize - 1] += 1;
         }

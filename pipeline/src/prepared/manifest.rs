@@ -10,6 +10,7 @@ use crate::audit::AuditReport;
 use crate::dataset::DatasetDescription;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
+use crate::prepared::Lengths;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
 use crate::raw::InputFile;
 use crate::stage::TimeCut;
@@ -64,6 +65,8 @@ pub struct Manifest {
     pub lines: u64,
     /// Sizes after each stage.
     pub counts: Vec<StageCount>,
+    /// How long the sequences are.
+    pub lengths: Lengths,
     /// Rejected lines by `file: reason`.
     pub rejects: BTreeMap<String, u64>,
     /// What salvaging damaged files lost.

@@ -1,6 +1,7 @@
 //! The prepared folder: the only place that knows its layout, schema and manifest.
 
 mod layout;
+mod lengths;
 mod manifest;
 mod row;
 mod write;
@@ -10,6 +11,7 @@ pub use layout::{
     SHARD_ROWS, TABLE_ROWS, interactions as interactions_schema, items as items_schema,
     prompts as prompts_schema, rejects as rejects_schema, shard,
 };
+pub use lengths::Lengths;
 pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
 pub use row::PromptRow;
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
@@ -21,7 +23,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
@@ -186,17 +187,6 @@ impl Prepared {
         })
     }
 
-    /// How many interactions each sequence has, in the order of the users.
-    pub fn sequence_lengths(&self) -> Result<Vec<usize>> {
-        let mut lengths = Vec::new();
-        self.scan_columns(&self.folder.join(SEQUENCES), &["items"], None, |batch| {
-            let offsets = column(batch, "items")?.as_list::<i32>().value_offsets();
-            lengths.extend(offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize));
-            Ok(())
-        })?;
-        Ok(lengths)
-    }
-
     /// The prompts of a split, in file order.
     pub fn prompts(&self, split: Split) -> Result<Vec<Prompt>> {
         let mut prompts = Vec::new();
@@ -284,28 +274,10 @@ impl Prepared {
         &self,
         path: &Path,
         limit: Option<usize>,
-        visit: impl FnMut(&RecordBatch) -> Result<()>,
-    ) -> Result<()> {
-        self.scan_columns(path, &[], limit, visit)
-    }
-
-    /// Goes through the named columns of a file, or through all where none is named.
-    fn scan_columns(
-        &self,
-        path: &Path,
-        columns: &[&str],
-        limit: Option<usize>,
         mut visit: impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
         let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1024);
-        if !columns.is_empty() {
-            let fields = reader.schema().fields().iter().enumerate();
-            let wanted = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
-            let wanted: Vec<usize> = wanted.map(|(at, _)| at).collect();
-            let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
-            reader = reader.with_projection(mask);
-        }
         if let Some(limit) = limit {
             reader = reader.with_limit(limit);
         }

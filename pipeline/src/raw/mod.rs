@@ -18,6 +18,7 @@ use crate::storage;
 mod ahead;
 mod amazon;
 mod amazon_2023;
+mod batch;
 mod clock;
 mod csv;
 mod generic;
@@ -39,6 +40,7 @@ mod steam;
 mod table;
 mod unclosed;
 
+pub use batch::RowBatch;
 pub use place::Lines;
 pub use rejects::Rejects;
 pub use scan::Reject;
@@ -273,12 +275,12 @@ fn read_file(
     progress: &dyn Progress,
 ) -> Result<()> {
     match part {
-        Part::Interactions => {
-            let mut table = InteractionTable::new(description.time_format(), number, sink);
+        Part::Interactions => batch::into_sink(sink, |rows| {
+            let mut table = InteractionTable::new(description.time_format(), number, rows);
             read_interactions(description, path, scan, &mut table, progress)?;
             table.end_file().map_err(|refusal| refusal.of_file(path))?;
             table.finish()
-        }
+        }),
         Part::Items => {
             let mut table = ItemTable::new(number, sink);
             read_items(description, path, scan, &mut table, progress)?;

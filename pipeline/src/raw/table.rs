@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
+use super::batch::{Outlet, RowBatch};
 use super::clock::{Clock, Time};
 use super::place::{Lines, place};
 use super::scan::Refusal;
@@ -80,7 +81,7 @@ pub(crate) trait Sink: Sync {
 /// Takes the interactions of one file.
 pub(crate) trait RowSink {
     /// Takes the next.
-    fn push(&mut self, found: &RawInteraction<'_>) -> Result<()>;
+    fn take(&mut self, batch: &RowBatch) -> Result<()>;
     /// To be called after the last.
     fn finish(self: Box<Self>) -> Result<()>;
 }
@@ -95,19 +96,19 @@ pub(crate) struct Interaction<'a> {
 }
 
 /// Looks at the interactions of a file and passes on those that are possible.
-pub(crate) struct InteractionTable<'s> {
+pub(crate) struct InteractionTable {
     clock: Clock,
     file: usize,
-    rows: Box<dyn RowSink + 's>,
+    rows: Outlet,
 }
 
-impl<'s> InteractionTable<'s> {
+impl InteractionTable {
     /// For the file of that number, which writes times as `format`.
-    pub fn new(format: TimeFormat, file: usize, sink: &'s dyn Sink) -> Self {
+    pub fn new(format: TimeFormat, file: usize, rows: Outlet) -> Self {
         InteractionTable {
             clock: Clock::new(format),
             file,
-            rows: sink.interactions(),
+            rows,
         }
     }
 
@@ -174,6 +175,20 @@ impl<'s> TextRows<'s> {
         }
     }
 
+    /// Adds a row.
+    pub fn push(&mut self, found: &RawInteraction<'_>) -> Result<()> {
+        self.user.append_value(found.user);
+        self.item.append_value(found.item);
+        self.rating.append_option(found.rating);
+        self.timestamp.append_value(found.time);
+        self.line.append_value(found.place);
+        self.rows += 1;
+        if self.rows == BATCH_ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<()> {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.user.finish()),
@@ -188,17 +203,8 @@ impl<'s> TextRows<'s> {
 }
 
 impl RowSink for TextRows<'_> {
-    fn push(&mut self, found: &RawInteraction<'_>) -> Result<()> {
-        self.user.append_value(found.user);
-        self.item.append_value(found.item);
-        self.rating.append_option(found.rating);
-        self.timestamp.append_value(found.time);
-        self.line.append_value(found.place);
-        self.rows += 1;
-        if self.rows == BATCH_ROWS {
-            self.flush()?;
-        }
-        Ok(())
+    fn take(&mut self, batch: &RowBatch) -> Result<()> {
+        batch.rows_from(0).try_for_each(|row| self.push(&row))
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {

@@ -241,6 +241,6 @@ fn write(
 ) -> Result<(FileEntry, FileEntry)> {
     let users = packed.users.sorted(|user| histories.has(user));
     side_by_side::write(folder, packed, lines, dense, tally, |feed| {
-        histories.each_user(packed, &users, |user, rows| feed.user(user, rows))
+        histories.each_users(packed, &users, |some| feed.users(some))
     })
 }

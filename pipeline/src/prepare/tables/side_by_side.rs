@@ -1,17 +1,18 @@
 //! Interactions and sequences, written by a thread each while a third gathers their rows.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use datafusion::arrow::array::{
-    ArrayRef, Float64Builder, Int64Array, RecordBatch, StringBuilder, UInt32Array,
-};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringBuilder, UInt32Array};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::Tally;
+use super::text_column::TextColumn;
 use crate::error::{Error, Result};
-use crate::packed::{Packed, Row, Texts};
+use crate::packed::{Packed, Texts, Users};
 use crate::prepared::{self, FileEntry, INTERACTIONS, ParquetFile, SEQUENCES, TABLE_ROWS};
 use crate::raw::Lines;
 use crate::stage::list::Lists;
@@ -19,9 +20,6 @@ use crate::stage::sequence;
 
 /// Batches on their way to a writer, of a few MB each: as many as let no thread wait for another that is done soon.
 const WAITING: usize = 3;
-
-/// Rows that are looked up together: more than enough for every read that the processor can have under way.
-const TOGETHER: usize = 256;
 
 /// Takes users in the order of their raw ids.
 pub struct Feed<'a> {
@@ -33,22 +31,22 @@ pub struct Feed<'a> {
     tally: &'a mut Tally,
     /// Dense id of the last user.
     user: u32,
-    waiting: Waiting,
+    columns: Columns,
     interactions: Interactions,
     sequences: Sequences,
     to_interactions: SyncSender<RecordBatch>,
     to_sequences: SyncSender<RecordBatch>,
 }
 
-/// Users whose items were not looked up yet.
+/// What is looked up for rows before they are cut into batches: for all of them step by step, so that reads which miss the cache
+/// wait together.
 #[derive(Default)]
-struct Waiting {
-    user_ids: Vec<String>,
-    /// Rows of each.
-    lengths: Vec<usize>,
-    rows: Vec<Row>,
-    /// Of each row, the item's raw and dense id.
-    item_ids: Texts,
+struct Columns {
+    /// Where the raw id of each row's user lies among those of the users at hand.
+    user_ids: Vec<Range<usize>>,
+    /// Where the raw id of each row's item lies among all.
+    item_ids: Vec<Range<usize>>,
+    users: Vec<u32>,
     items: Vec<u32>,
     times: Vec<i64>,
 }
@@ -74,7 +72,7 @@ pub fn write(
             dense,
             tally,
             user: 0,
-            waiting: Waiting::default(),
+            columns: Columns::default(),
             interactions: Interactions::new(),
             sequences: Sequences::default(),
             to_interactions,
@@ -92,58 +90,73 @@ pub fn write(
     })
 }
 
-impl Feed<'_> {
-    /// Adds a user, by raw id, with the rows, oldest first.
-    pub fn user(&mut self, user_id: &str, rows: &[Row]) -> Result<()> {
-        self.waiting.user_ids.push(user_id.to_owned());
-        self.waiting.lengths.push(rows.len());
-        self.waiting.rows.extend_from_slice(rows);
-        if self.waiting.rows.len() >= TOGETHER {
-            self.look_up()?;
-        }
-        Ok(())
+impl Columns {
+    fn clear(&mut self) {
+        self.user_ids.clear();
+        self.item_ids.clear();
+        self.users.clear();
+        self.items.clear();
+        self.times.clear();
     }
+}
 
-    /// Finds the items of the users that wait, and puts both into the tables.
-    fn look_up(&mut self) -> Result<()> {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let codes = waiting.rows.iter().map(|row| row.item);
-        waiting.items.clear();
-        waiting
+impl Feed<'_> {
+    /// Adds users, each with the rows, oldest first.
+    pub fn users(&mut self, some: &Users) -> Result<()> {
+        let mut columns = std::mem::take(&mut self.columns);
+        columns.clear();
+        let codes = some.rows.iter().map(|row| row.item);
+        columns
             .items
             .extend(codes.clone().map(|code| self.dense[code as usize]));
-        self.item_ids.gather(codes, &mut waiting.item_ids);
-        waiting.times.clear();
-        waiting.times.extend(waiting.rows.iter().map(|row| row.time));
-        let mut start = 0;
-        for (user_id, length) in waiting.user_ids.drain(..).zip(waiting.lengths.drain(..)) {
+        columns
+            .item_ids
+            .extend(codes.map(|code| self.item_ids.span(code)));
+        columns.times.extend(some.rows.iter().map(|row| row.time));
+        for (number, length) in (0..).zip(&some.lengths) {
             self.user += 1;
-            for at in start..start + length {
-                let ids = (user_id.as_str(), waiting.item_ids.get(at as u32));
-                let dense = (self.user, waiting.items[at]);
-                self.interactions.push(ids, &waiting.rows[at], self.lines, dense);
-                if self.interactions.users.len() == TABLE_ROWS {
-                    send(&self.to_interactions, self.interactions.take()?)?;
-                }
-            }
-            let (items, times) = (
-                &waiting.items[start..start + length],
-                &waiting.times[start..start + length],
-            );
+            let start = columns.users.len();
+            let end = start + length;
+            columns.users.resize(end, self.user);
+            columns.user_ids.resize(end, some.ids.span(number));
+            let (items, times) = (&columns.items[start..end], &columns.times[start..end]);
             self.tally.note(items, times);
-            self.sequences.push(self.user, &user_id, items, times);
+            self.sequences.push(self.user, some.ids.get(number), items, times);
             if sequence::is_batch(self.sequences.users.len(), self.sequences.items.len()) {
                 send(&self.to_sequences, self.sequences.take()?)?;
             }
-            start += length;
         }
-        waiting.rows.clear();
-        self.waiting = waiting;
+        let mut start = 0;
+        while start < some.rows.len() {
+            let end = some
+                .rows
+                .len()
+                .min(start + TABLE_ROWS - self.interactions.users.len());
+            let rows = &some.rows[start..end];
+            let batch = &mut self.interactions;
+            batch
+                .user_ids
+                .gather(some.ids.buffer(), &columns.user_ids[start..end]);
+            batch
+                .item_ids
+                .gather(self.item_ids.buffer(), &columns.item_ids[start..end]);
+            batch.ratings.extend(rows.iter().map(|row| row.rating));
+            batch.times.extend_from_slice(&columns.times[start..end]);
+            batch.users.extend_from_slice(&columns.users[start..end]);
+            batch.items.extend_from_slice(&columns.items[start..end]);
+            batch
+                .lines
+                .extend(rows.iter().map(|row| self.lines.number(row.place)));
+            if batch.users.len() == TABLE_ROWS {
+                send(&self.to_interactions, self.interactions.take()?)?;
+            }
+            start = end;
+        }
+        self.columns = columns;
         Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.look_up()?;
         send(&self.to_interactions, self.interactions.take()?)?;
         send(&self.to_sequences, self.sequences.take()?)
     }
@@ -165,9 +178,10 @@ fn drain(folder: &Path, name: &str, schema: SchemaRef, batches: &Receiver<Record
 
 /// A batch of interactions that is being filled.
 struct Interactions {
-    user_ids: StringBuilder,
-    item_ids: StringBuilder,
-    ratings: Float64Builder,
+    user_ids: TextColumn,
+    item_ids: TextColumn,
+    /// NaN where there is none.
+    ratings: Vec<f64>,
     times: Vec<i64>,
     users: Vec<u32>,
     items: Vec<u32>,
@@ -178,9 +192,9 @@ impl Interactions {
     fn new() -> Self {
         // Room for a whole batch, and ids as long as most are: growing by doubling would take half as much again.
         Self {
-            user_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 14),
-            item_ids: StringBuilder::with_capacity(TABLE_ROWS, TABLE_ROWS * 10),
-            ratings: Float64Builder::with_capacity(TABLE_ROWS),
+            user_ids: TextColumn::new(TABLE_ROWS, TABLE_ROWS * 14),
+            item_ids: TextColumn::new(TABLE_ROWS, TABLE_ROWS * 10),
+            ratings: Vec::with_capacity(TABLE_ROWS),
             times: Vec::with_capacity(TABLE_ROWS),
             users: Vec::with_capacity(TABLE_ROWS),
             items: Vec::with_capacity(TABLE_ROWS),
@@ -188,25 +202,15 @@ impl Interactions {
         }
     }
 
-    /// Adds a row; both pairs are the user's id and the item's.
-    fn push(&mut self, ids: (&str, &str), row: &Row, lines: &Lines, dense: (u32, u32)) {
-        self.user_ids.append_value(ids.0);
-        self.item_ids.append_value(ids.1);
-        self.ratings
-            .append_option((!row.rating.is_nan()).then_some(row.rating));
-        self.times.push(row.time);
-        self.users.push(dense.0);
-        self.items.push(dense.1);
-        self.lines.push(lines.number(row.place));
-    }
-
     /// What came since the last time.
     fn take(&mut self) -> Result<RecordBatch> {
-        let mut done = std::mem::replace(self, Self::new());
+        let done = std::mem::replace(self, Self::new());
+        let rated: NullBuffer = done.ratings.iter().map(|rating| !rating.is_nan()).collect();
+        let rated = (rated.null_count() > 0).then_some(rated);
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(done.user_ids.finish()),
-            Arc::new(done.item_ids.finish()),
-            Arc::new(done.ratings.finish()),
+            Arc::new(done.user_ids.finish()?),
+            Arc::new(done.item_ids.finish()?),
+            Arc::new(Float64Array::new(done.ratings.into(), rated)),
             Arc::new(Int64Array::from(done.times)),
             Arc::new(UInt32Array::from(done.users)),
             Arc::new(UInt32Array::from(done.items)),

@@ -8,7 +8,7 @@ use super::held::{catalogue, descriptions, of_domain};
 use super::{Made, Tally, side_by_side};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::packed::{Packed, Row, SpilledHistories};
+use crate::packed::{Packed, Row, SpilledHistories, Users};
 use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
 use crate::prepared::StageCount;
@@ -50,7 +50,17 @@ pub async fn build(
     let mut tally = Tally::new(holdout, catalogue.items.len());
     let (interactions, sequences) =
         side_by_side::write(folder, &packed, lines, &dense, &mut tally, |feed| {
-            histories.each_user(|user, rows| feed.user(packed.users.text(user), rows))
+            let mut some = Users::default();
+            histories.each_user(|user, rows| {
+                if !some.push(packed.users.text(user), rows) {
+                    feed.users(&some)?;
+                    some.clear();
+                    let pushed = some.push(packed.users.text(user), rows);
+                    debug_assert!(pushed, "there is room for one");
+                }
+                Ok(())
+            })?;
+            feed.users(&some)
         })?;
     Ok(Made {
         catalogue,
