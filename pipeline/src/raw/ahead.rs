@@ -16,7 +16,7 @@ const BLOCK: usize = 512 * 1024;
 const _: () = assert!(BLOCK >= gzip::SMALLEST);
 
 /// Blocks that may wait: enough to even out lines of different cost, few enough to cost no memory.
-const WAITING: usize = 4;
+const WAITING: usize = 16;
 
 /// A reader whose bytes were read by another thread. An error stands where it stood, after the bytes before it.
 pub(super) struct Ahead<'p> {
