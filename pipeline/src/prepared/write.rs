@@ -21,6 +21,27 @@ use crate::prepared::manifest::FileEntry;
 /// Bytes of a row group's dictionary of raw item ids from which on they are written as they are.
 const ITEM_DICTIONARY: usize = 128 << 10;
 
+/// Columns of texts, and of keys, that hardly repeat.
+const WITHOUT_DICTIONARY: [&str; 4] = ["messages.list.item.content", "key", "title", "text"];
+
+/// Columns with an encoding of their own.
+const ENCODED: [(&str, Encoding); 6] = [
+    ("user", Encoding::DELTA_BINARY_PACKED),
+    ("item", Encoding::DELTA_BINARY_PACKED),
+    ("items.list.item", Encoding::DELTA_BINARY_PACKED),
+    ("candidates.list.item", Encoding::DELTA_BINARY_PACKED),
+    ("line", Encoding::DELTA_BINARY_PACKED),
+    ("user_id", Encoding::DELTA_BYTE_ARRAY),
+];
+
+/// In any order, numbers in as few bits as they need cannot be made smaller.
+const AS_SMALL_AS_IT_GETS: [&str; 4] = ["item", "items.list.item", "candidates.list.item", "line"];
+
+/// The path of a column that is written with dots between its parts.
+fn path_of(column: &str) -> ColumnPath {
+    ColumnPath::new(column.split('.').map(str::to_owned).collect())
+}
+
 /// Writes a frame to `folder/relative`, its columns taken in the order of `schema`.
 ///
 /// Rows are cut into row groups of a fixed size before they reach the encoder, whatever batches the plan yields, and nothing
@@ -84,35 +105,20 @@ impl<'a> ParquetFile<'a> {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(Some(rows));
         // What hardly repeats gets no dictionary: it would be built for nothing.
-        for column in [
-            "messages.list.item.content",
-            "candidates.list.item",
-            "key",
-            "title",
-            "text",
-        ] {
-            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        for column in WITHOUT_DICTIONARY {
+            properties = properties.set_column_dictionary_enabled(path_of(column), false);
         }
         // Nor does what is as short as numbers, or as what differs from the row before.
-        for (column, encoding) in [
-            ("user", Encoding::DELTA_BINARY_PACKED),
-            ("item", Encoding::DELTA_BINARY_PACKED),
-            ("items.list.item", Encoding::DELTA_BINARY_PACKED),
-            ("line", Encoding::DELTA_BINARY_PACKED),
-            ("user_id", Encoding::DELTA_BYTE_ARRAY),
-        ] {
+        for (column, encoding) in ENCODED {
             properties = properties
-                .set_column_dictionary_enabled(ColumnPath::from(column), false)
-                .set_column_encoding(ColumnPath::from(column), encoding);
+                .set_column_dictionary_enabled(path_of(column), false)
+                .set_column_encoding(path_of(column), encoding);
         }
-        // In any order, numbers in as few bits as they need cannot be made smaller.
-        for column in ["item", "items.list.item", "line"] {
-            properties =
-                properties.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
+        for column in AS_SMALL_AS_IT_GETS {
+            properties = properties.set_column_compression(path_of(column), Compression::UNCOMPRESSED);
         }
         // Of many items hardly any repeats within a row group; with few, a dictionary is worth having.
-        properties =
-            properties.set_column_dictionary_page_size_limit(ColumnPath::from("item_id"), ITEM_DICTIONARY);
+        properties = properties.set_column_dictionary_page_size_limit(path_of("item_id"), ITEM_DICTIONARY);
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties.build()))?;
         let groups = BatchCoalescer::new(schema.clone(), rows);
         Ok(Self {
@@ -261,23 +267,77 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_a_dictionary_are_called_as_parquet_calls_them() {
-        let schema = crate::prepared::prompts_schema();
+    fn columns_are_encoded_as_the_lists_above_say() {
+        use crate::prepared::{interactions_schema, items_schema, prompts_schema, rejects_schema};
+
         let folder = tempfile::tempdir().unwrap();
-        ParquetFile::create(folder.path(), Path::new("p"), schema.clone())
-            .unwrap()
-            .finish()
-            .unwrap();
-        let file = File::open(folder.path().join("p")).unwrap();
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-        let columns = reader.parquet_schema().columns();
-        let paths: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
-        // The names that the writer is told about are those of columns that there are.
-        for column in ["messages.list.item.content", "candidates.list.item", "key"] {
-            assert!(
-                paths.iter().any(|path| path == column),
-                "{column} is not in {paths:?}"
+        let mut seen = std::collections::BTreeSet::new();
+        let schemas = [
+            interactions_schema(),
+            items_schema(),
+            prompts_schema(),
+            rejects_schema(),
+            crate::stage::sequence::schema(),
+        ];
+        for schema in schemas {
+            let row = RecordBatch::try_new(
+                schema.clone(),
+                schema
+                    .fields()
+                    .iter()
+                    .map(|field| one_value(field.data_type()))
+                    .collect(),
             );
+            write_batches(folder.path(), Path::new("p"), schema, &[row.unwrap()]).unwrap();
+            let file = File::open(folder.path().join("p")).unwrap();
+            let reader =
+                parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            for column in reader.metadata().row_group(0).columns() {
+                let path = column.column_path().string();
+                let encoding = ENCODED.iter().find(|(name, _)| *name == path);
+                let plain = WITHOUT_DICTIONARY.contains(&path.as_str()) || encoding.is_some();
+                assert_eq!(column.dictionary_page_offset().is_none(), plain, "{path}");
+                if let Some((_, encoding)) = encoding {
+                    assert!(column.encodings().any(|used| used == *encoding), "{path}");
+                }
+                let uncompressed = column.compression() == Compression::UNCOMPRESSED;
+                assert_eq!(
+                    uncompressed,
+                    AS_SMALL_AS_IT_GETS.contains(&path.as_str()),
+                    "{path}"
+                );
+                seen.insert(path);
+            }
+        }
+        let named = ENCODED
+            .map(|(name, _)| name)
+            .into_iter()
+            .chain(WITHOUT_DICTIONARY);
+        for name in named.chain(AS_SMALL_AS_IT_GETS) {
+            assert!(seen.contains(name), "{name} is not in {seen:?}");
+        }
+    }
+
+    /// A column of one value, which is not null, and neither is anything within it.
+    fn one_value(kind: &DataType) -> datafusion::arrow::array::ArrayRef {
+        use datafusion::arrow::array::{BooleanArray, ListArray, StructArray};
+        use datafusion::arrow::buffer::OffsetBuffer;
+
+        match kind {
+            DataType::Utf8 => Arc::new(StringArray::from(vec!["a"])),
+            DataType::Boolean => Arc::new(BooleanArray::from(vec![true])),
+            DataType::List(field) => Arc::new(ListArray::new(
+                field.clone(),
+                OffsetBuffer::from_lengths([1]),
+                one_value(field.data_type()),
+                None,
+            )),
+            DataType::Struct(fields) => Arc::new(StructArray::new(
+                fields.clone(),
+                fields.iter().map(|field| one_value(field.data_type())).collect(),
+                None,
+            )),
+            number => datafusion::arrow::compute::cast(&StringArray::from(vec!["1"]), number).unwrap(),
         }
     }
 
