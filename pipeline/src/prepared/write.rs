@@ -319,7 +319,7 @@ mod tests {
     }
 
     /// A column of one value, which is not null, and neither is anything within it.
-    fn one_value(kind: &DataType) -> datafusion::arrow::array::ArrayRef {
+    fn one_value(kind: &DataType) -> arrow::array::ArrayRef {
         use datafusion::arrow::array::{BooleanArray, ListArray, StructArray};
         use datafusion::arrow::buffer::OffsetBuffer;
 
@@ -337,7 +337,7 @@ mod tests {
                 fields.iter().map(|field| one_value(field.data_type())).collect(),
                 None,
             )),
-            number => datafusion::arrow::compute::cast(&StringArray::from(vec!["1"]), number).unwrap(),
+            number => arrow::compute::cast(&StringArray::from(vec!["1"]), number).unwrap(),
         }
     }
 

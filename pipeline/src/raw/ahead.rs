@@ -35,10 +35,21 @@ pub(super) struct Ahead<'p> {
 struct Block {
     buffer: Vec<u8>,
     range: Range<usize>,
-    /// Where in it lines end: found by the thread that has just written the bytes, which has more time than the one that parses.
+    /// Where in it lines end.
     ends: Vec<u32>,
     /// Those of them that are done with.
     passed: usize,
+}
+
+impl Block {
+    /// Finds all line ends at once, by the thread that parses: the other one has more to do.
+    fn find_ends(&mut self) {
+        let start = self.range.start;
+        let ends = memchr_iter(b'\n', &self.buffer[self.range.clone()]);
+        self.ends.clear();
+        self.ends.extend(ends.map(|at| (start + at) as u32));
+        self.passed = 0;
+    }
 }
 
 /// What fills the blocks, on a thread of its own.
@@ -142,6 +153,7 @@ impl<'p> Ahead<'p> {
             // A thread that has ended wants no more blocks.
             let _ = self.used.try_send(used);
         }
+        self.block.find_ends();
         self.ended = self.block.range.is_empty();
         let stored = self.stored.count.load(Ordering::Relaxed);
         self.progress.advance(stored - self.told);
@@ -158,10 +170,7 @@ fn pump(mut input: impl Source, blocks: &SyncSender<io::Result<Block>>, spare: &
         });
         let (range, read) = input.fill(&mut block.buffer);
         let empty = range.is_empty();
-        let ends = memchr_iter(b'\n', &block.buffer[range.clone()]);
-        block.ends.clear();
-        block.ends.extend(ends.map(|at| (range.start + at) as u32));
-        (block.range, block.passed) = (range, 0);
+        block.range = range;
         let last = empty || read.is_err();
         // What was read before an error is in the block; an empty one would mean the end.
         let rest = (!empty || read.is_ok()).then_some(Ok(block));

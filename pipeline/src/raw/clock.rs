@@ -59,7 +59,13 @@ impl Clock {
         if millis > LAST {
             return Err("timestamp beyond the year 9999".into());
         }
-        Ok(millis.round() as i64)
+        // Nearly all are whole, which is seen sooner than they are rounded.
+        let whole = millis as i64;
+        Ok(if whole as f64 == millis {
+            whole
+        } else {
+            millis.round() as i64
+        })
     }
 
     fn counted(&mut self, value: f64, unit: TimeUnit) -> Result<f64, Refusal> {

@@ -2,6 +2,7 @@
 //!
 //! The form of what is passed over is checked all the same, as `serde_json` does it: a line is an object or is refused.
 
+mod plain;
 mod scanner;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::scan::Refusal;
+use plain::plain_bytes;
 use scanner::{Head, Scanner};
 
 const NO_OBJECT: &str = "not a JSON object";
@@ -120,11 +122,16 @@ pub(crate) fn text(value: Option<&[u8]>) -> Result<Option<Cow<'_, str>>, Refusal
     else {
         return Err(WRONG_TYPE.into());
     };
-    if inner.contains(&b'\\') {
+    if plain_bytes(inner) < inner.len() {
         let decoded: String = serde_json::from_slice(value).map_err(|_| NO_OBJECT)?;
         return Ok(Some(Cow::Owned(decoded)));
     }
-    let text = std::str::from_utf8(inner).map_err(|_| NO_OBJECT)?;
+    let text = if inner.is_ascii() {
+        // SAFETY: ASCII is UTF-8. To check that again costs more than to find it out.
+        unsafe { std::str::from_utf8_unchecked(inner) }
+    } else {
+        std::str::from_utf8(inner).map_err(|_| NO_OBJECT)?
+    };
     Ok(Some(Cow::Borrowed(text)))
 }
 
@@ -172,5 +179,8 @@ fn short_number(text: &[u8]) -> Option<f64> {
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
     ];
     // Without a point there may be 16 digits, and 2^53 has 16 as well.
-    (digits < 1 << 53).then(|| digits as f64 / POWERS[decimals])
+    (digits < 1 << 53).then(|| match decimals {
+        0 => digits as f64,
+        _ => digits as f64 / POWERS[decimals],
+    })
 }

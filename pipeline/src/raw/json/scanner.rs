@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use super::super::scan::Refusal;
 use super::NO_OBJECT;
+use super::plain::plain_bytes;
 
 /// Goes over an object once.
 pub(super) struct Scanner<'b> {
@@ -19,6 +18,57 @@ pub(super) struct Head<'b> {
     pub key: Cow<'b, [u8]>,
     /// From the end of the value before, or the beginning of the line, to the value.
     pub text: &'b [u8],
+}
+
+/// Which brackets are open: a bit each, in words.
+#[derive(Default)]
+struct Open {
+    /// The innermost ones: as many bits as are in use.
+    word: u64,
+    count: usize,
+    /// Those further out, 64 each.
+    outer: Vec<u64>,
+}
+
+impl Open {
+    fn push(&mut self, object: bool) {
+        if self.count > 0 && self.count.is_multiple_of(64) {
+            self.outer.push(self.word);
+        }
+        self.word = self.word << 1 | u64::from(object);
+        self.count += 1;
+    }
+
+    /// Whether the innermost is an object's; none where nothing is open.
+    fn last(&self) -> Option<bool> {
+        (self.count > 0).then_some(self.word & 1 == 1)
+    }
+
+    fn pop(&mut self) {
+        self.word >>= 1;
+        self.count -= 1;
+        if self.count > 0 && self.count.is_multiple_of(64) {
+            self.word = self.outer.pop().unwrap_or_default();
+        }
+    }
+}
+
+fn closer(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
+/// Whether bytes of the same number are the same: heads are too short for a call to pay.
+#[inline]
+fn equal(left: &[u8], right: &[u8]) -> bool {
+    let (Some(left_end), Some(right_end)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) else {
+        return left == right;
+    };
+    let words = left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0);
+    let number = |word: &[u8; 8]| u64::from_ne_bytes(*word);
+    words
+        .into_iter()
+        .all(|(left, right)| number(left) == number(right))
+        && number(left_end) == number(right_end)
 }
 
 type Scanned<T> = Result<T, Refusal>;
@@ -55,7 +105,9 @@ impl<'b> Scanner<'b> {
     /// Passes over a head that stands here exactly as it stood elsewhere; whether it does.
     #[inline]
     pub fn same_head(&mut self, text: &[u8]) -> bool {
-        let same = self.bytes[self.at..].starts_with(text);
+        let same = self.bytes[self.at..]
+            .get(..text.len())
+            .is_some_and(|bytes| equal(bytes, text));
         self.at += if same { text.len() } else { 0 };
         same
     }
@@ -90,27 +142,38 @@ impl<'b> Scanner<'b> {
         Ok(key)
     }
 
-    /// Passes over a value, without recursion: nothing limits how deep a line nests.
+    /// Passes over a value.
+    #[inline]
     fn skip(&mut self) -> Scanned<()> {
-        let mut closers = Vec::new();
+        match self.next()? {
+            b'"' => self.string().map(drop),
+            byte @ (b'-' | b'0'..=b'9') => self.number(byte),
+            other => self.skip_other(other),
+        }
+    }
+
+    /// Passes over the rest of a value that begins with `first`, without recursion: nothing limits how deep a line nests.
+    fn skip_other(&mut self, first: u8) -> Scanned<()> {
+        let mut open = Open::default();
+        let mut first = first;
         loop {
-            // A value begins here.
-            match self.next()? {
+            match first {
                 b'"' => drop(self.string()?),
                 b't' => self.word(b"rue")?,
                 b'f' => self.word(b"alse")?,
                 b'n' => self.word(b"ull")?,
                 byte @ (b'-' | b'0'..=b'9') => self.number(byte)?,
-                open @ (b'[' | b'{') => {
-                    let close = if open == b'[' { b']' } else { b'}' };
+                b'[' | b'{' => {
+                    let object = first == b'{';
                     self.space();
-                    if self.peek() == Some(close) {
+                    if self.peek() == Some(closer(object)) {
                         self.at += 1;
                     } else {
-                        closers.push(close);
-                        if close == b'}' {
+                        open.push(object);
+                        if object {
                             self.key()?;
                         }
+                        first = self.next()?;
                         continue;
                     }
                 }
@@ -118,22 +181,23 @@ impl<'b> Scanner<'b> {
             }
             // It has ended; so may what it stands in.
             loop {
-                let Some(close) = closers.last().copied() else {
+                let Some(object) = open.last() else {
                     return Ok(());
                 };
                 self.space();
                 match self.next()? {
                     b',' => {
                         self.space();
-                        if close == b'}' {
+                        if object {
                             self.key()?;
                         }
                         break;
                     }
-                    byte if byte == close => drop(closers.pop()),
+                    byte if byte == closer(object) => open.pop(),
                     _ => return self.fail(),
                 }
             }
+            first = self.next()?;
         }
     }
 
@@ -240,42 +304,4 @@ impl<'b> Scanner<'b> {
     fn fail<T>(&self) -> Scanned<T> {
         Err(NO_OBJECT.into())
     }
-}
-
-/// How many bytes come before the first that may end a string or must not stand in one.
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    // Keys and ids are short: the first few words are looked at one by one.
-    for word in bytes.as_chunks::<8>().0.iter().take(4) {
-        if let Some(within) = special_byte(*word) {
-            return at + within;
-        }
-        at += 8;
-    }
-    // Of long texts the end is looked for first, and then whether anything before it must not be there: either is a few vector
-    // instructions a block.
-    let rest = &bytes[at..];
-    let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let mut within = 0;
-    for block in rest[..end].as_chunks::<64>().0 {
-        if block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20 {
-            break;
-        }
-        within += 64;
-    }
-    let control = rest[within..end].iter().position(|byte| *byte < 0x20);
-    at + control.map_or(end, |control| within + control)
-}
-
-/// The first special byte of eight.
-#[inline(always)]
-fn special_byte(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let word = u64::from_le_bytes(word);
-    // A byte below the subtrahend borrows, which shows in its highest bit; only a byte above it can be marked in error.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let marked = (equal(b'"') | equal(b'\\') | below(word, 0x20)) & HIGH;
-    (marked != 0).then(|| marked.trailing_zeros() as usize / 8)
 }
