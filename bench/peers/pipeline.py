@@ -392,6 +392,9 @@ def section(millions, result):
     if "prompts: script" in fastest:
         ratio = fastest["prompts: script"]["seconds"] / fastest["prompts: weaverec"]["seconds"]
         lines.append(f"| prompts, script / weaverec, time | {ratio:.1f} | ≥ 10 |")
+    turns = [[r["seconds"] for r in result["tasks"][name]] for name in ["tables: weaverec", "tables: polars", "tables: duckdb"]]
+    by_turn = ", ".join(f"{min(rivals) / own:.1f}" for own, *rivals in zip(*turns))
+    lines += ["", f"The first ratio turn by turn, since the machine's speed changes between turns: {by_turn}."]
     if result.get("earlier"):
         names = ", ".join(f"`{name}`" for name in result["earlier"])
         lines += ["", f"Measured earlier than the rest, perhaps with another build and at another speed of the machine: {names}."]
