@@ -88,6 +88,9 @@ def inputs(target):
         for level, strategy in itertools.product(range(10), range(5)):
             encoder = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
             yield bytes([1, level]) + encoder.compress(lines) + encoder.flush()
+    if target == "parquet":
+        # Which file, whole.
+        yield from (bytes([way, part, 0]) for way in range(4) for part in range(2))
     for text in TEXTS.get(target, []):
         yield text.encode()
     for first, fixture, header in SEEDS.get(target, []):
@@ -98,8 +101,9 @@ def inputs(target):
 
 
 def main(target):
-    if target not in SEEDS and target not in TEXTS:
-        sys.exit(f"no fuzz target {target}; there are {', '.join([*SEEDS, *TEXTS])}")
+    targets = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
+    if target not in targets:
+        sys.exit(f"no fuzz target {target}; there are {', '.join(targets)}")
     corpus = HERE / "corpus" / target
     corpus.mkdir(parents=True, exist_ok=True)
     for content in inputs(target):

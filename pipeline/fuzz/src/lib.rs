@@ -15,6 +15,8 @@ mod gzip;
 pub mod raw;
 #[path = "../../src/storage.rs"]
 pub mod storage;
+#[path = "../../src/texts.rs"]
+mod texts;
 
 use std::path::Path;
 
