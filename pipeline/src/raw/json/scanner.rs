@@ -102,13 +102,15 @@ impl<'b> Scanner<'b> {
         Ok(Some(Head { key, text }))
     }
 
-    /// Passes over a head that stands here exactly as it stood elsewhere; whether it does.
+    /// Passes over a head that stands here exactly as it stood elsewhere, and space that may come after it; whether it does.
     #[inline]
     pub fn same_head(&mut self, text: &[u8]) -> bool {
-        let same = self.bytes[self.at..]
-            .get(..text.len())
-            .is_some_and(|bytes| equal(bytes, text));
-        self.at += if same { text.len() } else { 0 };
+        let here = self.bytes[self.at..].get(..text.len());
+        let same = here.is_some_and(|bytes| equal(bytes, text));
+        if same {
+            self.at += text.len();
+            self.space();
+        }
         same
     }
 

@@ -132,6 +132,24 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+#[test]
+fn lines_may_be_spaced_differently() {
+    let mut fields = Fields::new(["a", "n"]);
+    for line in [
+        r#"{"a":"x","n":1}"#,
+        r#"{"a": "x", "n": 1}"#,
+        r#"{"a":  "x","n":  1}"#,
+        r#"{ "a" :"x" ,"n" : 1 }"#,
+        r#"{"a":"x","n":1}"#,
+    ] {
+        assert_eq!(
+            by_fields(&mut fields, line.as_bytes()),
+            by_serde(line.as_bytes()),
+            "{line}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_line_is_read_or_refused_as_serde_does_it(line in lines()) {
