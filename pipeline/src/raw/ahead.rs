@@ -15,8 +15,9 @@ use super::gzip::{self, Decoder};
 const BLOCK: usize = 512 * 1024;
 const _: () = assert!(BLOCK >= gzip::SMALLEST);
 
-/// Blocks that may wait: enough to even out lines of different cost, few enough to cost no memory.
-const WAITING: usize = 16;
+/// Blocks that may wait: more than are read in one slice of processor time, or the other thread would have none when it gets its own; and
+/// few enough to cost little memory.
+const WAITING: usize = 8;
 
 /// A reader whose bytes were read by another thread. An error stands where it stood, after the bytes before it.
 pub(super) struct Ahead<'p> {

@@ -13,7 +13,7 @@ const ROWS: usize = 2048;
 const ENOUGH: usize = 1 << 20;
 
 /// Batches that may wait: enough to even out rows of different cost.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 
 /// Some interactions, in the order in which they were read.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! Parquet. Columns may have any type that can be written as text; times any that counts or is a date.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,11 +94,10 @@ where
         offset: 0,
         message,
     };
-    let damaged =
-        |error: &dyn std::fmt::Display| broken(format!("no readable Parquet ({error}); write it again"));
+    let damaged = |what: String| broken(format!("no readable Parquet ({what}); write it again"));
     let file = storage::open_seekable(path).map_err(|source| Error::io(path, "open", source))?;
     let bytes = file.metadata().map_or(0, |found| found.len());
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
+    let reader = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
     let names: Vec<&str> = reader
         .schema()
         .fields()
@@ -120,8 +120,8 @@ where
         .collect();
     let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
     let mut done = 0;
-    for batch in reader.with_projection(mask).build()? {
-        let batch = batch.map_err(|error| damaged(&error))?;
+    let mut batches = guarded(|| reader.with_projection(mask).build()).map_err(damaged)?;
+    while let Some(batch) = guarded(|| batches.next().transpose()).map_err(damaged)? {
         let put = open(&batch).map_err(|error| broken(error.to_string()))?;
         let rows = done + 1..done + 1 + batch.num_rows() as u64;
         let at = |number: u64| (number - 1 - done) as usize;
@@ -135,6 +135,15 @@ where
     }
     progress.advance(bytes);
     scan.end_file(path, done)
+}
+
+/// What the library reads, or what is wrong: at damage it may panic, where an error is wanted that names the file. What is half read
+/// then is not looked at again.
+fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("its reader panicked at what it holds".to_owned()),
+    }
 }
 
 /// A row in words.
