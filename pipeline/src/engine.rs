@@ -14,6 +14,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
@@ -49,6 +50,8 @@ pub struct Engine {
     threads: usize,
     /// Bytes of memory that rows may take beside the plans.
     row_bytes: usize,
+    /// The threads for work beside the plans.
+    pool: Arc<ThreadPool>,
     /// Where settled tables and spills go; none: settled tables stay in memory.
     spill: Option<Arc<Scratch>>,
     /// Where plans run instead of here.
@@ -74,6 +77,7 @@ impl Engine {
             context: SessionContext::new_with_config_rt(session(threads), runtime),
             threads,
             row_bytes: usize::MAX,
+            pool: pool(threads)?,
             spill: None,
             #[cfg(feature = "cluster")]
             cluster: None,
@@ -104,6 +108,7 @@ impl Engine {
             context: SessionContext::new_with_config_rt(config, runtime),
             threads,
             row_bytes: (bytes as f64 * ROW_SHARE) as usize,
+            pool: self::pool(threads)?,
             spill: Some(Arc::new(folder)),
             #[cfg(feature = "cluster")]
             cluster: None,
@@ -129,6 +134,8 @@ impl Engine {
             threads,
             // What plans read must lie where the workers see it.
             row_bytes: 0,
+            // Its partitions are those of the cluster; the threads are those of this machine.
+            pool: pool(cores(0))?,
             spill: Some(Arc::new(folder)),
             cluster: Some(cluster),
         })
@@ -161,9 +168,8 @@ impl Engine {
             return Self {
                 context: SessionContext::new_with_config_rt(config, self.context.runtime_env()),
                 threads: cores(0),
-                row_bytes: self.row_bytes,
-                spill: self.spill.clone(),
                 cluster: None,
+                ..self.clone()
             };
         }
         self.clone()
@@ -181,6 +187,11 @@ impl Engine {
     /// Number of partitions, and of files written at a time.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Does `work` that is no plan; what it does in parallel, it does on as many threads as the engine has, a serial one included.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
     }
 
     /// Bytes of memory that rows held beside the plans may take; where they need more, they belong in a settled table.
@@ -253,6 +264,12 @@ fn cores(threads: usize) -> usize {
         0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         given => given,
     }
+}
+
+fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| Error::Usage(format!("cannot start {threads} threads: {error}")))?;
+    Ok(Arc::new(pool))
 }
 
 fn session(threads: usize) -> SessionConfig {

@@ -238,7 +238,8 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
     // Without prompts there is nothing that could leak.
     if config.parameters.prompts {
         progress.stage("audit", None);
-        manifest.audit = audit::audit(&Prepared::unfinished(folder, manifest.clone()))?;
+        let unfinished = Prepared::unfinished(folder, manifest.clone());
+        manifest.audit = engine.install(|| audit::audit(&unfinished))?;
         manifest.audit.check()?;
     }
     output::describe(folder, &manifest)?;

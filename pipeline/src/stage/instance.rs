@@ -141,11 +141,11 @@ impl Instances {
                 if kept.len() < ROWS {
                     return Ok(());
                 }
-                settling.push(self.rows(file, &kept, from.draws)?)?;
+                settling.push(from.engine.install(|| self.rows(file, &kept, from.draws))?)?;
                 kept.clear();
                 Ok(())
             })?;
-            settling.push(self.rows(file, &kept, from.draws)?)?;
+            settling.push(from.engine.install(|| self.rows(file, &kept, from.draws))?)?;
         }
         let rows = settling.rows();
         Ok((settling.finish(from.engine).await?, rows))

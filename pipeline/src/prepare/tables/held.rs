@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{Made, Tally, side_by_side};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::packed::{self, Histories, Packed, Row};
 use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
@@ -35,12 +35,8 @@ pub async fn build(
     folder: &Path,
 ) -> Result<Made> {
     let parameters = &config.parameters;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(engine.threads())
-        .build()
-        .map_err(|error| Error::Usage(format!("cannot start {} threads: {error}", engine.threads())))?;
     let described = descriptions(described).await?;
-    pool.install(|| {
+    engine.install(|| {
         let (histories, counts, left) = choose(parameters, &packed, &described);
         let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
         let holdout = holdout(parameters, &packed, &histories)?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::DataFrame;
 
 use super::held::{catalogue, descriptions, of_domain};
@@ -23,19 +24,30 @@ const SORTED: usize = 4;
 pub async fn build(
     config: &PrepareConfig,
     engine: &Engine,
-    mut packed: Packed,
+    packed: Packed,
     described: DataFrame,
     lines: &Lines,
     folder: &Path,
 ) -> Result<Made> {
-    let parameters = &config.parameters;
     let described = descriptions(described).await?;
+    let sorted = engine.row_bytes() / size_of::<Row>() / SORTED;
+    engine.install(|| choose_and_write(&config.parameters, packed, described, lines, folder, sorted))
+}
+
+/// At most `sorted` rows are sorted at a time.
+fn choose_and_write(
+    parameters: &Parameters,
+    mut packed: Packed,
+    described: Vec<RecordBatch>,
+    lines: &Lines,
+    folder: &Path,
+    sorted: usize,
+) -> Result<Made> {
     let domain = parameters
         .filter
         .by_category()
         .then(|| of_domain(parameters, &packed, &described));
     let mut counts = sizes(parameters, &mut packed, domain.as_deref())?;
-    let sorted = engine.row_bytes() / size_of::<Row>() / SORTED;
     let keep = |row: &Row| chosen(parameters, domain.as_deref(), row, Until::Domain);
     let mut histories = SpilledHistories::of(&mut packed, keep, parameters.dedup, folder, sorted)?;
     packed.forget_rows();
