@@ -274,9 +274,9 @@ impl Decoder {
     }
 
     /// Hidden states of some rows alone, which must ascend, `(rows asked for, width)`: the last block computes no others.
-    pub fn hidden_of(&self, pass: &Pass, rows: &[u32]) -> Result<Tensor> {
+    pub fn hidden_of(&self, pass: &Pass, rows: &[u32], cache: Option<&KvCache>) -> Result<Tensor> {
         let wanted = (rows.len() < pass.rows()).then_some(rows);
-        Ok(self.forward(pass, None, wanted, false)?.0)
+        Ok(self.forward(pass, cache, wanted, false)?.0)
     }
 
     /// Hidden states, and the keys and values of this pass' rows.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Decoder, Pass};
+use crate::backbone::{Decoder, KvCache, Pass};
 use crate::op::log_probabilities;
 use crate::rank::trie::Trie;
 use crate::{Error, Result};
@@ -61,29 +61,35 @@ pub fn score(
             "query {i} has an empty prompt or candidate: there is nothing to rank"
         )));
     }
+    let beginning = Beginning::of(decoder, queries)?;
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
     while let Some(first) = rest.first() {
         if first.candidate_tokens() > MOST_CANDIDATE_TOKENS {
-            scores.push(score_in_parts(decoder, first, normalisation)?);
+            scores.push(score_in_parts(decoder, &beginning, first, normalisation)?);
             rest = &rest[1..];
             continue;
         }
         let mut tokens = 0;
         let fitting = rest.iter().take_while(|q| {
-            tokens += q.prompt.len();
+            tokens += q.prompt.len() - beginning.tokens();
             tokens <= batch_tokens && q.candidate_tokens() <= MOST_CANDIDATE_TOKENS
         });
         let count = fitting.count().max(1);
         let (batch, later) = rest.split_at(count);
-        scores.extend(score_batch(decoder, batch, normalisation)?);
+        scores.extend(score_batch(decoder, &beginning, batch, normalisation)?);
         rest = later;
     }
     Ok(scores)
 }
 
 /// A whole catalogue of candidates, as many at a time as memory is meant for; the prompt is read again for each part.
-fn score_in_parts(decoder: &Decoder, query: &Query, normalisation: Normalisation) -> Result<Vec<f32>> {
+fn score_in_parts(
+    decoder: &Decoder,
+    beginning: &Beginning,
+    query: &Query,
+    normalisation: Normalisation,
+) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(query.candidates.len());
     let mut rest = query.candidates.as_slice();
     while !rest.is_empty() {
@@ -98,7 +104,7 @@ fn score_in_parts(decoder: &Decoder, query: &Query, normalisation: Normalisation
             candidates: part.to_vec(),
         };
         scores.extend(
-            score_batch(decoder, &[part], normalisation)?
+            score_batch(decoder, beginning, &[part], normalisation)?
                 .into_iter()
                 .flatten(),
         );
@@ -107,16 +113,44 @@ fn score_in_parts(decoder: &Decoder, query: &Query, normalisation: Normalisation
     Ok(scores)
 }
 
-/// One pass for everything: what all prompts begin with, each prompt's rest, and the tree of its candidates.
-fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisation) -> Result<Vec<Vec<f32>>> {
-    let shared = common_beginning(queries);
+/// What all prompts begin with (a system message, an instruction), read once for all batches.
+struct Beginning {
+    cache: KvCache,
+}
+
+impl Beginning {
+    /// Each prompt keeps at least one token of its own, which predicts its candidates.
+    fn of(decoder: &Decoder, queries: &[Query]) -> Result<Self> {
+        let shared = common_beginning(queries);
+        let cache = match shared {
+            0 => KvCache::default(),
+            _ => {
+                let pass = Pass::sequences([&queries[0].prompt[..shared]]);
+                decoder.hidden_and_cache(&pass, None)?.1
+            }
+        };
+        Ok(Self { cache })
+    }
+
+    fn tokens(&self) -> usize {
+        self.cache.rows()
+    }
+}
+
+/// One pass for each prompt's rest and the tree of its candidates.
+fn score_batch(
+    decoder: &Decoder,
+    beginning: &Beginning,
+    queries: &[Query],
+    normalisation: Normalisation,
+) -> Result<Vec<Vec<f32>>> {
+    let read = 0..beginning.tokens();
     let mut pass = Pass::default();
-    let beginning = pass.push(&queries[0].prompt[..shared], 0..0, Vec::new());
     let mut asked = Vec::new();
     let tries: Vec<Trie> = queries.iter().map(|query| Trie::of(&query.candidates)).collect();
     for (query, trie) in queries.iter().zip(&tries) {
-        let rest = pass.push(&query.prompt[shared..], 0..0, vec![beginning.clone()]);
-        lay_out(trie, [beginning.clone(), rest], &mut pass, &mut asked);
+        let rest = pass.push(&query.prompt[read.end..], read.clone(), Vec::new());
+        lay_out(trie, &read, rest, &mut pass, &mut asked);
     }
     let mut rows: Vec<u32> = asked.iter().map(|(row, _)| *row as u32).collect();
     rows.sort_unstable();
@@ -124,7 +158,7 @@ fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisatio
     for (row, _) in &mut asked {
         *row = rows.partition_point(|wanted| (*wanted as usize) < *row);
     }
-    let hidden = decoder.hidden_of(&pass, &rows)?;
+    let hidden = decoder.hidden_of(&pass, &rows, Some(&beginning.cache))?;
     let mut answers = log_probabilities(&hidden, decoder.head(), &asked)?.into_iter();
     let score_query = |(query, trie): (&Query, &Trie)| {
         let mut sums: Vec<f32> = Vec::with_capacity(trie.runs.len());
@@ -142,7 +176,7 @@ fn score_batch(decoder: &Decoder, queries: &[Query], normalisation: Normalisatio
     Ok(queries.iter().zip(&tries).map(score_query).collect())
 }
 
-/// How many tokens all prompts begin with; each keeps one of its own, which predicts its candidates.
+/// How many tokens all prompts begin with, less what each keeps.
 fn common_beginning(queries: &[Query]) -> usize {
     let [first, others @ ..] = queries else {
         return 0;
@@ -153,28 +187,27 @@ fn common_beginning(queries: &[Query]) -> usize {
     };
     let shortest = queries.iter().map(|query| query.prompt.len()).min().unwrap_or(0);
     // A single prompt has nothing to share.
-    others
-        .iter()
-        .map(shared)
-        .min()
-        .unwrap_or(0)
-        .min(shortest.saturating_sub(1))
+    let shared = others.iter().map(shared).min().unwrap_or(0);
+    shared.min(shortest.saturating_sub(1))
 }
 
 /// Adds the rows of a prompt's candidates to a pass, and to `asked` where the probability of each of their tokens is found: run by
-/// run, token by token.
-fn lay_out(trie: &Trie, prompt: [Range<usize>; 2], pass: &mut Pass, asked: &mut Vec<(usize, u32)>) {
+/// run, token by token. The prompt is what was `read` before and its `rest` in this pass.
+fn lay_out(
+    trie: &Trie,
+    read: &Range<usize>,
+    rest: Range<usize>,
+    pass: &mut Pass,
+    asked: &mut Vec<(usize, u32)>,
+) {
     let mut rows: Vec<Range<usize>> = Vec::with_capacity(trie.runs.len());
     for (i, run) in trie.runs.iter().enumerate() {
         // What a candidate's last token is followed by is not asked.
         let needed = run.tokens.len() - usize::from(!run.branches);
         let ancestors = trie.ancestors(i).into_iter().map(|above| rows[above].clone());
-        let own = pass.push(
-            &run.tokens[..needed],
-            0..0,
-            prompt.iter().cloned().chain(ancestors).collect(),
-        );
-        let predicts_first = run.parent.map_or(prompt[1].end, |parent| rows[parent].end) - 1;
+        let after = std::iter::once(rest.clone()).chain(ancestors).collect();
+        let own = pass.push(&run.tokens[..needed], read.clone(), after);
+        let predicts_first = run.parent.map_or(rest.end, |parent| rows[parent].end) - 1;
         let predictors = std::iter::once(predicts_first).chain(own.clone());
         asked.extend(predictors.zip(run.tokens.iter().copied()));
         rows.push(own);

@@ -188,7 +188,7 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
 }
 
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
-    let hidden = decoder.hidden_of(&part.pass, &part.rows)?;
+    let hidden = decoder.hidden_of(&part.pass, &part.rows, None)?;
     Ok(cross_entropy(&hidden, decoder.head(), &part.targets)?)
 }
 

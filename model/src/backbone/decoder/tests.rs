@@ -190,7 +190,9 @@ fn loss_and_gradients(decoder: &Decoder, dropout: f64) -> (f32, Vec<Vec<f32>>) {
             .unwrap();
     }
     let model = trainable.attach(decoder, Some(5)).unwrap();
-    let rows = model.hidden_of(&Pass::sequences(TEXTS), &[1, 3, 4, 8]).unwrap();
+    let rows = model
+        .hidden_of(&Pass::sequences(TEXTS), &[1, 3, 4, 8], None)
+        .unwrap();
     let loss = cross_entropy(&rows, model.head(), &[2, 12, 0, 6]).unwrap();
     let gradients = loss.backward().unwrap();
     let gradient = |variable: &candle_core::Var| flat(gradients.get(variable).unwrap());
