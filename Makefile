@@ -12,7 +12,9 @@ DEVICE ?=
 ARITHMETIC ?=
 # Python with the packages of bench/peers/requirements.txt; made on the first use.
 PEER_PYTHON ?= runs/peers/venv/bin/python
-# The same for bench/peers/requirements-pipeline.txt.
+# Prompts for the engine's comparison; prepared on the first use.
+PEER_PROMPTS ?= runs/peers/prompts/movielens-100k
+# As PEER_PYTHON, for bench/peers/requirements-pipeline.txt.
 PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
 SIZES ?= 2
 # A server that speaks S3's protocol, for tests; installed on the first use.
@@ -108,8 +110,10 @@ bench: ## Measure training and ranking, parsing, k-core, candidates and wording
 bench-engine: $(if $(ON_CUDA),build-cuda,build) ## Measure the engine beside PyTorch and PEFT; writes results/engine
 	test -x $(PEER_PYTHON) || { python3 -m venv runs/peers/venv && $(PEER_PYTHON) -m pip install -q -r bench/peers/requirements.txt; }
 	$(if $(ON_CUDA),$(CUDA)) $(CARGO) bench --locked --workspace --bench peer --profile dev --no-run $(if $(ON_CUDA),--features cuda)
+	test -d $(PEER_PROMPTS) || $(WEAVEREC) prepare movielens-100k --raw "$$($(WEAVEREC) datasets fetch movielens-100k)" \
+		--max-train 100 --max-eval 100 --out $(dir $(PEER_PROMPTS))
 	$(PEER_PYTHON) bench/peers/engine.py "$$(ls -t $(TARGET)/debug/deps/peer-* | grep -v '\.d$$' | head -1)" \
-		"$$($(WEAVEREC) models fetch smollm2-135m)" runs/peers results/engine/$(if $(DEVICE),$(subst :,-,$(DEVICE))-$(or $(ARITHMETIC),f32),report).md \
+		"$$($(WEAVEREC) models fetch smollm2-135m)" $(PEER_PROMPTS) runs/peers results/engine/$(if $(DEVICE),$(subst :,-,$(DEVICE))-$(or $(ARITHMETIC),f32),report).md \
 		$(or $(DEVICE),cpu) $(or $(ARITHMETIC),f32)
 
 # The peers of the pipeline are other packages, in an environment of their own.

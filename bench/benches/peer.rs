@@ -1,8 +1,8 @@
 //! The engine's half of the comparison with PyTorch and PEFT (`make bench-engine`); the other half is `bench/peers/engine.py`.
 //!
-//! `peer MODEL FOLDER export` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the initial
-//! adapter as a PEFT folder, the token ids); the other tasks do the work and print losses, seconds and peak memory as JSON. `DEVICE`
-//! is `cpu`, `cuda` or `metal`, `ARITHMETIC` f32 or bf16.
+//! `peer MODEL PREPARED FOLDER export` writes to FOLDER what the peer needs to do the same work (the base as a Hugging Face folder, the
+//! initial adapter as a PEFT folder, the token ids, among them those of prompts of the folder PREPARED); the other tasks do the work
+//! and print losses, seconds and peak memory as JSON. `DEVICE` is `cpu`, `cuda` or `metal`, `ARITHMETIC` f32 or bf16.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 use std::path::{Path, PathBuf};
@@ -10,16 +10,15 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
-use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Weights};
+use weaverec_bench::experiment::examples::Encoder;
+use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::op::linear;
 use weaverec_model::rank::{Normalisation, Query, score};
 use weaverec_model::train::{Example, TrainConfig, train_lora, training_flops};
-
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::Split;
 
 const STEPS: usize = 20;
 const RANK: usize = 16;
@@ -32,7 +31,14 @@ const FEW_STEPS: usize = 5;
 /// Rows of the products that the ceiling is measured with.
 const CEILING_ROWS: usize = 1024;
 const SEED: u64 = 1;
+/// Users with prompts of made-up tokens, the first to warm up.
 const USERS: usize = 5;
+/// Users with real prompts, the first to warm up.
+const REAL_USERS: usize = 25;
+/// Real prompts in a batch of training.
+const REAL_PROMPTS: usize = 4;
+/// Prompt tokens that go through the decoder at one time, as `weaverec rank` has them.
+const BATCH_TOKENS: usize = 4096;
 
 fn tokens(count: usize, key: usize) -> Vec<u32> {
     (0..count)
@@ -40,22 +46,106 @@ fn tokens(count: usize, key: usize) -> Vec<u32> {
         .collect()
 }
 
-/// Each workload is one batch, seen by every step.
-fn workloads() -> [(&'static str, Vec<Example>); 2] {
-    let example = |length: usize, loss_from: usize, key: usize| Example {
-        tokens: tokens(length + 1, key),
-        loss_from,
-    };
-    [
-        (
-            "2 × 512, loss on 64",
-            (0..2).map(|i| example(512, 513 - 64, i)).collect(),
-        ),
-        (
-            "16 of 30 to 105, loss on all but 10",
-            (0..16).map(|i| example(30 + 5 * i, 11, i)).collect(),
-        ),
-    ]
+/// A batch to train on, seen by every step.
+struct Batch {
+    name: String,
+    examples: Vec<Example>,
+}
+
+/// Users to rank candidates for: one by one, or as many at a time as the engine likes.
+struct Ranking {
+    name: String,
+    queries: Vec<Query>,
+    together: bool,
+}
+
+/// What is measured.
+struct Work {
+    batches: Vec<Batch>,
+    rankings: Vec<Ranking>,
+}
+
+impl Work {
+    fn new(prepared: &Path, tokenizer: &Tokenizer) -> Self {
+        let prepared = Prepared::open(prepared).unwrap();
+        let (items, manifest) = (prepared.items().unwrap(), prepared.manifest());
+        let encoder = Encoder::new(tokenizer, manifest.parameters.format);
+        let prompts = prepared.first_prompts(Split::Train, REAL_PROMPTS).unwrap();
+        let prompts = encoder.examples(&prompts).unwrap();
+        let users = prepared.first_prompts(Split::Test, REAL_USERS).unwrap();
+        let users: Vec<Query> = users.iter().map(|p| encoder.query(p, &items).unwrap()).collect();
+
+        let example = |length: usize, loss_from: usize, key: usize| Example {
+            tokens: tokens(length + 1, key),
+            loss_from,
+        };
+        let lengths = prompts.iter().map(|e| e.tokens.len() - 1);
+        let (shortest, longest) = (lengths.clone().min().unwrap(), lengths.max().unwrap());
+        let answers: usize = prompts.iter().map(|e| e.tokens.len() - e.loss_from).sum();
+        let batches = vec![
+            Batch {
+                name: "2 × 512, loss on 64".into(),
+                examples: (0..2).map(|i| example(512, 513 - 64, i)).collect(),
+            },
+            Batch {
+                name: "16 of 30 to 105, loss on all but 10".into(),
+                examples: (0..16).map(|i| example(30 + 5 * i, 11, i)).collect(),
+            },
+            Batch {
+                name: format!(
+                    "{} prompts of {} of {shortest} to {longest}, loss on {}",
+                    prompts.len(),
+                    manifest.name,
+                    answers / prompts.len()
+                ),
+                examples: prompts,
+            },
+        ];
+        let mean = |count: &dyn Fn(&Query) -> usize| users.iter().map(count).sum::<usize>() / users.len();
+        let titles = mean(&|q| q.candidates.len());
+        let rankings = vec![
+            Ranking {
+                name: "30 candidates of 10 tokens after 400".into(),
+                queries: (0..USERS)
+                    .map(|user| Query {
+                        prompt: tokens(400, 100 + user),
+                        candidates: (0..30).map(|i| tokens(10, 1000 * user + i)).collect(),
+                    })
+                    .collect(),
+                together: false,
+            },
+            Ranking {
+                name: format!(
+                    "{titles} titles of {} tokens after {}, mean of {}",
+                    mean(&|q| q.candidates.iter().map(Vec::len).sum()) / titles,
+                    mean(&|q| q.prompt.len()),
+                    manifest.name
+                ),
+                queries: users,
+                together: true,
+            },
+        ];
+        Work { batches, rankings }
+    }
+
+    fn save(&self, folder: &Path) {
+        let example = |e: &Example| json!({ "tokens": e.tokens, "loss_from": e.loss_from });
+        let query = |q: &Query| json!({ "prompt": q.prompt, "candidates": q.candidates });
+        let batches = self.batches.iter().map(
+            |b| json!({ "name": b.name, "examples": b.examples.iter().map(example).collect::<Vec<_>>() }),
+        );
+        let rankings = self
+            .rankings
+            .iter()
+            .map(|r| json!({ "name": r.name, "queries": r.queries.iter().map(query).collect::<Vec<_>>() }));
+        let work = json!({
+            "steps": STEPS,
+            "learning_rate": LEARNING_RATE,
+            "batches": batches.collect::<Vec<_>>(),
+            "rankings": rankings.collect::<Vec<_>>(),
+        });
+        std::fs::write(folder.join("work.json"), work.to_string()).unwrap();
+    }
 }
 
 fn lora() -> LoraConfig {
@@ -91,19 +181,17 @@ fn train(
     (adapter, json!({ "losses": losses, "seconds": seconds }))
 }
 
-fn rank(decoder: &Decoder, queries: &[Query]) -> Value {
-    let timed: Vec<(f64, Vec<f32>)> = queries
-        .chunks(1)
-        .map(|query| {
-            let start = Instant::now();
-            let scores = score(decoder, query, Normalisation::Sum, 1024).unwrap();
-            (
-                start.elapsed().as_secs_f64(),
-                scores.into_iter().flatten().collect(),
-            )
-        })
-        .collect();
-    let (seconds, scores): (Vec<_>, Vec<_>) = timed.into_iter().unzip();
+/// Scores and seconds a user; the first user alone, to warm up.
+fn rank(decoder: &Decoder, ranking: &Ranking) -> Value {
+    let (first, others) = ranking.queries.split_at(1);
+    let at_a_time = if ranking.together { others.len() } else { 1 };
+    let (mut seconds, mut scores) = (Vec::new(), Vec::new());
+    for queries in std::iter::once(first).chain(others.chunks(at_a_time)) {
+        let start = Instant::now();
+        scores.extend(score(decoder, queries, Normalisation::Sum, BATCH_TOKENS).unwrap());
+        let share = start.elapsed().as_secs_f64() / queries.len() as f64;
+        seconds.extend(std::iter::repeat_n(share, queries.len()));
+    }
     json!({ "scores": scores, "seconds": seconds })
 }
 
@@ -129,7 +217,7 @@ fn ceiling(config: &DecoderConfig, device: &Device, arithmetic: Arithmetic) -> f
 }
 
 /// The operations of a step on these examples; the last token of each is only predicted.
-fn work(config: &DecoderConfig, examples: &[Example]) -> (u64, f64) {
+fn operations(config: &DecoderConfig, examples: &[Example]) -> (u64, f64) {
     let tokens: u64 = examples.iter().map(|e| e.tokens.len() as u64 - 1).sum();
     let targets: u64 = examples
         .iter()
@@ -148,37 +236,22 @@ fn peak_memory() -> u64 {
         * 1024
 }
 
-fn export(folder: &Path, weights: &Weights, config: &DecoderConfig, decoder: &Decoder, queries: &[Query]) {
+fn export(folder: &Path, weights: &Weights, config: &DecoderConfig, decoder: &Decoder, work: &Work) {
     weights.save(&folder.join("base"), config).unwrap();
     let initial = TrainableLora::new(decoder, lora(), SEED)
         .unwrap()
         .adapter()
         .unwrap();
     initial.save(&folder.join("adapter")).unwrap();
-    let batches: serde_json::Map<String, Value> = workloads()
-        .into_iter()
-        .map(|(name, batch)| {
-            let batch = batch
-                .iter()
-                .map(|e| json!({ "tokens": e.tokens, "loss_from": e.loss_from }))
-                .collect();
-            (name.to_string(), batch)
-        })
-        .collect();
-    let queries: Vec<Value> = queries
-        .iter()
-        .map(|q| json!({ "prompt": q.prompt, "candidates": q.candidates }))
-        .collect();
-    let work =
-        json!({ "steps": STEPS, "learning_rate": LEARNING_RATE, "batches": batches, "queries": queries });
-    std::fs::write(folder.join("work.json"), work.to_string()).unwrap();
+    work.save(folder);
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let [model, folder, task, on @ ..] = arguments.as_slice() else {
+    let [model, prepared, folder, task, on @ ..] = arguments.as_slice() else {
         eprintln!(
-            "usage: peer MODEL FOLDER export|train:N|packed:PRECISION|kept:MIB|rank [DEVICE [ARITHMETIC]]; `make bench-engine` runs this"
+            "usage: peer MODEL PREPARED FOLDER export|train:N|packed:PRECISION|kept:MIB|rank:N|adapted [DEVICE [ARITHMETIC]]; \
+             `make bench-engine` runs this"
         );
         std::process::exit(2);
     };
@@ -189,53 +262,49 @@ fn main() {
     let arithmetic: Arithmetic = on.get(1).map_or(Arithmetic::F32, |name| {
         serde_json::from_value(json!(name)).unwrap()
     });
-    let folder = PathBuf::from(folder);
-    let packed = task.strip_prefix("packed:");
-    let kept: Option<usize> = task.strip_prefix("kept:").map(|mib| mib.parse().unwrap());
-    let precision = packed.map_or(Precision::F32, |name| {
-        serde_json::from_value(json!(name)).unwrap()
-    });
-    let (weights, config) = Weights::open_as(Path::new(model), precision).unwrap();
+    let (model, folder) = (PathBuf::from(model), PathBuf::from(folder));
+    let (task, of) = task.split_once(':').unwrap_or((task, ""));
+    let precision = match task {
+        "packed" => serde_json::from_value(json!(of)).unwrap(),
+        _ => Precision::F32,
+    };
+    let (weights, config) = Weights::open_as(&model, precision).unwrap();
     let device: Device = device.open().unwrap();
     let decoder = Decoder::placed(&weights, &config, &device, arithmetic).unwrap();
-    let queries: Vec<Query> = (0..USERS)
-        .map(|user| Query {
-            prompt: tokens(400, 100 + user),
-            candidates: (0..30).map(|i| tokens(10, 1000 * user + i)).collect(),
-        })
-        .collect();
+    let work = Work::new(Path::new(prepared), &Tokenizer::open(&model).unwrap());
     if task == "export" {
-        export(&folder, &weights, &config, &decoder, &queries);
+        export(&folder, &weights, &config, &decoder, &work);
         return;
     }
     let base = weights.bytes();
     drop(weights);
-    let mut result = match task.strip_prefix("train:") {
-        Some(n) => {
-            let (name, examples) = &workloads()[n.parse::<usize>().unwrap()];
-            let (_, mut result) = train(&decoder, examples, STEPS, ACTIVATION_MEMORY);
-            result["workload"] = json!(name);
-            let (tokens, flops) = work(&config, examples);
+    let first = &work.batches[0].examples;
+    let mut result = match task {
+        "train" => {
+            let batch = &work.batches[of.parse::<usize>().unwrap()];
+            let (_, mut result) = train(&decoder, &batch.examples, STEPS, ACTIVATION_MEMORY);
+            let (tokens, flops) = operations(&config, &batch.examples);
             result["tokens"] = json!(tokens);
             result["flops"] = json!(flops);
             result["ceiling"] = json!(ceiling(&config, &device, arithmetic));
             result
         }
-        None if packed.is_some() => {
-            let (_, mut result) = train(&decoder, &workloads()[0].1, FEW_STEPS, ACTIVATION_MEMORY);
+        "packed" => {
+            let (_, mut result) = train(&decoder, first, FEW_STEPS, ACTIVATION_MEMORY);
             result["base"] = json!(base);
             result
         }
-        None if kept.is_some() => train(&decoder, &workloads()[0].1, FEW_STEPS, kept.unwrap()).1,
-        None => {
-            let adapter = Adapter::load(&folder.join("adapter")).unwrap();
-            let beside = decoder.with_adapter(&adapter).unwrap();
+        "kept" => train(&decoder, first, FEW_STEPS, of.parse().unwrap()).1,
+        "rank" => rank(&decoder, &work.rankings[of.parse::<usize>().unwrap()]),
+        "adapted" => {
+            let (adapter, ranking) = (Adapter::load(&folder.join("adapter")).unwrap(), &work.rankings[0]);
             json!({
-                "plain": rank(&decoder, &queries),
-                "merged and folded": rank(&decoder.folded(&adapter).unwrap(), &queries),
-                "adapter beside the weights": rank(&beside, &queries),
+                "plain": rank(&decoder, ranking),
+                "merged and folded": rank(&decoder.folded(&adapter).unwrap(), ranking),
+                "adapter beside the weights": rank(&decoder.with_adapter(&adapter).unwrap(), ranking),
             })
         }
+        _ => panic!("no task is called {task}"),
     };
     result["peak_memory"] = json!(peak_memory());
     println!("{result}");

@@ -1,10 +1,10 @@
 """LoRA training and candidate ranking: weaverec against PyTorch and PEFT, on the same work, in turns.
 
-    python engine.py PEER_BINARY MODEL FOLDER REPORT [DEVICE [ARITHMETIC]]
+    python engine.py PEER_BINARY MODEL PREPARED FOLDER REPORT [DEVICE [ARITHMETIC]]
 
-PEER_BINARY is `model/benches/peer.rs`, built. It exports the work to FOLDER; then each task runs in a process of its own, first
-ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets seconds, peak memory and how far the losses
-and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
+PEER_BINARY is `bench/benches/peer.rs`, built. It exports the work to FOLDER, with prompts of the prepared folder PREPARED; then each
+task runs in a process of its own, first ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets
+seconds, peak memory and how far the losses and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
 less what was taken before. `make bench-engine` does all of it.
 """
 
@@ -20,6 +20,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+
+# Rankings are over within seconds, while the machine's speed changes.
+RANKING_TURNS = 5
 
 
 @dataclass
@@ -90,12 +94,12 @@ def load(folder, adapter, compute):
     return model.to(compute.device)
 
 
-def train(folder, work, name, compute):
+def train(folder, work, number, compute):
     import torch
 
     model = load(folder, adapter=True, compute=compute)
     model.train()
-    batch = work["batches"][name]
+    batch = work["batches"][number]["examples"]
     length = max(len(e["tokens"]) for e in batch)
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     labels = torch.full((len(batch), length), -100)
@@ -130,7 +134,7 @@ def train(folder, work, name, compute):
 
 
 def ceiling(config, compute):
-    """As `ceiling` of model/benches/peer.rs, with PyTorch's products."""
+    """As `ceiling` of bench/benches/peer.rs, with PyTorch's products."""
     import torch
 
     hidden, inner, rows, best = config.hidden_size, config.intermediate_size, 1024, 0
@@ -146,29 +150,35 @@ def ceiling(config, compute):
     return best
 
 
-def rank(folder, work, compute):
+def rank(folder, work, number, compute):
     """Every candidate's log-likelihood after its prompt; the prompt's cache is shared by the candidates of a user."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
     from transformers import DynamicCache
 
     model = load(folder, adapter=False, compute=compute)
     model.eval()
     scores, seconds = [], []
     with torch.inference_mode():
-        for query in work["queries"]:
+        for query in work["rankings"][number]["queries"]:
             start = time.perf_counter()
             prompt = torch.tensor([query["prompt"]], device=compute.device)
-            candidates = torch.tensor(query["candidates"], device=compute.device)
+            # Padding stands behind the tokens, where none of them looks.
+            candidates = pad_sequence([torch.tensor(c) for c in query["candidates"]], batch_first=True, padding_value=-1)
+            candidates = candidates.to(compute.device)
             prefix = model.model(input_ids=prompt, use_cache=True, past_key_values=DynamicCache())
             cache = prefix.past_key_values
             cache.batch_repeat_interleave(len(candidates))
-            hidden = model.model(input_ids=candidates[:, :-1], past_key_values=cache).last_hidden_state
+            hidden = model.model(input_ids=candidates[:, :-1].clamp(min=0), past_key_values=cache).last_hidden_state
             first = torch.log_softmax(model.lm_head(prefix.last_hidden_state[0, -1]).float(), -1)[candidates[:, 0]]
-            later = torch.log_softmax(model.lm_head(hidden).float(), -1)
-            later = later.gather(2, candidates[:, 1:, None]).squeeze(2).sum(1)
-            scores.append((first + later).tolist())
+            # Logits only where there is a token.
+            real = candidates[:, 1:] >= 0
+            later = torch.log_softmax(model.lm_head(hidden[real]).float(), -1)
+            sums = torch.zeros(real.shape, device=compute.device)
+            sums[real] = later.gather(1, candidates[:, 1:][real][:, None]).squeeze(1)
+            scores.append((first + sums.sum(1)).tolist())
             seconds.append(time.perf_counter() - start)
-    return {"plain": {"scores": scores, "seconds": seconds}}
+    return {"scores": scores, "seconds": seconds}
 
 
 def environment(compute):
@@ -195,8 +205,13 @@ def run(command, compute):
 
 
 def typical(seconds):
-    """The median, without the first reading, which pays for warming up."""
+    """The median of readings of the same work, without the first, which pays for warming up."""
     return statistics.median(seconds[1:])
+
+
+def mean(seconds):
+    """Of readings of different work, likewise."""
+    return statistics.mean(seconds[1:])
 
 
 def largest_difference(ours, theirs):
@@ -218,43 +233,55 @@ def options(compute):
     return f" with DEVICE={compute.device} ARITHMETIC={compute.arithmetic}; memory is the GPU's"
 
 
-def report(binary, model, folder, path, compute):
+def report(binary, model, prepared, folder, path, compute):
     import peft
     import torch
     import transformers
 
-    subprocess.run([binary, model, folder, "export"], check=True, env=environment(compute))
+    binary = [binary, model, prepared, str(folder)]
+    subprocess.run([*binary, "export"], check=True, env=environment(compute))
     work = json.loads((folder / "work.json").read_text())
     me = [sys.executable, __file__, "--task", str(folder)]
+
+    def both(task):
+        return run([*binary, task], compute), run([*me, task], compute)
+
+    flat = lambda r: [s for user in r["scores"] for s in user]
     readings, rows = {}, []
-    for n, name in enumerate(work["batches"]):
-        ours, theirs = run([binary, model, folder, f"train:{n}"], compute), run([*me, name], compute)
-        assert ours["workload"] == name
-        readings[name] = {"weaverec": ours, "peft": theirs}
+    for n, batch in enumerate(work["batches"]):
+        ours, theirs = both(f"train:{n}")
+        readings[batch["name"]] = {"weaverec": ours, "peft": theirs}
         agreement = largest_difference(ours["losses"], theirs["losses"])
-        rows.append((f"LoRA step, {name}", ours, theirs, typical(ours["seconds"]), typical(theirs["seconds"]), agreement))
-    ours, theirs = run([binary, model, folder, "rank"], compute), run([*me, "rank"], compute)
-    readings["rank"] = {"weaverec": ours, "pytorch": theirs}
+        times = typical(ours["seconds"]), typical(theirs["seconds"])
+        rows.append((f"LoRA step, {batch['name']}", ours, theirs, *times, agreement))
+    by_turn = {}
+    for n, ranking in enumerate(work["rankings"]):
+        a_user = typical if n == 0 else mean
+        turns = [both(f"rank:{n}") for _ in range(RANKING_TURNS)]
+        readings[ranking["name"]] = [{"weaverec": ours, "pytorch": theirs} for ours, theirs in turns]
+        ratio = lambda turn: a_user(turn[0]["seconds"]) / a_user(turn[1]["seconds"])
+        by_turn[ranking["name"]] = [ratio(turn) for turn in turns]
+        ours, theirs = sorted(turns, key=ratio)[len(turns) // 2]
+        agreement = largest_difference(flat(ours), flat(theirs))
+        times = a_user(ours["seconds"]), a_user(theirs["seconds"])
+        rows.append((f"ranking a user: {ranking['name']}", ours, theirs, *times, agreement))
+    adapted = run([*binary, "adapted"], compute)
+    readings["adapted"] = adapted
     packed = {}
     for precision in ("f32", "bf16", "q8", "q4"):
-        packed[precision] = run([binary, model, folder, f"packed:{precision}"], compute)
+        packed[precision] = run([*binary, f"packed:{precision}"], compute)
     readings["packed"] = packed
     # On a GPU there is no budget: all is kept.
-    kept = {mib: run([binary, model, folder, f"kept:{mib}"], compute) for mib in (() if compute.on_gpu() else (0, 256, 512))}
+    kept = {mib: run([*binary, f"kept:{mib}"], compute) for mib in (() if compute.on_gpu() else (0, 256, 512))}
     readings["kept"] = kept
-    flat = lambda r: [s for user in r["plain"]["scores"] for s in user]
-    seconds = {name: typical(r["seconds"]) for name, r in ours.items() if isinstance(r, dict)}
-    name = "ranking a user: 30 candidates of 10 tokens after 400"
-    agreement = largest_difference(flat(ours), flat(theirs))
-    rows.append((name, ours, theirs, seconds["plain"], typical(theirs["plain"]["seconds"]), agreement))
-
+    users = lambda n: len(work["rankings"][n]["queries"]) - 1
     lines = [
         "# The engine beside PyTorch and PEFT",
         "",
         f"SmolLM2-135M, {compute.arithmetic}, LoRA rank 16 on all linear layers; {hardware(compute)}. PyTorch {torch.__version__}, "
         f"PEFT {peft.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads. Each task in a "
-        f"process of its own, one after the other; median of {work['steps'] - 1} steps ({len(work['queries']) - 1} users), the "
-        f"first left out. Made by `make bench-engine`{options(compute)}.",
+        f"process of its own, one after the other; median of {work['steps'] - 1} steps ({users(0)} users; mean of {users(1)} users with "
+        f"real prompts), the first left out. Made by `make bench-engine`{options(compute)}.",
         "",
         "| work | weaverec | PyTorch + PEFT | time, ratio | memory | memory of PyTorch | memory, ratio | largest difference |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -268,6 +295,15 @@ def report(binary, model, folder, path, compute):
         "",
         "The difference is of the training loss over all steps, or of the log-likelihood over all candidates, in nats.",
         "",
+        f"Of rankings, which take less time than the machine's speed keeps, {RANKING_TURNS} turns were taken; the one in the middle is "
+        "shown. The ratio turn by turn: "
+        + "; ".join(f"{name}: {', '.join(f'{r:.2f}' for r in ratios)}" for name, ratios in by_turn.items())
+        + ".",
+        "",
+        "Users with real prompts are ranked together here: what all prompts begin with is read once, and what titles of a user begin with "
+        "is read once for that user. PyTorch reads a user's prompt once, then the titles, padded to the longest; logits are taken where "
+        "there is a token.",
+        "",
         "## Against the machine's limit",
         "",
         "The arithmetic that a step needs (`training_flops`: the low-rank factors and everything element by element left out) over the "
@@ -276,7 +312,7 @@ def report(binary, model, folder, path, compute):
         "| work | program | tokens/s | GFLOP/s | fastest product, GFLOP/s | share |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for name in work["batches"]:
+    for name in (batch["name"] for batch in work["batches"]):
         needed = readings[name]["weaverec"]
         for program, r in readings[name].items():
             seconds_a_step = typical(r["seconds"])
@@ -293,6 +329,7 @@ def report(binary, model, folder, path, compute):
         "| model | seconds a user | relative to plain |",
         "|---|---:|---:|",
     ]
+    seconds = {name: typical(r["seconds"]) for name, r in adapted.items() if isinstance(r, dict)}
     lines += [f"| {name} | {s:.3g} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
     lines += [
         "",
@@ -327,15 +364,14 @@ def report(binary, model, folder, path, compute):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--task"]:
-        folder, task = Path(sys.argv[2]), sys.argv[3]
+        folder, (task, number) = Path(sys.argv[2]), sys.argv[3].split(":")
         work = json.loads((folder / "work.json").read_text())
-        compute = Compute(*sys.argv[4:])
-        result = rank(folder, work, compute) if task == "rank" else train(folder, work, task, compute)
+        result = {"train": train, "rank": rank}[task](folder, work, int(number), Compute(*sys.argv[4:]))
         print(json.dumps({**result, "peak_memory": peak_memory()}))
-    elif 5 <= len(sys.argv) <= 7:
-        binary, model, folder, path = sys.argv[1:5]
+    elif 6 <= len(sys.argv) <= 8:
+        binary, model, prepared, folder, path = sys.argv[1:6]
         Path(folder).mkdir(parents=True, exist_ok=True)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        report(binary, model, Path(folder), Path(path), Compute(*sys.argv[5:]))
+        report(binary, model, prepared, Path(folder), Path(path), Compute(*sys.argv[6:]))
     else:
         sys.exit(__doc__)

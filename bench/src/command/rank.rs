@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         } else {
             Normalisation::Sum
         },
-        batch_tokens: 1024,
+        batch_tokens: 4096,
         free_decoding_users: arguments.free_decoding_users,
         free_decoding_tokens: 128,
     };

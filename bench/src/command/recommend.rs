@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::Adapter;
 use weaverec_model::op::with_threads;
-use weaverec_model::rank::{Normalisation, Query, list, score};
+use weaverec_model::rank::{Normalisation, Query, list, top};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
@@ -17,9 +17,6 @@ use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 use crate::command::base::Base;
 use crate::experiment::examples::Encoder;
 use crate::progress::Meter;
-
-/// Prompt tokens that go through the decoder at one time.
-const BATCH_TOKENS: usize = 1024;
 
 /// Rank candidates for a history: JSON in, JSON out.
 ///
@@ -240,15 +237,14 @@ fn answer<'a>(
         true => Normalisation::Mean,
         false => Normalisation::Sum,
     };
-    let scores = score(decoder, std::slice::from_ref(query), normalisation, BATCH_TOKENS)?;
-    let mut ranking: Vec<Ranked> = candidates
-        .iter()
-        .zip(scores.into_iter().flatten())
-        .map(|(title, score)| Ranked { title, score })
+    let best = top(decoder, query, normalisation, arguments.top)?;
+    let ranking = best
+        .into_iter()
+        .map(|best| Ranked {
+            title: &candidates[best.place],
+            score: best.score,
+        })
         .collect();
-    // Stable: equal scores stay in the order given.
-    ranking.sort_by(|a, b| b.score.total_cmp(&a.score));
-    ranking.truncate(arguments.top);
     let list = match arguments.list {
         0 => None,
         length => Some(

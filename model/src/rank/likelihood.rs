@@ -21,8 +21,19 @@ pub struct Query {
 }
 
 impl Query {
-    fn candidate_tokens(&self) -> usize {
-        self.candidates.iter().map(Vec::len).sum()
+    /// Whether there is something to rank, and something to rank it by.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.prompt.is_empty() && !self.candidates.iter().any(Vec::is_empty)
+    }
+
+    /// Whether all candidates go into one pass.
+    pub(super) fn fits(&self) -> bool {
+        self.candidates.iter().map(Vec::len).sum::<usize>() <= MOST_CANDIDATE_TOKENS
+    }
+
+    /// The prompt up to its last token, and that.
+    pub(super) fn split(&self) -> (&[u32], &[u32]) {
+        self.prompt.split_at(self.prompt.len().saturating_sub(1))
     }
 }
 
@@ -40,6 +51,21 @@ pub enum Normalisation {
     Mean,
 }
 
+impl Normalisation {
+    /// A candidate's score, or what it can reach at most where `sum` is of some of its first tokens.
+    pub(super) fn of(self, sum: f32, candidate: &[u32]) -> f32 {
+        match self {
+            Normalisation::Sum => sum,
+            Normalisation::Mean => sum / candidate.len() as f32,
+        }
+    }
+
+    fn apply(self, sums: Vec<f32>, candidates: &[Vec<u32>]) -> Vec<f32> {
+        let pairs = sums.into_iter().zip(candidates);
+        pairs.map(|(sum, candidate)| self.of(sum, candidate)).collect()
+    }
+}
+
 /// Scores of every query's candidates, higher is likelier, in the order given.
 ///
 /// About `batch_tokens` prompt tokens go through the decoder at one time. The decoder should be plain or folded: an adapter
@@ -53,81 +79,57 @@ pub fn score(
     normalisation: Normalisation,
     batch_tokens: usize,
 ) -> Result<Vec<Vec<f32>>> {
-    if let Some(i) = queries
-        .iter()
-        .position(|q| q.prompt.is_empty() || q.candidates.iter().any(Vec::is_empty))
-    {
+    if let Some(i) = queries.iter().position(|query| !query.is_whole()) {
         return Err(Error::Usage(format!(
             "query {i} has an empty prompt or candidate: there is nothing to rank"
         )));
     }
-    let beginning = Beginning::of(decoder, queries)?;
+    let beginning = Beginning::read(decoder, common_beginning(queries))?;
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
     while let Some(first) = rest.first() {
-        if first.candidate_tokens() > MOST_CANDIDATE_TOKENS {
-            scores.push(score_in_parts(decoder, &beginning, first, normalisation)?);
+        if !first.fits() {
+            let (prompt, last) = first.split();
+            let prompt = Beginning::read(decoder, prompt)?;
+            let candidates: Vec<&[u32]> = first.candidates.iter().map(Vec::as_slice).collect();
+            let sums = sums_in_parts(decoder, &prompt, last, &candidates)?;
+            scores.push(normalisation.apply(sums, &first.candidates));
             rest = &rest[1..];
             continue;
         }
         let mut tokens = 0;
         let fitting = rest.iter().take_while(|q| {
             tokens += q.prompt.len() - beginning.tokens();
-            tokens <= batch_tokens && q.candidate_tokens() <= MOST_CANDIDATE_TOKENS
+            tokens <= batch_tokens && q.fits()
         });
         let count = fitting.count().max(1);
         let (batch, later) = rest.split_at(count);
-        scores.extend(score_batch(decoder, &beginning, batch, normalisation)?);
+        let parts: Vec<Part> = batch
+            .iter()
+            .map(|query| Part {
+                rest: &query.prompt[beginning.tokens()..],
+                candidates: query.candidates.iter().map(Vec::as_slice).collect(),
+            })
+            .collect();
+        let sums = sums(decoder, &beginning, &parts)?;
+        let applied = sums.into_iter().zip(batch);
+        scores.extend(applied.map(|(sums, query)| normalisation.apply(sums, &query.candidates)));
         rest = later;
     }
     Ok(scores)
 }
 
-/// A whole catalogue of candidates, as many at a time as memory is meant for; the prompt is read again for each part.
-fn score_in_parts(
-    decoder: &Decoder,
-    beginning: &Beginning,
-    query: &Query,
-    normalisation: Normalisation,
-) -> Result<Vec<f32>> {
-    let mut scores = Vec::with_capacity(query.candidates.len());
-    let mut rest = query.candidates.as_slice();
-    while !rest.is_empty() {
-        let mut tokens = 0;
-        let fitting = rest.iter().take_while(|candidate| {
-            tokens += candidate.len();
-            tokens <= MOST_CANDIDATE_TOKENS
-        });
-        let (part, later) = rest.split_at(fitting.count().max(1));
-        let part = Query {
-            prompt: query.prompt.clone(),
-            candidates: part.to_vec(),
-        };
-        scores.extend(
-            score_batch(decoder, beginning, &[part], normalisation)?
-                .into_iter()
-                .flatten(),
-        );
-        rest = later;
-    }
-    Ok(scores)
-}
-
-/// What all prompts begin with (a system message, an instruction), read once for all batches.
-struct Beginning {
+/// What comes before the rest of every prompt, read once: what all begin with (a system message, an instruction), or nearly all of one
+/// prompt with many candidates.
+pub(super) struct Beginning {
     cache: KvCache,
 }
 
 impl Beginning {
-    /// Each prompt keeps at least one token of its own, which predicts its candidates.
-    fn of(decoder: &Decoder, queries: &[Query]) -> Result<Self> {
-        let shared = common_beginning(queries);
-        let cache = match shared {
-            0 => KvCache::default(),
-            _ => {
-                let pass = Pass::sequences([&queries[0].prompt[..shared]]);
-                decoder.hidden_and_cache(&pass, None)?.1
-            }
+    pub fn read(decoder: &Decoder, tokens: &[u32]) -> Result<Self> {
+        let cache = match tokens {
+            [] => KvCache::default(),
+            _ => decoder.hidden_and_cache(&Pass::sequences([tokens]), None)?.1,
         };
         Ok(Self { cache })
     }
@@ -137,19 +139,49 @@ impl Beginning {
     }
 }
 
-/// One pass for each prompt's rest and the tree of its candidates.
-fn score_batch(
+/// What comes after a [`Beginning`].
+struct Part<'a> {
+    /// Of the prompt; its last token predicts the candidates, so there is one.
+    rest: &'a [u32],
+    candidates: Vec<&'a [u32]>,
+}
+
+/// Log-likelihoods of a whole catalogue of candidates, as many at a time as memory is meant for, those that begin alike together.
+pub(super) fn sums_in_parts(
     decoder: &Decoder,
     beginning: &Beginning,
-    queries: &[Query],
-    normalisation: Normalisation,
-) -> Result<Vec<Vec<f32>>> {
+    rest: &[u32],
+    candidates: &[&[u32]],
+) -> Result<Vec<f32>> {
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by_key(|place| candidates[*place]);
+    let mut found = vec![0.0; candidates.len()];
+    let mut places = order.as_slice();
+    while !places.is_empty() {
+        let mut tokens = 0;
+        let fitting = places.iter().take_while(|place| {
+            tokens += candidates[**place].len();
+            tokens <= MOST_CANDIDATE_TOKENS
+        });
+        let (some, later) = places.split_at(fitting.count().max(1));
+        let candidates = some.iter().map(|place| candidates[*place]).collect();
+        let sums = sums(decoder, beginning, &[Part { rest, candidates }])?;
+        for (place, sum) in some.iter().zip(sums.into_iter().flatten()) {
+            found[*place] = sum;
+        }
+        places = later;
+    }
+    Ok(found)
+}
+
+/// Log-likelihoods of the candidates of each part: one pass for the rests of prompts and the trees of their candidates.
+fn sums(decoder: &Decoder, beginning: &Beginning, parts: &[Part]) -> Result<Vec<Vec<f32>>> {
     let read = 0..beginning.tokens();
     let mut pass = Pass::default();
     let mut asked = Vec::new();
-    let tries: Vec<Trie> = queries.iter().map(|query| Trie::of(&query.candidates)).collect();
-    for (query, trie) in queries.iter().zip(&tries) {
-        let rest = pass.push(&query.prompt[read.end..], read.clone(), Vec::new());
+    let tries: Vec<Trie> = parts.iter().map(|part| Trie::of(&part.candidates)).collect();
+    for (part, trie) in parts.iter().zip(&tries) {
+        let rest = pass.push(part.rest, read.clone(), Vec::new());
         lay_out(trie, &read, rest, &mut pass, &mut asked);
     }
     let mut rows: Vec<u32> = asked.iter().map(|(row, _)| *row as u32).collect();
@@ -160,35 +192,31 @@ fn score_batch(
     }
     let hidden = decoder.hidden_of(&pass, &rows, Some(&beginning.cache))?;
     let mut answers = log_probabilities(&hidden, decoder.head(), &asked)?.into_iter();
-    let score_query = |(query, trie): (&Query, &Trie)| {
+    let of_part = |trie: &Trie| {
         let mut sums: Vec<f32> = Vec::with_capacity(trie.runs.len());
         for run in &trie.runs {
             let before = run.parent.map_or(0.0, |parent| sums[parent]);
             let own = answers.by_ref().take(run.tokens.len());
             sums.push(own.fold(before, |sum, answer| sum + answer));
         }
-        let score_one = |(candidate, end): (&Vec<u32>, &usize)| match normalisation {
-            Normalisation::Sum => sums[*end],
-            Normalisation::Mean => sums[*end] / candidate.len() as f32,
-        };
-        query.candidates.iter().zip(&trie.ends).map(score_one).collect()
+        trie.ends.iter().map(|end| sums[*end]).collect()
     };
-    Ok(queries.iter().zip(&tries).map(score_query).collect())
+    Ok(tries.iter().map(of_part).collect())
 }
 
-/// How many tokens all prompts begin with, less what each keeps.
-fn common_beginning(queries: &[Query]) -> usize {
+/// What all prompts begin with, less a token that each keeps to predict its candidates.
+fn common_beginning(queries: &[Query]) -> &[u32] {
+    // A single prompt has nothing to share.
     let [first, others @ ..] = queries else {
-        return 0;
+        return &[];
     };
     let shared = |other: &Query| {
         let pairs = first.prompt.iter().zip(&other.prompt);
         pairs.take_while(|(a, b)| a == b).count()
     };
     let shortest = queries.iter().map(|query| query.prompt.len()).min().unwrap_or(0);
-    // A single prompt has nothing to share.
     let shared = others.iter().map(shared).min().unwrap_or(0);
-    shared.min(shortest.saturating_sub(1))
+    &first.prompt[..shared.min(shortest.saturating_sub(1))]
 }
 
 /// Adds the rows of a prompt's candidates to a pass, and to `asked` where the probability of each of their tokens is found: run by

@@ -3,6 +3,7 @@
 
 use candle_core::D;
 
+use super::top::search;
 use super::*;
 use crate::backbone::decoder::tests::{random_adapter, tiny, tiny_on};
 use crate::op::composed::tests::{on_every_device, with_fused};
@@ -175,6 +176,48 @@ fn a_catalogue_of_candidates_is_scored_in_parts() {
 }
 
 #[test]
+fn the_best_of_a_catalogue_are_those_with_the_best_scores_and_most_are_not_read_to_their_end() {
+    // Short and long ones, some that begin others, some there twice.
+    let title = |i: u32| {
+        (0..2 + i % 31)
+            .map(|at| (i / 3 + at * at) % 13)
+            .collect::<Vec<u32>>()
+    };
+    let many = Query {
+        prompt: vec![1, 2, 3],
+        candidates: (0..300).map(title).collect(),
+    };
+    let tokens: usize = many.candidates.iter().map(Vec::len).sum();
+    for normalisation in [Normalisation::Sum, Normalisation::Mean] {
+        let scores = &score(&tiny(), std::slice::from_ref(&many), normalisation, 1000).unwrap()[0];
+        let mut expected: Vec<usize> = (0..300).collect();
+        expected.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        for count in [1, 5, 40, 299, 1000] {
+            let found = search(&tiny(), &many, normalisation, count).unwrap();
+            assert_eq!(found.best.len(), count.min(300));
+            for (found, place) in found.best.iter().zip(&expected) {
+                // Equal ones may stand the other way round: the sums of two passes are rounded differently.
+                let (score, expected) = (scores[found.place], scores[*place]);
+                assert!((score - expected).abs() < 1e-4, "{found:?}: {score} {expected}");
+                assert!((found.score - score).abs() < 1e-4);
+            }
+            let mut places: Vec<usize> = found.best.iter().map(|best| best.place).collect();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!(places.len(), found.best.len());
+            if count <= 5 && normalisation == Normalisation::Sum {
+                assert!(found.tokens < tokens / 2, "{} of {tokens}", found.tokens);
+            }
+        }
+        // Few enough for one pass: all are scored.
+        let best = top(&tiny(), &many, normalisation, 3).unwrap();
+        assert_eq!(best.len(), 3);
+        assert!((best[0].score - scores[expected[0]]).abs() < 1e-4);
+    }
+    assert!(top(&tiny(), &many, Normalisation::Sum, 0).unwrap().is_empty());
+}
+
+#[test]
 fn empty_prompts_and_candidates_are_refused() {
     let empty = Query {
         prompt: vec![],
@@ -189,7 +232,10 @@ fn empty_prompts_and_candidates_are_refused() {
     assert!(generate(&tiny(), &[], &[], 3).is_err());
     for (prompt, candidate) in [(vec![], vec![1]), (vec![1], vec![])] {
         let candidates = vec![candidate];
-        assert!(list(&tiny(), &Query { prompt, candidates }, 1).is_err());
+        let query = Query { prompt, candidates };
+        assert!(list(&tiny(), &query, 1).is_err());
+        assert!(top(&tiny(), &query, Normalisation::Sum, 1).is_err());
+        assert!(search(&tiny(), &query, Normalisation::Sum, 1).is_err());
     }
 }
 

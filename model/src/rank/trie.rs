@@ -24,19 +24,20 @@ pub(super) struct Trie {
 
 impl Trie {
     /// The tree of sequences, none of them empty; equal ones share their end.
-    pub fn of(sequences: &[Vec<u32>]) -> Self {
+    pub fn of<S: AsRef<[u32]>>(sequences: &[S]) -> Self {
+        let sequences: Vec<&[u32]> = sequences.iter().map(AsRef::as_ref).collect();
         let mut order: Vec<usize> = (0..sequences.len()).collect();
-        order.sort_by(|a, b| sequences[*a].cmp(&sequences[*b]));
+        order.sort_by_key(|place| sequences[*place]);
         let mut trie = Trie {
             runs: Vec::new(),
             ends: vec![0; sequences.len()],
         };
-        trie.grow(sequences, &order, 0, None);
+        trie.grow(&sequences, &order, 0, None);
         trie
     }
 
     /// Adds what the sequences `order`, sorted and equal up to `depth`, have from there on.
-    fn grow(&mut self, sequences: &[Vec<u32>], order: &[usize], depth: usize, parent: Option<usize>) {
+    fn grow(&mut self, sequences: &[&[u32]], order: &[usize], depth: usize, parent: Option<usize>) {
         let rest = |i: usize| &sequences[i][depth..];
         for group in order.chunk_by(|a, b| rest(*a).first() == rest(*b).first()) {
             let (first, last) = (rest(group[0]), rest(group[group.len() - 1]));
