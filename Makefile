@@ -19,6 +19,8 @@ PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
 SIZES ?= 2
 # A server that speaks S3's protocol, for tests; installed on the first use.
 MOTO ?= runs/moto/bin/moto_server
+# Python with the packages of model/tests/it/fixtures/requirements.txt; made on the first use.
+PEFT_PYTHON ?= runs/peft/venv/bin/python
 # Python with the packages of pipeline/tests/interop; made on the first use (torch is 3 GB).
 INTEROP_PYTHON ?= runs/interop/venv/bin/python
 # Which reader is fuzzed (pipeline/fuzz/fuzz_targets), and for how long.
@@ -44,7 +46,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
+.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -88,6 +90,12 @@ test-cluster: ## Test plans on a Ballista cluster, and object stores (the first 
 	test -x $(MOTO) || { python3 -m venv runs/moto && runs/moto/bin/pip install -q 'moto[server,s3]==5.2.5'; }
 	$(CARGO) test --locked --workspace --features cluster --lib -- cluster:: storage:: function::
 	WEAVEREC_MOTO="$(abspath $(MOTO))" $(CARGO) test --locked --workspace --features cluster --test cluster --test object_store
+
+test-peft: build ## Run the model's tests beside real PEFT, transformers and the published models (torch is 3 GB)
+	test -x $(PEFT_PYTHON) || { python3 -m venv runs/peft/venv && \
+		$(PEFT_PYTHON) -m pip install -q -r model/tests/it/fixtures/requirements.txt; }
+	WEAVEREC_PYTHON="$(abspath $(PEFT_PYTHON))" WEAVEREC_SMOLLM2="$$($(WEAVEREC) models fetch smollm2-135m)" \
+		WEAVEREC_GEMMA3="$$($(WEAVEREC) models fetch gemma3-270m)" $(CARGO) test --locked --workspace --test it
 
 test-interop: build ## Load a prepared folder with datasets, pandas, Polars, DuckDB, LLaMA-Factory, TRL and RecBole
 	test -x $(INTEROP_PYTHON) || { python3 -m venv runs/interop/venv && \

@@ -215,7 +215,7 @@ def mean(seconds):
 
 
 def largest_difference(ours, theirs):
-    return max(abs(a - b) for a, b in zip(ours, theirs))
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
 
 
 def hardware(compute):

@@ -5,7 +5,7 @@
 WEAVEREC is the program, BENCH is `pipeline/benches/pipeline.rs`, built: it measures our decompression alone. Logs are generated
 into FOLDER once for each size. Every task runs in a process of its own, best of several; REPORT (Markdown, with the raw readings as
 JSON beside it) gets seconds, CPU seconds, peak memory and ratios. SIZES (millions of reviews, `2,20`) says which sizes are
-measured now, those measured before stay in the report; REPEATS (5) how often a task runs; ONLY (`tables`) the beginning of the names
+measured now, those measured before stay in the report; REPEATS how often a task runs (5, and 1 beyond two million; prompts three times at most, pandas and the script twice); ONLY (`tables`) the beginning of the names
 of those that run, while the others' readings stay. `make bench-peers` does all of it.
 
 The tables: reviews and metadata, both gzipped, as published in 2014 → repeats of (user, item, time) removed → users and items

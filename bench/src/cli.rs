@@ -26,7 +26,7 @@ Examples:
   weaverec merge a a+b --out woven                         the uniform merge of two adapters
   weaverec rank prepared/a --adapter woven                 its metrics on the target's test users
 
-RUST_LOG=debug shows more. Exit codes: 0 ok, 1 a gate failed, 2 bad usage or data.";
+RUST_LOG=debug shows more. Exit codes: 0 ok, 1 a gate failed (a comparison, a leak, a checksum), 2 bad usage or data.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

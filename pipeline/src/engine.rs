@@ -29,7 +29,7 @@ pub const BATCH_ROWS: usize = 8192;
 /// decoding and encoding of Parquet, the catalogue, batches on their way from one operator to the next.
 const POOL_SHARE: f64 = 0.5;
 
-/// Share of the memory limit that rows may take while they are held and chosen from without plans; choosing takes a third as much
+/// Share of the memory limit that rows may take while they are held and chosen from without plans; choosing takes half as much
 /// again.
 const ROW_SHARE: f64 = 0.4;
 
@@ -95,20 +95,20 @@ impl Engine {
         let mut config = session(threads);
         // Hash joins cannot spill; sort-merge joins can.
         config.options_mut().optimizer.prefer_hash_join = false;
-        let pool = bytes as f64 * POOL_SHARE;
-        let reserve = (pool / threads as f64 * MERGE_SHARE) as usize;
-        config.options_mut().execution.sort_spill_reservation_bytes = reserve;
-        let pool = FairSpillPool::new(pool as usize);
+        let reserved = bytes as f64 * POOL_SHARE;
+        let for_merging = (reserved / threads as f64 * MERGE_SHARE) as usize;
+        config.options_mut().execution.sort_spill_reservation_bytes = for_merging;
+        let memory = FairSpillPool::new(reserved as usize);
         let disk = DiskManagerMode::Directories(vec![folder.path().to_owned()]);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(memory, NAMED_CONSUMERS)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()?;
         Ok(Self {
             context: SessionContext::new_with_config_rt(config, runtime),
             threads,
             row_bytes: (bytes as f64 * ROW_SHARE) as usize,
-            pool: self::pool(threads)?,
+            pool: pool(threads)?,
             spill: Some(Arc::new(folder)),
             #[cfg(feature = "cluster")]
             cluster: None,

@@ -221,7 +221,7 @@ fn plain(text: &str) -> String {
         gap = false;
         out.push(char);
     }
-    debug_assert!(!out.contains(TITLE_SEPARATOR));
+    assert!(!out.contains(TITLE_SEPARATOR));
     trim(&out).to_string()
 }
 

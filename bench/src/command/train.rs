@@ -6,17 +6,18 @@ use anyhow::{Context, Result};
 use clap::Args;
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{Example, TrainConfig, train_lora};
-use weaverec_model::weave::{Mixture, mix_domains};
+use weaverec_model::train::{TrainConfig, train_lora};
+use weaverec_model::weave::Mixture;
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::{Prompt, Split};
-use weaverec_pipeline::stage::Recipe;
 
 use crate::command::base::Base;
-use crate::experiment::examples::Encoder;
+use crate::experiment::mixed::TrainingSet;
+use crate::experiment::store::CURVE;
+use crate::file;
 use crate::progress::{Meter, say};
 
-/// Train a LoRA adapter on one or several prepared folders; several make a hybrid (or joint) adapter. Writes a PEFT folder.
+/// Train a LoRA adapter on one or several prepared folders; several make a hybrid (or joint) adapter. Writes a PEFT folder, with the
+/// course of the training in training.jsonl.
 ///
 /// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter.
 #[derive(Debug, Args)]
@@ -82,30 +83,18 @@ fn ratio(text: &str) -> std::result::Result<f64, String> {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let model = arguments.base.load()?;
-    let (mut parts, mut held_out) = (Vec::new(), Vec::new());
-    for folder in &arguments.folders {
-        let prepared = Prepared::open(folder)?;
-        let encoder = Encoder::new(&model.tokenizer, prepared.manifest().parameters.format);
-        let name = prepared.manifest().name.clone();
-        let recipe = prepared.manifest().parameters.recipe;
-        let (mut chosen_by, trained): (Vec<Prompt>, Vec<Prompt>) = prepared
-            .prompts(Split::Train)?
-            .into_iter()
-            .partition(|prompt| recipe.holds_out(prompt.key));
-        if recipe == Recipe::Clean {
-            chosen_by = prepared.first_prompts(Split::Validation, arguments.held_out)?;
-        }
-        parts.push((name, encoder.examples(&trained)?));
-        held_out.extend(encoder.examples(chosen_by.iter().take(arguments.held_out))?);
-    }
-    let slices = parts
+    let folders: Vec<Prepared> = arguments
+        .folders
         .iter()
-        .map(|(name, examples)| (name.as_str(), examples.as_slice()));
+        .map(Prepared::open)
+        .collect::<Result<_, _>>()?;
     let mixture = Mixture {
         cap: arguments.cap,
         ratio: arguments.ratio,
     };
-    let examples: Vec<Example> = mix_domains(slices, mixture, arguments.seed);
+    let (held_out, seed) = (arguments.held_out, arguments.seed);
+    let TrainingSet { examples, held_out } =
+        TrainingSet::read(&folders, &model.tokenizer, mixture, held_out, seed)?;
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,
         epochs: arguments.epochs,
@@ -132,7 +121,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             &examples,
             &held_out,
             &config,
-            arguments.seed,
+            seed,
             Some(checkpoint.as_ref()),
             &mut |p| {
                 meter.update(p.step as u64, p.total as u64, || {
@@ -152,6 +141,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     adapter
         .save(&arguments.out)
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    file::write(&arguments.out.join(CURVE), outcome.json_lines().as_bytes())?;
     say(format!("wrote {}", arguments.out.display()));
     Ok(())
 }

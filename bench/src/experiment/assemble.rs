@@ -134,6 +134,10 @@ fn run(
             [one] => one.outcome.curve.clone(),
             _ => Vec::new(),
         },
+        held_out_curve: match trainings.as_slice() {
+            [one] => one.outcome.held_out_curve.clone(),
+            _ => Vec::new(),
+        },
         members: members
             .iter()
             .filter(|_| merged)

@@ -10,6 +10,7 @@ pub mod cell;
 pub mod domain;
 pub mod environment;
 pub mod examples;
+pub mod mixed;
 pub mod plan;
 pub mod profile;
 pub mod runner;

@@ -21,7 +21,7 @@ use super::environment;
 use super::examples::Encoder;
 use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
-use super::store::Store;
+use super::store::{CURVE, Store};
 use crate::method::{language_model, popularity, random};
 use crate::metric::pessimistic_rank;
 use crate::progress::{Meter, duration, say};
@@ -235,6 +235,7 @@ fn train(bench: &Bench, encoder: &Encoder, adapter: &AdapterCell, workshop: &Wor
         (targets as f64 * share) as u64,
         rows as f64 / examples.len().max(1) as f64,
     );
+    let curve_lines = outcome.json_lines();
     let training = Training {
         examples: examples.len(),
         flops,
@@ -247,6 +248,8 @@ fn train(bench: &Bench, encoder: &Encoder, adapter: &AdapterCell, workshop: &Wor
         None,
     );
     workshop.store.keep(&adapter.cell, &record, |folder| {
+        let curve = folder.join(CURVE);
+        std::fs::write(&curve, curve_lines).with_context(|| format!("cannot write {}", curve.display()))?;
         Ok(trained.save(&folder.join("adapter"))?)
     })
 }

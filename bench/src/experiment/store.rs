@@ -14,6 +14,9 @@ use crate::report::input::UserScore;
 
 const RECORD: &str = "record.json";
 const USERS: &str = "users.parquet";
+/// A training's course, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an adapter's
+/// folder.
+pub const CURVE: &str = "training.jsonl";
 
 /// A folder of run records.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use weaverec_model::backbone::Decoder;
-use weaverec_model::rank::{Query, generate, score};
+use weaverec_model::rank::{Query, generate, score_with_progress};
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat};
 
 use crate::experiment::examples::Encoder;
@@ -24,13 +24,11 @@ pub fn scores(
         .iter()
         .map(|p| encoder.query(p, items))
         .collect::<Result<_>>()?;
-    let mut scores = Vec::with_capacity(queries.len());
-    for part in queries.chunks(16) {
-        scores.extend(score(decoder, part, config.normalisation, config.batch_tokens)?);
-        meter.update(scores.len() as u64, queries.len() as u64, || {
-            "users ranked".into()
-        });
-    }
+    let mut progress = |done: usize| {
+        meter.update(done as u64, queries.len() as u64, || "users ranked".into());
+    };
+    let (normalisation, batch_tokens) = (config.normalisation, config.batch_tokens);
+    let scores = score_with_progress(decoder, &queries, normalisation, batch_tokens, &mut progress)?;
     Ok(scores)
 }
 

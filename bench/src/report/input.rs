@@ -151,6 +151,9 @@ pub struct Run {
     pub validation_loss: Option<f64>,
     /// Training loss after so many optimiser steps.
     pub loss_curve: Vec<(u64, f64)>,
+    /// Loss on held-out examples, likewise.
+    #[serde(default)]
+    pub held_out_curve: Vec<(u64, f64)>,
     /// The methods that were merged into this run, and their weights.
     pub members: Vec<(String, f64)>,
 }

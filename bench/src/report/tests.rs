@@ -46,6 +46,11 @@ fn row(method: &str, label: &str, family: Family, skill: u32) -> Row {
         } else {
             vec![]
         },
+        held_out_curve: if trained {
+            (0..3).map(|i| (20 * i, 5.5 / (1.0 + i as f64))).collect()
+        } else {
+            vec![]
+        },
         ..Run::default()
     };
     Row {

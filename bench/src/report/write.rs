@@ -4,9 +4,9 @@ use super::analysis::Analysis;
 use super::input::Study;
 use super::page::Page;
 use super::{check, csv, json, per_user};
+use crate::file;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 
 /// The files that [`write_all`] leaves in its folder.
@@ -45,27 +45,7 @@ pub fn write_all(studies: &[Study], dir: &Path, environment: &Value) -> Result<(
     ];
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     for (name, bytes) in FILES.iter().zip(contents) {
-        put(&dir.join(name), &bytes)?;
+        file::write(&dir.join(name), &bytes)?;
     }
-    Ok(())
-}
-
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    let cannot = || format!("cannot write {}", path.display());
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".report-")
-        .tempfile_in(parent)
-        .with_context(cannot)?;
-    file.write_all(bytes).with_context(cannot)?;
-    file.as_file().sync_all().with_context(cannot)?;
-    // A temporary file is private; a report is for whoever may read the folder.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).with_context(cannot)?;
-    }
-    file.persist(path).with_context(cannot)?;
     Ok(())
 }

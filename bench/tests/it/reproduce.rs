@@ -172,7 +172,79 @@ fn a_profile_runs_whole_resumes_after_a_kill_and_repeats_its_numbers() {
         Some(1)
     );
 
-    recommends(at, &backbone(&at.join("whole")));
+    let model = backbone(&at.join("whole"));
+    recommends(at, &model);
+    trains(at, &model);
+}
+
+/// A hybrid of two prepared folders, with its course, that ranks and recommends.
+fn trains(at: &Path, model: &str) {
+    let study = fs::read_dir(at.join("whole/prepared")).unwrap().next();
+    let mut folders: Vec<String> = fs::read_dir(study.unwrap().unwrap().path())
+        .unwrap()
+        .map(|folder| folder.unwrap().path().to_str().unwrap().to_owned())
+        .collect();
+    folders.sort();
+    let sizes = [
+        "--model",
+        model,
+        "--rank",
+        "4",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+    ];
+    let few = ["--cap", "40", "--ratio", "0.5", "--held-out", "5", "--every", "4"];
+    let train = |out: &str| {
+        let of = ["train", &folders[0], &folders[1], "--out", out];
+        succeed(at, &[&of[..], &sizes, &few].concat());
+    };
+    train("hybrid");
+    let lines: Vec<serde_json::Value> = fs::read_to_string(at.join("hybrid/training.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let with = |key: &str| lines.iter().filter(|line| line[key].is_number()).count();
+    // Forty and twenty prompts, eight a step; a look every four steps and at the end.
+    assert_eq!(
+        (with("loss"), with("gradient_norm"), with("held_out_loss")),
+        (8, 8, 2)
+    );
+    assert_eq!(lines[lines.len() - 1]["steps"], 8);
+
+    train("again");
+    let factors = |out: &str| fs::read(at.join(out).join("adapter_model.safetensors")).unwrap();
+    assert_eq!(factors("hybrid"), factors("again"));
+
+    let rank = [
+        "rank",
+        &folders[0],
+        "--model",
+        model,
+        "--adapter",
+        "hybrid",
+        "--users",
+        "4",
+    ];
+    let ranked: serde_json::Value = serde_json::from_str(&succeed(at, &rank)).unwrap();
+    assert_eq!(ranked["users"], 4);
+
+    // Titles of a whole domain, the best alone.
+    fs::write(at.join("bare.json"), r#"{"history": ["Oak Bench"]}"#).unwrap();
+    let recommend = [
+        "recommend",
+        "--model",
+        model,
+        "--domain",
+        &folders[0],
+        "--top",
+        "3",
+        "bare.json",
+    ];
+    let best: serde_json::Value = serde_json::from_str(&succeed(at, &recommend)).unwrap();
+    assert_eq!(best["ranking"].as_array().unwrap().len(), 3);
 }
 
 /// The folder of the language model that a run pre-trained.

@@ -278,6 +278,45 @@ impl DecoderConfig {
 }
 
 impl RopeScaling {
+    /// Llama 3.1's rule from what it divides each frequency by, if it is that: with the bounds of all such models, 1 and 4.
+    pub(super) fn llama3_of(frequencies: &[f32], divisors: &[f32]) -> Option<Self> {
+        const LOW: f64 = 1.0;
+        const HIGH: f64 = 4.0;
+        let pairs = || {
+            let pairs = frequencies.iter().zip(divisors);
+            pairs.map(|(frequency, divisor)| (f64::from(*frequency), f64::from(*divisor)))
+        };
+        let factor = pairs().map(|(_, divisor)| divisor).fold(1.0, f64::max);
+        let wavelength = |frequency: f64| 2.0 * std::f64::consts::PI / frequency;
+        let kept = |divisor: f64| divisor < 1.0 + 1e-3;
+        let divided = |divisor: f64| divisor > factor * (1.0 - 1e-3);
+        // Where a frequency is interpolated, its wavelength tells the context it was made for; the longest such one most exactly.
+        let interpolated = pairs().rfind(|(_, divisor)| !kept(*divisor) && !divided(*divisor));
+        let original = match interpolated {
+            Some((frequency, divisor)) => {
+                let smooth = (1.0 / divisor - 1.0 / factor) / (1.0 - 1.0 / factor);
+                wavelength(frequency) * (LOW + smooth * (HIGH - LOW))
+            }
+            // Without one, any context will do that has no wavelength in between.
+            None => {
+                let last_kept = pairs().rfind(|(_, divisor)| kept(*divisor))?;
+                let first_divided = pairs().find(|(_, divisor)| divided(*divisor))?;
+                0.5 * (wavelength(last_kept.0) * HIGH + wavelength(first_divided.0) * LOW)
+            }
+        };
+        let scaling = RopeScaling::Llama3 {
+            factor,
+            low_freq_factor: LOW,
+            high_freq_factor: HIGH,
+            original_max_position_embeddings: original.round() as usize,
+        };
+        let same = |(frequency, divisor): (f64, f64)| {
+            let ours = frequency / scaling.apply(frequency);
+            (ours - divisor).abs() < 1e-3 * divisor
+        };
+        (frequencies.len() == divisors.len() && pairs().all(same)).then_some(scaling)
+    }
+
     fn apply(self, frequency: f64) -> f64 {
         let (factor, low_freq_factor, high_freq_factor, original_max_position_embeddings) = match self {
             RopeScaling::Linear { factor } => return frequency / factor,
@@ -394,6 +433,28 @@ mod tests {
         });
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<DecoderConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn llama3_scaling_is_told_by_its_divisors_and_no_other_is_taken_for_it() {
+        let text = format!("{{{SIZES}}}");
+        let mut plain: DecoderConfig = serde_json::from_str(&text).unwrap();
+        (plain.head_dim, plain.rope_theta) = (Some(64), 500_000.0);
+        let frequencies = plain.inverse_frequencies();
+        for (factor, original_max_position_embeddings) in [(8.0, 8192), (32.0, 8192), (4.0, 300)] {
+            let scaling = RopeScaling::Llama3 {
+                factor,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_max_position_embeddings,
+            };
+            let divisor = |f: &f32| (f64::from(*f) / scaling.apply(f64::from(*f))) as f32;
+            let mut divisors: Vec<f32> = frequencies.iter().map(divisor).collect();
+            assert_eq!(RopeScaling::llama3_of(&frequencies, &divisors), Some(scaling));
+            assert_eq!(RopeScaling::llama3_of(&frequencies[1..], &divisors), None);
+            divisors[0] *= 1.5;
+            assert_eq!(RopeScaling::llama3_of(&frequencies, &divisors), None);
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub fn pretrain(
         held_out,
         config: training,
         seed,
+        identity: format!("{config:?}"),
         checkpoint,
         model: &|_| Ok(decoder.clone()),
     };

@@ -39,7 +39,7 @@ impl Weights {
     /// As [`open`](Self::open), with the projections kept in `precision`. No more than one tensor is unpacked at a time.
     pub fn open_as(path: &Path, precision: Precision) -> Result<(Weights, DecoderConfig)> {
         if let Some(file) = gguf_file(path)? {
-            let gguf = Gguf::open(&file)?;
+            let mut gguf = Gguf::open(&file)?;
             let config = gguf.config()?;
             let tensors = gguf.tensors(&config, precision)?;
             return Ok((

@@ -28,7 +28,11 @@ impl Query {
 
     /// Whether all candidates go into one pass.
     pub(super) fn fits(&self) -> bool {
-        self.candidates.iter().map(Vec::len).sum::<usize>() <= MOST_CANDIDATE_TOKENS
+        self.candidate_tokens() <= MOST_CANDIDATE_TOKENS
+    }
+
+    fn candidate_tokens(&self) -> usize {
+        self.candidates.iter().map(Vec::len).sum()
     }
 
     /// The prompt up to its last token, and that.
@@ -79,6 +83,17 @@ pub fn score(
     normalisation: Normalisation,
     batch_tokens: usize,
 ) -> Result<Vec<Vec<f32>>> {
+    score_with_progress(decoder, queries, normalisation, batch_tokens, &mut |_| {})
+}
+
+/// As [`score`]; `progress` is told how many queries are done.
+pub fn score_with_progress(
+    decoder: &Decoder,
+    queries: &[Query],
+    normalisation: Normalisation,
+    batch_tokens: usize,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Vec<f32>>> {
     if let Some(i) = queries.iter().position(|query| !query.is_whole()) {
         return Err(Error::Usage(format!(
             "query {i} has an empty prompt or candidate: there is nothing to rank"
@@ -88,6 +103,7 @@ pub fn score(
     let mut scores = Vec::with_capacity(queries.len());
     let mut rest = queries;
     while let Some(first) = rest.first() {
+        progress(scores.len());
         if !first.fits() {
             let (prompt, last) = first.split();
             let prompt = Beginning::read(decoder, prompt)?;
@@ -97,10 +113,11 @@ pub fn score(
             rest = &rest[1..];
             continue;
         }
-        let mut tokens = 0;
-        let fitting = rest.iter().take_while(|q| {
-            tokens += q.prompt.len() - beginning.tokens();
-            tokens <= batch_tokens && q.fits()
+        let (mut tokens, mut candidates) = (0, 0);
+        let fitting = rest.iter().take_while(|query| {
+            tokens += query.prompt.len() - beginning.tokens();
+            candidates += query.candidate_tokens();
+            tokens <= batch_tokens && candidates <= MOST_CANDIDATE_TOKENS
         });
         let count = fitting.count().max(1);
         let (batch, later) = rest.split_at(count);
@@ -116,6 +133,7 @@ pub fn score(
         scores.extend(applied.map(|(sums, query)| normalisation.apply(sums, &query.candidates)));
         rest = later;
     }
+    progress(scores.len());
     Ok(scores)
 }
 

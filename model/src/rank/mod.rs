@@ -8,7 +8,7 @@ mod top;
 mod trie;
 
 pub use generate::generate;
-pub use likelihood::{Normalisation, Query, score};
+pub use likelihood::{Normalisation, Query, score, score_with_progress};
 pub use list::list;
 pub use top::{Ranked, top};
 

@@ -1,11 +1,19 @@
 //! The best few of many candidates, without reading most of them to their end.
 
+use candle_core::DType;
+
 use crate::backbone::Decoder;
 use crate::rank::likelihood::{Beginning, Normalisation, Query, score, sums_in_parts};
 use crate::{Error, Result};
 
-/// Nats by which the same tokens may differ between two passes, whose sums are rounded otherwise.
-const ROUNDING: f32 = 1e-3;
+/// Nats by which the same tokens may differ between two passes, whose sums are rounded otherwise: far more than was ever seen, since
+/// too much costs time alone.
+fn rounding(decoder: &Decoder) -> f32 {
+    match decoder.head().dtype() {
+        DType::F32 => 1e-3,
+        _ => 1.0,
+    }
+}
 
 /// A candidate and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +24,7 @@ pub struct Ranked {
     pub score: f32,
 }
 
-/// The `count` best candidates, best first, equal ones in the order given: those that [`score`] puts there.
+/// The `count` best candidates, best first, equal ones in the order given: those that [`score`] puts there, but for rounding.
 ///
 /// Candidates that go through the decoder in one pass are all scored. Of more, the beginnings are looked at first: since no token makes
 /// a sum greater, a candidate whose beginning is less likely than `count` whole ones is not read further.
@@ -46,7 +54,7 @@ pub fn top(
 /// What a search found.
 pub(super) struct Found {
     pub best: Vec<Ranked>,
-    /// Candidate tokens that were read, what candidates share and what was read again counted as often as it was asked for.
+    /// Candidate tokens that were asked for, what candidates share and what was read again counted each time: to see that most are not.
     pub tokens: usize,
 }
 
@@ -127,7 +135,7 @@ impl Search<'_> {
         if let [.., least] = self.found.best.as_slice()
             && self.found.best.len() == self.count
         {
-            open.retain(|open| open.score >= least.score - ROUNDING);
+            open.retain(|open| open.score >= least.score - rounding(self.decoder));
         }
         let all = open.len();
         best(open, all)

@@ -1,7 +1,5 @@
 //! Candidates as a tree: what several of them begin with is there, and is computed, once.
 
-use std::ops::Range;
-
 /// Tokens that follow one another without a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -67,21 +65,42 @@ impl Trie {
 
     /// A run's ancestors, from the root.
     pub fn ancestors(&self, run: usize) -> Vec<usize> {
-        let mut above: Vec<usize> =
-            std::iter::successors(self.runs[run].parent, |r| self.runs[*r].parent).collect();
+        let mut above: Vec<usize> = self.path(run).skip(1).collect();
         above.reverse();
         above
     }
 
-    /// Whether the way from the root to `end` passes `run`, or ends there.
-    pub fn leads_to(&self, run: usize, end: usize) -> bool {
-        std::iter::successors(Some(end), |r| self.runs[*r].parent).any(|above| above == run)
+    /// A run and its ancestors, up to the root.
+    pub fn path(&self, run: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(run), |r| self.runs[*r].parent)
     }
 
-    /// The runs that go on from one, or from the root.
-    pub fn children(&self, parent: Option<usize>) -> impl Iterator<Item = usize> {
-        let all: Range<usize> = 0..self.runs.len();
-        all.filter(move |run| self.runs[*run].parent == parent)
+    /// What goes on from each run.
+    pub fn children(&self) -> Children {
+        let mut children = Children {
+            root: Vec::new(),
+            runs: vec![Vec::new(); self.runs.len()],
+        };
+        for (i, run) in self.runs.iter().enumerate() {
+            match run.parent {
+                Some(parent) => children.runs[parent].push(i),
+                None => children.root.push(i),
+            }
+        }
+        children
+    }
+}
+
+/// The runs that go on from others, in ascending order.
+pub(super) struct Children {
+    root: Vec<usize>,
+    runs: Vec<Vec<usize>>,
+}
+
+impl Children {
+    /// Those that go on from one, or from the root.
+    pub fn of(&self, parent: Option<usize>) -> &[usize] {
+        parent.map_or(&self.root, |parent| &self.runs[parent])
     }
 }
 
@@ -102,8 +121,8 @@ mod tests {
         let tokens: Vec<&[u32]> = trie.runs.iter().map(|run| run.tokens.as_slice()).collect();
         assert_eq!(tokens, [&[1, 2][..], &[3], &[4, 5], &[7]]);
         assert_eq!(trie.ends, [1, 3, 2, 0, 3]);
-        assert_eq!(trie.children(None).collect::<Vec<_>>(), [0, 3]);
-        assert_eq!(trie.children(Some(0)).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(trie.children().of(None), [0, 3]);
+        assert_eq!(trie.children().of(Some(0)), [1, 2]);
         assert_eq!(
             trie.runs.iter().map(|r| r.branches).collect::<Vec<_>>(),
             [true, false, false, false]
@@ -125,7 +144,7 @@ mod tests {
             prop_assert_eq!(trie.runs.iter().map(|run| run.tokens.len()).sum::<usize>(), beginnings.len());
             for (i, run) in trie.runs.iter().enumerate() {
                 prop_assert!(run.parent.is_none_or(|parent| parent < i));
-                prop_assert_eq!(run.branches, trie.children(Some(i)).next().is_some());
+                prop_assert_eq!(run.branches, !trie.children().of(Some(i)).is_empty());
             }
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct State {
     pub tokens: u64,
     pub seconds: f64,
     pub curve: Vec<(u64, f64)>,
+    #[serde(default)]
+    pub gradient_norms: Vec<f64>,
     pub held_out_curve: Vec<(u64, f64)>,
     pub best: Option<(usize, f64)>,
     pub looks_without_improvement: usize,
@@ -87,7 +89,8 @@ pub(super) fn load(
         .curve
         .iter_mut()
         .chain(&mut state.held_out_curve)
-        .map(|(_, loss)| loss);
+        .map(|(_, loss)| loss)
+        .chain(&mut state.gradient_norms);
     losses
         .chain(state.best.as_mut().map(|(_, loss)| loss))
         .for_each(|loss| *loss = super::fit::rounded(*loss));

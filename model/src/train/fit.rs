@@ -26,6 +26,8 @@ pub struct Fit<'a> {
     pub config: &'a TrainConfig,
     /// Seed of the order and of dropout.
     pub seed: u64,
+    /// What else decides the outcome, in any words: the base and the adapter's settings. A checkpoint made under others is not taken up.
+    pub identity: String,
     /// Folder of the checkpoint.
     pub checkpoint: Option<&'a Path>,
     /// The model for one pass, over the variables' current values; the key selects the dropout mask, `None` is evaluation.
@@ -64,6 +66,9 @@ pub struct Outcome {
     pub seconds: f64,
     /// (step, mean loss) of every step.
     pub curve: Vec<(u64, f64)>,
+    /// Norm of the gradient before clipping, of every step; none in records of versions that kept none.
+    #[serde(default)]
+    pub gradient_norms: Vec<f64>,
     /// (step, mean held-out loss) of every look.
     pub held_out_curve: Vec<(u64, f64)>,
 }
@@ -119,16 +124,16 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
         let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
         let gradient_norm = optimizer.step(rate, config.weight_decay, config.clip)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {
-            return Err(Error::Training(format!(
-                "the loss at step {} is {loss} and the gradient's norm {gradient_norm}; lower the learning rate \
-                 (now {}) or the norm to clip at (now {})",
-                state.step + 1,
-                config.learning_rate,
-                config.clip
-            )));
+            let what = format!("the loss is {loss} and the gradient's norm {gradient_norm}");
+            return Err(failed(config, state.step + 1, &what));
         }
         state.step += 1;
         state.curve.push((state.step as u64, loss));
+        state.gradient_norms.push(rounded(gradient_norm));
+        if let Some((before, now)) = divergence(&state.curve) {
+            let what = format!("the mean loss of {WINDOW} steps rose from {before:.3} to {now:.3}");
+            return Err(failed(config, state.step, &what));
+        }
         state.seconds = before + started.elapsed().as_secs_f64();
         let (step, tokens, seconds) = (state.step, state.tokens, state.seconds);
         progress(Progress {
@@ -164,6 +169,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
         tokens: state.tokens,
         seconds: before + started.elapsed().as_secs_f64(),
         curve: state.curve,
+        gradient_norms: state.gradient_norms,
         held_out_curve: state.held_out_curve,
     })
 }
@@ -171,6 +177,10 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
 /// Looks at the held-out examples: keeps the values if they are the best so far, stops if they have not been for long.
 fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
     let loss = mean_loss(&(fit.model)(None)?, fit.held_out, fit.config.micro_batch_tokens)?;
+    if !loss.is_finite() {
+        let what = format!("the loss on held-out examples is {loss}");
+        return Err(failed(fit.config, state.step, &what));
+    }
     state.held_out_curve.push((state.step as u64, loss));
     if state.best.is_none_or(|(_, before)| loss < before) {
         state.best = Some((state.step, loss));
@@ -185,6 +195,24 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
         state.stopped = fit.config.patience > 0 && state.looks_without_improvement >= fit.config.patience;
     }
     Ok(())
+}
+
+/// Steps whose mean loss is compared with that of the first ones.
+const WINDOW: usize = 20;
+
+/// The mean losses of the first and of the last steps, where training has made things much worse: what no order of examples does.
+pub(super) fn divergence(curve: &[(u64, f64)]) -> Option<(f64, f64)> {
+    let mean = |steps: &[(u64, f64)]| steps.iter().map(|(_, loss)| loss).sum::<f64>() / WINDOW as f64;
+    let (first, last) = (curve.first_chunk::<WINDOW>()?, curve.last_chunk::<WINDOW>()?);
+    let (before, now) = (mean(first), mean(last));
+    (now > 1.5 * before + 0.5).then_some((before, now))
+}
+
+fn failed(config: &TrainConfig, step: usize, what: &str) -> Error {
+    Error::Training(format!(
+        "at step {step} {what}; lower the learning rate (now {}) or the norm to clip at (now {})",
+        config.learning_rate, config.clip
+    ))
 }
 
 fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
@@ -214,7 +242,7 @@ fn request_key(fit: &Fit) -> u64 {
         activation_memory: 0,
         ..fit.config.clone()
     };
-    hash.update(format!("{config:?} {}", fit.seed).as_bytes());
+    hash.update(format!("{config:?} {} {}", fit.seed, fit.identity).as_bytes());
     for example in fit.examples.iter().chain(fit.held_out) {
         hash.update(&(example.loss_from as u64).to_le_bytes());
         example.tokens.iter().for_each(|t| hash.update(&t.to_le_bytes()));

@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoint;
+mod curve;
 mod fit;
 mod flops;
 mod optimizer;
@@ -19,7 +20,7 @@ use crate::lora::{Adapter, LoraConfig, TrainableLora};
 use crate::op::mix;
 
 /// One training text: tokens, and from where on they are the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Example {
     /// All tokens, prompt and answer.
     pub tokens: Vec<u32>,
@@ -110,6 +111,7 @@ pub fn train_lora(
     checkpoint: Option<&Path>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Adapter, Outcome)> {
+    let identity = format!("{:?} {lora:?}", decoder.config());
     let trainable = TrainableLora::new(decoder, lora, seed)?;
     let fit_request = Fit {
         variables: trainable.variables(),
@@ -117,6 +119,7 @@ pub fn train_lora(
         held_out,
         config,
         seed: mix(seed),
+        identity,
         checkpoint,
         model: &|dropout_key| trainable.attach(decoder, dropout_key),
     };

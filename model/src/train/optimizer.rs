@@ -106,6 +106,9 @@ impl AdamW {
             }
             State::Tensors(state) => state.norm()?,
         };
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
         self.steps += 1;
         let t = self.steps as i32;
         let step = Step {

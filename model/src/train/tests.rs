@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
+use super::fit::divergence;
 use super::*;
 use crate::backbone::Pass;
 use crate::backbone::decoder::tests::{tiny, tiny_on};
@@ -235,7 +236,44 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     assert_eq!(first, Some(11), "ten steps were in the checkpoint");
     assert_eq!(values(&resumed.0), values(&whole.0));
     assert_eq!(resumed.1.curve, whole.1.curve);
+    assert_eq!(resumed.1.gradient_norms, whole.1.gradient_norms);
+    assert_eq!(whole.1.gradient_norms.len(), whole.1.curve.len());
     assert!(!checkpoint.exists(), "a finished training leaves no checkpoint");
+}
+
+#[test]
+fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
+    let run = |alpha: f64, dropout: f64, base: &str, checkpoint: Option<&Path>, kill: usize| {
+        let mut first = None;
+        let mut lora = LoraConfig::new(4, alpha);
+        lora.lora_dropout = dropout;
+        lora.base_model_name_or_path = Some(base.into());
+        let mut progress = |p: Progress| {
+            first.get_or_insert(p.step);
+            assert!(p.step < kill, "killed");
+        };
+        let (decoder, examples) = (tiny(), examples(18));
+        let trained = train_lora(
+            &decoder,
+            lora,
+            &examples,
+            &[],
+            &config(),
+            3,
+            checkpoint,
+            &mut progress,
+        );
+        (values(&trained.unwrap().0), first)
+    };
+    for (alpha, dropout, base) in [(16.0, 0.1, "one"), (8.0, 0.0, "one"), (8.0, 0.1, "another")] {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("state");
+        let killed = std::panic::catch_unwind(|| run(8.0, 0.1, "one", Some(&checkpoint), 11));
+        assert!(killed.is_err() && checkpoint.is_dir());
+        let (values, first) = run(alpha, dropout, base, Some(&checkpoint), usize::MAX);
+        assert_eq!(first, Some(1), "from the beginning");
+        assert_eq!(values, run(alpha, dropout, base, None, usize::MAX).0);
+    }
 }
 
 #[test]
@@ -281,6 +319,23 @@ fn divergence_and_missing_examples_are_said() {
     assert!(error.to_string().contains("learning rate"), "{error}");
     let none = train_lora(&tiny(), lora(0.0), &[], &[], &config, 3, None, &mut |_| ()).unwrap_err();
     assert!(none.to_string().contains("nothing to train on"), "{none}");
+}
+
+#[test]
+fn a_loss_that_rises_far_is_told_from_one_that_is_noisy_or_only_just_begun() {
+    let curve = |steps: u64, loss: &dyn Fn(u64) -> f64| (1..=steps).map(|i| (i, loss(i))).collect::<Vec<_>>();
+    let noisy = |i: u64| 3.0 + (i * 7 % 5) as f64;
+    assert_eq!(divergence(&curve(200, &noisy)), None);
+    assert_eq!(divergence(&curve(200, &|i| 3.0 / i as f64)), None);
+    let rising = |i: u64| if i < 40 { 3.0 } else { 9.0 };
+    assert_eq!(divergence(&curve(30, &rising)), None);
+    assert_eq!(
+        divergence(&curve(41, &rising)),
+        None,
+        "two bad steps are no trend"
+    );
+    let (before, now) = divergence(&curve(60, &rising)).unwrap();
+    assert_eq!((before, now), (3.0, 9.0));
 }
 
 /// An adapter trained on a device without dropout, whose masks differ between devices.

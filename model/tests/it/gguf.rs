@@ -3,7 +3,7 @@
 use candle_core::Device;
 use weaverec_model::backbone::{Precision, Weights};
 
-use crate::common::fixture;
+use crate::common::{assert_close, decoder, fixture, logits, reference};
 
 #[test]
 fn every_format_gives_the_values_of_the_gguf_package() {
@@ -30,6 +30,15 @@ fn every_format_gives_the_values_of_the_gguf_package() {
         }
     }
     assert!(packed.bytes() < plain.bytes());
+}
+
+#[test]
+fn llama_with_scaled_frequencies_and_qwen_are_the_same_models_in_a_gguf_file() {
+    for name in ["untied", "qwen2", "qwen3"] {
+        let (ids, expected) = reference(&fixture(name).join("reference.safetensors"));
+        let model = Weights::open(&fixture(&format!("{name}.gguf"))).unwrap();
+        assert_close(&logits(&decoder(&model), &ids), &expected, 1e-4);
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub struct Tables {
 impl Tables {
     /// Runs the stages from raw rows to sequences and writes what comes of them into `folder`.
     ///
-    /// Rows in memory are chosen without plans, others by plans; what is written does not show which it was.
+    /// Packed rows, in memory or in files, are chosen without plans, others by plans; what is written does not show which it was.
     pub async fn build(
         config: &PrepareConfig,
         engine: &Engine,

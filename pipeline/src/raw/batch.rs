@@ -41,7 +41,7 @@ impl RowBatch {
         }
         // They fit: no format has longer values than 2 GiB, and a batch holds no second one that long.
         let all = self.users.push(row.user) && self.items.push(row.item);
-        debug_assert!(all, "ids of more than 4 GiB");
+        assert!(all, "ids of more than 4 GiB");
         self.rest.push(Rest {
             rating: row.rating,
             time: row.time,
@@ -112,7 +112,7 @@ impl Outlet {
         if !self.batch.push(row) {
             self.hand_over()?;
             let pushed = self.batch.push(row);
-            debug_assert!(pushed, "an empty batch has room");
+            assert!(pushed, "an empty batch has room");
         }
         Ok(())
     }

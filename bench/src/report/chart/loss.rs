@@ -1,4 +1,4 @@
-//! Training loss of every trained row, one line a seed.
+//! Training loss and held-out loss of every trained row, one line a seed.
 
 use super::Chart;
 use super::svg::{Scale, Svg, class, shorten};
@@ -10,18 +10,30 @@ const RIGHT: f64 = 296.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 38.0;
 
+/// What one run's loss was, as it was trained on or held out.
+struct Curve {
+    row: usize,
+    held_out: bool,
+    points: Vec<(f64, f64)>,
+}
+
 /// Loss against optimiser steps, where any run recorded it.
 pub fn curves(analysis: &Analysis) -> Option<Chart> {
     let finite = |(step, loss): &(u64, f64)| loss.is_finite().then_some((*step as f64, *loss));
-    let curves: Vec<(usize, Vec<(f64, f64)>)> = analysis
+    let curves: Vec<Curve> = analysis
         .rows
         .iter()
         .enumerate()
         .flat_map(|(row, numbers)| numbers.row.runs.iter().map(move |run| (row, run)))
-        .map(|(row, run)| (row, run.loss_curve.iter().filter_map(finite).collect::<Vec<_>>()))
-        .filter(|(_, points)| points.len() > 1)
+        .flat_map(|(row, run)| [(row, false, &run.loss_curve), (row, true, &run.held_out_curve)])
+        .map(|(row, held_out, losses)| Curve {
+            row,
+            held_out,
+            points: losses.iter().filter_map(finite).collect(),
+        })
+        .filter(|curve| curve.points.len() > 1)
         .collect();
-    let all = || curves.iter().flat_map(|(_, points)| points);
+    let all = || curves.iter().flat_map(|curve| &curve.points);
     let last = all().map(|(step, _)| *step).fold(0.0, f64::max);
     let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (_, loss)| {
         (low.min(*loss), high.max(*loss))
@@ -47,22 +59,24 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     );
     let mut labels: Vec<(String, (f64, f64), &str)> = Vec::new();
     let mut labelled = Vec::new();
-    for (row, points) in &curves {
-        let numbers = &analysis.rows[*row];
-        let places: Vec<(f64, f64)> = points
+    for curve in &curves {
+        let numbers = &analysis.rows[curve.row];
+        let places: Vec<(f64, f64)> = curve
+            .points
             .iter()
             .map(|(step, loss)| (x.at(*step), y.at(*loss)))
             .collect();
         let family = class(numbers.row.family);
-        svg.path(&format!("curve {family}"), &places);
-        if let Some(end) = places.last().filter(|_| !labelled.contains(row)) {
-            labelled.push(*row);
+        let held_out = if curve.held_out { " held-out" } else { "" };
+        svg.path(&format!("curve {family}{held_out}"), &places);
+        if let Some(end) = places.last().filter(|_| !labelled.contains(&curve.row)) {
+            labelled.push(curve.row);
             labels.push((shorten(&numbers.row.label, 21), *end, family));
         }
     }
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {
-        caption: "Training loss, one line a seed.".to_owned(),
+        caption: "Training loss, one line a seed; dashed: loss on held-out examples.".to_owned(),
         svg: svg.finish(),
     })
 }

@@ -100,9 +100,9 @@ impl Gguf {
     }
 
     /// The decoder's configuration.
-    pub(crate) fn config(&self) -> Result<DecoderConfig> {
-        let architecture = self.text("general.architecture").unwrap_or("unknown");
-        let family = Family::of_gguf(architecture).map_err(|e| self.error(format!("architecture {e}")))?;
+    pub(crate) fn config(&mut self) -> Result<DecoderConfig> {
+        let architecture = self.text("general.architecture").unwrap_or("unknown").to_owned();
+        let family = Family::of_gguf(&architecture).map_err(|e| self.error(format!("architecture {e}")))?;
         let key = |name: &str| format!("{architecture}.{name}");
         let rope_scaling = match self.text(&key("rope.scaling.type")) {
             Some("linear") => self
@@ -113,12 +113,10 @@ impl Gguf {
         let scaling = self
             .text(&key("rope.scaling.type"))
             .is_some_and(|kind| kind != "none");
-        if scaling && rope_scaling.is_none() || self.content.tensor_infos.contains_key("rope_freqs.weight") {
-            return Err(self.error(
-                "scaled rotary frequencies cannot be read from GGUF; take the model's Hugging Face folder"
-                    .into(),
-            ));
+        if scaling && rope_scaling.is_none() {
+            return Err(self.unread_scaling());
         }
+        let divisors = self.rope_divisors()?;
         let embedding = self
             .content
             .tensor_infos
@@ -130,7 +128,7 @@ impl Gguf {
         let head_dim = self
             .integer(&key("attention.key_length"))
             .or(self.integer(&key("rope.dimension_count")));
-        let config = DecoderConfig {
+        let mut config = DecoderConfig {
             family,
             vocab_size: embedding.shape.dims().first().copied().unwrap_or(0),
             hidden_size: hidden,
@@ -147,7 +145,7 @@ impl Gguf {
                 .real(&key("attention.layer_norm_rms_epsilon"))
                 .unwrap_or(1e-5),
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
-            rope_scaling,
+            rope_scaling: None,
             max_position_embeddings: self.need(&key("context_length"))?,
             tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
@@ -157,8 +155,32 @@ impl Gguf {
                 _ => None,
             },
         };
+        config.rope_scaling = match divisors {
+            None => rope_scaling,
+            Some(divisors) => {
+                let scaling = RopeScaling::llama3_of(&config.inverse_frequencies(), &divisors);
+                Some(scaling.ok_or_else(|| self.unread_scaling())?)
+            }
+        };
         config.check().map_err(|message| self.error(message))?;
         Ok(config)
+    }
+
+    /// What the converter has made of Llama 3.1's scaling: what each frequency is divided by.
+    fn rope_divisors(&mut self) -> Result<Option<Vec<f32>>> {
+        if !self.content.tensor_infos.contains_key(ROPE_DIVISORS) {
+            return Ok(None);
+        }
+        let values = read(&self.content, &mut self.reader, ROPE_DIVISORS)
+            .and_then(|stored| stored.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1());
+        let values = values.map_err(|e| self.error(format!("tensor {ROPE_DIVISORS}: {e}")))?;
+        Ok(Some(values))
+    }
+
+    fn unread_scaling(&self) -> Error {
+        self.error(
+            "rotary frequencies are scaled in a way that cannot be read from GGUF; take the model's Hugging Face folder".into(),
+        )
     }
 
     /// What Gemma 3 has besides. The files do not say how queries are scaled, nor which layers see everything: as llama.cpp does,
@@ -195,6 +217,8 @@ impl Gguf {
     ) -> Result<BTreeMap<String, Matrix>> {
         let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
         // In the order of the file, so that a slow disk is read once from front to back.
+        // It is in the configuration.
+        names.retain(|name| name != ROPE_DIVISORS);
         names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
         let mut tensors = BTreeMap::new();
         for name in names {
@@ -255,6 +279,9 @@ fn read(content: &Content, reader: &mut BufReader<File>, name: &str) -> candle_c
         _ => content.tensor(reader, name, &Device::Cpu),
     }
 }
+
+/// The tensor with what each rotary frequency is divided by.
+const ROPE_DIVISORS: &str = "rope_freqs.weight";
 
 /// The formats that tensors are read in.
 const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K or Q8_K";

@@ -46,19 +46,21 @@ pub(crate) fn with_fused<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The value of `f` for variables of these shapes, and their gradients along a fixed random direction; on the CPU in the end.
+/// The value of `f` for variables of these values, computed in `dtype`, and their gradients along a fixed random direction; on the CPU in
+/// the end.
 fn evaluate(
-    shapes: &[&[usize]],
+    values: &[Tensor],
     device: &Device,
+    dtype: DType,
     f: &dyn Fn(&[Tensor], &Device) -> Tensor,
-) -> (Tensor, Vec<Option<Tensor>>) {
-    let variables: Vec<Var> = shapes
+) -> (Tensor, Vec<Tensor>) {
+    let variables: Vec<Var> = values
         .iter()
-        .enumerate()
-        .map(|(i, shape)| Var::from_tensor(&random(shape, i as u64 + 1).to_device(device).unwrap()).unwrap())
+        .map(|values| values.to_dtype(dtype).unwrap().to_device(device).unwrap())
+        .map(|values| Var::from_tensor(&values).unwrap())
         .collect();
     let inputs: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-    let value = f(&inputs, device);
+    let value = f(&inputs, device).to_dtype(DType::F32).unwrap();
     let direction = random(value.dims(), 99).to_device(device).unwrap();
     let gradients = (&value * direction)
         .unwrap()
@@ -66,22 +68,54 @@ fn evaluate(
         .unwrap()
         .backward()
         .unwrap();
-    let home = |t: &Tensor| t.to_device(&Device::Cpu).unwrap();
-    let gradients = variables.iter().map(|v| gradients.get(v).map(home)).collect();
+    let home = |t: &Tensor| {
+        let t = t.to_device(&Device::Cpu).unwrap();
+        t.to_dtype(DType::F32).unwrap()
+    };
+    let gradients = variables
+        .iter()
+        .map(|v| home(gradients.get(v).unwrap()))
+        .collect();
     (home(&value.detach()), gradients)
 }
 
-/// The operation has the same values and gradients on every device as fused on the CPU.
+/// The operation has the same values and gradients on every device as fused on the CPU; and in 16 bits, but for their rounding.
 fn check(shapes: &[&[usize]], f: &dyn Fn(&[Tensor], &Device) -> Tensor) {
-    let (expected, expected_gradients) = with_fused(|| evaluate(shapes, &Device::Cpu, f));
+    let values: Vec<Tensor> = (1..).zip(shapes).map(|(key, shape)| random(shape, key)).collect();
+    let (expected, expected_gradients) = with_fused(|| evaluate(&values, &Device::Cpu, DType::F32, f));
     on_every_device(|device| {
-        let (value, gradients) = evaluate(shapes, device, f);
+        let (value, gradients) = evaluate(&values, device, DType::F32, f);
         assert_close(&value, &expected, 2e-5, "value");
         for (i, (ours, theirs)) in gradients.iter().zip(&expected_gradients).enumerate() {
-            let (ours, theirs) = (ours.as_ref().unwrap(), theirs.as_ref().unwrap());
             assert_close(ours, theirs, 5e-5, &format!("gradient of input {i}"));
         }
+        let (value, gradients) = evaluate(&values, device, DType::BF16, f);
+        assert_close_in_16_bits(&value, &expected, "value");
+        for (i, (ours, theirs)) in gradients.iter().zip(&expected_gradients).enumerate() {
+            assert_close_in_16_bits(ours, theirs, &format!("gradient of input {i}"));
+        }
     });
+}
+
+/// Eight bits of a number's digits are left in bf16; inputs, what is between, and outputs are rounded to them.
+fn assert_close_in_16_bits(ours: &Tensor, theirs: &Tensor, what: &str) {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (ours, theirs) = (flat(ours), flat(theirs));
+    assert_eq!(ours.len(), theirs.len());
+    let largest = theirs
+        .iter()
+        .fold(0f32, |largest, value| largest.max(value.abs()));
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert!(
+            (a - b).abs() <= 0.03 * largest,
+            "{what} in 16 bits: {a} where {b} in 32, of up to {largest}"
+        );
+    }
+}
+
+/// What is no variable, on the device and in the type of what it is computed with.
+fn frozen_like(shape: &[usize], key: u64, like: &Tensor) -> Tensor {
+    frozen(shape, key, like.device()).to_dtype(like.dtype()).unwrap()
 }
 
 fn frozen(shape: &[usize], key: u64, device: &Device) -> Tensor {
@@ -91,23 +125,24 @@ fn frozen(shape: &[usize], key: u64, device: &Device) -> Tensor {
 #[test]
 fn linear_with_and_without_an_update() {
     check(&[&[5, 8], &[6, 8]], &|t, _| linear(&t[0], &t[1], None).unwrap());
-    check(&[&[5, 8]], &|t, device| {
-        linear(&t[0], &frozen(&[6, 8], 9, device), None).unwrap()
+    check(&[&[5, 8]], &|t, _| {
+        linear(&t[0], &frozen_like(&[6, 8], 9, &t[0]), None).unwrap()
     });
     let with_update = |x: &Tensor, a: &Tensor, b: &Tensor, device: &Device| {
+        // Factors are in 32 bits always.
         let lora = LoraFactors {
-            a: a.clone(),
-            b: b.clone(),
+            a: a.to_dtype(DType::F32).unwrap(),
+            b: b.to_dtype(DType::F32).unwrap(),
             scale: 0.7,
             dropout: device.is_cpu().then_some((0.3, 5)),
         };
-        linear(x, &frozen(&[6, 8], 9, device), Some(&lora)).unwrap()
+        linear(x, &frozen_like(&[6, 8], 9, x), Some(&lora)).unwrap()
     };
     check(&[&[5, 8], &[2, 8], &[6, 2]], &|t, device| {
         with_update(&t[0], &t[1], &t[2], device)
     });
     check(&[&[2, 8], &[6, 2]], &|t, device| {
-        with_update(&frozen(&[5, 8], 7, device), &t[0], &t[1], device)
+        with_update(&frozen_like(&[5, 8], 7, &t[0]), &t[0], &t[1], device)
     });
 }
 
@@ -125,8 +160,8 @@ fn a_frozen_weight_gets_no_gradient() {
 #[test]
 fn norms_rotations_and_activations() {
     check(&[&[4, 19], &[19]], &|t, _| rms_norm(&t[0], &t[1], 1e-5).unwrap());
-    check(&[&[4, 19]], &|t, device| {
-        rms_norm(&t[0], &frozen(&[19], 3, device), 1e-5).unwrap()
+    check(&[&[4, 19]], &|t, _| {
+        rms_norm(&t[0], &frozen_like(&[19], 3, &t[0]), 1e-5).unwrap()
     });
     for activation in [Activation::Silu, Activation::Gelu] {
         check(&[&[3, 21], &[3, 21]], &|t, _| {
@@ -136,7 +171,7 @@ fn norms_rotations_and_activations() {
     }
     let table = RopeTable::new(&[0, 5, 300], &[1.0, 0.3, 0.1, 0.01]);
     check(&[&[3, 16]], &|t, device| match applies(&t[0]) {
-        true => composed_rope(&t[0], &Angles::new(&table, device, DType::F32).unwrap()).unwrap(),
+        true => composed_rope(&t[0], &Angles::new(&table, device, t[0].dtype()).unwrap()).unwrap(),
         false => rope(&t[0], &table).unwrap(),
     });
 }
@@ -238,8 +273,8 @@ fn losses_and_log_probabilities() {
     check(&[&[70, 6], &[11, 6]], &|t, _| {
         cross_entropy(&t[0], &t[1], &targets).unwrap()
     });
-    check(&[&[70, 6]], &|t, device| {
-        cross_entropy(&t[0], &frozen(&[11, 6], 8, device), &targets).unwrap()
+    check(&[&[70, 6]], &|t, _| {
+        cross_entropy(&t[0], &frozen_like(&[11, 6], 8, &t[0]), &targets).unwrap()
     });
     let asked: Vec<(usize, u32)> = (0..200).map(|i| ((i * 37) % 80, (i % 11) as u32)).collect();
     let answers = |device: &Device| {

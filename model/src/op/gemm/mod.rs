@@ -67,7 +67,7 @@ impl<'a> View<'a> {
 
     /// A row-major matrix whose rows are `row_stride` values apart, as a head's columns are in packed heads.
     pub fn strided(values: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
-        debug_assert!(rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= values.len());
+        assert!(rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= values.len());
         View {
             values,
             rows,
@@ -90,7 +90,7 @@ impl<'a> View<'a> {
 
     /// Some of the rows of a matrix that is not transposed.
     pub fn rows(self, range: Range<usize>) -> Self {
-        debug_assert!(self.col_stride == 1 && range.end <= self.rows);
+        assert!(self.col_stride == 1 && range.end <= self.rows);
         View {
             values: &self.values[range.start * self.row_stride..],
             rows: range.len(),
@@ -100,7 +100,7 @@ impl<'a> View<'a> {
 
     /// The same with so many rows: with rows of the slice below its own, too.
     pub fn reaching(self, rows: usize) -> Self {
-        debug_assert!(self.col_stride == 1);
+        assert!(self.col_stride == 1);
         View { rows, ..self }
     }
 

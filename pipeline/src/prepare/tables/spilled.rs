@@ -68,7 +68,7 @@ fn choose_and_write(
                     feed.users(&some)?;
                     some.clear();
                     let pushed = some.push(packed.users.text(user), rows);
-                    debug_assert!(pushed, "there is room for one");
+                    assert!(pushed, "there is room for one");
                 }
                 Ok(())
             })?;

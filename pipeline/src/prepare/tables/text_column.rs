@@ -5,7 +5,7 @@ use std::ops::Range;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::buffer::OffsetBuffer;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// As many bytes as most ids have at the most. To copy so many, whatever is needed of them, is a few instructions without a branch.
 const SHORT: usize = 32;
@@ -40,12 +40,23 @@ impl TextColumn {
                 }
                 _ => self.bytes.extend_from_slice(&buffer[span.clone()]),
             }
+            // Beyond 2 GiB this wraps, and `finish` refuses.
             self.bounds.push(end as i32);
         }
     }
 
     /// The column.
+    ///
+    /// # Errors
+    /// More bytes than a column's offsets reach.
     pub fn finish(self) -> Result<StringArray> {
+        if i32::try_from(self.bytes.len()).is_err() {
+            return Err(Error::Usage(format!(
+                "{} ids of {} bytes are more than a column of Parquet takes at a time: are these ids?",
+                self.bounds.len() - 1,
+                self.bytes.len()
+            )));
+        }
         let bounds = OffsetBuffer::new(self.bounds.into());
         Ok(StringArray::try_new(bounds, self.bytes.into(), None)?)
     }

@@ -1,0 +1,66 @@
+//! A training's course as JSON lines, for plots and for other programs.
+
+use serde_json::json;
+
+use super::Outcome;
+
+impl Outcome {
+    /// One JSON object a line: `step`, `loss` and `gradient_norm` of every step, `step` and `held_out_loss` of every look, and at the end
+    /// `steps`, `best_step`, `tokens`, `seconds` and `tokens_per_second`.
+    pub fn json_lines(&self) -> String {
+        let mut lines = String::new();
+        let mut line = |value: serde_json::Value| {
+            lines.push_str(&value.to_string());
+            lines.push('\n');
+        };
+        let mut looks = self.held_out_curve.iter().peekable();
+        for (i, (step, loss)) in self.curve.iter().enumerate() {
+            line(json!({ "step": step, "loss": loss, "gradient_norm": self.gradient_norms.get(i) }));
+            while let Some((_, loss)) = looks.next_if(|(at, _)| at <= step) {
+                line(json!({ "step": step, "held_out_loss": loss }));
+            }
+        }
+        line(json!({
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens as f64 / self.seconds.max(1e-9),
+        }));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_step_and_look_has_its_line() {
+        let outcome = Outcome {
+            steps: 2,
+            best_step: 2,
+            held_out_loss: Some(0.5),
+            tokens: 30,
+            seconds: 2.0,
+            curve: vec![(1, 2.0), (2, 1.0)],
+            gradient_norms: vec![3.0, 4.0],
+            held_out_curve: vec![(2, 0.5)],
+        };
+        let lines: Vec<serde_json::Value> = outcome
+            .json_lines()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                json!({ "step": 1, "loss": 2.0, "gradient_norm": 3.0 }),
+                json!({ "step": 2, "loss": 1.0, "gradient_norm": 4.0 }),
+                json!({ "step": 2, "held_out_loss": 0.5 }),
+                json!({ "steps": 2, "best_step": 2, "tokens": 30, "seconds": 2.0, "tokens_per_second": 15.0 }),
+            ]
+        );
+    }
+}
