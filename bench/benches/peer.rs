@@ -195,6 +195,29 @@ fn rank(decoder: &Decoder, ranking: &Ranking) -> Value {
     json!({ "scores": scores, "seconds": seconds })
 }
 
+/// Seconds a user of each decoder, user by user one decoder after another, since the machine's speed changes.
+fn in_turns(decoders: &[(&str, Decoder)], queries: &[Query]) -> Value {
+    let mut seconds = vec![Vec::new(); decoders.len()];
+    for query in queries {
+        for ((_, decoder), seconds) in decoders.iter().zip(&mut seconds) {
+            let start = Instant::now();
+            score(
+                decoder,
+                std::slice::from_ref(query),
+                Normalisation::Sum,
+                BATCH_TOKENS,
+            )
+            .unwrap();
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let named = decoders.iter().zip(seconds);
+    named
+        .map(|((name, _), seconds)| ((*name).to_owned(), json!({ "seconds": seconds })))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
 /// The fastest that products of a block's sizes run, in floating-point operations a second: what a step could at most reach.
 fn ceiling(config: &DecoderConfig, device: &Device, arithmetic: Arithmetic) -> f64 {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
@@ -297,12 +320,16 @@ fn main() {
         "kept" => train(&decoder, first, FEW_STEPS, of.parse().unwrap()).1,
         "rank" => rank(&decoder, &work.rankings[of.parse::<usize>().unwrap()]),
         "adapted" => {
-            let (adapter, ranking) = (Adapter::load(&folder.join("adapter")).unwrap(), &work.rankings[0]);
-            json!({
-                "plain": rank(&decoder, ranking),
-                "merged and folded": rank(&decoder.folded(&adapter).unwrap(), ranking),
-                "adapter beside the weights": rank(&decoder.with_adapter(&adapter).unwrap(), ranking),
-            })
+            let adapter = Adapter::load(&folder.join("adapter")).unwrap();
+            let decoders = [
+                ("plain", decoder.clone()),
+                ("merged and folded", decoder.folded(&adapter).unwrap()),
+                (
+                    "adapter beside the weights",
+                    decoder.with_adapter(&adapter).unwrap(),
+                ),
+            ];
+            in_turns(&decoders, &work.rankings[0].queries)
         }
         _ => panic!("no task is called {task}"),
     };

@@ -5,7 +5,8 @@
 PEER_BINARY is `bench/benches/peer.rs`, built. It exports the work to FOLDER, with prompts of the prepared folder PREPARED; then each
 task runs in a process of its own, first ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets
 seconds, peak memory and how far the losses and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
-less what was taken before. `make bench-engine` does all of it.
+less what was taken before. With ONLY (`LoRA step`, `LoRA step, 2`, `ranking`, `adapted`, `packed`, `kept`) in the environment, what begins
+with it is measured and the rest of REPORT stays. `make bench-engine` does all of it.
 """
 
 import json
@@ -247,33 +248,41 @@ def report(binary, model, prepared, folder, path, compute):
         return run([*binary, task], compute), run([*me, task], compute)
 
     flat = lambda r: [s for user in r["scores"] for s in user]
+    only, before = os.environ.get("ONLY", ""), path.with_suffix(".json")
+    before = json.loads(before.read_text()) if only and before.exists() else {}
+
+    def reading(title, name, measure):
+        if name not in before or title.startswith(only):
+            before[name] = measure()
+        return before[name]
+
     readings, rows = {}, []
     for n, batch in enumerate(work["batches"]):
-        ours, theirs = both(f"train:{n}")
-        readings[batch["name"]] = {"weaverec": ours, "peft": theirs}
+        name = batch["name"]
+        readings[name] = reading(f"LoRA step, {name}", name, lambda: dict(zip(("weaverec", "peft"), both(f"train:{n}"))))
+        ours, theirs = readings[name].values()
         agreement = largest_difference(ours["losses"], theirs["losses"])
         times = typical(ours["seconds"]), typical(theirs["seconds"])
         rows.append((f"LoRA step, {batch['name']}", ours, theirs, *times, agreement))
     by_turn = {}
     for n, ranking in enumerate(work["rankings"]):
         a_user = typical if n == 0 else mean
-        turns = [both(f"rank:{n}") for _ in range(RANKING_TURNS)]
-        readings[ranking["name"]] = [{"weaverec": ours, "pytorch": theirs} for ours, theirs in turns]
+        name = ranking["name"]
+        turns = lambda: [dict(zip(("weaverec", "pytorch"), both(f"rank:{n}"))) for _ in range(RANKING_TURNS)]
+        readings[name] = reading(f"ranking a user: {name}", name, turns)
+        turns = [tuple(turn.values()) for turn in readings[name]]
         ratio = lambda turn: a_user(turn[0]["seconds"]) / a_user(turn[1]["seconds"])
         by_turn[ranking["name"]] = [ratio(turn) for turn in turns]
         ours, theirs = sorted(turns, key=ratio)[len(turns) // 2]
         agreement = largest_difference(flat(ours), flat(theirs))
         times = a_user(ours["seconds"]), a_user(theirs["seconds"])
         rows.append((f"ranking a user: {ranking['name']}", ours, theirs, *times, agreement))
-    adapted = run([*binary, "adapted"], compute)
-    readings["adapted"] = adapted
-    packed = {}
-    for precision in ("f32", "bf16", "q8", "q4"):
-        packed[precision] = run([*binary, f"packed:{precision}"], compute)
-    readings["packed"] = packed
+    alone = lambda task, options: {option: run([*binary, f"{task}:{option}"], compute) for option in options}
+    adapted = reading("adapted", "adapted", lambda: run([*binary, "adapted"], compute))
+    packed = reading("packed", "packed", lambda: alone("packed", ("f32", "bf16", "q8", "q4")))
     # On a GPU there is no budget: all is kept.
-    kept = {mib: run([*binary, f"kept:{mib}"], compute) for mib in (() if compute.on_gpu() else (0, 256, 512))}
-    readings["kept"] = kept
+    kept = reading("kept", "kept", lambda: alone("kept", () if compute.on_gpu() else ("0", "256", "512")))
+    readings |= {"adapted": adapted, "packed": packed, "kept": kept}
     users = lambda n: len(work["rankings"][n]["queries"]) - 1
     lines = [
         "# The engine beside PyTorch and PEFT",
@@ -351,7 +360,7 @@ def report(binary, model, prepared, folder, path, compute):
             "## Memory for activations",
             "",
             f"The first workload, with more or less kept of what the backward could compute again (`--activation-memory`); median of "
-            f"{len(kept[0]['seconds']) - 1} steps.",
+            f"{len(kept['0']['seconds']) - 1} steps.",
             "",
             "| MiB at most | seconds a step | peak memory | loss of the last step |",
             "|---:|---:|---:|---:|",
