@@ -1,5 +1,7 @@
 //! Training loss and held-out loss of every trained row, one line a seed.
 
+use std::collections::BTreeMap;
+
 use super::Chart;
 use super::svg::{Scale, Svg, class, shorten};
 use crate::report::analysis::Analysis;
@@ -20,7 +22,7 @@ struct Curve {
 /// Loss against optimiser steps, where any run recorded it.
 pub fn curves(analysis: &Analysis) -> Option<Chart> {
     let finite = |(step, loss): &(u64, f64)| loss.is_finite().then_some((*step as f64, *loss));
-    let curves: Vec<Curve> = analysis
+    let mut curves: Vec<Curve> = analysis
         .rows
         .iter()
         .enumerate()
@@ -33,6 +35,8 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         })
         .filter(|curve| curve.points.len() > 1)
         .collect();
+    // What is drawn last lies on top.
+    curves.sort_by_key(|curve| curve.held_out);
     let all = || curves.iter().flat_map(|curve| &curve.points);
     let last = all().map(|(step, _)| *step).fold(0.0, f64::max);
     let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (_, loss)| {
@@ -43,7 +47,7 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     }
     let x = Scale::new((0.0, last), (LEFT, RIGHT));
     let y = Scale::new((low - 0.05 * (high - low), high), (BOTTOM, TOP));
-    let mut svg = Svg::new(HEIGHT, &format!("Training loss on {}", analysis.scenario.target));
+    let mut svg = Svg::new(HEIGHT, &format!("Loss in training on {}", analysis.scenario.target));
     for (tick, text) in y.ticks(5.0) {
         svg.line("grid", (LEFT, y.at(tick)), (RIGHT, y.at(tick)));
         svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
@@ -57,26 +61,28 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         "middle",
         "optimiser steps",
     );
-    let mut labels: Vec<(String, (f64, f64), &str)> = Vec::new();
-    let mut labelled = Vec::new();
+    let mut ends: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
     for curve in &curves {
-        let numbers = &analysis.rows[curve.row];
         let places: Vec<(f64, f64)> = curve
             .points
             .iter()
             .map(|(step, loss)| (x.at(*step), y.at(*loss)))
             .collect();
-        let family = class(numbers.row.family);
+        let family = class(analysis.rows[curve.row].row.family);
         let held_out = if curve.held_out { " held-out" } else { "" };
         svg.path(&format!("curve {family}{held_out}"), &places);
-        if let Some(end) = places.last().filter(|_| !labelled.contains(&curve.row)) {
-            labelled.push(curve.row);
-            labels.push((shorten(&numbers.row.label, 21), *end, family));
-        }
+        ends.extend(places.last().map(|end| (curve.row, *end)));
     }
+    let labels: Vec<(String, (f64, f64), &str)> = ends
+        .into_iter()
+        .map(|(row, end)| {
+            let row = &analysis.rows[row].row;
+            (shorten(&row.label, 21), end, class(row.family))
+        })
+        .collect();
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {
-        caption: "Training loss, one line a seed; dashed: loss on held-out examples.".to_owned(),
+        caption: "Loss on held-out examples, one line a seed; faint: training loss.".to_owned(),
         svg: svg.finish(),
     })
 }
