@@ -47,7 +47,10 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     }
     let x = Scale::new((0.0, last), (LEFT, RIGHT));
     let y = Scale::new((low - 0.05 * (high - low), high), (BOTTOM, TOP));
-    let mut svg = Svg::new(HEIGHT, &format!("Loss in training on {}", analysis.scenario.target));
+    let mut svg = Svg::new(
+        HEIGHT,
+        &format!("Loss in training on {}", analysis.scenario.target),
+    );
     for (tick, text) in y.ticks(5.0) {
         svg.line("grid", (LEFT, y.at(tick)), (RIGHT, y.at(tick)));
         svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
