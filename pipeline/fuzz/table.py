@@ -20,8 +20,7 @@ TARGETS = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
 
 HEAD = """# Fuzzing the readers
 
-{cores} cores of {processor}, with other work on the machine. Made by `make fuzz-all SECONDS={seconds}`; each target starts from the
-test fixtures. Edges are places of our code and of what it calls that were reached, before anything was changed in the fixtures and at
+{cores} cores of {processor}. Made by `make fuzz-all SECONDS={seconds}`; each target starts from the test fixtures. Edges are places of our code and of what it calls that were reached, before anything was changed in the fixtures and at
 the end. A find is a panic, a broken claim of the target, an input that takes more than ten seconds or one that takes 2 GB.
 
 | target | inputs tried | seconds | inputs a second | edges at the start | edges at the end | finds |
@@ -56,16 +55,19 @@ def main(seconds, report, targets):
     unknown = [target for target in targets if target not in TARGETS]
     if unknown:
         sys.exit(f"no fuzz target {unknown[0]}; there are {', '.join(TARGETS)}")
-    report, rows, any_found = Path(report), {}, False
-    if targets and report.exists():
-        rows = {name: line for line in report.read_text().splitlines() for name in TARGETS if line.startswith(f"| {name} |")}
+    report, rows, notes, any_found = Path(report), {}, "", False
+    if report.exists():
+        *table, notes = report.read_text().split("|\n")
+        if targets:
+            rows = {name: f"{line}|" for line in table for name in TARGETS if line.startswith(f"| {name} |")}
     for target in targets or TARGETS:
         row, found = fuzz(target, seconds)
         any_found |= found
         rows[target] = f"| {' | '.join(map(str, row))} |"
         print(rows[target], flush=True)
     head = HEAD.format(cores=os.cpu_count(), processor=processor(), seconds=seconds)
-    report.write_text(head + "".join(f"{rows[target]}\n" for target in sorted(rows)))
+    # What somebody wrote below the table stays.
+    report.write_text(head + "".join(f"{rows[target]}\n" for target in sorted(rows)) + notes)
     sys.exit(int(any_found))
 
 
