@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
+use weaverec_bench::command::rank::BATCH_TOKENS;
 use weaverec_bench::experiment::examples::Encoder;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::device::{Arithmetic, DeviceName};
@@ -37,8 +38,6 @@ const USERS: usize = 5;
 const REAL_USERS: usize = 25;
 /// Real prompts in a batch of training.
 const REAL_PROMPTS: usize = 4;
-/// Prompt tokens that go through the decoder at one time, as `weaverec rank` has them.
-const BATCH_TOKENS: usize = 4096;
 
 fn tokens(count: usize, key: usize) -> Vec<u32> {
     (0..count)

@@ -17,6 +17,9 @@ use crate::method::language_model;
 use crate::metric::{Metric, pessimistic_rank};
 use crate::progress::Meter;
 
+/// Prompt tokens that go through the decoder at one time.
+pub const BATCH_TOKENS: usize = 4096;
+
 /// Rank the candidates of a prepared folder's test users by likelihood, and print the metrics as JSON.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -61,7 +64,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         } else {
             Normalisation::Sum
         },
-        batch_tokens: 4096,
+        batch_tokens: BATCH_TOKENS,
         free_decoding_users: arguments.free_decoding_users,
         free_decoding_tokens: 128,
     };

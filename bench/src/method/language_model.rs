@@ -28,8 +28,13 @@ pub fn scores(
         meter.update(done as u64, queries.len() as u64, || "users ranked".into());
     };
     let (normalisation, batch_tokens) = (config.normalisation, config.batch_tokens);
-    let scores = score_with_progress(decoder, &queries, normalisation, batch_tokens, &mut progress)?;
-    Ok(scores)
+    Ok(score_with_progress(
+        decoder,
+        &queries,
+        normalisation,
+        batch_tokens,
+        &mut progress,
+    )?)
 }
 
 /// The share of freely decoded answers whose first title is none that could be meant: none of the candidates where the prompt
