@@ -19,7 +19,7 @@ use crate::lora::config::EMBEDDING;
 use crate::op::composed::{self, composed_on};
 use crate::op::{
     BlockWeights, Heads, Kept, KeptBytes, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings,
-    block, linear, rms_norm,
+    block, linear, on_pool, rms_norm,
 };
 use crate::{Error, Result};
 
@@ -310,6 +310,16 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
+        on_pool(self.device(), || self.through_blocks(pass, cache, wanted, keep))
+    }
+
+    fn through_blocks(
+        &self,
+        pass: &Pass,
+        cache: Option<&KvCache>,
+        wanted: Option<&[u32]>,
+        keep: bool,
+    ) -> Result<(Tensor, KvCache)> {
         let segments: Arc<[Segment]> = pass.segments.as_slice().into();
         let around = |frequencies: &[f32]| Surroundings {
             heads: self.heads(),

@@ -11,7 +11,7 @@ use super::checkpoint::{self, State};
 use super::optimizer::{AdamW, cosine_with_warmup};
 use super::{Example, TrainConfig};
 use crate::backbone::Decoder;
-use crate::op::{cross_entropy, mix};
+use crate::op::{cross_entropy, mix, on_pool};
 use crate::{Error, Result};
 
 /// What is fitted, to what, and how.
@@ -116,7 +116,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
         for (i, part) in parts.iter().enumerate() {
             let key = mix(fit.seed ^ mix((state.step as u64) << 20 | i as u64));
             let part_loss = (summed_loss(&(fit.model)(Some(key))?, part)? / targets.max(1) as f64)?;
-            optimizer.accumulate(&part_loss.backward()?)?;
+            optimizer.accumulate(&on_pool(part_loss.device(), || part_loss.backward())?)?;
             loss += f64::from(part_loss.to_scalar::<f32>()?);
             state.tokens += part.pass.rows() as u64;
         }

@@ -11,7 +11,7 @@ fn every_format_gives_the_values_of_the_gguf_package() {
     let (plain, config) = Weights::open(&path).unwrap();
     let (packed, _) = Weights::open_as(&path, Precision::AsStored).unwrap();
     let expected = candle_core::safetensors::load(fixture("formats.safetensors"), &Device::Cpu).unwrap();
-    assert_eq!((expected.len(), config.num_hidden_layers), (14, 14));
+    assert_eq!((expected.len(), config.num_hidden_layers), (16, 16));
     for (name, expected) in expected {
         let (layer, format) = name.split_once('.').unwrap();
         let tensor = format!("model.layers.{layer}.mlp.down_proj.weight");
@@ -50,13 +50,41 @@ fn a_format_that_is_not_read_is_named_with_those_that_are() {
     let name = b"blk.0.ffn_down.weight";
     let at = whole.windows(name.len()).position(|bytes| bytes == name).unwrap() + name.len() + 4 + 2 * 8;
     assert_eq!(whole[at..at + 4], [2, 0, 0, 0], "Q4_0");
-    for (number, format) in [(20, "IQ4_NL"), (39, "MXFP4"), (99, "number 99")] {
+    for (number, format) in [(16, "IQ2_XXS"), (39, "MXFP4"), (99, "number 99")] {
         let mut bytes = whole.clone();
         bytes[at] = number;
         std::fs::write(&path, bytes).unwrap();
         let error = Weights::open(&path).unwrap_err().to_string();
-        for part in ["model.gguf", format, "Q4_K_M", "Q2_K to Q6_K"] {
+        for part in [
+            "model.gguf",
+            "blk.0.ffn_down.weight",
+            format,
+            "Q4_K_M",
+            "Q2_K to Q6_K",
+        ] {
             assert!(error.contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_an_error_that_names_it_whatever_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let whole = std::fs::read(fixture("formats.gguf")).unwrap();
+    let data = whole.len() - whole.len() / 4;
+    for end in (0..whole.len()).step_by(61) {
+        std::fs::write(&path, &whole[..end]).unwrap();
+        let error = Weights::open(&path).unwrap_err().to_string();
+        assert!(error.contains("model.gguf"), "cut at {end}: {error}");
+    }
+    // A byte of the header may be any other one, as long as nothing panics and no error hides which file it is.
+    for at in (0..data).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xa5;
+        std::fs::write(&path, &bytes).unwrap();
+        if let Err(error) = Weights::open(&path) {
+            assert!(error.to_string().contains("model.gguf"), "byte {at}: {error}");
         }
     }
 }

@@ -3,16 +3,20 @@
 //! For Llama, llama.cpp's converter stores the rows of the query and key projections in the order of its own rotary layout
 //! (pairs interleaved); here they get Hugging Face's order back (first halves, then second halves). Qwen's stay as they are.
 
+mod format;
+mod header;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
+use self::header::{Header, Place};
 use crate::backbone::weights::precision::{Precision, is_projection};
 use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
 use crate::op::Matrix;
@@ -21,7 +25,7 @@ use crate::{Error, Result};
 /// An open GGUF file: metadata read, tensors still on disk.
 pub(crate) struct Gguf {
     path: PathBuf,
-    content: Content,
+    header: Header,
     reader: BufReader<File>,
 }
 
@@ -29,26 +33,27 @@ impl Gguf {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
-        let content = Content::read(&mut reader).map_err(|e| Error::Weights {
+        let failed = |message: String| Error::Weights {
             path: path.to_path_buf(),
-            message: match format_without_values(&e.to_string()) {
-                Some(format) => format!(
-                    "tensors in the format {format}, which cannot be unpacked here: take a file in {READ}, such as one named Q4_K_M \
-                     or Q8_0"
-                ),
-                None => format!("not a whole GGUF file ({e}); fetch it again"),
-            },
-        })?;
+            message,
+        };
+        let header = Header::read(&mut reader)
+            .map_err(|e| failed(format!("not a whole GGUF file ({e}); fetch it again")))?;
+        for (name, place) in &header.tensors {
+            if let Some(refusal) = format::refusal(place.format) {
+                return Err(failed(format!("tensor {name} is {refusal}")));
+            }
+        }
         Ok(Gguf {
             path: path.to_path_buf(),
-            content,
+            header,
             reader,
         })
     }
 
     /// A metadata value, if the file has the key.
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
-        self.content.metadata.get(key)
+        self.header.metadata.get(key)
     }
 
     /// A text, if the file has the key and it holds one.
@@ -118,8 +123,8 @@ impl Gguf {
         }
         let divisors = self.rope_divisors()?;
         let embedding = self
-            .content
-            .tensor_infos
+            .header
+            .tensors
             .get("token_embd.weight")
             .ok_or_else(|| self.error("no token_embd.weight in the file".into()))?;
         let id = |name: &str| self.integer(name).map(|id| id as u32);
@@ -130,7 +135,7 @@ impl Gguf {
             .or(self.integer(&key("rope.dimension_count")));
         let mut config = DecoderConfig {
             family,
-            vocab_size: embedding.shape.dims().first().copied().unwrap_or(0),
+            vocab_size: embedding.dims.first().copied().unwrap_or(0),
             hidden_size: hidden,
             intermediate_size: self.need(&key("feed_forward_length"))?,
             num_hidden_layers: self.need(&key("block_count"))?,
@@ -147,7 +152,7 @@ impl Gguf {
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
             rope_scaling: None,
             max_position_embeddings: self.need(&key("context_length"))?,
-            tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
+            tie_word_embeddings: !self.header.tensors.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
             eos_token_ids: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
             gemma3: match family {
@@ -168,10 +173,10 @@ impl Gguf {
 
     /// What the converter has made of Llama 3.1's scaling: what each frequency is divided by.
     fn rope_divisors(&mut self) -> Result<Option<Vec<f32>>> {
-        if !self.content.tensor_infos.contains_key(ROPE_DIVISORS) {
+        let Some(place) = self.header.tensors.get(ROPE_DIVISORS) else {
             return Ok(None);
-        }
-        let values = read(&self.content, &mut self.reader, ROPE_DIVISORS)
+        };
+        let values = format::read(place, self.header.data, &mut self.reader)
             .and_then(|stored| stored.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1());
         let values = values.map_err(|e| self.error(format!("tensor {ROPE_DIVISORS}: {e}")))?;
         Ok(Some(values))
@@ -215,13 +220,13 @@ impl Gguf {
         config: &DecoderConfig,
         precision: Precision,
     ) -> Result<BTreeMap<String, Matrix>> {
-        let mut names: Vec<String> = self.content.tensor_infos.keys().cloned().collect();
-        // In the order of the file, so that a slow disk is read once from front to back.
+        let mut places: Vec<(String, Place)> = std::mem::take(&mut self.header.tensors).into_iter().collect();
         // It is in the configuration.
-        names.retain(|name| name != ROPE_DIVISORS);
-        names.sort_by_key(|name| self.content.tensor_infos.get(name).map(|info| info.offset));
+        places.retain(|(name, _)| name != ROPE_DIVISORS);
+        // In the order of the file, so that a slow disk is read once from front to back.
+        places.sort_by_key(|(_, place)| place.offset);
         let mut tensors = BTreeMap::new();
-        for name in names {
+        for (name, place) in places {
             let target = hugging_face_name(&name, config.family).ok_or_else(|| {
                 self.error(format!(
                     "tensor {name} is not part of a decoder that is read here"
@@ -236,7 +241,7 @@ impl Gguf {
                 path: self.path.clone(),
                 message: format!("tensor {name}: {e}"),
             };
-            let stored = read(&self.content, &mut self.reader, &name).map_err(failed)?;
+            let stored = format::read(&place, self.header.data, &mut self.reader).map_err(failed)?;
             let packed = stored.dtype() != GgmlDType::F32;
             if precision == Precision::AsStored && packed && is_projection(&target) {
                 let stored = match heads {
@@ -264,59 +269,8 @@ impl Gguf {
     }
 }
 
-/// A tensor as the file has it.
-fn read(content: &Content, reader: &mut BufReader<File>, name: &str) -> candle_core::Result<QTensor> {
-    match content.tensor_infos.get(name) {
-        // candle knows the format and does not read it.
-        Some(info) if info.ggml_dtype == GgmlDType::Q8K => {
-            let blocks = info.shape.elem_count() / info.ggml_dtype.block_size();
-            let mut data = vec![0; blocks * info.ggml_dtype.type_size()];
-            reader.seek(SeekFrom::Start(content.tensor_data_offset + info.offset))?;
-            reader.read_exact(&mut data)?;
-            let storage = QStorage::from_data(data.into(), &Device::Cpu, info.ggml_dtype)?;
-            QTensor::new(storage, info.shape.clone())
-        }
-        _ => content.tensor(reader, name, &Device::Cpu),
-    }
-}
-
 /// The tensor with what each rotary frequency is divided by.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";
-
-/// The formats that tensors are read in.
-const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K or Q8_K";
-
-/// ggml's formats that are not read, by their numbers.
-const NOT_READ: [(u32, &str); 19] = [
-    (16, "IQ2_XXS"),
-    (17, "IQ2_XS"),
-    (18, "IQ3_XXS"),
-    (19, "IQ1_S"),
-    (20, "IQ4_NL"),
-    (21, "IQ3_S"),
-    (22, "IQ2_S"),
-    (23, "IQ4_XS"),
-    (24, "I8"),
-    (25, "I16"),
-    (26, "I32"),
-    (27, "I64"),
-    (28, "F64"),
-    (29, "IQ1_M"),
-    (34, "TQ1_0"),
-    (35, "TQ2_0"),
-    (39, "MXFP4"),
-    (40, "NVFP4"),
-    (41, "Q1_0"),
-];
-
-/// The format that made candle give a file up, if that is why it did. Its error is nothing but a text with the number in it.
-fn format_without_values(error: &str) -> Option<String> {
-    let (_, rest) = error.split_once("unknown dtype for tensor ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    let number: u32 = digits.parse().ok()?;
-    let name = NOT_READ.iter().find(|(known, _)| *known == number);
-    Some(name.map_or(format!("number {number}"), |(_, name)| (*name).to_string()))
-}
 
 /// A non-negative whole number of whatever width.
 pub(crate) fn whole(value: &Value) -> Option<u64> {

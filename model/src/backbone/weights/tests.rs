@@ -265,6 +265,24 @@ fn projections_are_kept_in_the_precision_asked_for() {
 }
 
 #[test]
+fn safetensors_in_sixteen_bits_are_read_as_their_values_and_stay_packed_if_asked() {
+    let name = "model.layers.0.mlp.up_proj.weight";
+    for dtype in [DType::F16, DType::BF16] {
+        let folder = tempfile::tempdir().unwrap();
+        weights().save(folder.path(), &config()).unwrap();
+        let half = counting(16, 64).to_dtype(dtype).unwrap();
+        let tensors = HashMap::from([(name.to_string(), half.clone())]);
+        candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
+        let expected = values(&half.to_dtype(DType::F32).unwrap());
+        for (precision, bytes) in [(Precision::F32, 4096), (Precision::AsStored, 2048)] {
+            let (read, _) = Weights::open_as(folder.path(), precision).unwrap();
+            assert_eq!(values(&read.get(name, &[16, 64]).unwrap()), expected, "{dtype:?}");
+            assert_eq!(read.bytes(), bytes, "{dtype:?} {precision:?}");
+        }
+    }
+}
+
+#[test]
 fn errors_name_the_file_the_tensor_and_both_shapes() {
     let folder = tempfile::tempdir().unwrap();
     weights().save(folder.path(), &config()).unwrap();

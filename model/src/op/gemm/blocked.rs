@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::kernel::Kernel;
 use super::pack::{ABREAST, Operand, pack_strips};
-use super::tile::{Left, Target};
+use super::tile::{Left, More, Target};
 use crate::op::buffer::Buffer;
 
 /// The longest run of the inner dimension that is summed in registers: a strip of the right operand of that length stays in the
@@ -32,7 +32,7 @@ pub(super) struct Size {
 }
 
 /// A second product of the same rows and columns that is added to the first, `alpha · a · b`, with a short inner dimension and rows of
-/// `a` that are contiguous: added tile by tile, while the tile is at hand.
+/// `a` that are contiguous: added to every tile's sums, while they are in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Addend {
     pub k: usize,
@@ -171,16 +171,13 @@ impl Block {
                     Some(packed) => (packed.as_ptr().add(row * length), Left::Packed),
                     None => (self.a.at(row, p), Left::Rows(self.a.row_stride)),
                 };
-                let target = target.at(row, 0);
-                tile(length, left, layout, right, target, size);
-                if let Some((Addend { k, alpha, a, .. }, right)) = addend {
-                    let target = Target {
-                        keep: 1.0,
-                        alpha,
-                        ..target
-                    };
-                    tile(k, a.at(row, 0), Left::Rows(a.row_stride), right, target, size);
-                }
+                let more = addend.map(|(Addend { k, a, .. }, right)| More {
+                    k,
+                    left: a.at(row, 0),
+                    stride: a.row_stride,
+                    right,
+                });
+                tile(length, left, layout, right, target.at(row, 0), size, more);
             }
         }
     }
@@ -242,29 +239,37 @@ unsafe fn columns(
     let place = Shared((packed.as_mut_ptr(), b, addend, a, target));
     // The runs of the inner dimension one after another, the addend's last; in each, the strips.
     let strip_of = |p: usize, length: usize, strip: usize| (p * strips + strip * length) * kernel.cols;
-    on_threads(threads, strips.div_ceil(ABREAST), |group| {
+    // Few strips are shared out one by one, so that no thread packs many more than another.
+    let abreast = if strips >= 4 * ABREAST * threads {
+        ABREAST
+    } else {
+        1
+    };
+    on_threads(threads, strips.div_ceil(abreast), |group| {
         let Shared((place, b, addend, ..)) = { place };
-        let strip = group * ABREAST;
+        let strip = group * abreast;
         let first = strip * kernel.cols;
-        let cols = (ABREAST * kernel.cols).min(n - first);
+        let cols = (abreast * kernel.cols).min(n - first);
         let pack_run = |b: Operand, row: usize, p: usize, length: usize| {
-            // SAFETY: the strips are inside the operand, and nobody else writes to their place.
+            // SAFETY: the strips are inside the operand, and nobody else touches their place before all are packed.
             unsafe {
                 let out = place.add(strip_of(p, length, strip));
                 pack_strips(b.from(row, first), length, cols, kernel.cols, out);
+                std::slice::from_raw_parts_mut(out, cols.next_multiple_of(kernel.cols) * length)
             }
         };
-        (0..k)
-            .step_by(run)
-            .for_each(|p| pack_run(b, p, p, run.min(k - p)));
+        for p in (0..k).step_by(run) {
+            pack_run(b, p, p, run.min(k - p));
+        }
         if let Some(addend) = addend {
-            pack_run(addend.b, 0, k, more);
+            let values = pack_run(addend.b, 0, k, more);
+            values.iter_mut().for_each(|value| *value *= addend.alpha);
         }
     });
     let tiles = m.div_ceil(kernel.rows);
     // As many blocks for one thread as for another, and some more, so that no thread waits long for one that was held up; not many
     // more where each packs its rows.
-    let enough = if a.col_stride == 1 { 8 } else { 2 } * threads;
+    let enough = if a.col_stride == 1 { 16 } else { 2 } * threads;
     let fewest = tiles.div_ceil(ROWS / kernel.rows);
     let down = match tiles >= 8 * threads {
         true => fewest.next_multiple_of(threads),

@@ -1,9 +1,9 @@
 //! The tiles of each kind of machine.
 
-use super::tile::{LONGEST, Left, Target, Vector, tile};
+use super::tile::{LONGEST, Left, More, Target, Vector, tile};
 
 /// Computes one tile; see [`tile`].
-pub(super) type Tile = unsafe fn(usize, *const f32, Left, *const f32, Target, (usize, usize));
+pub(super) type Tile = unsafe fn(usize, *const f32, Left, *const f32, Target, (usize, usize), Option<More>);
 
 /// What a machine multiplies with.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +46,10 @@ impl Kernel {
             r: *const f32,
             t: Target,
             size: (usize, usize),
+            more: Option<More>,
         ) {
             // SAFETY: the caller's.
-            unsafe { tile::<[f32; 16], 8, 3>(k, l, layout, r, t, size) }
+            unsafe { tile::<[f32; 16], 8, 3>(k, l, layout, r, t, size, more) }
         }
         Kernel {
             rows: 8,
@@ -85,16 +86,19 @@ impl Vector for [f32; 16] {
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
         std::array::from_fn(|i| self[i].mul_add(a[i], b[i]))
     }
+
+    unsafe fn prefetch(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
-        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps,
+        _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
-    use super::{Kernel, Left, Target, Vector, tile};
+    use super::{Kernel, Left, More, Target, Vector, tile};
 
     macro_rules! vector {
         ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $mul:ident, $mul_add:ident) => {
@@ -129,6 +133,12 @@ mod x86 {
                 unsafe fn mul_add(self, a: Self, b: Self) -> Self {
                     // SAFETY: the caller has the instructions.
                     unsafe { $mul_add(self, a, b) }
+                }
+
+                #[inline(always)]
+                unsafe fn prefetch(at: *const f32) {
+                    // SAFETY: every machine with these vectors has the instruction, which takes any address.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
                 }
             }
         };
@@ -168,14 +178,30 @@ mod x86 {
     };
 
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2(k: usize, l: *const f32, layout: Left, r: *const f32, t: Target, size: (usize, usize)) {
+    unsafe fn avx2(
+        k: usize,
+        l: *const f32,
+        layout: Left,
+        r: *const f32,
+        t: Target,
+        size: (usize, usize),
+        more: Option<More>,
+    ) {
         // SAFETY: the caller's.
-        unsafe { tile::<__m256, 6, 2>(k, l, layout, r, t, size) }
+        unsafe { tile::<__m256, 6, 2>(k, l, layout, r, t, size, more) }
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn avx512(k: usize, l: *const f32, layout: Left, r: *const f32, t: Target, size: (usize, usize)) {
+    unsafe fn avx512(
+        k: usize,
+        l: *const f32,
+        layout: Left,
+        r: *const f32,
+        t: Target,
+        size: (usize, usize),
+        more: Option<More>,
+    ) {
         // SAFETY: the caller's.
-        unsafe { tile::<__m512, 8, 3>(k, l, layout, r, t, size) }
+        unsafe { tile::<__m512, 8, 3>(k, l, layout, r, t, size, more) }
     }
 }
