@@ -2,6 +2,7 @@
 
 mod backward;
 mod group;
+mod join;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use self::group::groups;
+use self::join::Joined;
 use super::buffer::Buffer;
 use super::gemm::{View, gemm, threads, with_threads};
 use super::math::{exp_in_place, vectorised};
@@ -259,11 +261,16 @@ impl Attention {
                 (self.output_of_group(&works, group.shared), None)
             }))
         })?;
-        out.fill(0.0);
-        for (job, (block, _)) in heads.iter().enumerate() {
-            let first = self.segments[groups[job / query].segments.start].rows.start;
-            add_block(out, query * width, first, job % query * width, block, width);
-        }
+        let joined = Joined {
+            firsts: groups
+                .iter()
+                .map(|group| self.segments[group.segments.start].rows.start)
+                .collect(),
+            blocks: heads.iter().map(|(block, _)| &**block).collect(),
+            heads: query,
+            width,
+        };
+        joined.write(out, 1);
         Ok(heads.into_iter().map(|(_, p)| p).collect())
     }
 
@@ -313,23 +320,6 @@ pub(super) fn probabilities(rows: usize, seen: usize) -> usize {
 
 fn blocks(rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     (0..rows.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(rows))
-}
-
-/// Adds a dense block of rows into a column range of packed rows.
-fn add_block(
-    packed: &mut [f32],
-    stride: usize,
-    first_row: usize,
-    column: usize,
-    block: &[f32],
-    width: usize,
-) {
-    for (i, row) in block.chunks_exact(width).enumerate() {
-        let at = (first_row + i) * stride + column;
-        for (to, from) in packed[at..at + width].iter_mut().zip(row) {
-            *to += from;
-        }
-    }
 }
 
 impl CustomOp3 for Attention {

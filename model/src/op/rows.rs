@@ -23,6 +23,11 @@ pub(super) fn write_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [
     }
 }
 
+/// Copies `from`, which is as long, to `to`.
+pub(super) fn copy(from: &[f32], to: &mut [f32]) {
+    write_rows(to, 1, |at, to| to.copy_from_slice(&from[at..at + to.len()]));
+}
+
 /// As [`write_rows`], for two matrices of the same shape.
 pub(super) fn write_two(
     one: &mut [f32],

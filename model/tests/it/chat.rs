@@ -28,7 +28,7 @@ struct Row {
 fn templates_of_every_dialect_give_the_text_of_transformers_and_tell_where_the_answer_begins() {
     let json = std::fs::read(fixture("chat.json")).unwrap();
     let conversations: Conversations = serde_json::from_slice(&json).unwrap();
-    assert_eq!(conversations.rows.len(), 15);
+    assert_eq!(conversations.rows.len(), 18);
     let folder = tempfile::tempdir().unwrap();
     Tokenizer::train_bpe(["a text to learn from"], 300)
         .unwrap()

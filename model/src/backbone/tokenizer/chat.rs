@@ -13,6 +13,9 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 
 const NAME: &str = "chat_template";
 
+/// What ends a thought, which models that always think first have begun in the prompt.
+const END_OF_THOUGHT: &str = "</think>";
+
 /// The wording of models that bring no template: ChatML, which the tokenizers trained here use.
 pub(super) const CHATML: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + \
     '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
@@ -22,7 +25,8 @@ pub(super) const CHATML: &str = "{% for message in messages %}{{'<|im_start|>' +
 pub struct Turn {
     /// Everything before the answer.
     pub prompt: String,
-    /// White space between the prompt and the answer; most templates have none.
+    /// What comes between the prompt and the answer: nothing in most templates, white space in some, and the end of an empty thought in
+    /// those of models that always think first.
     pub lead: String,
     /// What ends the answer, such as `<|im_end|>`.
     pub end: String,
@@ -109,7 +113,8 @@ impl Template {
             ));
         };
         // Templates trim what they are given.
-        let answered = rest.trim_start();
+        let begun = rest.trim_start();
+        let answered = begun.strip_prefix(END_OF_THOUGHT).map_or(begun, str::trim_start);
         let Some(end) = answered.strip_prefix(answer.trim()) else {
             return Err(format!(
                 "the chat template writes {:?} where an answer should begin: it does not heed add_generation_prompt; mend \

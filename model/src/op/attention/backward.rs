@@ -2,7 +2,8 @@
 
 use candle_core::{Result, bail};
 
-use super::{Attention, Heads, Probabilities, Work, add_block, blocks, probabilities};
+use super::join::Joined;
+use super::{Attention, Heads, Probabilities, Work, blocks, probabilities};
 use crate::op::buffer::Buffer;
 use crate::op::gemm::{View, gemm};
 use crate::op::math::{dot, vectorised};
@@ -24,7 +25,7 @@ impl Attention {
             key_value,
             width,
         } = self.heads;
-        let (q_stride, kv_stride) = (query * width, key_value * width);
+        let q_stride = query * width;
         let [q, k, v] = qkv;
         let blocks = self.for_each_head(&self.segments, |nth, segment, head| {
             let work = self.work(segment, head, (q, k, v), None);
@@ -32,16 +33,15 @@ impl Attention {
             let d_out = View::strided(&g[at..], work.rows, width, q_stride);
             self.gradients(&work, d_out, kept.map(|kept| &*kept[nth]))
         });
-        let [d_q, d_k, d_v] = gradients;
-        d_q.fill(0.0);
-        d_k.fill(0.0);
-        d_v.fill(0.0);
-        for (job, [block_q, block_k, block_v]) in blocks.iter().enumerate() {
-            let (first, head) = (self.segments[job / query].rows.start, job % query);
-            let kv_column = head / (query / key_value) * width;
-            add_block(d_q, q_stride, first, head * width, block_q, width);
-            add_block(d_k, kv_stride, first, kv_column, block_k, width);
-            add_block(d_v, kv_stride, first, kv_column, block_v, width);
+        let sharing = query / key_value;
+        for (which, (gradient, sharing)) in gradients.into_iter().zip([1, sharing, sharing]).enumerate() {
+            let joined = Joined {
+                firsts: self.segments.iter().map(|segment| segment.rows.start).collect(),
+                blocks: blocks.iter().map(|of_head| &*of_head[which]).collect(),
+                heads: query,
+                width,
+            };
+            joined.write(gradient, sharing);
         }
         Ok(())
     }

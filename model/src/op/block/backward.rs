@@ -9,6 +9,7 @@ use crate::op::gated::{activate, gradients};
 use crate::op::gemm::{View, gemm, gemm_and};
 use crate::op::rms_norm::{add_input_gradient, add_weight_gradient, normalise};
 use crate::op::rope::{Turn, rotate};
+use crate::op::rows::copy;
 
 impl BlockOp {
     /// The gradients of the input, where somebody asks for it, and of all trained values.
@@ -101,7 +102,8 @@ impl BlockOp {
             );
             drop((d_gate, d_up));
             self.norm_gradient(1, &saved.middle, &d_normed, &mut d_trained);
-            let mut d_middle = g.to_vec();
+            let mut d_middle = vec![0.0; g.len()];
+            copy(g, &mut d_middle);
             add_input_gradient(
                 &saved.middle,
                 post_attention_norm,

@@ -11,7 +11,7 @@ use crate::op::gated::activate;
 use crate::op::gemm::{View, gemm_and};
 use crate::op::rms_norm::normalise;
 use crate::op::rope::{Turn, rotate};
-use crate::op::rows::write_rows;
+use crate::op::rows::{copy, write_rows};
 
 /// What the backward reads besides the input; matrices of as many rows, up to the attention.
 pub(super) struct Saved {
@@ -108,7 +108,7 @@ impl BlockOp {
                 Some(wanted) => gathered(x, self.sizes[Q].1, wanted),
                 None => {
                     let mut middle = Buffer::stale(x.len());
-                    middle.copy_from_slice(x);
+                    copy(x, &mut middle);
                     middle
                 }
             };
@@ -130,7 +130,8 @@ impl BlockOp {
             let mut activated = Buffer::stale(gate.len());
             activate(self.weights.activation, &gate, &up, &mut activated);
             let h_down = self.groups[3].down(&activated, trained);
-            let mut y = middle.to_vec();
+            let mut y = vec![0.0; middle.len()];
+            copy(&middle, &mut y);
             let output = match output_norms {
                 None => {
                     add_projection(DOWN, 1.0, &activated, &h_down, &mut y);
@@ -178,10 +179,12 @@ impl BlockOp {
 /// Some of the rows of a matrix, one after another.
 fn gathered(from: &[f32], width: usize, rows: &[u32]) -> Buffer {
     let mut to = Buffer::stale(rows.len() * width);
-    for (to, row) in to.chunks_exact_mut(width).zip(rows) {
-        let at = *row as usize * width;
-        to.copy_from_slice(&from[at..at + width]);
-    }
+    write_rows(&mut to, width, |at, to| {
+        for (to, row) in to.chunks_exact_mut(width).zip(&rows[at / width..]) {
+            let at = *row as usize * width;
+            to.copy_from_slice(&from[at..at + width]);
+        }
+    });
     to
 }
 
