@@ -221,6 +221,9 @@ impl Engine {
     }
 
     /// A frame over a Parquet file; the same remark on order.
+    ///
+    /// # Errors
+    /// What DataFusion says of a file that is not there or is no Parquet file.
     pub async fn parquet(&self, path: &Path) -> Result<DataFrame> {
         let path = path.to_str().ok_or_else(|| {
             Error::Usage(format!(
@@ -235,11 +238,17 @@ impl Engine {
     }
 
     /// An empty table to be filled batch by batch and then read as often as need be: in memory, or on disk under a memory limit.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its file cannot be made.
     pub fn settling(&self, schema: SchemaRef) -> Result<Settling> {
         Settling::new(self, schema)
     }
 
     /// Puts batches where settled tables are, letting go of each as it is written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written, and batches of another schema.
     pub async fn hold(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<DataFrame> {
         let mut settling = self.settling(schema)?;
         for batch in batches {
@@ -249,6 +258,9 @@ impl Engine {
     }
 
     /// Runs a frame and returns one over its result, so that what follows does not run it again.
+    ///
+    /// # Errors
+    /// What the frame's plan fails with, and [`Error::Io`] where its result cannot be written.
     pub async fn settle(&self, frame: DataFrame) -> Result<DataFrame> {
         let mut batches = frame.execute_stream().await?;
         let mut settling = self.settling(batches.schema())?;
