@@ -27,7 +27,7 @@ const RANK: usize = 16;
 const LEARNING_RATE: f64 = 2e-4;
 /// MiB for activations, as a training has them unless told otherwise.
 const ACTIVATION_MEMORY: usize = 512;
-/// Steps with a packed base or other memory for activations, for time and memory alone.
+/// Steps for time and memory alone.
 const FEW_STEPS: usize = 5;
 /// Rows of the products that the ceiling is measured with.
 const CEILING_ROWS: usize = 1024;
@@ -139,6 +139,7 @@ impl Work {
             .map(|r| json!({ "name": r.name, "queries": r.queries.iter().map(query).collect::<Vec<_>>() }));
         let work = json!({
             "steps": STEPS,
+            "few_steps": FEW_STEPS,
             "learning_rate": LEARNING_RATE,
             "batches": batches.collect::<Vec<_>>(),
             "rankings": rankings.collect::<Vec<_>>(),
@@ -272,7 +273,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [model, prepared, folder, task, on @ ..] = arguments.as_slice() else {
         eprintln!(
-            "usage: peer MODEL PREPARED FOLDER export|train:N|packed:PRECISION|kept:MIB|rank:N|adapted [DEVICE [ARITHMETIC]]; \
+            "usage: peer MODEL PREPARED FOLDER export|train:N|few:N|packed:PRECISION|kept:MIB|rank:N|adapted [DEVICE [ARITHMETIC]]; \
              `make bench-engine` runs this"
         );
         std::process::exit(2);
@@ -310,6 +311,10 @@ fn main() {
             result["flops"] = json!(flops);
             result["ceiling"] = json!(ceiling(&config, &device, arithmetic));
             result
+        }
+        "few" => {
+            let batch = &work.batches[of.parse::<usize>().unwrap()];
+            train(&decoder, &batch.examples, FEW_STEPS, ACTIVATION_MEMORY).1
         }
         "packed" => {
             let (_, mut result) = train(&decoder, first, FEW_STEPS, ACTIVATION_MEMORY);

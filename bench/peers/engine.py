@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-# Rankings are over within seconds, while the machine's speed changes.
-RANKING_TURNS = 5
+# The machine's speed changes within minutes, so the two sides take turns.
+TURNS = 5
 
 
 @dataclass
@@ -95,7 +95,7 @@ def load(folder, adapter, compute):
     return model.to(compute.device)
 
 
-def train(folder, work, number, compute):
+def train(folder, work, number, compute, steps=None):
     import torch
 
     model = load(folder, adapter=True, compute=compute)
@@ -117,9 +117,9 @@ def train(folder, work, number, compute):
     base = model.get_base_model()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=work["learning_rate"], weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=work["steps"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps or work["steps"])
     losses, seconds = [], []
-    for _ in range(work["steps"]):
+    for _ in range(steps or work["steps"]):
         start = time.perf_counter()
         hidden = base.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1]).last_hidden_state
         loss = torch.nn.functional.cross_entropy(base.lm_head(hidden[rows]).float(), targets)
@@ -131,7 +131,11 @@ def train(folder, work, number, compute):
         losses.append(loss.item())
         compute.finish()
         seconds.append(time.perf_counter() - start)
-    return {"losses": losses, "seconds": seconds, "ceiling": ceiling(base.config, compute)}
+    return {"losses": losses, "seconds": seconds, **({} if steps else {"ceiling": ceiling(base.config, compute)})}
+
+
+def few(folder, work, number, compute):
+    return train(folder, work, number, compute, steps=work["few_steps"])
 
 
 def ceiling(config, compute):
@@ -224,8 +228,7 @@ def hardware(compute):
         return f"{compute.nvidia_smi('name')}, driver {compute.nvidia_smi('driver_version')}"
     with open("/proc/cpuinfo") as lines:
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    name = f"{len(names)} × {names[0]}" if names else platform.processor()
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def options(compute):
@@ -256,27 +259,25 @@ def report(binary, model, prepared, folder, path, compute):
             before[name] = measure()
         return before[name]
 
-    readings, rows = {}, []
+    readings, rows, by_turn = {}, [], {}
+
+    def in_turns(title, name, a_reading, peer, tasks, difference):
+        """A row of the table: memory and values of the first turn, the times of the one in the middle."""
+        readings[name] = reading(f"{title}{name}", name, lambda: [dict(zip(("weaverec", peer), both(task))) for task in tasks])
+        turns = [tuple(turn.values()) for turn in readings[name]]
+        times = [(a_reading(ours["seconds"]), a_reading(theirs["seconds"])) for ours, theirs in turns]
+        ratios = by_turn[name] = [ours / theirs for ours, theirs in times]
+        middle = times[ratios.index(sorted(ratios)[len(ratios) // 2])]
+        rows.append((f"{title}{name}", *turns[0], *middle, difference(*turns[0])))
+
+    losses = lambda ours, theirs: largest_difference(ours["losses"], theirs["losses"])
+    scores = lambda ours, theirs: largest_difference(flat(ours), flat(theirs))
     for n, batch in enumerate(work["batches"]):
-        name = batch["name"]
-        readings[name] = reading(f"LoRA step, {name}", name, lambda: dict(zip(("weaverec", "peft"), both(f"train:{n}"))))
-        ours, theirs = readings[name].values()
-        agreement = largest_difference(ours["losses"], theirs["losses"])
-        times = typical(ours["seconds"]), typical(theirs["seconds"])
-        rows.append((f"LoRA step, {batch['name']}", ours, theirs, *times, agreement))
-    by_turn = {}
+        tasks = [f"train:{n}", *[f"few:{n}"] * (TURNS - 1)]
+        in_turns("LoRA step, ", batch["name"], typical, "peft", tasks, losses)
     for n, ranking in enumerate(work["rankings"]):
         a_user = typical if n == 0 else mean
-        name = ranking["name"]
-        turns = lambda: [dict(zip(("weaverec", "pytorch"), both(f"rank:{n}"))) for _ in range(RANKING_TURNS)]
-        readings[name] = reading(f"ranking a user: {name}", name, turns)
-        turns = [tuple(turn.values()) for turn in readings[name]]
-        ratio = lambda turn: a_user(turn[0]["seconds"]) / a_user(turn[1]["seconds"])
-        by_turn[ranking["name"]] = [ratio(turn) for turn in turns]
-        ours, theirs = sorted(turns, key=ratio)[len(turns) // 2]
-        agreement = largest_difference(flat(ours), flat(theirs))
-        times = a_user(ours["seconds"]), a_user(theirs["seconds"])
-        rows.append((f"ranking a user: {ranking['name']}", ours, theirs, *times, agreement))
+        in_turns("ranking a user: ", ranking["name"], a_user, "pytorch", [f"rank:{n}"] * TURNS, scores)
     alone = lambda task, options: {option: run([*binary, f"{task}:{option}"], compute) for option in options}
     adapted = reading("adapted", "adapted", lambda: run([*binary, "adapted"], compute))
     packed = reading("packed", "packed", lambda: alone("packed", ("f32", "bf16", "q8", "q4")))
@@ -289,8 +290,9 @@ def report(binary, model, prepared, folder, path, compute):
         "",
         f"SmolLM2-135M, {compute.arithmetic}, LoRA rank 16 on all linear layers; {hardware(compute)}. PyTorch {torch.__version__}, "
         f"PEFT {peft.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads. Each task in a "
-        f"process of its own, one after the other; median of {work['steps'] - 1} steps ({users(0)} users; mean of {users(1)} users with "
-        f"real prompts), the first left out. Made by `make bench-engine`{options(compute)}.",
+        f"process of its own, one side after the other in turns, of which the one with the middle ratio is shown; median of "
+        f"{work['few_steps'] - 1} steps, {work['steps'] - 1} in the first turn ({users(0)} users; mean of {users(1)} users with real prompts), "
+        f"the first left out. Memory and differences are of the first turn. Made by `make bench-engine`{options(compute)}.",
         "",
         "| work | weaverec | PyTorch + PEFT | time, ratio | memory | memory of PyTorch | memory, ratio | largest difference |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -304,8 +306,7 @@ def report(binary, model, prepared, folder, path, compute):
         "",
         "The difference is of the training loss over all steps, or of the log-likelihood over all candidates, in nats.",
         "",
-        f"Of rankings, which take less time than the machine's speed keeps, {RANKING_TURNS} turns were taken; the one in the middle is "
-        "shown. The ratio turn by turn: "
+        "The ratio turn by turn: "
         + "; ".join(f"{name}: {', '.join(f'{r:.2f}' for r in ratios)}" for name, ratios in by_turn.items())
         + ".",
         "",
@@ -322,8 +323,9 @@ def report(binary, model, prepared, folder, path, compute):
         "|---|---|---:|---:|---:|---:|",
     ]
     for name in (batch["name"] for batch in work["batches"]):
-        needed = readings[name]["weaverec"]
-        for program, r in readings[name].items():
+        first = readings[name][0]
+        needed = first["weaverec"]
+        for program, r in first.items():
             seconds_a_step = typical(r["seconds"])
             reached, limit = needed["flops"] / seconds_a_step / 1e9, r["ceiling"] / 1e9
             lines.append(
@@ -375,7 +377,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--task"]:
         folder, (task, number) = Path(sys.argv[2]), sys.argv[3].split(":")
         work = json.loads((folder / "work.json").read_text())
-        result = {"train": train, "rank": rank}[task](folder, work, int(number), Compute(*sys.argv[4:]))
+        result = {"train": train, "few": few, "rank": rank}[task](folder, work, int(number), Compute(*sys.argv[4:]))
         print(json.dumps({**result, "peak_memory": peak_memory()}))
     elif 6 <= len(sys.argv) <= 8:
         binary, model, prepared, folder, path = sys.argv[1:6]

@@ -347,7 +347,7 @@ def say(line):
 def cpu():
     with open("/proc/cpuinfo") as lines:
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} × {names[0]}" if names else platform.processor()
+    return names[0] if names else platform.processor()
 
 
 def versions():
