@@ -142,12 +142,11 @@ impl<R: Read + Seek> Guarded<R> {
 impl<R: Read> Read for Guarded<R> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
         let count = self.inner.read(out)?;
-        for (at, byte) in (self.at..)
-            .zip(&mut out[..count])
-            .take(if self.at < self.zeros.end { count } else { 0 })
-        {
-            if self.zeros.contains(&at) {
-                *byte = 0;
+        if self.at < self.zeros.end {
+            for (at, byte) in (self.at..).zip(&mut out[..count]) {
+                if self.zeros.contains(&at) {
+                    *byte = 0;
+                }
             }
         }
         self.at += count as u64;
