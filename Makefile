@@ -75,7 +75,7 @@ test-cuda: $(NVCC) ## Run the model's tests on a GPU
 reproduce: $(if $(ON_CUDA),build-cuda,build) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
 	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
 
-report: build ## Write a finished profile's report again, from its run records
+report: $(if $(ON_CUDA),build-cuda,build) ## Write a finished profile's report again, from its run records
 	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
 
 prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
@@ -109,7 +109,7 @@ fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir pipeline/fuzz -s none $(PARSER) -- \
 		-max_total_time=$(SECONDS) -timeout=10 -max_len=16384
 
-fuzz-all: ## Fuzz every reader, SECONDS=150 each; writes results/pipeline/fuzz.md
+fuzz-all: ## Fuzz every reader, SECONDS=60 each; writes results/pipeline/fuzz.md
 	python3 pipeline/fuzz/table.py $(SECONDS) results/pipeline/fuzz.md
 
 bench: ## Measure training and ranking, parsing, k-core, candidates and wording

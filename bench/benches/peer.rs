@@ -11,7 +11,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use weaverec_bench::command::rank::BATCH_TOKENS;
-use weaverec_bench::experiment::examples::Encoder;
+use weaverec_bench::experiment::encoder::Encoder;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};

@@ -134,14 +134,6 @@ impl Bootstrap {
     }
 }
 
-/// The interval of the mean of paired differences, over resampled users.
-///
-/// # Errors
-/// Where there are no differences.
-pub fn paired_bootstrap(key: &str, differences: &[f64]) -> Result<Interval> {
-    Ok(Bootstrap::new(key, &[differences.to_vec()])?.interval(0))
-}
-
 fn percentile_interval(mut values: Vec<f64>) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
     Interval {
@@ -353,6 +345,11 @@ mod tests {
                 close(&format!("{}: dz", case.name), ours, theirs);
             }
         }
+    }
+
+    /// The interval of the mean of paired differences, over resampled users.
+    fn paired_bootstrap(key: &str, differences: &[f64]) -> Result<Interval> {
+        Ok(Bootstrap::new(key, &[differences.to_vec()])?.interval(0))
     }
 
     #[test]

@@ -87,13 +87,7 @@ impl fmt::Display for Summary {
             let bar = "#".repeat((users * 40).div_ceil(widest) as usize);
             writeln!(f, "  {:>9} {users:>8} {bar}", format!("..={bound}"))?;
         }
-        let prompts = Split::ALL.map(|split| {
-            format!(
-                "{} {}",
-                split.name(),
-                manifest.prompts.get(split.name()).copied().unwrap_or(0)
-            )
-        });
+        let prompts = Split::ALL.map(|split| format!("{} {}", split.name(), manifest.prompt_count(split)));
         writeln!(f, "\nprompts: {}", prompts.join(", "))?;
         for (split, prompt) in &self.samples {
             writeln!(

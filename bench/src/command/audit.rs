@@ -15,6 +15,10 @@ use weaverec_pipeline::prepared::Prepared;
 /// candidate that the user touched, the target among them, no row twice, no text that the ids do not give. A file whose content is
 /// not what the manifest recorded counts as a leak too. With several folders, shared users and items are told.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec audit prepared/shop
+  weaverec audit prepared/shop prepared/films             also whom and what the two share")]
 pub struct Arguments {
     /// Prepared folders.
     #[arg(required = true)]

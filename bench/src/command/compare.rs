@@ -14,6 +14,9 @@ use crate::report;
 ///
 /// Only the studies that both hold are compared, and the others named; two reports without a common one are an error.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec compare results/quick other/results           exits with 1 where a number differs")]
 pub struct Arguments {
     /// Folder of the first report.
     base: PathBuf,

@@ -5,6 +5,9 @@ use clap::{Args, CommandFactory};
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec completions bash > ~/.local/share/bash-completion/completions/weaverec")]
 pub struct Arguments {
     /// The shell.
     shell: clap_complete::Shell,

@@ -13,6 +13,12 @@ use crate::progress::{Stages, say};
 
 /// List, show, fetch, verify or generate data sets.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec datasets list
+  weaverec datasets show movielens-100k > my-shop.toml    a description to start from
+  weaverec datasets fetch amazon-2023:Toys_and_Games --out logs
+  weaverec datasets verify amazon-2023:Toys_and_Games --raw logs")]
 pub struct Arguments {
     #[command(subcommand)]
     action: Action,

@@ -9,6 +9,10 @@ use weaverec_pipeline::prepared::Prepared;
 
 /// Show what prepared folders hold: counts after each stage, lengths, sample prompts, rejects; with several, what they share.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec inspect prepared/shop
+  weaverec inspect prepared/shop prepared/films           also whom and what the two share")]
 pub struct Arguments {
     /// Prepared folders.
     #[arg(required = true)]

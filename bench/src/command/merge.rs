@@ -12,6 +12,11 @@ use crate::progress::say;
 
 /// Merge adapters into one: the weighted sum of their deltas, exact in the factors; uniform unless weights are given.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec merge shop shop+films --out woven
+  weaverec merge shop shop+films --weights 0.7,0.3 --rank 16 --out woven
+  weaverec merge shop shop+films --into-base models/llama --out woven-model")]
 pub struct Arguments {
     /// PEFT folders.
     #[arg(required = true)]

@@ -4,13 +4,18 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use weaverec_model::backbone::Precision;
 use weaverec_model::device::Compute;
-use weaverec_pipeline::fetch::{self, Model};
+use weaverec_pipeline::fetch::{self, Hub, Model};
 
 use crate::experiment::backbone;
 use crate::progress::{Stages, say};
 
 /// Fetch language models into the cache, or look at one.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec models fetch smollm2-135m
+  HF_TOKEN=… weaverec models fetch hub:meta-llama/Llama-3.2-1B
+  weaverec models show models/llama")]
 pub struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -20,7 +25,8 @@ pub struct Arguments {
 enum Action {
     /// Fetch a model and print where it is.
     Fetch {
-        /// `smollm2-135m`, `gemma3-270m`, or `hub:OWNER/NAME` for a safetensors model on the Hugging Face hub.
+        /// `smollm2-135m`, `gemma3-270m`, or `hub:OWNER/NAME[@REVISION]` for a safetensors model on the Hugging Face hub, with the token
+        /// in $HF_TOKEN where its terms must be accepted.
         model: String,
     },
     /// Print the sizes of a model: a known name, a Hugging Face folder or a GGUF file.
@@ -40,9 +46,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
                     say(known.about);
                     known.fetch(&cache, &stages)?
                 }
-                (None, Some(repository)) => fetch::hub_model(repository, "main", &cache, &stages)?,
+                (None, Some(name)) => {
+                    let (repository, revision) = name.split_once('@').unwrap_or((name, "main"));
+                    Hub::from_environment().model(repository, revision, &cache, &stages)?
+                }
                 (None, None) => bail!(
-                    "{model} is not known: name {}, or hub:OWNER/NAME",
+                    "{model} is not known: name {}, or hub:OWNER/NAME[@REVISION]",
                     fetch::MODELS.map(|known| known.name).join(", ")
                 ),
             };

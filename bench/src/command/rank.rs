@@ -11,7 +11,7 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
 use crate::command::base::Base;
-use crate::experiment::examples::Encoder;
+use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
 use crate::metric::{Metric, pessimistic_rank};
@@ -22,6 +22,10 @@ pub const BATCH_TOKENS: usize = 4096;
 
 /// Rank the candidates of a prepared folder's test users by likelihood, and print the metrics as JSON.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec rank prepared/shop                             the plain model
+  weaverec rank prepared/shop --adapter woven --users 500")]
 pub struct Arguments {
     /// Prepared folder.
     folder: PathBuf,

@@ -15,7 +15,7 @@ use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 
 use crate::command::base::Base;
-use crate::experiment::examples::Encoder;
+use crate::experiment::encoder::Encoder;
 use crate::progress::Meter;
 
 /// Rank candidates for a history: JSON in, JSON out.
@@ -97,6 +97,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         wording: domain.as_ref().and_then(|d| d.wording.clone()),
     };
     let known = domain.as_ref().map_or(&[][..], |d| &d.titles);
+    let shown = domain.as_ref().map_or(usize::MAX, |d| d.shown);
     let model = arguments.base.load()?;
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
@@ -112,7 +113,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             } else {
                 &question.candidates
             };
-            let query = style.query(&encoder, &question.history, candidates);
+            let query = style.query(&encoder, &question.history, candidates, shown);
             Ok((
                 query.with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))?,
                 candidates,
@@ -159,6 +160,8 @@ fn read(path: &Path) -> Result<(Vec<Question>, bool)> {
 /// What of a prepared folder matters here.
 struct Domain {
     titles: Vec<String>,
+    /// Candidates of one of its prompts.
+    shown: usize,
     format: PromptFormat,
     wording: Option<Wording>,
 }
@@ -169,6 +172,7 @@ impl Domain {
         let parameters = &prepared.manifest().parameters;
         Ok(Domain {
             titles: prepared.items()?.into_iter().map(|item| item.title).collect(),
+            shown: parameters.candidates,
             format: parameters.format,
             wording: parameters.wording.clone(),
         })
@@ -182,10 +186,25 @@ struct Style {
 }
 
 impl Style {
-    fn query(&self, encoder: &Encoder, history: &[String], candidates: &[String]) -> Result<Query> {
+    /// The prompt and its candidates; a domain's prompts have shown so many to whoever was trained on them.
+    fn query(
+        &self,
+        encoder: &Encoder,
+        history: &[String],
+        candidates: &[String],
+        shown: usize,
+    ) -> Result<Query> {
         if history.is_empty() || candidates.is_empty() {
             bail!(
                 "a history and candidates are needed; without candidates, --domain names a prepared folder that has some"
+            );
+        }
+        if self.format.lists_candidates() && candidates.len() > shown {
+            bail!(
+                "a prompt of the format {} shows its candidates, of which the domain's have {shown}, not {}: name so many as `candidates`, or \
+                 take the format sequence, which shows none, with an adapter trained in it",
+                self.format.name(),
+                candidates.len()
             );
         }
         let titles = history.iter().chain(candidates);

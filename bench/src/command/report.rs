@@ -7,6 +7,10 @@ use super::reproduce;
 
 /// Write the report of a finished profile again, from its run records; nothing is trained or ranked.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec report --profile quick
+  weaverec report --profile mine.toml --data logs --out reports/mine")]
 pub struct Arguments {
     #[command(flatten)]
     of: reproduce::Arguments,

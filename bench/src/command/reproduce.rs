@@ -18,6 +18,12 @@ use crate::report;
 /// A run that was stopped goes on where it was: finished cells are kept, and an interrupted training resumes from its checkpoint
 /// where the profile writes them.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec reproduce
+  weaverec reproduce --data synthetic                     generated logs only, no download
+  weaverec reproduce --profile mine.toml --data logs --out reports/mine
+  weaverec reproduce --profile small --device cuda --arithmetic bf16")]
 pub struct Arguments {
     /// A profile's name (quick, small) or the path of a profile's TOML.
     #[arg(long, default_value = "quick")]

@@ -11,8 +11,8 @@ use weaverec_model::weave::Mixture;
 use weaverec_pipeline::prepared::Prepared;
 
 use crate::command::base::Base;
-use crate::experiment::mixed::TrainingSet;
 use crate::experiment::store::CURVE;
+use crate::experiment::training_set::TrainingSet;
 use crate::file;
 use crate::progress::{Meter, say};
 
@@ -21,6 +21,11 @@ use crate::progress::{Meter, say};
 ///
 /// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec train prepared/shop --out shop                 target-only
+  weaverec train prepared/shop prepared/films --out shop+films     hybrid, on both mixed
+  weaverec train prepared/shop --out shop --model models/llama --precision q4 --rank 8")]
 pub struct Arguments {
     /// Prepared folders.
     #[arg(required = true)]
@@ -93,8 +98,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         ratio: arguments.ratio,
     };
     let (held_out, seed) = (arguments.held_out, arguments.seed);
+    let folders: Vec<&Prepared> = folders.iter().collect();
+    let meter = Meter::start("reading prompts");
     let TrainingSet { examples, held_out } =
-        TrainingSet::read(&folders, &model.tokenizer, mixture, held_out, seed)?;
+        TrainingSet::read(&folders, &model.tokenizer, mixture, held_out, seed, &meter)?;
+    meter.finish(format!("{} prompts", examples.len()));
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,
         epochs: arguments.epochs,

@@ -8,10 +8,11 @@ use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::train::{Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
+use weaverec_pipeline::schema::Split;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::Domains;
-use super::examples::Encoder;
+use super::encoder::Encoder;
 use super::profile::{Backbone, NanoSizes, Profile, Study};
 use super::runner::Workshop;
 use crate::progress::{Meter, Stages, say};
@@ -166,7 +167,7 @@ fn auxiliary_text(
         let domain = domains
             .get(*name)
             .with_context(|| format!("the auxiliary domain {name} was not prepared"))?;
-        examples.extend(encoder.examples(&domain.train)?);
+        examples.extend(encoder.examples(&domain.folder.prompts(Split::Train)?)?);
         held_out.extend(encoder.examples(domain.test.iter().take(100))?);
     }
     for domain in domains.values() {

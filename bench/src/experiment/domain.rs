@@ -25,8 +25,8 @@ pub struct DomainData {
     pub candidate_hash: String,
     /// Items by dense id, the first being item 1.
     pub items: Vec<Item>,
-    /// Training prompts.
-    pub train: Vec<Prompt>,
+    /// The prepared folder, whose training prompts are read when an adapter is trained on them.
+    pub folder: Prepared,
     /// Validation prompts.
     pub validation: Vec<Prompt>,
     /// Test prompts.
@@ -70,7 +70,7 @@ pub fn prepare_study(
             "  {}: {} items, {} training, {} validation and {} test prompts",
             read.name,
             read.items.len(),
-            read.train.len(),
+            read.folder.manifest().prompt_count(Split::Train),
             read.validation.len(),
             read.test.len()
         ));
@@ -169,10 +169,10 @@ fn read(domain: &Domain, folder: &Path) -> Result<DomainData> {
         fingerprint: prepared.fingerprint(),
         candidate_hash: candidate_hash(&test),
         items: prepared.items()?,
-        train: prepared.prompts(Split::Train)?,
         validation: prepared.prompts(Split::Validation)?,
         notes: notes(prepared.manifest()),
         test,
+        folder: prepared,
     })
 }
 

@@ -12,16 +12,17 @@ use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Example, mean_loss, train_lora, training_flops};
-use weaverec_model::weave::{Domains as DomainSet, Mixture, mix_domains};
+use weaverec_model::weave::Mixture;
 
 use super::backbone::{self, LanguageModel};
 use super::cell::{Cell, Kind, Ranking, Record, Training};
 use super::domain::{self, DomainData, Domains};
+use super::encoder::Encoder;
 use super::environment;
-use super::examples::Encoder;
 use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
 use super::store::{CURVE, Store};
+use super::training_set::TrainingSet;
 use crate::method::{language_model, popularity, random};
 use crate::metric::pessimistic_rank;
 use crate::progress::{Meter, duration, say};
@@ -122,7 +123,7 @@ pub fn run(bench: &Bench, plan: &Plan, workshop: &Workshop) -> Result<()> {
         &adapters,
         |a| &a.cell,
         workshop,
-        |adapter, threads| with_threads(threads, || train(bench, &encoder, adapter, workshop)),
+        |adapter, threads| with_threads(threads, || train(bench, adapter, workshop)),
     )?;
     let rankings: Vec<&RankingCell> = plan.rankings.values().collect();
     run_missing(
@@ -194,11 +195,20 @@ fn run_missing<T: Sync>(
     }
 }
 
-fn train(bench: &Bench, encoder: &Encoder, adapter: &AdapterCell, workshop: &Workshop) -> Result<()> {
+fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()> {
     let config = &bench.profile.adapter;
     let meter = Meter::start(adapter.cell.label.clone());
     let started = Instant::now();
-    let (examples, held_out) = training_set(bench, encoder, &adapter.domains, adapter.seed)?;
+    let domains = adapter.domains.iter().map(|name| bench.domain(name));
+    let folders = domains.map(|domain| domain.map(|domain| &domain.folder));
+    let TrainingSet { examples, held_out } = TrainingSet::read(
+        &folders.collect::<Result<Vec<_>>>()?,
+        &bench.model.tokenizer,
+        Mixture::capped(config.prompts_per_domain),
+        config.held_out,
+        adapter.seed,
+        &meter,
+    )?;
     let mut lora = LoraConfig::new(config.rank, config.alpha);
     lora.lora_dropout = config.dropout;
     lora.base_model_name_or_path = Some(bench.model.name.clone());
@@ -252,29 +262,6 @@ fn train(bench: &Bench, encoder: &Encoder, adapter: &AdapterCell, workshop: &Wor
         std::fs::write(&curve, curve_lines).with_context(|| format!("cannot write {}", curve.display()))?;
         Ok(trained.save(&folder.join("adapter"))?)
     })
-}
-
-/// An adapter's examples, mixed from its domains, and the validation prompts that stop it early.
-fn training_set(
-    bench: &Bench,
-    encoder: &Encoder,
-    domains: &DomainSet,
-    seed: u64,
-) -> Result<(Vec<Example>, Vec<Example>)> {
-    let config = &bench.profile.adapter;
-    let mut parts = Vec::new();
-    let mut held_out = Vec::new();
-    for name in domains.iter() {
-        let domain = bench.domain(name)?;
-        parts.push((name, encoder.examples(&domain.train)?));
-        held_out.extend(encoder.examples(domain.validation.iter().take(config.held_out))?);
-    }
-    let mixed = mix_domains(
-        parts.iter().map(|(n, e)| (*n, e.as_slice())),
-        Mixture::capped(config.prompts_per_domain),
-        seed,
-    );
-    Ok((mixed, held_out))
 }
 
 fn rank(

@@ -7,7 +7,7 @@ use weaverec_model::backbone::Decoder;
 use weaverec_model::rank::{Query, generate, score_with_progress};
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat};
 
-use crate::experiment::examples::Encoder;
+use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::progress::Meter;
 

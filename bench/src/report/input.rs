@@ -12,7 +12,7 @@ pub struct Study {
     pub name: String,
     /// Heading for people.
     pub title: String,
-    /// The profile (`quick`, `small`, `paper`) that every number belongs to.
+    /// The profile (such as `quick`) that every number belongs to.
     pub profile: String,
     /// Sentences a reader must know before believing a number, such as "timestamps are synthetic".
     pub notes: Vec<String>,
@@ -26,9 +26,9 @@ pub struct Study {
 pub enum ScenarioKind {
     /// One source domain of the target's platform.
     SingleSource,
-    /// Several source domains of the target's platform.
+    /// Several source domains, of whatever platforms.
     MultiSource,
-    /// Source domains of another platform.
+    /// One source domain, of another platform.
     CrossPlatform,
 }
 

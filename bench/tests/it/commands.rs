@@ -14,7 +14,7 @@ fn generated(folder: &std::path::Path) {
 }
 
 #[test]
-fn help_and_completions_name_every_command() {
+fn help_names_every_command_and_shows_examples_of_each() {
     let folder = tempfile::tempdir().unwrap();
     let help = succeed(folder.path(), &["--help"]);
     for command in [
@@ -34,8 +34,12 @@ fn help_and_completions_name_every_command() {
         "reproduce",
         "report",
         "compare",
+        "completions",
     ] {
         assert!(help.contains(command), "{command} is not in the help");
+        let own = succeed(folder.path(), &[command, "--help"]);
+        let (_, examples) = own.split_once("Examples:").unwrap();
+        assert!(examples.contains(&format!("weaverec {command}")), "{own}");
     }
     assert!(succeed(folder.path(), &["completions", "bash"]).contains("weaverec"));
 }

@@ -245,6 +245,11 @@ fn trains(at: &Path, model: &str) {
     ];
     let best: serde_json::Value = serde_json::from_str(&succeed(at, &recommend)).unwrap();
     assert_eq!(best["ranking"].as_array().unwrap().len(), 3);
+    // A format whose prompts show the candidates has no room for them all.
+    let shown = run(at, &[&recommend[..], &["--format", "top-5"]].concat());
+    assert_eq!(shown.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&shown.stderr);
+    assert!(error.contains("bare.json") && error.contains("top-5"), "{error}");
 }
 
 /// The folder of the language model that a run pre-trained.

@@ -202,7 +202,7 @@ impl DecoderConfig {
     /// What attention scores are multiplied with.
     pub fn attention_scale(&self) -> f64 {
         let width = self.gemma3.as_ref().map(|gemma3| gemma3.query_pre_attn_scalar);
-        1.0 / width.unwrap_or(self.head_dim() as f64).sqrt()
+        1.0 / (width.unwrap_or(self.head_dim()) as f64).sqrt()
     }
 
     /// What embeddings are multiplied with.

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 
 use super::fit::divergence;
 use super::*;
-use crate::backbone::Pass;
-use crate::backbone::decoder::tests::{tiny, tiny_on};
+use crate::backbone::decoder::tests::{tiny, tiny_on, weights_of_whole_blocks};
+use crate::backbone::{Decoder, Pass, Precision, Weights};
 use crate::op::composed::tests::{on_every_device, with_fused};
 use crate::op::cross_entropy;
 use candle_core::Device;
@@ -274,6 +274,44 @@ fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
         assert_eq!(first, Some(1), "from the beginning");
         assert_eq!(values, run(alpha, dropout, base, None, usize::MAX).0);
     }
+}
+
+#[test]
+fn a_base_in_fewer_bits_trains_as_its_values_do_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, config_of_base) = weights_of_whole_blocks();
+    weights.save(folder.path(), &config_of_base).unwrap();
+    let trained = |weights: &Weights| {
+        let decoder = Decoder::new(weights, &config_of_base, &Device::Cpu).unwrap();
+        let (adapter, _) = train_lora(
+            &decoder,
+            lora(0.1),
+            &examples(18),
+            &examples(5),
+            &config(),
+            3,
+            None,
+            &mut |_| (),
+        )
+        .unwrap();
+        values(&adapter)
+    };
+    with_fused(|| {
+        let plain = trained(&weights);
+        for precision in [Precision::Bf16, Precision::Q8, Precision::Q4] {
+            let (packed, _) = Weights::open_as(folder.path(), precision).unwrap();
+            assert!(packed.bytes() < weights.bytes(), "{precision:?}");
+            let unpacked = tempfile::tempdir().unwrap();
+            packed.save(unpacked.path(), &config_of_base).unwrap();
+            let (unpacked, _) = Weights::open(unpacked.path()).unwrap();
+            let adapter = trained(&packed);
+            assert!(adapter == trained(&unpacked), "{precision:?}");
+            assert!(
+                adapter != plain,
+                "{precision:?}: the base has lost no bit in the packing"
+            );
+        }
+    });
 }
 
 #[test]

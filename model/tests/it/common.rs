@@ -33,13 +33,19 @@ impl TextAndIds {
 pub fn downloaded(file: &str, variable: &str, name: &str) -> Option<PathBuf> {
     let found = match std::env::var_os(variable) {
         Some(path) => Some(PathBuf::from(path)),
-        None => std::env::var_os("HOME")
-            .and_then(|home| search(&PathBuf::from(home).join(".cache/weaverec/data"), file)),
+        None => cache().and_then(|cache| search(&cache, file)),
     };
     if found.is_none() {
         eprintln!("skipped: no {file}; fetch it with `weaverec models fetch {name}`, or set {variable}");
     }
     found
+}
+
+/// Where `weaverec models fetch` keeps what it fetched.
+fn cache() -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from);
+    let caches = || folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    folder("WEAVEREC_CACHE").or_else(|| caches().map(|caches| caches.join("weaverec/data")))
 }
 
 fn search(folder: &Path, file: &str) -> Option<PathBuf> {

@@ -79,12 +79,14 @@ fn a_damaged_file_is_an_error_that_names_it_whatever_is_damaged() {
         assert!(error.contains("model.gguf"), "cut at {end}: {error}");
     }
     // A byte of the header may be any other one, as long as nothing panics and no error hides which file it is.
-    for at in (0..data).step_by(7) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0xa5;
-        std::fs::write(&path, &bytes).unwrap();
-        if let Err(error) = Weights::open(&path) {
-            assert!(error.to_string().contains("model.gguf"), "byte {at}: {error}");
+    for (bits, step) in [(0xa5, 7), (0xff, 5)] {
+        for at in (0..data).step_by(step) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= bits;
+            std::fs::write(&path, &bytes).unwrap();
+            if let Err(error) = Weights::open(&path) {
+                assert!(error.to_string().contains("model.gguf"), "byte {at}: {error}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use candle_core::Tensor;
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::config::{OneOrMany, Patterns, TargetModules};
-use weaverec_model::lora::{LoraConfig, TrainableLora};
+use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::merge::{truncate, uniform, weighted};
 
 use crate::common::{
@@ -115,21 +115,25 @@ fn configs() -> Vec<LoraConfig> {
     ]
 }
 
+/// An adapter with those settings; a fresh B is zero, and any other values serve as well as trained ones.
+fn trained(base: &Decoder, config: LoraConfig) -> Adapter {
+    let lora = TrainableLora::new(base, config, 7).unwrap();
+    for (i, variable) in lora.variables().iter().enumerate() {
+        let wave = |j: usize| 0.1 * ((i * 1000 + j) as f32 * 1.7).sin();
+        let values: Vec<f32> = (0..variable.elem_count()).map(wave).collect();
+        variable
+            .set(&Tensor::from_vec(values, variable.dims(), variable.device()).unwrap())
+            .unwrap();
+    }
+    lora.adapter().unwrap()
+}
+
 #[test]
 fn adapters_trained_here_give_the_same_logits_in_peft() {
     let plain: Decoder = decoder(&base());
     let root = tempfile::tempdir().unwrap();
     for (number, config) in configs().into_iter().enumerate() {
-        let lora = TrainableLora::new(&plain, config, 7).unwrap();
-        // A fresh B is zero; any other values serve as well as trained ones.
-        for (i, variable) in lora.variables().iter().enumerate() {
-            let wave = |j: usize| 0.1 * ((i * 1000 + j) as f32 * 1.7).sin();
-            let values: Vec<f32> = (0..variable.elem_count()).map(wave).collect();
-            variable
-                .set(&Tensor::from_vec(values, variable.dims(), variable.device()).unwrap())
-                .unwrap();
-        }
-        let trained = lora.adapter().unwrap();
+        let trained = trained(&plain, config);
         let folder = root.path().join(number.to_string());
         trained.save(&folder).unwrap();
         let Some(theirs) = peft_logits(&fixture("tied"), Some(&folder), &ids()) else {
@@ -140,6 +144,40 @@ fn adapters_trained_here_give_the_same_logits_in_peft() {
             &theirs,
             1e-4,
         );
+    }
+}
+
+#[test]
+fn adapters_of_every_family_and_models_they_are_folded_into_are_the_same_in_peft_and_transformers() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["qwen2", "qwen3", "gemma3"] {
+        let (weights, config) = checkpoint(name);
+        let plain = decoder(&(weights.clone(), config.clone()));
+        let (ids, without) = reference(&fixture(name).join("reference.safetensors"));
+        let adapter = trained(
+            &plain,
+            LoraConfig {
+                target_modules: TargetModules::Pattern("all-linear".into()),
+                ..LoraConfig::new(4, 8.0)
+            },
+        );
+        let ours = logits(&plain.with_adapter(&adapter).unwrap(), &ids);
+        assert!(ours != without, "{name}: the adapter does nothing");
+
+        let folder = root.path().join(name);
+        adapter.save(&folder).unwrap();
+        let Some(theirs) = peft_logits(&fixture(name), Some(&folder), &ids) else {
+            return;
+        };
+        assert_close(&ours, &theirs, 1e-4);
+
+        let (weights, config) = folded(&(weights, config), &adapter);
+        let folder = root.path().join(format!("{name}-folded"));
+        weights.save(&folder, &config).unwrap();
+        let Some(theirs) = peft_logits(&folder, None, &ids) else {
+            return;
+        };
+        assert_close(&ours, &theirs, 1e-4);
     }
 }
 

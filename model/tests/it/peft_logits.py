@@ -9,10 +9,10 @@ import sys
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 checkpoint, adapter, ids = sys.argv[1:]
-model = LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
+model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
 if adapter != "-":
     model = PeftModel.from_pretrained(model, adapter).eval()
     # PEFT warns of what it misses and leaves out what it does not know.

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
@@ -34,17 +35,46 @@ pub struct Known<'a> {
 /// # Errors
 /// [`Error::Fetch`] when the server cannot be reached, refuses or sends something else, [`Error::Io`] when `path` cannot be written.
 pub fn url(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress) -> Result<()> {
-    match url_if_any(address, path, known, progress)? {
+    match url_if_any(address, Access::default(), path, known, progress)? {
         true => Ok(()),
-        false => Err(failure(
-            address,
-            "the server has no such file (404 Not Found); check the address".to_string(),
-        )),
+        false => Err(absent(address)),
+    }
+}
+
+/// That the server has no such file.
+pub(super) fn absent(address: &str) -> Error {
+    failure(
+        address,
+        "the server has no such file (404 Not Found); check the address".to_string(),
+    )
+}
+
+/// How a server is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access<'a> {
+    /// Sent to the server asked, and to no other that it refers to.
+    pub token: Option<&'a str>,
+    /// What to do where the server refuses.
+    pub advice: &'a str,
+}
+
+impl Default for Access<'_> {
+    fn default() -> Self {
+        Access {
+            token: None,
+            advice: "check the address and whether it may be read without signing in",
+        }
     }
 }
 
 /// As [`url`], but tells with `false` that the server has no such file.
-fn url_if_any(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progress) -> Result<bool> {
+pub(super) fn url_if_any(
+    address: &str,
+    access: Access<'_>,
+    path: &Path,
+    known: Known<'_>,
+    progress: &dyn Progress,
+) -> Result<bool> {
     if path.is_file() {
         return Ok(true);
     }
@@ -55,7 +85,7 @@ fn url_if_any(address: &str, path: &Path, known: Known<'_>, progress: &dyn Progr
     let tag = beside(path, ".part.etag");
     let mut attempt = 1;
     loop {
-        match transfer(address, &part, &tag, progress) {
+        match transfer(address, access, &part, &tag, progress) {
             Ok(()) => break,
             Err(Broken::Absent) => return Ok(false),
             Err(Broken::Lasting(error)) => return Err(error),
@@ -105,64 +135,6 @@ fn difference(path: &Path, known: Known<'_>) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// A file of a model repository on the Hugging Face hub (or the server in `$HF_ENDPOINT`), in the cache.
-///
-/// Give a commit as `revision` where results must be reproducible: a branch name is fetched once and then kept.
-///
-/// # Errors
-/// Those of [`url`].
-pub fn hub_file(
-    repo: &str,
-    file: &str,
-    revision: &str,
-    cache: &Path,
-    progress: &dyn Progress,
-) -> Result<PathBuf> {
-    let (address, path) = hub_place(repo, file, revision, cache)?;
-    url(&address, &path, Known::default(), progress)?;
-    Ok(path)
-}
-
-/// As [`hub_file`], for a file that the repository need not have.
-///
-/// # Errors
-/// Those of [`url`], but for a file that is not there.
-pub(super) fn hub_file_if_any(
-    repo: &str,
-    file: &str,
-    revision: &str,
-    cache: &Path,
-    progress: &dyn Progress,
-) -> Result<Option<PathBuf>> {
-    let (address, path) = hub_place(repo, file, revision, cache)?;
-    let is_there = url_if_any(&address, &path, Known::default(), progress)?;
-    Ok(is_there.then_some(path))
-}
-
-/// The address of a file on the hub and its place in the cache.
-fn hub_place(repo: &str, file: &str, revision: &str, cache: &Path) -> Result<(String, PathBuf)> {
-    let usable =
-        |part: &str| !part.is_empty() && part.split('/').all(|piece| !matches!(piece, "" | "." | ".."));
-    if ![repo, file, revision].into_iter().all(usable) {
-        return Err(Error::Usage(format!(
-            "`{repo}`, `{file}`, `{revision}`: give the repository as owner/name, a file in it and a revision"
-        )));
-    }
-    let endpoint = std::env::var("HF_ENDPOINT")
-        .ok()
-        .filter(|endpoint| !endpoint.is_empty());
-    let endpoint = endpoint
-        .as_deref()
-        .unwrap_or("https://huggingface.co")
-        .trim_end_matches('/');
-    let path = cache
-        .join("hub")
-        .join(repo.replace('/', "--"))
-        .join(revision.replace('/', "--"))
-        .join(file);
-    Ok((format!("{endpoint}/{repo}/resolve/{revision}/{file}"), path))
-}
-
 /// Why a transfer did not finish.
 enum Broken {
     /// Another attempt may go on from where it broke off.
@@ -173,7 +145,13 @@ enum Broken {
     Lasting(Error),
 }
 
-fn transfer(address: &str, part: &Path, tag: &Path, progress: &dyn Progress) -> Result<(), Broken> {
+fn transfer(
+    address: &str,
+    access: Access<'_>,
+    part: &Path,
+    tag: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Broken> {
     let lasting = |action, path: &Path| {
         let path = path.to_path_buf();
         move |source| Broken::Lasting(Error::io(path, action, source))
@@ -184,7 +162,7 @@ fn transfer(address: &str, part: &Path, tag: &Path, progress: &dyn Progress) -> 
         .as_ref()
         .and_then(|_| fs::metadata(part).ok())
         .map_or(0, |found| found.len());
-    let response = request(address, have, known_tag.as_deref())?;
+    let response = request(address, access.token, have, known_tag.as_deref())?;
     let resumed = match response.status() {
         StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(have) => true,
         StatusCode::OK => false,
@@ -201,9 +179,7 @@ fn transfer(address: &str, part: &Path, tag: &Path, progress: &dyn Progress) -> 
             return Err(Broken::Passing(format!("the server answered {status}")));
         }
         status => {
-            let message = format!(
-                "the server answered {status}; check the address and whether it may be read without signing in"
-            );
+            let message = format!("the server answered {status}; {}", access.advice);
             return Err(Broken::Lasting(failure(address, message)));
         }
     };
@@ -243,17 +219,26 @@ fn transfer(address: &str, part: &Path, tag: &Path, progress: &dyn Progress) -> 
     }
 }
 
-fn request(address: &str, have: u64, tag: Option<&str>) -> Result<Response<Body>, Broken> {
+fn request(
+    address: &str,
+    token: Option<&str>,
+    have: u64,
+    tag: Option<&str>,
+) -> Result<Response<Body>, Broken> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .user_agent(concat!("weaverec/", env!("CARGO_PKG_VERSION")))
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
         .build();
     // Ranges count the bytes as stored; a transparent compression would make them mean something else.
     let mut get = Agent::new_with_config(config)
         .get(address)
         .header(header::ACCEPT_ENCODING, "identity");
+    if let Some(token) = token {
+        get = get.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
     if let (Some(tag), true) = (tag, have > 0) {
         get = get
             .header(header::RANGE, format!("bytes={have}-"))

@@ -7,6 +7,7 @@
 mod archive;
 mod files;
 mod http;
+mod hub;
 mod models;
 mod python;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use crate::dataset::{DatasetDescription, PythonPackage};
 use crate::error::{Error, Result};
 use crate::raw::Progress;
 
-pub use http::{Known, hub_file, url};
-pub use models::{MODELS, Model, hub_model};
+pub use http::{Known, url};
+pub use hub::Hub;
+pub use models::{MODELS, Model};
 pub use python::python_package_file;
 
 /// Where fetched files are kept: `$WEAVEREC_CACHE`, else `$XDG_CACHE_HOME/weaverec/data`, else `~/.cache/weaverec/data`.

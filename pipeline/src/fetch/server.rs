@@ -11,8 +11,8 @@ pub(crate) struct Server {
     /// Bytes of body after which each connection is closed.
     pub chunk: usize,
     pub etag: &'static str,
-    /// Answers to the first requests instead of the file, as `503 Service Unavailable`.
-    pub first: Vec<&'static str>,
+    /// Answers to the first requests, as `503 Service Unavailable`; none, and after them: the file.
+    pub then: Vec<Option<&'static str>>,
     /// What the first answer claims to be long, where that is a lie.
     pub claimed: Option<usize>,
     /// Whether the length is told at all.
@@ -22,7 +22,14 @@ pub(crate) struct Server {
 /// A server that runs until the test ends.
 pub(crate) struct Running {
     port: u16,
-    requests: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+/// What a request said; empty where it said nothing of it.
+#[derive(Clone)]
+struct Request {
+    range: String,
+    authorization: String,
 }
 
 impl Running {
@@ -32,7 +39,17 @@ impl Running {
 
     /// The `Range` of every request so far; empty where none was asked for.
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        let requests = self.requests.lock().unwrap();
+        requests.iter().map(|request| request.range.clone()).collect()
+    }
+
+    /// The `Authorization` of every request so far; empty where none was given.
+    pub fn authorizations(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        requests
+            .iter()
+            .map(|request| request.authorization.clone())
+            .collect()
     }
 }
 
@@ -42,7 +59,7 @@ impl Server {
             content,
             chunk: usize::MAX,
             etag: "\"v1\"",
-            first: Vec::new(),
+            then: Vec::new(),
             claimed: None,
             tells_length: true,
         }
@@ -61,7 +78,7 @@ impl Server {
         Running { port, requests }
     }
 
-    fn answer(&self, mut stream: TcpStream, number: usize, seen: &Mutex<Vec<String>>) {
+    fn answer(&self, mut stream: TcpStream, number: usize, seen: &Mutex<Vec<Request>>) {
         let lines = BufReader::new(stream.try_clone().unwrap())
             .lines()
             .map(|line| line.unwrap());
@@ -71,8 +88,11 @@ impl Server {
             Some(line.split_once(": ").unwrap().1.to_string())
         };
         let range = value("range:").unwrap_or_default();
-        seen.lock().unwrap().push(range.clone());
-        if let Some(status) = self.first.get(number) {
+        seen.lock().unwrap().push(Request {
+            range: range.clone(),
+            authorization: value("authorization:").unwrap_or_default(),
+        });
+        if let Some(Some(status)) = self.then.get(number) {
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             stream.write_all(answer.as_bytes()).unwrap();
             return;

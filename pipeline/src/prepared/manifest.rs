@@ -13,6 +13,7 @@ use crate::parameters::Parameters;
 use crate::prepared::Lengths;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
 use crate::raw::InputFile;
+use crate::schema::Split;
 use crate::stage::TimeCut;
 use crate::storage;
 
@@ -89,6 +90,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// How many prompts a split has.
+    pub fn prompt_count(&self, split: Split) -> u64 {
+        self.prompts.get(split.name()).copied().unwrap_or(0)
+    }
+
     /// Reads the manifest of a folder, which may be a URL.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);

@@ -26,8 +26,8 @@ mod goodreads;
 mod gzip;
 mod json;
 mod line;
-mod movielens;
 mod movielens_100k;
+mod movielens_csv;
 mod movielens_dat;
 mod nested;
 mod parallel;
@@ -300,7 +300,7 @@ fn read_interactions(
     match description.format {
         RawFormat::Amazon2014 | RawFormat::Amazon2018 => amazon::reviews(path, scan, table, progress),
         RawFormat::Amazon2023 => amazon_2023::interactions(path, scan, table, progress),
-        RawFormat::MovielensCsv => movielens::ratings(path, scan, table, progress),
+        RawFormat::MovielensCsv => movielens_csv::ratings(path, scan, table, progress),
         RawFormat::Movielens100k => movielens_100k::ratings(path, scan, table, progress),
         RawFormat::MovielensDat => movielens_dat::ratings(path, scan, table, progress),
         RawFormat::Recbole => recbole::interactions(path, columns, scan, table, progress),
@@ -323,7 +323,7 @@ fn read_items(
         RawFormat::Amazon2014 => amazon::metadata_2014(path, scan, table, progress),
         RawFormat::Amazon2018 => amazon::metadata_2018(path, scan, table, progress),
         RawFormat::Amazon2023 => amazon_2023::metadata(path, scan, table, progress),
-        RawFormat::MovielensCsv => movielens::movies(path, scan, table, progress),
+        RawFormat::MovielensCsv => movielens_csv::movies(path, scan, table, progress),
         RawFormat::Movielens100k => movielens_100k::movies(path, scan, table, progress),
         RawFormat::MovielensDat => movielens_dat::movies(path, scan, table, progress),
         RawFormat::Recbole => recbole::items(path, columns, scan, table, progress),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Progress;
-use super::movielens::push_rating;
+use super::movielens_csv::push_rating;
 use super::scan::{Refusal, Scan, utf8, utf8_or_latin1};
 use super::table::{InteractionTable, ItemTable};
 use crate::error::Result;

@@ -444,12 +444,10 @@ fn a_rejected_line_is_cut_without_breaking_a_character() {
     assert_eq!(tables.rejects[0].text, format!("x{}", "\u{e9}".repeat(99)));
 }
 
-/// The real files, where they are: `$WEAVEREC_SHARED/data` or beside the workspace.
+/// The real files, where they are: in `$WEAVEREC_SHARED` or beside the workspace.
 fn shared(folder: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("WEAVEREC_SHARED") {
-        Some(root) => PathBuf::from(root).join("data"),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-    };
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let root = std::env::var_os("WEAVEREC_SHARED").map_or_else(beside, PathBuf::from);
     let path = root.join(folder);
     if !path.is_dir() {
         eprintln!(

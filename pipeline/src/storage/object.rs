@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_found() {
         let mut server = Server::of(content());
-        server.first = vec!["404 Not Found"; 2];
+        server.then = vec![Some("404 Not Found"); 2];
         let error = read(server).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error:?}");
     }

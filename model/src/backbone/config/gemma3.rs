@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemma3 {
     /// Attention scores are divided by the root of this.
-    pub query_pre_attn_scalar: f64,
+    pub query_pre_attn_scalar: usize,
     /// How many positions a row sees in layers with a window, its own included.
     pub sliding_window: usize,
     /// For each layer whether it sees all positions.

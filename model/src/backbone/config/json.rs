@@ -35,7 +35,7 @@ pub(super) struct ConfigJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rope_local_base_freq: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    query_pre_attn_scalar: Option<f64>,
+    query_pre_attn_scalar: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sliding_window: Option<usize>,
     #[serde(
@@ -175,7 +175,7 @@ impl ConfigJson {
             None => Gemma3::every(self.sliding_window_pattern.unwrap_or(6), self.num_hidden_layers),
         };
         Ok(Gemma3 {
-            query_pre_attn_scalar: self.query_pre_attn_scalar.unwrap_or(256.0),
+            query_pre_attn_scalar: self.query_pre_attn_scalar.unwrap_or(256),
             sliding_window: self.sliding_window.unwrap_or(4096),
             full_attention,
             local_rope_theta: local.unwrap_or(10_000.0),

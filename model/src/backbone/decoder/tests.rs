@@ -43,12 +43,29 @@ fn config_of(family: Family) -> DecoderConfig {
         bos_token_id: None,
         eos_token_ids: vec![0],
         gemma3: (family == Family::Gemma3).then(|| Gemma3 {
-            query_pre_attn_scalar: 6.0,
+            query_pre_attn_scalar: 6,
             sliding_window: 3,
             full_attention: vec![false, true],
             local_rope_theta: 100.0,
         }),
     }
+}
+
+/// Weights of a Llama whose rows hold two and three blocks of 32 values.
+pub(crate) fn weights_of_whole_blocks() -> (Weights, DecoderConfig) {
+    let config = DecoderConfig {
+        hidden_size: 64,
+        intermediate_size: 96,
+        ..config_of(Family::Llama)
+    };
+    let tensors = std::cell::RefCell::new(HashMap::new());
+    Decoder::from_parameters(&config, |name, shape| {
+        let tensor = random(name, shape, 0.2);
+        tensors.borrow_mut().insert(name.to_string(), tensor.clone());
+        Ok(tensor)
+    })
+    .unwrap();
+    (Weights::from_tensors(tensors.into_inner()), config)
 }
 
 fn random(name: &str, shape: &[usize], size: f32) -> Tensor {

@@ -22,6 +22,9 @@ use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
 use crate::op::Matrix;
 use crate::{Error, Result};
 
+/// No model has a size near this one, in layers, heads, widths or tokens; a damaged file may say anything.
+const LARGEST_SIZE: u64 = 1 << 28;
+
 /// An open GGUF file: metadata read, tensors still on disk.
 pub(crate) struct Gguf {
     path: PathBuf,
@@ -97,11 +100,17 @@ impl Gguf {
         }
     }
 
+    /// One of the model's sizes, if the file has the key.
+    fn size(&self, key: &str) -> Result<Option<usize>> {
+        match self.integer(key) {
+            Some(size) if size > LARGEST_SIZE => Err(self.error(format!("{key} is {size}"))),
+            size => Ok(size.map(|size| size as usize)),
+        }
+    }
+
     fn need(&self, key: &str) -> Result<usize> {
-        let value = self
-            .integer(key)
-            .ok_or_else(|| self.error(format!("no {key} in the metadata")))?;
-        Ok(value as usize)
+        self.size(key)?
+            .ok_or_else(|| self.error(format!("no {key} in the metadata")))
     }
 
     /// The decoder's configuration.
@@ -130,9 +139,10 @@ impl Gguf {
         let id = |name: &str| self.integer(name).map(|id| id as u32);
         let heads = self.need(&key("attention.head_count"))?;
         let hidden = self.need(&key("embedding_length"))?;
-        let head_dim = self
-            .integer(&key("attention.key_length"))
-            .or(self.integer(&key("rope.dimension_count")));
+        let head_dim = match self.size(&key("attention.key_length"))? {
+            None => self.size(&key("rope.dimension_count"))?,
+            width => width,
+        };
         let mut config = DecoderConfig {
             family,
             vocab_size: embedding.dims.first().copied().unwrap_or(0),
@@ -140,12 +150,8 @@ impl Gguf {
             intermediate_size: self.need(&key("feed_forward_length"))?,
             num_hidden_layers: self.need(&key("block_count"))?,
             num_attention_heads: heads,
-            num_key_value_heads: self
-                .integer(&key("attention.head_count_kv"))
-                .map_or(heads, |n| n as usize),
-            head_dim: head_dim
-                .map(|width| width as usize)
-                .filter(|width| width * heads != hidden),
+            num_key_value_heads: self.size(&key("attention.head_count_kv"))?.unwrap_or(heads),
+            head_dim: head_dim.filter(|width| width * heads != hidden),
             rms_norm_eps: self
                 .real(&key("attention.layer_norm_rms_epsilon"))
                 .unwrap_or(1e-5),
@@ -198,7 +204,7 @@ impl Gguf {
             _ => self.need("gemma3.attention.key_length")?,
         };
         Ok(Gemma3 {
-            query_pre_attn_scalar: scalar as f64,
+            query_pre_attn_scalar: scalar,
             sliding_window: self.need("gemma3.attention.sliding_window")?,
             full_attention: Gemma3::every(6, layers),
             local_rope_theta: self.real("gemma3.rope.freq_base_swa").unwrap_or(10_000.0),
@@ -298,6 +304,9 @@ fn rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
 fn packed_rotary_rows(weight: &QTensor, heads: usize) -> candle_core::Result<QTensor> {
     let (rows, _) = weight.shape().dims2()?;
     let data = weight.data()?;
+    if rows == 0 || !rows.is_multiple_of(2 * heads) {
+        candle_core::bail!("{rows} rows for {heads} heads");
+    }
     let (width, half) = (data.len() / rows, rows / heads / 2);
     let from = |row: usize| {
         let (head, within) = (row / (2 * half), row % (2 * half));

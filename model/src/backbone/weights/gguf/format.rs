@@ -2,7 +2,6 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use candle_core::quantized::gguf_file::TensorInfo;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor, bail};
 use half::f16;
@@ -92,20 +91,11 @@ pub(super) fn read(place: &Place, data: u64, reader: &mut (impl Read + Seek)) ->
             let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
             QTensor::quantize(&values, GgmlDType::F32)
         }
-        // candle knows the format and does not read it.
-        (_, Some((_, dtype @ GgmlDType::Q8K))) => packed(
+        (_, Some((_, dtype))) => packed(
             bytes(place, data, reader, (dtype.block_size(), dtype.type_size()))?,
             *dtype,
             shape,
         ),
-        (_, Some((_, dtype))) => {
-            let info = TensorInfo {
-                ggml_dtype: *dtype,
-                shape: shape.into(),
-                offset: place.offset,
-            };
-            info.read(reader, data, &Device::Cpu)
-        }
         (format, None) => bail!("format {format} is not read"),
     }
 }
@@ -117,11 +107,12 @@ fn bytes(
     reader: &mut (impl Read + Seek),
     (values, size): (usize, usize),
 ) -> Result<Vec<u8>> {
-    let count: usize = place.dims.iter().product();
     if !place.dims.last().unwrap_or(&0).is_multiple_of(values) {
         bail!("rows of {:?} values in blocks of {values}", place.dims.last());
     }
-    let (begin, size) = (data.saturating_add(place.offset), count / values * size);
+    let begin = data.saturating_add(place.offset);
+    let blocks = place.dims.iter().product::<usize>() / values;
+    let size = blocks.saturating_mul(size);
     let end = reader.seek(SeekFrom::End(0))?;
     if end.saturating_sub(begin) < size as u64 {
         bail!("it takes {size} bytes from byte {begin} on, and the file ends at {end}");

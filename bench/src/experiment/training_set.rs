@@ -11,7 +11,7 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 use weaverec_pipeline::stage::Recipe;
 
-use super::examples::Encoder;
+use super::encoder::Encoder;
 use crate::progress::Meter;
 
 /// A training prompt: which folder's, and its place there.
@@ -30,11 +30,12 @@ impl TrainingSet {
     /// Mixes the folders' training prompts, the first being the target's; `held_out` of each choose the best step: of validation, or, under
     /// the paper's recipe, of the training prompts that it holds out.
     pub fn read(
-        folders: &[Prepared],
+        folders: &[&Prepared],
         tokenizer: &Tokenizer,
         mixture: Mixture,
         held_out: usize,
         seed: u64,
+        meter: &Meter,
     ) -> Result<Self> {
         let mut set = TrainingSet::default();
         let mut places: Vec<Vec<Place>> = Vec::new();
@@ -49,7 +50,6 @@ impl TrainingSet {
         drop(places);
         let slots: HashMap<Place, usize> = mixed.into_iter().zip(0..).collect();
         set.examples = vec![Example::default(); slots.len()];
-        let meter = Meter::start("reading prompts");
         let mut read = 0;
         for (number, folder) in folders.iter().enumerate() {
             let encoder = encoder(folder, tokenizer);
@@ -62,7 +62,7 @@ impl TrainingSet {
                         Err(error) => refused = refused.take().or(Some(error)),
                     }
                     read += 1;
-                    meter.update(read, slots.len() as u64, || "prompts".into());
+                    meter.update(read, slots.len() as u64, || "prompts read".into());
                 }
                 place += 1;
                 Ok(())
@@ -71,7 +71,6 @@ impl TrainingSet {
                 return Err(error).with_context(|| format!("a prompt of {}", folder.manifest().name));
             }
         }
-        meter.finish(format!("{read} prompts"));
         Ok(set)
     }
 }
