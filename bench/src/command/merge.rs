@@ -61,8 +61,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(base) => {
             let (mut weights, mut config) = Weights::open(&base)?;
             merge::fold(&mut weights, &merged, 1.0)?;
-            // An embedding or a head stored whole is no longer the other one.
-            config.tie_word_embeddings &= merged.saved.is_empty();
+            config.tie_word_embeddings &= !merged.parts_head_from_embedding();
             Tokenizer::open(&base)?.save(&arguments.out)?;
             weights.save(&arguments.out, &config)?;
         }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use weaverec_model::lora::LoraConfig;
+use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{TrainConfig, train_lora};
+use weaverec_model::train::{Checkpoint, TrainConfig, train_lora};
 use weaverec_model::weave::Mixture;
 use weaverec_pipeline::prepared::Prepared;
 
@@ -87,6 +87,7 @@ fn ratio(text: &str) -> std::result::Result<f64, String> {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
+    Adapter::check_place(&arguments.out)?;
     let model = arguments.base.load()?;
     let folders: Vec<Prepared> = arguments
         .folders
@@ -119,8 +120,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
     lora.lora_dropout = arguments.dropout;
     lora.base_model_name_or_path = Some(arguments.base.model.clone());
-    let mut checkpoint = arguments.out.clone().into_os_string();
-    checkpoint.push(".checkpoint");
+    let mut beside = arguments.out.clone().into_os_string();
+    beside.push(".checkpoint");
+    let checkpoint = Checkpoint::new(beside, &model.fingerprint);
     let meter = Meter::start(format!("training on {} prompts", examples.len()));
     let (adapter, outcome) = with_threads(super::threads(arguments.threads), || {
         train_lora(
@@ -130,7 +132,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             &held_out,
             &config,
             seed,
-            Some(checkpoint.as_ref()),
+            Some(&checkpoint),
             &mut |p| {
                 meter.update(p.step as u64, p.total as u64, || {
                     format!(
@@ -150,6 +152,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .save(&arguments.out)
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
     file::write(&arguments.out.join(CURVE), outcome.json_lines().as_bytes())?;
+    checkpoint.remove()?;
     say(format!("wrote {}", arguments.out.display()));
     Ok(())
 }

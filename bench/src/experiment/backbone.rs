@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::device::{Arithmetic, Compute};
-use weaverec_model::train::{Example, training_flops};
+use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::Split;
 
@@ -111,6 +111,8 @@ fn pretrained_here(
         );
         let meter = Meter::start(cell.label.clone());
         let started = std::time::Instant::now();
+        // From scratch: there is no base.
+        let checkpoint = Checkpoint::new(workshop.store.checkpoint(&cell), "");
         let (weights, outcome) = weaverec_model::op::with_threads(workshop.threads, || {
             nano::pretrain(
                 &config,
@@ -118,7 +120,7 @@ fn pretrained_here(
                 &held_out,
                 &sizes.pretrain,
                 sizes.seed,
-                Some(&workshop.store.checkpoint(&cell)),
+                Some(&checkpoint),
                 &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
             )
         })?;
@@ -140,6 +142,7 @@ fn pretrained_here(
             tokenizer.save(folder)?;
             Ok(())
         })?;
+        checkpoint.remove()?;
     } else {
         say(format!("  {}: kept from an earlier run", cell.label));
     }

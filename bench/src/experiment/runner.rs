@@ -11,7 +11,7 @@ use weaverec_model::device::{Compute, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{Example, mean_loss, train_lora, training_flops};
+use weaverec_model::train::{Checkpoint, Example, mean_loss, train_lora, training_flops};
 use weaverec_model::weave::Mixture;
 
 use super::backbone::{self, LanguageModel};
@@ -209,6 +209,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         adapter.seed,
         &meter,
     )?;
+    let checkpoint = Checkpoint::new(workshop.store.checkpoint(&adapter.cell), &bench.model.fingerprint);
     let mut lora = LoraConfig::new(config.rank, config.alpha);
     lora.lora_dropout = config.dropout;
     lora.base_model_name_or_path = Some(bench.model.name.clone());
@@ -219,7 +220,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         &held_out,
         &config.train,
         adapter.seed,
-        Some(&workshop.store.checkpoint(&adapter.cell)),
+        Some(&checkpoint),
         &mut |p| {
             meter.update(p.step as u64, p.total as u64, || {
                 format!(
@@ -261,7 +262,8 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         let curve = folder.join(CURVE);
         std::fs::write(&curve, curve_lines).with_context(|| format!("cannot write {}", curve.display()))?;
         Ok(trained.save(&folder.join("adapter"))?)
-    })
+    })?;
+    Ok(checkpoint.remove()?)
 }
 
 fn rank(
@@ -305,7 +307,7 @@ fn rank(
             let validation =
                 &target.validation[..target.validation.len().min(bench.profile.adapter.held_out)];
             let validation = encoder.examples(validation)?;
-            result.validation_loss = Some(mean_loss(&decoder, &validation, config.batch_tokens)?);
+            result.validation_loss = mean_loss(&decoder, &validation, config.batch_tokens)?;
             result.invalid_output_rate = language_model::invalid_output_rate(
                 &decoder,
                 encoder,

@@ -8,7 +8,7 @@
 //! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -310,7 +310,27 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
+        if pass.tokens.is_empty() {
+            return Err(Error::Usage("no tokens to read".into()));
+        }
+        self.warn_beyond_context(pass);
         on_pool(self.device(), || self.through_blocks(pass, cache, wanted, keep))
+    }
+
+    /// Says once that a text is longer than those that the model was trained on.
+    fn warn_beyond_context(&self, pass: &Pass) {
+        static SAID: Once = Once::new();
+        let context = self.config.max_position_embeddings;
+        if let Some(last) = pass.positions.iter().max()
+            && *last as usize >= context
+        {
+            SAID.call_once(|| {
+                tracing::warn!(
+                    "a text of {} tokens or more, of which the model was made for {context}: what it says beyond these is little worth",
+                    last + 1
+                );
+            });
+        }
     }
 
     fn through_blocks(

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
 use rand::RngExt;
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decoder, DecoderConfig, Family, Weights};
 use crate::op::mix;
-use crate::train::{Example, Fit, Outcome, Progress, TrainConfig, fit};
+use crate::train::{Checkpoint, Example, Fit, Outcome, Progress, TrainConfig, fit};
 use crate::{Error, Result};
 
 /// Sizes of a nano decoder.
@@ -62,15 +61,21 @@ impl NanoConfig {
 ///
 /// Initial values are normal with deviation 0.02 (norms: one), keyed by the seed and the tensor's name. Progress, checkpoint and
 /// resume are those of [`fit`].
+///
+/// # Errors
+/// Sizes that make no decoder, and those of [`fit`].
 pub fn pretrain(
     config: &DecoderConfig,
     examples: &[Example],
     held_out: &[Example],
     training: &TrainConfig,
     seed: u64,
-    checkpoint: Option<&Path>,
+    checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Weights, Outcome)> {
+    config
+        .check()
+        .map_err(|message| Error::Usage(format!("the sizes of the decoder: {message}")))?;
     let variables = std::cell::RefCell::new(BTreeMap::<String, Var>::new());
     let decoder = Decoder::from_parameters(config, |name, shape| {
         let variable = initial(name, shape, seed)?;
@@ -117,4 +122,66 @@ fn initial(name: &str, shape: &[usize], seed: u64) -> Result<Var> {
         }
     };
     Ok(Var::from_vec(values, shape, &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sizes_that_make_no_decoder_are_refused_before_anything_is_trained() {
+        let sizes = NanoConfig {
+            vocabulary: 300,
+            width: 24,
+            inner: 32,
+            layers: 1,
+            heads: 4,
+            key_value_heads: 2,
+        };
+        let training: TrainConfig =
+            serde_json::from_str(r#"{"learning_rate": 1e-3, "batch_size": 1}"#).unwrap();
+        let example = Example {
+            tokens: vec![1, 2, 3],
+            loss_from: 1,
+        };
+        let trained = |sizes: NanoConfig| {
+            let (examples, config) = ([example.clone()], sizes.llama(0));
+            pretrain(&config, &examples, &[], &training, 1, None, &mut |_| ())
+        };
+        trained(sizes.clone()).unwrap();
+        for (wrong, word) in [
+            (
+                NanoConfig {
+                    key_value_heads: 0,
+                    ..sizes.clone()
+                },
+                "num_key_value_heads",
+            ),
+            (
+                NanoConfig {
+                    key_value_heads: 3,
+                    ..sizes.clone()
+                },
+                "num_key_value_heads",
+            ),
+            (
+                NanoConfig {
+                    heads: 8,
+                    ..sizes.clone()
+                },
+                "even",
+            ),
+            (
+                NanoConfig {
+                    layers: 0,
+                    ..sizes.clone()
+                },
+                "num_hidden_layers",
+            ),
+        ] {
+            let error = trained(wrong).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::LoraConfig;
 use super::config::{EMBEDDING, HEAD};
@@ -129,13 +129,13 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// Writes a PEFT folder, whole or not at all; a folder that was there is replaced.
+    /// Writes a PEFT folder, whole or not at all. An adapter's folder that was there is replaced, and an empty one; nothing else is.
     ///
     /// # Errors
-    /// A folder that cannot be written, or settings that contradict the factors.
+    /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
         self.check().map_err(|message| failure(folder, message))?;
-        persist::write_folder(folder, |content| {
+        persist::write_folder(folder, CONFIG, |content| {
             let factors = self.modules.iter().flat_map(|(name, module)| {
                 let key = |factor: &str| format!("{PREFIX}{name}.{factor}.weight");
                 [
@@ -152,6 +152,19 @@ impl Adapter {
                 .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
             persist::write_file(&content.join(CONFIG), format!("{json}\n").as_bytes())
         })
+    }
+
+    /// Whether [`save`](Self::save) would write there, to be asked before a long training.
+    ///
+    /// # Errors
+    /// A folder that holds something other than an adapter.
+    pub fn check_place(folder: &Path) -> Result<()> {
+        persist::check_replaceable(folder, CONFIG)
+    }
+
+    /// Whether a base whose output head is its embedding gets a head of its own from this adapter: where it changes one of them alone.
+    pub fn parts_head_from_embedding(&self) -> bool {
+        !self.saved.is_empty() || self.modules.contains_key(HEAD)
     }
 
     /// An identity: changes with any module, scale or value.
@@ -198,8 +211,14 @@ impl Adapter {
         if !self.saved.is_empty() && self.config.saved_names().next().is_none() {
             return Err("modules are stored whole that modules_to_save does not name".into());
         }
+        for (name, saved) in &self.saved {
+            check_finite(name, saved)?;
+        }
         for (name, module) in &self.modules {
             module.shape().map_err(|e| format!("{name}: {e}"))?;
+            [&module.a, &module.b]
+                .into_iter()
+                .try_for_each(|factor| check_finite(name, factor))?;
             if !self.config.targets(name) {
                 return Err(format!(
                     "{name} carries factors where the settings say that it is no target: whoever reads them leaves these out"
@@ -220,6 +239,23 @@ impl Adapter {
             }
         }
         Ok(())
+    }
+}
+
+/// A model with a value that is no number gives no score and no order.
+fn check_finite(name: &str, values: &Tensor) -> std::result::Result<(), String> {
+    let values = values
+        .flatten_all()
+        .and_then(|values| values.to_dtype(DType::F32)?.to_vec1::<f32>());
+    match values
+        .map_err(|e| e.to_string())?
+        .iter()
+        .all(|value| value.is_finite())
+    {
+        true => Ok(()),
+        false => Err(format!(
+            "{name} holds something other than finite numbers; train it again"
+        )),
     }
 }
 
@@ -295,6 +331,17 @@ mod tests {
             failed.contains("q_proj") && failed.contains("no target"),
             "{failed}"
         );
+    }
+
+    #[test]
+    fn factors_that_are_no_numbers_are_neither_written_nor_read() {
+        let root = tempfile::tempdir().unwrap();
+        let mut wrong = adapter();
+        if let Some(module) = wrong.modules.values_mut().next() {
+            module.b = (&module.b * f64::NAN).unwrap();
+        }
+        let failed = wrong.save(&root.path().join("a")).unwrap_err().to_string();
+        assert!(failed.contains("other than finite numbers"), "{failed}");
     }
 
     #[test]

@@ -25,9 +25,24 @@ impl TrainableLora {
     /// the seed and the module's name alone. The variables are in f32, on the decoder's device.
     ///
     /// # Errors
-    /// A configuration with which other things than factors would be trained.
+    /// A configuration with which other things than factors would be trained, or nothing.
     pub fn new(decoder: &Decoder, config: LoraConfig, seed: u64) -> Result<Self> {
         config.check().map_err(Error::Usage)?;
+        if !(0.0..1.0).contains(&config.lora_dropout) {
+            return Err(Error::Usage(format!(
+                "lora_dropout {}: give a share of the inputs, from 0 to below 1",
+                config.lora_dropout
+            )));
+        }
+        let alphas = config.alpha_pattern.0.iter().map(|(_, alpha)| *alpha);
+        if let Some(alpha) = alphas
+            .chain([config.lora_alpha])
+            .find(|alpha| !alpha.is_finite() || *alpha == 0.0)
+        {
+            return Err(Error::Usage(format!(
+                "lora_alpha {alpha}: nothing would be trained; twice the rank is usual"
+            )));
+        }
         if let Some(name) = config.saved_names().next() {
             return Err(Error::Usage(format!(
                 "modules_to_save {name}: only factors are trained here; leave it out"

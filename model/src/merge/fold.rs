@@ -8,7 +8,8 @@ use crate::{Error, Result};
 /// Adds `weight · s B A` to every module's weights, in f32. Nothing changes unless every module fits.
 ///
 /// What the adapter stores whole is taken over in the same measure, `W₀ + weight (W − W₀)`. A base whose output head is its embedding
-/// then gets a head of its own, since each may change without the other: its `tie_word_embeddings` must be false from there on.
+/// gets a head of its own where one of them changes without the other ([`Adapter::parts_head_from_embedding`]): its
+/// `tie_word_embeddings` must be false from there on.
 ///
 /// # Errors
 /// An adapter with a module that the base lacks or has in another shape, or a weight that is no number.
@@ -16,16 +17,19 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
     if !weight.is_finite() {
         return Err(Error::Merge(format!("a weight of {weight}; give a finite one")));
     }
+    let has_head = weights.names().any(|name| name == parameter(HEAD));
+    let place = |name: &str| match name == HEAD && !has_head {
+        true => parameter(EMBEDDING),
+        false => parameter(name),
+    };
     for (name, module) in &adapter.modules {
         let (out, input) = module.shape()?;
-        weights.get(&parameter(name), &[out, input])?;
+        weights.get(&place(name), &[out, input])?;
     }
-    let has_head = weights.names().any(|name| name == parameter(HEAD));
     for (name, saved) in &adapter.saved {
-        let tied = name == HEAD && !has_head;
-        weights.get(&parameter(if tied { EMBEDDING } else { name }), saved.dims())?;
+        weights.get(&place(name), saved.dims())?;
     }
-    if !adapter.saved.is_empty() && !has_head {
+    if adapter.parts_head_from_embedding() && !has_head {
         weights.untie(&parameter(EMBEDDING), &parameter(HEAD))?;
     }
     for (name, saved) in &adapter.saved {

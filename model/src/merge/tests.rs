@@ -261,6 +261,25 @@ fn folding_adds_the_update_and_refuses_another_base_untouched() {
     assert_eq!(weights.fingerprint().unwrap(), before);
 }
 
+#[test]
+fn an_update_of_a_tied_head_gives_the_base_a_head_of_its_own() {
+    let embedding = random(&mut ChaCha8Rng::seed_from_u64(9), 20, 12);
+    let mut weights =
+        Weights::from_tensors([("model.embed_tokens.weight".to_string(), embedding.clone())].into());
+    let one = adapter(1, 2, 4.0, &["lm_head"]);
+    assert!(one.parts_head_from_embedding() && !adapter(1, 2, 4.0, &[Q]).parts_head_from_embedding());
+    fold(&mut weights, &one, 1.0).unwrap();
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let kept = weights.get("model.embed_tokens.weight", &[20, 12]).unwrap();
+    assert_eq!(values(&kept), values(&embedding));
+    let head = weights.get("lm_head.weight", &[20, 12]).unwrap();
+    let change: Vec<f64> = values(&(head - embedding).unwrap())
+        .into_iter()
+        .map(f64::from)
+        .collect();
+    assert!(distance(&change, &dense(&[(&one, 1.0)], "lm_head")) < 1e-4);
+}
+
 /// An adapter that stores the embedding whole as well.
 fn with_whole(seed: u64, names: &[&str], scale: f64) -> Adapter {
     let mut adapter = adapter(seed, 2, 4.0, names);

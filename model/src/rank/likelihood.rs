@@ -16,14 +16,14 @@ pub struct Query {
     /// The prompt; not empty.
     pub prompt: Vec<u32>,
     /// The candidates, each with what ends it (a newline, or the end of the turn), so that a title that begins another one is
-    /// judged as a whole; none empty.
+    /// judged as a whole; at least one, and none empty.
     pub candidates: Vec<Vec<u32>>,
 }
 
 impl Query {
     /// Whether there is something to rank, and something to rank it by.
     pub(super) fn is_whole(&self) -> bool {
-        !self.prompt.is_empty() && !self.candidates.iter().any(Vec::is_empty)
+        !self.prompt.is_empty() && !self.candidates.is_empty() && !self.candidates.iter().any(Vec::is_empty)
     }
 
     /// Whether all candidates go into one pass.
@@ -76,7 +76,7 @@ impl Normalisation {
 /// beside the weights costs extra work at every token.
 ///
 /// # Errors
-/// An empty prompt or candidate.
+/// An empty prompt or candidate, no candidates, or a model whose answers are no numbers.
 pub fn score(
     decoder: &Decoder,
     queries: &[Query],
@@ -96,7 +96,7 @@ pub fn score_with_progress(
 ) -> Result<Vec<Vec<f32>>> {
     if let Some(i) = queries.iter().position(|query| !query.is_whole()) {
         return Err(Error::Usage(format!(
-            "query {i} has an empty prompt or candidate: there is nothing to rank"
+            "query {i} has an empty prompt or candidate, or no candidates: there is nothing to rank"
         )));
     }
     let beginning = Beginning::read(decoder, common_beginning(queries))?;
@@ -209,7 +209,13 @@ fn sums(decoder: &Decoder, beginning: &Beginning, parts: &[Part]) -> Result<Vec<
         *row = rows.partition_point(|wanted| (*wanted as usize) < *row);
     }
     let hidden = decoder.hidden_of(&pass, &rows, Some(&beginning.cache))?;
-    let mut answers = log_probabilities(&hidden, decoder.head(), &asked)?.into_iter();
+    let answers = log_probabilities(&hidden, decoder.head(), &asked)?;
+    if answers.iter().any(|answer| answer.is_nan()) {
+        return Err(Error::Usage(
+            "the model's likelihoods are no numbers: its weights, or the adapter's, hold some that are not finite or far too large".into(),
+        ));
+    }
+    let mut answers = answers.into_iter();
     let of_part = |trie: &Trie| {
         let mut sums: Vec<f32> = Vec::with_capacity(trie.runs.len());
         for run in &trie.runs {

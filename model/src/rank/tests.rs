@@ -228,6 +228,18 @@ fn the_best_of_a_catalogue_are_those_with_the_best_scores_and_most_are_not_read_
 }
 
 #[test]
+fn likelihoods_that_are_no_numbers_put_nobody_first() {
+    let mut adapter = random_adapter("a", 2);
+    for module in adapter.modules.values_mut() {
+        module.b = (&module.b * f64::INFINITY).unwrap();
+    }
+    let broken = tiny().with_adapter(&adapter).unwrap();
+    let error = score(&broken, &queries(), Normalisation::Sum, 100).unwrap_err();
+    assert!(error.to_string().contains("no numbers"), "{error}");
+    assert!(top(&broken, &queries()[0], Normalisation::Sum, 1).is_err());
+}
+
+#[test]
 fn empty_prompts_and_candidates_are_refused() {
     let empty = Query {
         prompt: vec![],
@@ -239,7 +251,13 @@ fn empty_prompts_and_candidates_are_refused() {
         candidates: vec![vec![]],
     };
     assert!(score(&tiny(), &[empty], Normalisation::Sum, 10).is_err());
+    let none = Query {
+        prompt: vec![1],
+        candidates: vec![],
+    };
+    assert!(score(&tiny(), &[none], Normalisation::Sum, 10).is_err());
     assert!(generate(&tiny(), &[], &[], 3).is_err());
+    assert!(tiny().logits(&[]).is_err());
     for (prompt, candidate) in [(vec![], vec![1]), (vec![1], vec![])] {
         let candidates = vec![candidate];
         let query = Query { prompt, candidates };

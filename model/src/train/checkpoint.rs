@@ -1,24 +1,24 @@
-//! The state of an interrupted training, written whole or not at all.
+//! The state of an interrupted training: one file, so that it is there whole or not at all.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::AdamW;
+use crate::backbone::weights::{persist, safetensors};
+use crate::op::Matrix;
 use crate::{Error, Result};
 
 /// Everything about a training besides its tensors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
-    /// What the training was asked for; a checkpoint of another request is refused.
+    /// What the training was asked for; a checkpoint of another request is not taken up.
     pub request: u64,
     pub step: usize,
     pub tokens: u64,
     pub seconds: f64,
     pub curve: Vec<(u64, f64)>,
-    #[serde(default)]
     pub gradient_norms: Vec<f64>,
     pub held_out_curve: Vec<(u64, f64)>,
     pub best: Option<(usize, f64)>,
@@ -26,103 +26,139 @@ pub(super) struct State {
     pub stopped: bool,
 }
 
-const STATE: &str = "state.json";
-const TENSORS: &str = "tensors.safetensors";
+/// The file in the checkpoint's folder.
+const FILE: &str = "training.safetensors";
+/// The key of the state in the file's metadata.
+const STATE: &str = "state";
 
-/// Writes the state beside its final place and renames it there.
-pub(super) fn save(
-    folder: &Path,
-    state: &State,
-    variables: &[Var],
-    optimizer: &AdamW,
-    best: &[Vec<f32>],
-) -> Result<()> {
-    let mut tensors: HashMap<String, Tensor> = HashMap::new();
-    let flat = |values: &[f32]| Tensor::new(values, &Device::Cpu);
-    let [first, second] = optimizer.moments()?;
-    for (i, variable) in variables.iter().enumerate() {
-        let value = variable.as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
-        tensors.insert(format!("value.{i}"), value);
-        tensors.insert(format!("first.{i}"), flat(&first[i])?);
-        tensors.insert(format!("second.{i}"), flat(&second[i])?);
-        if let Some(values) = best.get(i) {
-            tensors.insert(format!("best.{i}"), flat(values)?);
-        }
-    }
-    let io = |source| Error::io(folder, source);
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(io)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".checkpoint")
-        .tempdir_in(parent)
-        .map_err(io)?;
-    candle_core::safetensors::save(&tensors, temporary.path().join(TENSORS))?;
-    let text = serde_json::to_string(state).map_err(|e| Error::Usage(e.to_string()))?;
-    std::fs::write(temporary.path().join(STATE), text).map_err(io)?;
-    remove(folder)?;
-    std::fs::rename(temporary.keep(), folder).map_err(io)
+/// Where an interrupted training goes on from.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    base: String,
 }
 
-/// Reads a checkpoint into the variables and the optimiser; `None` where there is none of this request.
-pub(super) fn load(
-    folder: &Path,
-    request: u64,
-    variables: &[Var],
-    optimizer: &mut AdamW,
-) -> Result<Option<(State, Vec<Vec<f32>>)>> {
-    let Ok(text) = std::fs::read_to_string(folder.join(STATE)) else {
-        return Ok(None);
-    };
-    let mut state: State = serde_json::from_str(&text).map_err(|e| Error::Config {
-        path: folder.join(STATE),
-        message: format!("{e}; delete the checkpoint to start anew"),
-    })?;
-    if state.request != request {
-        tracing::info!(
-            "the checkpoint in {} is of another training and is not used",
-            folder.display()
-        );
-        return Ok(None);
+impl Checkpoint {
+    /// In a folder of its own. `base` tells the weights apart that are trained over (their fingerprint, and whatever else makes other
+    /// numbers of them): a training over others does not take the checkpoint up.
+    pub fn new(folder: impl Into<PathBuf>, base: impl Into<String>) -> Self {
+        Checkpoint {
+            folder: folder.into(),
+            base: base.into(),
+        }
     }
-    // Losses are f32 values; reading decimal text may miss the last bit of an f64, which this puts right.
-    let losses = state
-        .curve
-        .iter_mut()
-        .chain(&mut state.held_out_curve)
-        .map(|(_, loss)| loss)
-        .chain(&mut state.gradient_norms);
-    losses
-        .chain(state.best.as_mut().map(|(_, loss)| loss))
-        .for_each(|loss| *loss = super::fit::rounded(*loss));
-    let tensors = candle_core::safetensors::load(folder.join(TENSORS), &Device::Cpu)?;
-    let get = |name: String| -> Result<Vec<f32>> {
-        let missing = || Error::Weights {
-            path: folder.join(TENSORS),
-            message: format!("{name} is missing; delete the checkpoint to start anew"),
+
+    /// Removes it. A training leaves its checkpoint where it is, for its outcome to be saved first.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return Ok(());
         };
-        Ok(tensors.get(&name).ok_or_else(missing)?.to_vec1()?)
-    };
-    let (mut best, mut moments) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for (i, variable) in variables.iter().enumerate() {
-        variable.set(&Tensor::from_vec(
-            get(format!("value.{i}"))?,
-            variable.shape(),
-            variable.device(),
-        )?)?;
-        moments[0].push(get(format!("first.{i}"))?);
-        moments[1].push(get(format!("second.{i}"))?);
-        if state.best.is_some() {
-            best.push(get(format!("best.{i}"))?);
+        let is_ours = |name: &str| name == FILE || name.starts_with(persist::UNFINISHED);
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(is_ours) {
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+            }
         }
+        // Where something else lies there the folder stays.
+        let _ = std::fs::remove_dir(&self.folder);
+        Ok(())
     }
-    optimizer.resume(moments, state.step)?;
-    Ok(Some((state, best)))
+
+    /// What tells the weights apart.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// Replaces what was there.
+    pub(super) fn save(
+        &self,
+        state: &State,
+        variables: &[Var],
+        optimizer: &AdamW,
+        best: &[Vec<f32>],
+    ) -> Result<()> {
+        let mut tensors: Vec<(String, Matrix)> = Vec::new();
+        let flat = |values: &[f32]| Tensor::new(values, &Device::Cpu).map(Matrix::from);
+        let [first, second] = optimizer.moments()?;
+        for (i, variable) in variables.iter().enumerate() {
+            let value = variable.as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
+            tensors.push((format!("value.{i}"), value.into()));
+            tensors.push((format!("first.{i}"), flat(&first[i])?));
+            tensors.push((format!("second.{i}"), flat(&second[i])?));
+            if let Some(values) = best.get(i) {
+                tensors.push((format!("best.{i}"), flat(values)?));
+            }
+        }
+        let text = serde_json::to_string(state).map_err(|e| Error::Usage(e.to_string()))?;
+        safetensors::write_with(&self.file(), &[(STATE, &text)], tensors)
+    }
+
+    /// Reads it into the variables and the optimiser; `None` where there is none of this request.
+    pub(super) fn load(
+        &self,
+        request: u64,
+        variables: &[Var],
+        optimizer: &mut AdamW,
+    ) -> Result<Option<(State, Vec<Vec<f32>>)>> {
+        let file = self.file();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let damaged = |message: String| damaged(&file, &message);
+        let text = safetensors::metadata(&file)?.remove(STATE);
+        let text = text.ok_or_else(|| damaged("no state in it".into()))?;
+        let mut state: State = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        if state.request != request {
+            tracing::info!(
+                "the checkpoint in {} is of another training and is not used",
+                self.folder.display()
+            );
+            return Ok(None);
+        }
+        // Losses are f32 values; reading decimal text may miss the last bit of an f64, which this puts right.
+        let losses = state
+            .curve
+            .iter_mut()
+            .chain(&mut state.held_out_curve)
+            .map(|(_, loss)| loss)
+            .chain(&mut state.gradient_norms);
+        losses
+            .chain(state.best.as_mut().map(|(_, loss)| loss))
+            .for_each(|loss| *loss = super::fit::rounded(*loss));
+        let tensors = safetensors::read(&file)?;
+        let get = |name: String| -> Result<Vec<f32>> {
+            let missing = || damaged(format!("{name} is missing"));
+            Ok(tensors.get(&name).ok_or_else(missing)?.to_vec1()?)
+        };
+        let (mut best, mut moments) = (Vec::new(), [Vec::new(), Vec::new()]);
+        for (i, variable) in variables.iter().enumerate() {
+            variable.set(&Tensor::from_vec(
+                get(format!("value.{i}"))?,
+                variable.shape(),
+                variable.device(),
+            )?)?;
+            moments[0].push(get(format!("first.{i}"))?);
+            moments[1].push(get(format!("second.{i}"))?);
+            if state.best.is_some() {
+                best.push(get(format!("best.{i}"))?);
+            }
+        }
+        optimizer.resume(moments, state.step)?;
+        Ok(Some((state, best)))
+    }
 }
 
-/// Removes a checkpoint, if there is one.
-pub(super) fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),
-        _ => Ok(()),
+fn damaged(file: &Path, message: &str) -> Error {
+    Error::Weights {
+        path: file.to_path_buf(),
+        message: format!("{message}; delete the checkpoint to start anew"),
     }
 }

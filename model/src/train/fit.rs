@@ -1,13 +1,12 @@
 //! The training loop, over any set of variables: an adapter's factors, or all weights of a small model in pre-training.
 
-use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{MicroBatch, order, pack};
-use super::checkpoint::{self, State};
+use super::checkpoint::{Checkpoint, State};
 use super::optimizer::{AdamW, cosine_with_warmup};
 use super::{Example, TrainConfig};
 use crate::backbone::Decoder;
@@ -28,8 +27,8 @@ pub struct Fit<'a> {
     pub seed: u64,
     /// What else decides the outcome, in any words: the base and the adapter's settings. A checkpoint made under others is not taken up.
     pub identity: String,
-    /// Folder of the checkpoint.
-    pub checkpoint: Option<&'a Path>,
+    /// Where an interrupted training goes on from.
+    pub checkpoint: Option<&'a Checkpoint>,
     /// The model for one pass, over the variables' current values; the key selects the dropout mask, `None` is evaluation.
     pub model: &'a dyn Fn(Option<u64>) -> Result<Decoder>,
 }
@@ -76,25 +75,26 @@ pub struct Outcome {
 /// Fits the variables and leaves those of the best step in them.
 ///
 /// # Errors
-/// No examples with a target, a loss that is not finite, or a checkpoint that cannot be read or written.
+/// No examples with a target, settings that cannot train, a loss that is not finite, or a checkpoint that cannot be read or written.
 pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let Fit { config, examples, .. } = fit;
-    let usable = examples.iter().filter(|e| e.targets() > 0).count();
-    if usable == 0 || config.batch_size == 0 {
+    config.check().map_err(Error::Usage)?;
+    let has_targets = |examples: &[Example]| examples.iter().any(|e| e.targets() > 0);
+    if !has_targets(examples) {
         return Err(Error::Usage(format!(
-            "{} examples, {usable} of them with an answer, in batches of {}: nothing to train on",
-            examples.len(),
-            config.batch_size
+            "{} examples, none of them with an answer: nothing to train on",
+            examples.len()
         )));
     }
+    let looks = has_targets(fit.held_out);
     let steps_an_epoch = examples.len().div_ceil(config.batch_size);
     let total = steps_an_epoch * config.epochs;
     let request = request_key(&fit);
     let mut optimizer = AdamW::new(fit.variables.clone())?;
     let (mut state, mut best) = match fit.checkpoint {
-        Some(folder) => {
-            checkpoint::load(folder, request, &fit.variables, &mut optimizer)?.unwrap_or_default()
-        }
+        Some(checkpoint) => checkpoint
+            .load(request, &fit.variables, &mut optimizer)?
+            .unwrap_or_default(),
         None => Default::default(),
     };
     state.request = request;
@@ -145,22 +145,19 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
             seconds,
         });
         let due = config.evaluate_every > 0 && step.is_multiple_of(config.evaluate_every);
-        if !fit.held_out.is_empty() && (due || step == total) {
+        if looks && (due || step == total) {
             look(&fit, &mut state, &mut best)?;
         }
-        if let Some(folder) = fit.checkpoint
+        if let Some(checkpoint) = fit.checkpoint
             && config.checkpoint_every > 0
             && step.is_multiple_of(config.checkpoint_every)
             && step < total
         {
-            checkpoint::save(folder, &state, &fit.variables, &optimizer, &best)?;
+            checkpoint.save(&state, &fit.variables, &optimizer, &best)?;
         }
     }
     for (variable, values) in fit.variables.iter().zip(best) {
         variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
-    }
-    if let Some(folder) = fit.checkpoint {
-        checkpoint::remove(folder)?;
     }
     Ok(Outcome {
         steps: state.step,
@@ -177,6 +174,7 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
 /// Looks at the held-out examples: keeps the values if they are the best so far, stops if they have not been for long.
 fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
     let loss = mean_loss(&(fit.model)(None)?, fit.held_out, fit.config.micro_batch_tokens)?;
+    let loss = loss.unwrap_or(f64::NAN);
     if !loss.is_finite() {
         let what = format!("the loss on held-out examples is {loss}");
         return Err(failed(fit.config, state.step, &what));
@@ -220,14 +218,14 @@ fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
     Ok(cross_entropy(&hidden, decoder.head(), &part.targets)?)
 }
 
-/// Mean loss a target token over `examples`, in nats.
-pub fn mean_loss(decoder: &Decoder, examples: &[Example], micro_batch_tokens: usize) -> Result<f64> {
+/// Mean loss a target token over `examples`, in nats; none where no token is a target.
+pub fn mean_loss(decoder: &Decoder, examples: &[Example], micro_batch_tokens: usize) -> Result<Option<f64>> {
     let (mut sum, mut targets) = (0.0, 0);
     for part in pack(examples, micro_batch_tokens) {
         sum += f64::from(summed_loss(decoder, &part)?.detach().to_scalar::<f32>()?);
         targets += part.targets.len();
     }
-    Ok(rounded(sum / targets.max(1) as f64))
+    Ok((targets > 0).then(|| rounded(sum / targets as f64)))
 }
 
 /// A loss to the precision it is computed in.
@@ -242,10 +240,15 @@ fn request_key(fit: &Fit) -> u64 {
         activation_memory: 0,
         ..fit.config.clone()
     };
-    hash.update(format!("{config:?} {} {}", fit.seed, fit.identity).as_bytes());
-    for example in fit.examples.iter().chain(fit.held_out) {
-        hash.update(&(example.loss_from as u64).to_le_bytes());
-        example.tokens.iter().for_each(|t| hash.update(&t.to_le_bytes()));
+    let base = fit.checkpoint.map_or("", Checkpoint::base);
+    hash.update(format!("{config:?} {} {} {base}", fit.seed, fit.identity).as_bytes());
+    for examples in [fit.examples, fit.held_out] {
+        hash.update(&(examples.len() as u64).to_le_bytes());
+        for example in examples {
+            hash.update(&(example.loss_from as u64).to_le_bytes());
+            hash.update(&(example.tokens.len() as u64).to_le_bytes());
+            example.tokens.iter().for_each(|t| hash.update(&t.to_le_bytes()));
+        }
     }
     for variable in &fit.variables {
         hash.update(format!("{:?}", variable.shape()).as_bytes());

@@ -7,10 +7,9 @@ mod fit;
 mod flops;
 mod optimizer;
 
+pub use checkpoint::Checkpoint;
 pub use fit::{Fit, Outcome, Progress, fit, mean_loss};
 pub use flops::training_flops;
-
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +72,33 @@ pub struct TrainConfig {
     pub checkpoint_every: usize,
 }
 
+impl TrainConfig {
+    /// Settings with which nothing would be learnt, or with which steps would go the wrong way.
+    fn check(&self) -> std::result::Result<(), String> {
+        let positive = [("learning_rate", self.learning_rate), ("clip", self.clip)];
+        if let Some((name, value)) = positive
+            .iter()
+            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
+        {
+            return Err(format!("{name} {value}: give a number above 0"));
+        }
+        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size)];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(format!("{name} 0: nothing would be trained"));
+        }
+        if !(0.0..=1.0).contains(&self.warmup) {
+            return Err(format!(
+                "warmup {}: give a share of the steps, 0 to 1",
+                self.warmup
+            ));
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(format!("weight_decay {}: give 0 or more", self.weight_decay));
+        }
+        Ok(())
+    }
+}
+
 fn one() -> usize {
     1
 }
@@ -92,11 +118,11 @@ fn warmup() -> f64 {
 
 /// Trains one LoRA adapter on `examples` over the frozen `decoder`.
 ///
-/// Early stopping and the choice of the best step use `held_out`. With `checkpoint`, a folder, an interrupted training goes on
-/// where it stopped and ends with the same adapter as one that was never interrupted.
+/// Early stopping and the choice of the best step use `held_out`. With a checkpoint, an interrupted training goes on where it stopped and
+/// ends with the same adapter as one that was never interrupted; it is to be [removed](Checkpoint::remove) once the adapter is saved.
 ///
 /// # Errors
-/// No examples, a loss that is not a number (with advice), or a checkpoint that cannot be written.
+/// No examples, settings that cannot train, a loss that is not a number (with advice), or a checkpoint that cannot be written.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is a choice of its own, and none has a default"
@@ -108,7 +134,7 @@ pub fn train_lora(
     held_out: &[Example],
     config: &TrainConfig,
     seed: u64,
-    checkpoint: Option<&Path>,
+    checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Adapter, Outcome)> {
     let identity = format!("{:?} {lora:?}", decoder.config());

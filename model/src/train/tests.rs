@@ -50,6 +50,10 @@ fn lora(dropout: f64) -> LoraConfig {
     config
 }
 
+fn kept_in(folder: &Path) -> Checkpoint {
+    Checkpoint::new(folder, "the base")
+}
+
 fn train(checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)) -> Result<(Adapter, Outcome)> {
     train_lora(
         &tiny(),
@@ -58,7 +62,7 @@ fn train(checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)) -> Resul
         &examples(5),
         &config(),
         3,
-        checkpoint,
+        checkpoint.map(kept_in).as_ref(),
         progress,
     )
 }
@@ -142,7 +146,9 @@ fn training_lowers_the_held_out_loss_and_keeps_the_best_step() {
         .map(|(_, loss)| *loss)
         .fold(f64::INFINITY, f64::min);
     assert_eq!(outcome.held_out_loss, Some(best));
-    let with_adapter = mean_loss(&tiny().with_adapter(&adapter).unwrap(), &examples(5), 100).unwrap();
+    let with_adapter = mean_loss(&tiny().with_adapter(&adapter).unwrap(), &examples(5), 100)
+        .unwrap()
+        .unwrap();
     assert!(
         (with_adapter - best).abs() < 1e-4,
         "the adapter is that of the best step"
@@ -197,7 +203,7 @@ fn memory_for_activations_changes_no_result_and_a_checkpoint_is_taken_up_under_a
             &[],
             &config,
             3,
-            checkpoint,
+            checkpoint.map(kept_in).as_ref(),
             progress,
         )
         .unwrap();
@@ -238,7 +244,13 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     assert_eq!(resumed.1.curve, whole.1.curve);
     assert_eq!(resumed.1.gradient_norms, whole.1.gradient_norms);
     assert_eq!(whole.1.gradient_norms.len(), whole.1.curve.len());
-    assert!(!checkpoint.exists(), "a finished training leaves no checkpoint");
+    // Until the adapter is saved, what led to it is kept.
+    let kept = kept_in(&checkpoint);
+    std::fs::write(checkpoint.join(".unfinished-x"), "of a run that was killed").unwrap();
+    assert!(checkpoint.exists());
+    kept.remove().unwrap();
+    assert!(!checkpoint.exists());
+    kept.remove().unwrap();
 }
 
 #[test]
@@ -247,12 +259,12 @@ fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
         let mut first = None;
         let mut lora = LoraConfig::new(4, alpha);
         lora.lora_dropout = dropout;
-        lora.base_model_name_or_path = Some(base.into());
         let mut progress = |p: Progress| {
             first.get_or_insert(p.step);
             assert!(p.step < kill, "killed");
         };
         let (decoder, examples) = (tiny(), examples(18));
+        let checkpoint = checkpoint.map(|folder| Checkpoint::new(folder, base));
         let trained = train_lora(
             &decoder,
             lora,
@@ -260,7 +272,7 @@ fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
             &[],
             &config(),
             3,
-            checkpoint,
+            checkpoint.as_ref(),
             &mut progress,
         );
         (values(&trained.unwrap().0), first)
@@ -312,6 +324,97 @@ fn a_base_in_fewer_bits_trains_as_its_values_do_bit_for_bit() {
             );
         }
     });
+}
+
+#[test]
+fn settings_that_train_nothing_are_refused_by_name() {
+    let fails = |lora: LoraConfig, config: &TrainConfig| -> String {
+        let trained = train_lora(&tiny(), lora, &examples(4), &[], config, 3, None, &mut |_| ());
+        trained.unwrap_err().to_string()
+    };
+    for (name, config) in [
+        (
+            "epochs",
+            TrainConfig {
+                epochs: 0,
+                ..config()
+            },
+        ),
+        (
+            "batch_size",
+            TrainConfig {
+                batch_size: 0,
+                ..config()
+            },
+        ),
+        (
+            "clip",
+            TrainConfig {
+                clip: 0.0,
+                ..config()
+            },
+        ),
+        (
+            "clip",
+            TrainConfig {
+                clip: -1.0,
+                ..config()
+            },
+        ),
+        (
+            "learning_rate",
+            TrainConfig {
+                learning_rate: f64::NAN,
+                ..config()
+            },
+        ),
+        (
+            "warmup",
+            TrainConfig {
+                warmup: 5.0,
+                ..config()
+            },
+        ),
+        (
+            "weight_decay",
+            TrainConfig {
+                weight_decay: -0.1,
+                ..config()
+            },
+        ),
+    ] {
+        let error = fails(lora(0.0), &config);
+        assert!(error.starts_with(name), "{error}");
+    }
+    for dropout in [1.0, 5.0, -0.1, f64::NAN] {
+        assert!(fails(lora(dropout), &config()).contains("lora_dropout"));
+    }
+    assert!(fails(LoraConfig::new(4, 0.0), &config()).contains("lora_alpha"));
+}
+
+#[test]
+fn held_out_examples_without_an_answer_choose_nothing() {
+    let silent = vec![Example {
+        tokens: vec![1, 2, 4],
+        loss_from: 3,
+    }];
+    assert_eq!(mean_loss(&tiny(), &silent, 100).unwrap(), None);
+    let trained = |held_out: &[Example]| {
+        let trained = train_lora(
+            &tiny(),
+            lora(0.0),
+            &examples(8),
+            held_out,
+            &config(),
+            3,
+            None,
+            &mut |_| (),
+        );
+        trained.unwrap()
+    };
+    let (adapter, outcome) = trained(&silent);
+    assert_eq!((outcome.best_step, outcome.held_out_loss), (outcome.steps, None));
+    assert_eq!(values(&adapter), values(&trained(&[]).0));
 }
 
 #[test]
@@ -389,7 +492,7 @@ fn train_on(
         &examples(5),
         &config(),
         3,
-        checkpoint,
+        checkpoint.map(kept_in).as_ref(),
         progress,
     )
     .unwrap()

@@ -87,7 +87,7 @@ pub fn checkpoint(name: &str) -> (Weights, DecoderConfig) {
 pub fn folded(checkpoint: &(Weights, DecoderConfig), adapter: &Adapter) -> (Weights, DecoderConfig) {
     let (mut weights, mut config) = checkpoint.clone();
     fold(&mut weights, adapter, 1.0).unwrap();
-    config.tie_word_embeddings &= adapter.saved.is_empty();
+    config.tie_word_embeddings &= !adapter.parts_head_from_embedding();
     (weights, config)
 }
 

@@ -32,6 +32,26 @@ fn any_text_survives_encoding_and_decoding() {
 }
 
 #[test]
+fn what_a_file_would_cut_or_fill_up_to_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    trained().save(folder.path()).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    json["truncation"] = serde_json::json!({
+        "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0
+    });
+    json["padding"] = serde_json::json!({
+        "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"
+    });
+    std::fs::write(&path, json.to_string()).unwrap();
+    let tokenizer = Tokenizer::open(folder.path()).unwrap();
+    for text in ["1", "1988 the cat 1988"] {
+        assert_eq!(tokenizer.encode(text).unwrap(), trained().encode(text).unwrap());
+    }
+}
+
+#[test]
 fn training_is_repeatable_and_learns_frequent_words() {
     let tokenizer = trained();
     assert_eq!(

@@ -57,15 +57,8 @@ pub(crate) fn read_as<T>(
         path: path.to_path_buf(),
         message,
     };
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    // SAFETY: the map lives only while the tensors are copied out of it; files here are replaced by rename, never
-    // changed in place.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
-    let parsed = SafeTensors::deserialize(&map).map_err(|e| {
-        weights(format!(
-            "not a whole safetensors file ({e}); fetch or write it again"
-        ))
-    })?;
+    let map = map(path)?;
+    let parsed = SafeTensors::deserialize(&map).map_err(|e| damaged(path, &e))?;
     parsed
         .iter()
         .map(|(name, view)| {
@@ -81,8 +74,37 @@ pub(crate) fn read_as<T>(
         .collect()
 }
 
+/// The texts beside the tensors of a file.
+pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>> {
+    let (_, header) = SafeTensors::read_metadata(&map(path)?).map_err(|e| damaged(path, &e))?;
+    Ok(header.metadata().clone().unwrap_or_default())
+}
+
+fn map(path: &Path) -> Result<memmap2::Mmap> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    // SAFETY: the map lives only while values are copied out of it; files here are replaced by rename, never changed in place.
+    unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, e))
+}
+
+fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+    Error::Weights {
+        path: path.to_path_buf(),
+        message: format!("not a whole safetensors file ({error}); fetch or write it again"),
+    }
+}
+
 /// Writes tensors, in the order of their names, to a file that appears whole or not at all.
 pub(crate) fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Matrix)>) -> Result<()> {
+    // transformers refuses files that do not name the framework they are for.
+    write_with(path, &[("format", "pt")], tensors)
+}
+
+/// The same with other texts beside the tensors.
+pub(crate) fn write_with(
+    path: &Path,
+    metadata: &[(&str, &str)],
+    tensors: impl IntoIterator<Item = (String, Matrix)>,
+) -> Result<()> {
     let tensors = tensors
         .into_iter()
         .map(|(name, tensor)| {
@@ -95,9 +117,10 @@ pub(crate) fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Matr
             ))
         })
         .collect::<Result<Vec<_>>>()?;
-    // transformers refuses files that do not name the framework they are for.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let serialised = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::Weights {
+    let texts = metadata
+        .iter()
+        .map(|(key, text)| (key.to_string(), text.to_string()));
+    let serialised = safetensors::serialize(tensors, Some(texts.collect())).map_err(|e| Error::Weights {
         path: path.to_path_buf(),
         message: e.to_string(),
     })?;

@@ -13,6 +13,8 @@ const MAGIC: [u8; 4] = *b"GGUF";
 const NEWEST: u32 = 3;
 /// The most dimensions a tensor may have, as in ggml.
 const MOST_DIMENSIONS: u32 = 4;
+/// The longest list that is believed; a vocabulary has some hundred thousand words.
+const LONGEST_LIST: u64 = 1 << 24;
 /// How deep lists may stand in lists; files have lists of texts and of numbers.
 const DEEPEST_LIST: u32 = 4;
 
@@ -162,7 +164,9 @@ impl<R: Read + Seek> Bytes<R> {
             8 => Value::String(self.text()?),
             9 if depth < DEEPEST_LIST => {
                 let (kind, length) = (self.u32()?, self.size()?);
-                // Room for what the file can hold is made as values come, so that a wrong length costs nothing.
+                if length > LONGEST_LIST {
+                    return Err(invalid(format!("a list of {length} values")));
+                }
                 let mut values = Vec::new();
                 for _ in 0..length {
                     values.push(self.value(kind, depth + 1)?);
@@ -189,7 +193,7 @@ impl<R: Read + Seek> Bytes<R> {
         }
         dims.reverse();
         let values = dims.iter().try_fold(1usize, |n, dim| n.checked_mul(*dim));
-        if values.is_none() {
+        if values.is_none_or(|values| values == 0) {
             return Err(invalid(format!("tensor {name} has the shape {dims:?}")));
         }
         let format = self.u32()?;
@@ -277,6 +281,10 @@ mod tests {
         let list = [LIST.to_le_bytes().to_vec(), 1u64.to_le_bytes().to_vec()].concat();
         assert!(error(file(3, "a", LIST, &list.repeat(100))).contains("lists in lists"));
         let endless = [0u32.to_le_bytes().to_vec(), u64::MAX.to_le_bytes().to_vec()].concat();
-        assert!(error(file(3, "a", LIST, &endless)).starts_with("a: "));
+        assert!(error(file(3, "a", LIST, &endless)).contains("a: a list of 18446744073709551615 values"));
+        let mut empty = aligned(32);
+        let dims = empty.len() - 8 - 4 - 8;
+        empty[dims] = 0;
+        assert!(error(empty).contains("blk.0.attn_q.weight has the shape [0, 2]"));
     }
 }
