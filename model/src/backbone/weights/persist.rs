@@ -61,7 +61,7 @@ pub(crate) fn check_replaceable(path: &Path, mark: &str) -> Result<()> {
     };
     match other {
         true => Err(Error::Usage(format!(
-            "{} is there and no folder with {mark}, so it is not replaced: name another place or remove it",
+            "{} is there and holds no {mark}, so it is not replaced: name another place or remove it",
             path.display()
         ))),
         false => Ok(()),
