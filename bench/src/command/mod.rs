@@ -1,4 +1,5 @@
-//! The commands of the `weaverec` binary, one a file (`base` has what those that load a model share). Each has a `Arguments` struct, which is also its `--help`, and a `run`.
+//! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
+//! those that load a model share.
 
 pub mod audit;
 pub mod base;

@@ -96,8 +96,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .unwrap_or_else(|| domain.as_ref().map_or(PromptFormat::Sequence, |d| d.format)),
         wording: domain.as_ref().and_then(|d| d.wording.clone()),
     };
-    let known = domain.as_ref().map_or(&[][..], |d| &d.titles);
-    let shown = domain.as_ref().map_or(usize::MAX, |d| d.shown);
     let model = arguments.base.load()?;
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
@@ -108,16 +106,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .iter()
         .enumerate()
         .map(|(place, question)| {
-            let candidates = if question.candidates.is_empty() {
-                known
-            } else {
-                &question.candidates
+            let candidates = match (question.candidates.as_slice(), &domain) {
+                ([], Some(domain)) => domain.catalogue(style.format),
+                (named, _) => Ok(named),
             };
-            let query = style.query(&encoder, &question.history, candidates, shown);
-            Ok((
-                query.with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))?,
-                candidates,
-            ))
+            let query = candidates.and_then(|candidates| {
+                let query = style.query(&encoder, &question.history, candidates)?;
+                Ok((query, candidates))
+            });
+            query.with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))
         })
         .collect::<Result<_>>()?;
     let meter = Meter::start("ranking");
@@ -177,6 +174,19 @@ impl Domain {
             wording: parameters.wording.clone(),
         })
     }
+
+    /// All titles, as candidates of a prompt of the format.
+    fn catalogue(&self, format: PromptFormat) -> Result<&[String]> {
+        let (count, shown) = (self.titles.len(), self.shown);
+        if format.lists_candidates() && count > shown {
+            bail!(
+                "a prompt of the format {} shows its candidates, and the domain's prompts have {shown} where there are {count} titles: name \
+                 some as `candidates`, or take the format sequence, which shows none, with an adapter trained in it",
+                format.name()
+            );
+        }
+        Ok(&self.titles)
+    }
 }
 
 /// How a history becomes a prompt: as the pipeline words it.
@@ -186,25 +196,10 @@ struct Style {
 }
 
 impl Style {
-    /// The prompt and its candidates; a domain's prompts have shown so many to whoever was trained on them.
-    fn query(
-        &self,
-        encoder: &Encoder,
-        history: &[String],
-        candidates: &[String],
-        shown: usize,
-    ) -> Result<Query> {
+    fn query(&self, encoder: &Encoder, history: &[String], candidates: &[String]) -> Result<Query> {
         if history.is_empty() || candidates.is_empty() {
             bail!(
                 "a history and candidates are needed; without candidates, --domain names a prepared folder that has some"
-            );
-        }
-        if self.format.lists_candidates() && candidates.len() > shown {
-            bail!(
-                "a prompt of the format {} shows its candidates, of which the domain's have {shown}, not {}: name so many as `candidates`, or \
-                 take the format sequence, which shows none, with an adapter trained in it",
-                self.format.name(),
-                candidates.len()
             );
         }
         let titles = history.iter().chain(candidates);

@@ -144,10 +144,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
             },
         )
     })?;
-    meter.finish(format!(
-        "best step {}, held-out loss {:?}",
-        outcome.best_step, outcome.held_out_loss
-    ));
+    meter.finish(match outcome.held_out_loss {
+        Some(loss) => format!("best step {}, held-out loss {loss:.3}", outcome.best_step),
+        None => format!("{} steps", outcome.steps),
+    });
     adapter
         .save(&arguments.out)
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
