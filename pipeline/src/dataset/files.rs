@@ -48,6 +48,12 @@ pub(super) fn find_all(root: &Path, names: &[String]) -> Result<Vec<PathBuf>> {
 /// The file `name` under `root`: plain or compressed, so called or in other capitals, or else in an archive.
 fn find(root: &Path, name: &str) -> Result<PathBuf> {
     let path = root.join(name);
+    if storage::url(root).is_some() && name.split('/').rev().skip(1).any(archive::named) {
+        return Err(Error::Usage(format!(
+            "{}: archives are read from this machine alone; download it, and name its folder with --raw",
+            path.display()
+        )));
+    }
     let mut found = beside(&path)?;
     if found.is_empty() && storage::url(root).is_none() {
         found = in_other_capitals(&path);
@@ -108,10 +114,14 @@ fn called(found: &str, name: &str) -> bool {
     found.eq_ignore_ascii_case(name) || plain.eq_ignore_ascii_case(name)
 }
 
-/// Files of that name in archives right under `root`, in whichever folder they are there. An archive that is called like the file, `.zip`
+/// Files of that name in archives right under `root`, or in `root` if that is one, in whichever folder they are there. An archive that is called like the file, `.zip`
 /// added, may hold one under any name.
 fn in_archives(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
-    let mut archives = storage::list(root).unwrap_or_default();
+    // The raw folder may be an archive itself.
+    let mut archives = match root.is_file() {
+        true => vec![root.to_owned()],
+        false => storage::list(root).unwrap_or_default(),
+    };
     archives.retain(|path| path.to_str().is_some_and(archive::named));
     archives.sort();
     let mut found = Vec::new();
@@ -210,6 +220,23 @@ fn listed(names: &[String]) -> String {
 /// A file that is nowhere, with what may be meant.
 fn missing(path: &Path) -> Error {
     let name = name_of(path);
+    if let Some(folder) = path.parent().filter(|folder| storage::url(folder).is_none()) {
+        match storage::kind(folder) {
+            Err(source) => return Error::io(folder, "look into", source),
+            Ok(None) if !folder.as_os_str().is_empty() => {
+                return not_found(folder, &format!("no such folder, in which {name} should be"));
+            }
+            Ok(Some(Kind::File)) => {
+                let what = format!("it is a file, and not the folder in which {name} should be");
+                return Error::io(
+                    folder,
+                    "look into",
+                    io::Error::new(ErrorKind::NotADirectory, what),
+                );
+            }
+            Ok(_) => {}
+        }
+    }
     let mut beside: Vec<String> = path
         .parent()
         .and_then(|folder| storage::list(folder).ok())
@@ -345,6 +372,15 @@ mod tests {
     #[test]
     fn a_missing_file_is_told_with_what_is_there_instead() {
         let root = tempfile::tempdir().unwrap();
+        let error = said(&root.path().join("nowhere"), "e.csv");
+        assert!(
+            error.contains("nowhere: no such folder, in which e.csv should be"),
+            "{error}"
+        );
+        std::fs::write(root.path().join("a"), "").unwrap();
+        let error = said(&root.path().join("a"), "e.csv");
+        assert!(error.contains("it is a file, and not the folder"), "{error}");
+        std::fs::remove_file(root.path().join("a")).unwrap();
         let error = said(root.path(), "e.csv");
         assert!(
             error.contains("e.csv: no such file, nor with .gz, .zst, .bz2 or .xz"),
@@ -441,6 +477,10 @@ mod tests {
         );
         zip(&root.path().join("old.ZIP"), &["ratings.csv"]);
         assert!(said(root.path(), "ratings.csv").contains("2 are there"));
+        assert_eq!(
+            found(&archive, "ratings.csv").unwrap(),
+            [archive.join("ml-25m/ratings.csv")]
+        );
         // An archive called after the file, with the file under another name.
         zip(&root.path().join("e.csv.zip"), &["export/2024.csv"]);
         assert_eq!(
