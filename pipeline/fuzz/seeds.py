@@ -6,11 +6,13 @@ The first byte of an input chooses the set, in the order in which the target lis
 itself go without theirs.
 """
 
+import bz2
 import gzip
 import hashlib
-import itertools
+import io
+import lzma
 import sys
-import zlib
+import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -58,10 +60,9 @@ SEEDS = {
         (b"\x04", "generic-jsonl/events.jsonl", 0),
         (b"\x06", "generic-jsonl/articles.ndjson", 0),
     ],
-    # Plain, compressed, twice, followed by something else; cut or changed in the middle; with and without salvage.
-    # Compressed by the target; the other ways are below.
-    "gzip": [(b"\x1b\x0c", "amazon-2018/Jam_5.json", 0)],
-    "compressed": [(bytes([way, 128, 1]), "amazon-2018/Jam_5.json", 0) for way in range(32)],
+    # Way by way: plain, compressed, twice, followed by something else; cut or changed in the middle; with and without salvage. Then the
+    # compression, in the order in which the target lists them.
+    "compressed": [(bytes([way, kind, 128, 1]), "amazon-2018/Jam_5.json", 0) for way in range(16) for kind in range(6)],
 }
 
 TEXTS = {
@@ -80,14 +81,12 @@ def inputs(target):
     if target == "compressed":
         # As it is stored, so that the form of a member itself is changed.
         lines = (FIXTURES / "amazon-2018/Jam_5.json").read_bytes()
-        yield bytes([0, 0, 0]) + gzip.compress(lines, mtime=0)
-    if target == "gzip":
-        lines = (FIXTURES / "amazon-2018/Jam_5.json").read_bytes()
-        yield bytes([0, 9]) + gzip.compress(lines, mtime=0)
-        # Blocks without what stands around them, stored, fixed and with codes of their own.
-        for level, strategy in itertools.product(range(10), range(5)):
-            encoder = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
-            yield bytes([1, level]) + encoder.compress(lines) + encoder.flush()
+        for kind, compress in [(0, gzip.compress), (2, bz2.compress), (3, lzma.compress)]:
+            yield bytes([0, kind, 0, 0]) + compress(lines)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("a/r.json", lines)
+        yield bytes([0, 5, 0, 0]) + archive.getvalue()
     if target == "parquet":
         # Which file, whole.
         yield from (bytes([way, part, 0]) for way in range(4) for part in range(2))

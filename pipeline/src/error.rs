@@ -1,12 +1,14 @@
 //! What can go wrong in the pipeline, and what to do about it.
 //!
 //! Every message names the file (and the offset, line or key where there is one); a bad *line* of a log is no error but a
-//! [`crate::raw::Reject`].
+//! [`crate::raw::Reject`]. Whatever a message quotes is cut, and nothing in it is obeyed by a terminal (`quote`).
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use datafusion::error::DataFusionError;
+
+use crate::quote;
 
 /// A result whose error is the pipeline's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(thiserror::Error, Debug)]
 pub enum Error {
     /// The operating system refused a file operation (missing file, no permission, full disk).
-    #[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
+    #[error("cannot {action} {}: {}{}", quote::path(path), quote::message(&source.to_string()), hint(source))]
     Io {
         /// The file or folder concerned.
         path: PathBuf,
@@ -26,7 +28,7 @@ pub enum Error {
     },
 
     /// A data-set description or another configuration file is wrong.
-    #[error("{file}: {message}")]
+    #[error("{}: {}", quote::plain(file), quote::message(message))]
     Description {
         /// The file, or the name of the built-in description.
         file: String,
@@ -35,7 +37,11 @@ pub enum Error {
     },
 
     /// A raw file that cannot be read on: damaged compression, a missing column.
-    #[error("{}: unreadable at byte {offset}: {message}", path.display())]
+    #[error(
+        "{}: unreadable at byte {offset}: {}",
+        quote::path(path),
+        quote::message(message)
+    )]
     Format {
         /// The raw file.
         path: PathBuf,
@@ -49,7 +55,7 @@ pub enum Error {
     #[error(
         "{rejected} of {total} lines were rejected ({:.2} %, at most {:.2} % allowed): {breakdown}; \
          mend the files, or allow more with --max-reject-share, and `weaverec inspect` shows every one of them",
-        share * 100.0, limit * 100.0
+        share * 100.0, limit * 100.0, breakdown = quote::plain(breakdown)
     )]
     TooManyRejects {
         /// Lines rejected.
@@ -65,11 +71,11 @@ pub enum Error {
     },
 
     /// The request itself makes no sense: an unknown name, contradictory options, a domain without users.
-    #[error("{0}")]
+    #[error("{}", quote::plain(_0))]
     Usage(String),
 
     /// A prepared folder that is missing something or was written by another version.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", quote::path(path), quote::message(message))]
     Prepared {
         /// The folder, or the file in it.
         path: PathBuf,

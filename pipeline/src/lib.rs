@@ -24,6 +24,7 @@
 pub mod audit;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+mod compress;
 pub mod dataset;
 pub mod engine;
 pub mod error;
@@ -31,10 +32,12 @@ pub mod export;
 pub mod fetch;
 pub mod function;
 pub mod inspect;
+mod magic;
 pub mod packed;
 pub mod parameters;
 pub mod prepare;
 pub mod prepared;
+mod quote;
 pub mod raw;
 pub mod schema;
 mod scratch;

@@ -8,7 +8,12 @@
 //!
 //! A URL stands where a path may stand, as a [`Path`] whose text it is: names are joined to it and taken off it like a folder's.
 //! URLs need the feature `object-store`; without it they are an error that says so.
+//!
+//! A path on this machine may go on inside a zip archive: `logs.zip/2024/events.csv` is a file in it. Archives behind URLs are not read so.
 
+// By path, since the fuzz targets take this file by its own.
+#[path = "storage/archive.rs"]
+pub(crate) mod archive;
 #[cfg_attr(not(feature = "object-store"), path = "storage/absent.rs")]
 mod object;
 
@@ -46,44 +51,91 @@ pub fn check_writable(path: &Path) -> Result<()> {
 
 /// Opens a file to be read from its beginning to its end. A connection that breaks is taken up again where it broke.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    match url(path) {
+    if let Some(url) = url(path) {
+        return Ok(Box::new(object::open(url)?));
+    }
+    match archive::inside(path) {
+        Some(inside) => inside.member()?.open(|stored| stored),
         None => Ok(Box::new(File::open(path)?)),
-        Some(url) => Ok(Box::new(object::open(url)?)),
     }
 }
 
-/// Opens a file to be read in any order; one behind a URL is first copied to a temporary file without a name.
+/// Opens a file to be read in any order; one behind a URL or in an archive is first copied to a temporary file without a name.
 pub fn open_seekable(path: &Path) -> io::Result<File> {
-    match url(path) {
-        None => File::open(path),
-        Some(url) => {
-            let mut copy = tempfile::tempfile()?;
-            io::copy(&mut object::open(url)?, &mut copy)?;
-            copy.rewind()?;
-            Ok(copy)
-        }
+    if url(path).is_none() && archive::inside(path).is_none() {
+        return File::open(path);
+    }
+    let mut copy = tempfile::tempfile()?;
+    io::copy(&mut open(path)?, &mut copy)?;
+    copy.rewind()?;
+    Ok(copy)
+}
+
+/// The file that is stored: the archive of a file in one, else the file itself.
+pub fn stored(path: &Path) -> PathBuf {
+    let inside = url(path).is_none().then(|| archive::inside(path)).flatten();
+    inside.map_or_else(|| path.to_owned(), |inside| inside.archive)
+}
+
+/// Size of a file in bytes, in an archive as it is stored there; an error of the kind `NotFound` where there is none.
+pub fn size(path: &Path) -> io::Result<u64> {
+    if let Some(url) = url(path) {
+        return object::size(url);
+    }
+    match archive::inside(path) {
+        Some(inside) => Ok(inside.member()?.stored()),
+        None => Ok(std::fs::metadata(path)?.len()),
     }
 }
 
-/// Size of a file in bytes; an error of the kind `NotFound` where there is none.
-pub fn size(path: &Path) -> io::Result<u64> {
-    match url(path) {
-        None => Ok(std::fs::metadata(path)?.len()),
-        Some(url) => object::size(url),
+/// What may be at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What can be read.
+    File,
+    /// A folder, or what looks like one in an archive.
+    Folder,
+}
+
+/// What is at a path; at a URL only files are seen. A link to nothing is an error that says so.
+pub fn kind(path: &Path) -> io::Result<Option<Kind>> {
+    let absent = |error: &io::Error| {
+        // Below a file nothing is, nor below a name that is too long.
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+        )
+    };
+    if let Some(url) = url(path) {
+        return match object::size(url) {
+            Ok(_) => Ok(Some(Kind::File)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
     }
+    let of = |file: bool| if file { Kind::File } else { Kind::Folder };
+    if let Some(inside) = archive::inside(path) {
+        return Ok(inside.is_file()?.map(of));
+    }
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(of(!found.is_dir()))),
+        Err(error) if absent(&error) => match std::fs::read_link(path) {
+            Ok(target) => Err(dangling(path, &target)),
+            Err(_) => Ok(None),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn dangling(path: &Path, target: &Path) -> io::Error {
+    let (path, target) = (path.display(), target.display());
+    let message = format!("{path} is a link to {target}, which is not there; mend the link or remove it");
+    io::Error::other(message)
 }
 
 /// Whether there is something at a path, or a file at a URL.
 pub fn exists(path: &Path) -> io::Result<bool> {
-    match url(path) {
-        // `try_exists`, so that a folder one may not look into is not taken for an empty one.
-        None => path.try_exists(),
-        Some(url) => match object::size(url) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        },
-    }
+    kind(path).map(|kind| kind.is_some())
 }
 
 /// The files right in a folder, in no order.
@@ -91,11 +143,19 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     if let Some(url) = url(folder) {
         return object::list(url);
     }
+    if let Some(inside) = archive::folder(folder) {
+        return inside.list();
+    }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_file() {
-            files.push(path);
+        let entry = entry?;
+        let path = entry.path();
+        match kind(&path) {
+            // What is neither file nor folder has no end.
+            Ok(Some(Kind::File)) if path.is_file() => files.push(path),
+            // Editors lock files with hidden links to nothing.
+            Err(error) if !entry.file_name().to_string_lossy().starts_with('.') => return Err(error),
+            _ => {}
         }
     }
     Ok(files)
@@ -125,6 +185,28 @@ mod tests {
         assert_eq!(file.strip_prefix(root).unwrap(), Path::new("deep/a.json.gz"));
         for path in ["logs/a", "/logs/a", "c://x", "s3:/bucket", "ftp://a/b"] {
             assert_eq!(url(Path::new(path)), None, "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_an_error_and_not_an_absent_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        std::os::unix::fs::symlink("a", folder.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(".#lock")).unwrap();
+        assert_eq!(list(folder.path()).unwrap().len(), 2);
+        assert_eq!(kind(&folder.path().join("b")).unwrap(), Some(Kind::File));
+        assert_eq!(kind(folder.path()).unwrap(), Some(Kind::Folder));
+        assert_eq!(kind(&folder.path().join("c")).unwrap(), None);
+        assert_eq!(kind(&folder.path().join("a/c")).unwrap(), None);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for error in [kind(&link).unwrap_err(), list(folder.path()).unwrap_err()] {
+            assert!(
+                error.to_string().contains("link to nowhere, which is not there"),
+                "{error}"
+            );
         }
     }
 

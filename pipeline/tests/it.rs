@@ -10,6 +10,8 @@ mod bad_input;
 mod exports;
 #[path = "it/failures.rs"]
 mod failures;
+#[path = "it/files.rs"]
+mod files;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/formats.rs"]

@@ -4,13 +4,16 @@
 //! The readers are included from their source, because the crate that holds them brings DataFusion.
 #![allow(dead_code, unused_imports)]
 
+#[path = "../../src/compress/mod.rs"]
+mod compress;
 #[path = "../../src/dataset/mod.rs"]
 pub mod dataset;
 #[path = "../../src/error.rs"]
 pub mod error;
-// Once more by itself: within the readers it is not seen from here.
-#[path = "../../src/raw/gzip/mod.rs"]
-mod gzip;
+#[path = "../../src/magic.rs"]
+mod magic;
+#[path = "../../src/quote.rs"]
+mod quote;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
 #[path = "../../src/storage.rs"]
@@ -23,6 +26,9 @@ use std::path::Path;
 use dataset::{DatasetDescription, RawFormat};
 use error::{Error, Result};
 use raw::{NoProgress, RawTables, ReadOptions};
+
+/// What a file may be called besides its name in the description.
+const ENDINGS: [&str; 5] = [".gz", ".zst", ".bz2", ".xz", ".zip"];
 
 /// A folder for the files of one run after another, in memory where the system has such a place.
 struct Place {
@@ -56,7 +62,7 @@ impl Set {
     /// A set of `format`; `more` is put at the end of its description. Files are given by name and first lines.
     pub fn new(format: &str, files: [(&'static str, &'static [u8]); 2], part: Part, more: &str) -> Self {
         let [interactions, items] =
-            files.map(|(name, _)| name.trim_end_matches(".gz").trim_end_matches(".zst"));
+            files.map(|(name, _)| ENDINGS.iter().fold(name, |name, ending| name.trim_end_matches(ending)));
         // A file that is always empty is not worth its reading.
         let items = if part == Part::Items {
             format!("\"{items}\"")
@@ -79,6 +85,19 @@ impl Set {
         self.description.format == RawFormat::SteamLibrary && self.fuzzed == 0
     }
 
+    /// Whether the fuzzed file is an archive.
+    fn in_archive(&self) -> bool {
+        self.files[self.fuzzed].0.ends_with(".zip")
+    }
+
+    /// An error names the fuzzed file, or what is in it, or what should be.
+    fn names(&self, path: &Path, message: &str) {
+        let file = self.files[self.fuzzed].0;
+        let name = file.trim_end_matches(".zip");
+        let named = path.ancestors().any(|above| above.ends_with(file) || above.ends_with(name));
+        assert!(named, "{path:?}: {message}");
+    }
+
     /// Reads the set with `bytes` in the fuzzed file. What cannot be read as a whole is an error that names that file; of anything
     /// else every line is accounted for.
     pub fn read(&self, bytes: &[u8], salvage: bool) {
@@ -96,9 +115,10 @@ impl Set {
         });
         match found {
             Ok(tables) => account(&tables, self.many_rows_a_line()),
-            Err(Error::Format { path, message, .. }) => {
-                assert!(path.ends_with(self.files[self.fuzzed].0), "{path:?}: {message}");
-            }
+            Err(Error::Format { path, message, .. }) => self.names(&path, &message),
+            // A damaged archive, or one without the file.
+            Err(Error::Io { path, source, .. }) if self.in_archive() => self.names(&path, &source.to_string()),
+            Err(Error::Usage(message)) if self.in_archive() => assert!(message.contains("are there")),
             Err(other) => panic!("{other}"),
         }
     }
@@ -141,18 +161,4 @@ pub fn calendar(format: &str, time: &str) -> Option<i64> {
     let found = format.calendar(time);
     assert_eq!(again.calendar(time), found);
     found
-}
-
-/// What a gzip file holds, or holds before its damage; through blocks that take `size` bytes.
-pub fn gunzip(stored: &[u8], size: usize) -> (Vec<u8>, std::io::Result<()>) {
-    let mut decoder = gzip::Decoder::new(stored);
-    let mut block = vec![0; gzip::SMALLEST + size];
-    let mut all = Vec::new();
-    loop {
-        let (range, result) = decoder.fill(&mut block);
-        all.extend_from_slice(&block[range.clone()]);
-        if result.is_err() || range.is_empty() {
-            return (all, result);
-        }
-    }
 }

@@ -147,7 +147,7 @@ fn family(name: &str, text: &str) -> Result<Family> {
 fn is_description(path: &str) -> bool {
     Path::new(path)
         .extension()
-        .is_some_and(|extension| extension == "toml")
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 fn read(path: &str) -> Result<String> {

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::time::{TimeFormat, TimeUnit};
+use crate::compress::Compression;
+use crate::magic;
 
 /// A published raw format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,10 +63,11 @@ impl RawFormat {
         }
         // What is in a folder is seen when it is read.
         match names.find(|name| !name.ends_with('/') && TableKind::of(name).is_none()) {
-            Some(name) => Err(format!(
+            // What is no text has a better answer than what text is called.
+            Some(name) => Err(magic::of_name(name).map(|what| format!("file name `{name}`: {what}")).unwrap_or_else(|| format!(
                 "file name `{name}`: the format generic needs one of the endings .csv, .tsv, .jsonl, .ndjson, .json (one object \
                  a line) or .parquet"
-            )),
+            ))),
             None => Ok(()),
         }
     }
@@ -87,13 +90,10 @@ pub(crate) enum TableKind {
 }
 
 impl TableKind {
-    /// By file name, with or without a compression ending.
+    /// By file name, with or without a compression ending; capitals do not matter.
     pub fn of(name: &str) -> Option<Self> {
-        let plain = name
-            .strip_suffix(".gz")
-            .or_else(|| name.strip_suffix(".zst"))
-            .unwrap_or(name);
-        match plain.rsplit_once('.')?.1 {
+        let plain = Compression::of_name(name).map_or(name, |(_, plain)| plain);
+        match plain.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
             "csv" => Some(TableKind::Csv),
             "tsv" => Some(TableKind::Tsv),
             "jsonl" | "ndjson" | "json" => Some(TableKind::JsonLines),
@@ -113,6 +113,11 @@ mod tests {
             ("a.csv", Some(TableKind::Csv)),
             ("a.b.tsv.gz", Some(TableKind::Tsv)),
             ("events.jsonl.zst", Some(TableKind::JsonLines)),
+            ("events.ndjson.bz2", Some(TableKind::JsonLines)),
+            ("events.csv.xz", Some(TableKind::Csv)),
+            ("E.CSV", Some(TableKind::Csv)),
+            ("E.Csv.Gz", Some(TableKind::Csv)),
+            ("E.PARQUET", Some(TableKind::Parquet)),
             ("events.parquet", Some(TableKind::Parquet)),
             ("events.xlsx", None),
             ("csv", None),

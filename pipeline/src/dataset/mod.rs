@@ -61,7 +61,8 @@ pub struct DatasetDescription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeFormat>,
     /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
-    /// order of their names, hidden ones and those that begin with `_` left out.
+    /// order of their names, hidden ones and those that begin with `_` left out. A name may go on inside a zip archive
+    /// (`"ml-25m.zip/ml-25m/ratings.csv"`); archives right in the raw folder are looked through where no such file lies beside them.
     pub interactions: Vec<String>,
     /// Names of the item files or folders, in the same way; empty when the set has none.
     #[serde(default)]
@@ -139,9 +140,16 @@ impl DatasetDescription {
             return Err("key `interactions` is empty; name at least one file".to_string());
         }
         for name in self.interactions.iter().chain(&self.items) {
-            if name.is_empty() || files::ENDINGS[1..].iter().any(|ending| name.ends_with(ending)) {
+            files::check(name).map_err(|message| format!("file name `{name}`: {message}"))?;
+        }
+        for names in [&self.interactions, &self.items] {
+            let twice = names
+                .iter()
+                .enumerate()
+                .find(|(at, name)| names[..*at].contains(name));
+            if let Some((_, name)) = twice {
                 return Err(format!(
-                    "file name `{name}`: leave the compression ending out, .gz and .zst are looked for as well"
+                    "file name `{name}` stands twice; its rows would be read twice"
                 ));
             }
         }
@@ -170,7 +178,8 @@ impl DatasetDescription {
     /// Where the interaction files lie under `root`, in the order of the description.
     ///
     /// # Errors
-    /// [`Error::Io`] for the first file that is there neither plain nor as .gz or .zst, and for a folder without files.
+    /// [`Error::Io`] for the first file that is there neither plain nor compressed nor in an archive, that is there in two ways, or is a
+    /// link to nothing, and for a folder without files.
     pub fn interaction_files(&self, root: &Path) -> Result<Vec<PathBuf>> {
         files::find_all(root, &self.interactions)
     }

@@ -95,8 +95,8 @@ fn by_hand(description: &DatasetDescription) -> Error {
     Error::Fetch {
         what: description.name.clone(),
         message: format!(
-            "no address of its files is known; download it from {place} (licence: {}), put {} (plain, .gz or .zst) into one \
-             folder and name that with --raw",
+            "no address of its files is known; download it from {place} (licence: {}), put {} (plain, compressed, or in the .zip they came in) into \
+             one folder and name that with --raw",
             description.licence,
             names.join(", ")
         ),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
 use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, write_text};
-use crate::raw::InputFile;
+use crate::raw::{InputFile, fingerprint};
 use crate::schema::Split;
 use crate::scratch::{self, Scratch};
 use crate::storage;
@@ -16,10 +16,8 @@ use crate::storage;
 pub fn hash_inputs(config: &PrepareConfig) -> Result<Vec<InputFile>> {
     let mut paths = config.dataset.interaction_files(&config.raw)?;
     paths.extend(config.dataset.item_files(&config.raw)?.unwrap_or_default());
-    paths
-        .into_iter()
-        .map(|path| hash_input(&path, &config.raw))
-        .collect()
+    let found: Result<Vec<InputFile>> = paths.iter().map(|path| fingerprint(path)).collect();
+    Ok(relative(found?, &config.raw))
 }
 
 /// The files with names relative to the raw folder.
@@ -28,19 +26,6 @@ pub fn relative(mut inputs: Vec<InputFile>, root: &Path) -> Vec<InputFile> {
         input.path = input.path.strip_prefix(root).unwrap_or(&input.path).to_owned();
     }
     inputs
-}
-
-fn hash_input(path: &Path, root: &Path) -> Result<InputFile> {
-    let failed = |source| Error::io(path, "read", source);
-    let mut hasher = blake3::Hasher::new();
-    let file = storage::open(path).map_err(failed)?;
-    hasher.update_reader(file).map_err(failed)?;
-    let relative = path.strip_prefix(root).unwrap_or(path).to_owned();
-    Ok(InputFile {
-        path: relative,
-        bytes: hasher.count(),
-        blake3: hasher.finalize().to_hex().to_string(),
-    })
 }
 
 /// One hash of what was asked for: name, description, parameters, inputs, and the version that answers.

@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 use super::Progress;
-use super::gzip::{self, Decoder};
 
-/// Bytes handed over at once, with what a source puts before and behind them.
+/// Bytes handed over at once.
 const BLOCK: usize = 512 * 1024;
-const _: () = assert!(BLOCK >= gzip::SMALLEST);
 
 /// Blocks that may wait: more than are read in one slice of processor time, or the other thread would have none when it gets its own; and
 /// few enough to cost little memory.
@@ -25,6 +23,8 @@ pub(super) struct Ahead<'p> {
     /// Where used blocks go, to be filled again.
     used: SyncSender<Block>,
     block: Block,
+    /// How lines end, which the first block tells.
+    line_ends: Option<LineEnds>,
     ended: bool,
     stored: Stored,
     told: u64,
@@ -42,46 +42,67 @@ struct Block {
     passed: usize,
 }
 
+/// How lines end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineEnds {
+    /// With `\n`; a `\r` before it is no part of the line, any other is.
+    Newline,
+    /// With `\r`, as on the first Macs and in some exports of spreadsheets; then `\n` ends one as well.
+    Return,
+}
+
+impl LineEnds {
+    /// How they end in a text that begins so: with `\r` where there is one and no `\n`. Of several a `\n` may stand behind the last, put
+    /// there by an editor.
+    fn of(begin: &[u8]) -> Self {
+        let end = begin.iter().rposition(|byte| *byte != b'\n');
+        let lines = &begin[..end.map_or(0, |at| at + 1)];
+        // A `\r` at the very end may be the half of an end with both.
+        let returns = memchr_iter(b'\r', &lines[..lines.len().saturating_sub(1)])
+            .take(2)
+            .count();
+        let enough = if lines.len() == begin.len() { 1 } else { 2 };
+        if returns >= enough && memchr(b'\n', lines).is_none() {
+            LineEnds::Return
+        } else {
+            LineEnds::Newline
+        }
+    }
+}
+
 impl Block {
     /// Finds all line ends at once, by the thread that parses: the other one has more to do.
-    fn find_ends(&mut self) {
+    fn find_ends(&mut self, line_ends: LineEnds) {
         let start = self.range.start;
-        let ends = memchr_iter(b'\n', &self.buffer[self.range.clone()]);
+        let bytes = &self.buffer[self.range.clone()];
         self.ends.clear();
-        self.ends.extend(ends.map(|at| (start + at) as u32));
+        match line_ends {
+            LineEnds::Newline => {
+                let ends = memchr_iter(b'\n', bytes);
+                self.ends.extend(ends.map(|at| (start + at) as u32));
+            }
+            LineEnds::Return => {
+                let ends = memchr2_iter(b'\r', b'\n', bytes);
+                self.ends.extend(ends.map(|at| (start + at) as u32));
+            }
+        }
         self.passed = 0;
     }
 }
 
-/// What fills the blocks, on a thread of its own.
-pub(super) trait Source: Send + 'static {
-    /// Fills `block`, or ends: where in it the bytes are, none at the end, and what stopped it, if that is an error. What was read
-    /// before an error is in the block.
-    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>);
-}
-
-/// The bytes of a reader as they are.
-pub(super) struct Plain<R>(pub R);
-
-impl<R: Read + Send + 'static> Source for Plain<R> {
-    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>) {
-        let mut to = 0;
-        while to < block.len() {
-            match self.0.read(&mut block[to..]) {
-                Ok(0) => break,
-                Ok(count) => to += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return (0..to, Err(error)),
-            }
+/// Fills `block`, or ends: how many bytes are in it, none at the end, and what stopped it, if that is an error. What was read before an
+/// error is in the block.
+fn fill(input: &mut impl Read, block: &mut [u8]) -> (usize, io::Result<()>) {
+    let mut to = 0;
+    while to < block.len() {
+        match input.read(&mut block[to..]) {
+            Ok(0) => break,
+            Ok(count) => to += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (to, Err(error)),
         }
-        (0..to, Ok(()))
     }
-}
-
-impl<R: Read + Send + 'static> Source for Decoder<R> {
-    fn fill(&mut self, block: &mut [u8]) -> (Range<usize>, io::Result<()>) {
-        Decoder::fill(self, block)
-    }
+    (to, Ok(()))
 }
 
 /// How many bytes were read from the disk, and their hash: a file is read once for both.
@@ -125,7 +146,7 @@ impl<R: Read> Read for Counting<R> {
 
 impl<'p> Ahead<'p> {
     /// Begins to read `input`; what `stored` counts is told to `progress` by the thread that takes the bytes.
-    pub fn of(input: impl Source, stored: Stored, progress: &'p dyn Progress) -> Self {
+    pub fn of(input: impl Read + Send + 'static, stored: Stored, progress: &'p dyn Progress) -> Self {
         let (sender, blocks) = sync_channel(WAITING);
         // Room for every block there can be, so that giving one back never waits.
         let (used, spare) = sync_channel(WAITING + 2);
@@ -137,6 +158,7 @@ impl<'p> Ahead<'p> {
             blocks,
             used,
             block: Block::default(),
+            line_ends: None,
             ended: false,
             stored,
             told: 0,
@@ -154,7 +176,9 @@ impl<'p> Ahead<'p> {
             // A thread that has ended wants no more blocks.
             let _ = self.used.try_send(used);
         }
-        self.block.find_ends();
+        let bytes = &self.block.buffer[self.block.range.clone()];
+        let line_ends = *self.line_ends.get_or_insert_with(|| LineEnds::of(bytes));
+        self.block.find_ends(line_ends);
         self.ended = self.block.range.is_empty();
         let stored = self.stored.count.load(Ordering::Relaxed);
         self.progress.advance(stored - self.told);
@@ -163,15 +187,15 @@ impl<'p> Ahead<'p> {
     }
 }
 
-fn pump(mut input: impl Source, blocks: &SyncSender<io::Result<Block>>, spare: &Receiver<Block>) {
+fn pump(mut input: impl Read, blocks: &SyncSender<io::Result<Block>>, spare: &Receiver<Block>) {
     loop {
         let mut block = spare.try_recv().unwrap_or_else(|_| Block {
             buffer: vec![0; BLOCK],
             ..Block::default()
         });
-        let (range, read) = input.fill(&mut block.buffer);
-        let empty = range.is_empty();
-        block.range = range;
+        let (count, read) = fill(&mut input, &mut block.buffer);
+        let empty = count == 0;
+        block.range = 0..count;
         let last = empty || read.is_err();
         // What was read before an error is in the block; an empty one would mean the end.
         let rest = (!empty || read.is_ok()).then_some(Ok(block));
@@ -276,7 +300,7 @@ mod tests {
             given: 0,
             fails,
         };
-        Ahead::of(Plain(uneven), Stored::default(), &NoProgress)
+        Ahead::of(uneven, Stored::default(), &NoProgress)
     }
 
     #[test]
@@ -292,6 +316,25 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_with_a_return_only_where_nothing_else_ends_them() {
+        for (begin, ends) in [
+            ("a\rb\rc", LineEnds::Return),
+            ("a\rb", LineEnds::Return),
+            ("a\rb\rc\r\n", LineEnds::Return),
+            ("a\rb\rc\n", LineEnds::Return),
+            ("a\rb\n", LineEnds::Newline),
+            ("a\rb\nc\rd\re\r", LineEnds::Newline),
+            ("a\r\nb\r\n", LineEnds::Newline),
+            ("a\r\n", LineEnds::Newline),
+            ("a\r", LineEnds::Newline),
+            ("\n\n", LineEnds::Newline),
+            ("", LineEnds::Newline),
+        ] {
+            assert_eq!(LineEnds::of(begin.as_bytes()), ends, "{begin:?}");
+        }
+    }
+
+    #[test]
     fn a_thread_that_dies_is_an_error_and_no_end_of_the_file() {
         struct Dies;
         impl Read for Dies {
@@ -299,7 +342,7 @@ mod tests {
                 panic!("on purpose");
             }
         }
-        let mut dead = Ahead::of(Plain(Dies), Stored::default(), &NoProgress);
+        let mut dead = Ahead::of(Dies, Stored::default(), &NoProgress);
         assert!(
             dead.read_to_end(&mut Vec::new())
                 .unwrap_err()
@@ -323,7 +366,7 @@ mod tests {
             }
         }
         let ended = Arc::new(AtomicU64::new(0));
-        let mut reader = Ahead::of(Plain(Endless(ended.clone())), Stored::default(), &NoProgress);
+        let mut reader = Ahead::of(Endless(ended.clone()), Stored::default(), &NoProgress);
         reader.read_exact(&mut [0; 10]).unwrap();
         drop(reader);
         let begin = std::time::Instant::now();
@@ -344,7 +387,7 @@ mod tests {
         }
         let (sum, stored) = (Sum(AtomicU64::new(0)), Stored::default());
         let input = stored.count(io::Cursor::new(vec![1; 2 * BLOCK + 5]));
-        Ahead::of(Plain(input), stored, &sum)
+        Ahead::of(input, stored, &sum)
             .read_to_end(&mut Vec::new())
             .unwrap();
         assert_eq!(sum.0.load(Ordering::Relaxed), 2 * BLOCK as u64 + 5);

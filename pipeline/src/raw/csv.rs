@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr_iter};
 
 use super::scan::Refusal;
+use crate::quote::shown;
 
 const WIDTH: &str = "another number of fields than the header";
 
@@ -83,7 +84,7 @@ pub(crate) fn position<'f>(
         None => Ok(first),
         Some(_) => Err(Refusal::File(format!(
             "the header has the column {name} twice; rename one of them, it is `{}`",
-            header.trim()
+            shown(header.trim())
         ))),
     }
 }
@@ -92,7 +93,7 @@ pub(crate) fn position<'f>(
 pub(crate) fn lacks(header: &str, name: &str) -> Refusal {
     Refusal::File(format!(
         "the header lacks the column {name}; it is `{}`",
-        header.trim()
+        shown(header.trim())
     ))
 }
 

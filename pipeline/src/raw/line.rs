@@ -1,16 +1,13 @@
-//! Lines with their offsets, from plain, gzip and Zstandard files alike.
+//! Lines with their offsets, from plain and compressed files alike.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use super::ahead::{Ahead, Plain, Stored};
-use super::gzip::Decoder;
-use super::{InputFile, Progress};
+use super::ahead::{Ahead, Stored};
+use super::{InputFile, Progress, fingerprint, open};
 use crate::error::{Error, Result};
+use crate::magic::Expected;
 use crate::storage;
-
-/// Bytes read at once from a file that Zstandard compressed.
-const BUFFER: usize = 256 * 1024;
 
 /// The longest line kept in memory. Real reviews end far below it; a file without line ends must not fill the memory.
 const MAX_LINE: usize = 16 * 1024 * 1024;
@@ -21,7 +18,7 @@ pub(crate) struct Line<'a> {
     pub bytes: &'a [u8],
     /// Number in the file, from 1.
     pub number: u64,
-    /// Offset of its first byte in the decompressed stream.
+    /// Offset of its first byte in the decompressed stream, of UTF-16 in the same as UTF-8.
     pub offset: u64,
     /// Whether the line is longer than may be kept; then `bytes` is only its beginning.
     pub too_long: bool,
@@ -39,26 +36,15 @@ pub(crate) struct LineReader<'p> {
 }
 
 impl<'p> LineReader<'p> {
-    /// Opens `path`; the ending `.gz` or `.zst` says how it is compressed. Bytes read from the disk go to `progress`;
-    /// they are read and decompressed by a thread of their own.
-    pub fn open(path: &Path, progress: &'p dyn Progress) -> Result<Self> {
-        let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
+    /// Opens `path`, whose lines should hold what `expected` says. Bytes read from the disk go to `progress`; they are read and
+    /// decompressed by a thread of their own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that cannot be opened, [`Error::Format`] for one that is something else.
+    pub fn open(path: &Path, expected: Expected, progress: &'p dyn Progress) -> Result<Self> {
         let bytes = Stored::default();
-        let stored = bytes.count(file);
-        let ending = path
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default();
-        let input = match ending {
-            "gz" => Ahead::of(Decoder::new(stored), bytes, progress),
-            "zst" => {
-                let stored = BufReader::with_capacity(BUFFER, stored);
-                let decoder = zstd::stream::read::Decoder::with_buffer(stored)
-                    .map_err(|source| Error::io(path, "decompress", source))?;
-                Ahead::of(Plain(decoder), bytes, progress)
-            }
-            _ => Ahead::of(Plain(stored), bytes, progress),
-        };
+        let text = open::text(path, expected, &bytes)?;
+        let input = Ahead::of(text, bytes, progress);
         Ok(LineReader {
             path: path.to_path_buf(),
             input,
@@ -108,7 +94,10 @@ impl<'p> LineReader<'p> {
             0 => self.begun.as_slice(),
             taken => &self.input.consumed(taken)[..taken - 1],
         };
-        bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        // Programs that end lines for Windows do so twice where that was done before.
+        while let Some(shorter) = bytes.strip_suffix(b"\r") {
+            bytes = shorter;
+        }
         if self.number == 1 {
             // A byte-order mark, as spreadsheet programs write it, is no part of the first column's name.
             bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -138,6 +127,9 @@ impl<'p> LineReader<'p> {
 
     /// Size and hash of the file as stored, of which what was not read yet is read now.
     pub fn fingerprint(&self) -> Result<InputFile> {
+        if storage::stored(&self.path) != self.path {
+            return fingerprint(&self.path);
+        }
         let mut hasher = self.input.stored().hasher();
         if !self.input.ended() {
             let failed = |source| Error::io(&self.path, "read", source);
@@ -181,7 +173,7 @@ mod tests {
     const TEXT: &[u8] = b"first\r\n\nthird \xc3\xa9\nlast without end";
 
     fn all(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
-        let mut reader = LineReader::open(path, &NoProgress)?;
+        let mut reader = LineReader::open(path, Expected::Text, &NoProgress)?;
         let mut found = Vec::new();
         while let Some(line) = reader.next()? {
             found.push((line.bytes.to_vec(), line.number, line.offset));
@@ -230,7 +222,7 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, &bytes).unwrap();
             for lines in [1, usize::MAX] {
-                let mut reader = LineReader::open(&path, &NoProgress).unwrap();
+                let mut reader = LineReader::open(&path, Expected::Text, &NoProgress).unwrap();
                 for _ in 0..lines {
                     if reader.next().unwrap().is_none() {
                         break;
@@ -290,7 +282,7 @@ mod tests {
         let mut text = vec![b'x'; long];
         text.extend_from_slice(b"\nnext\n");
         std::fs::write(&path, text).unwrap();
-        let mut reader = LineReader::open(&path, &NoProgress).unwrap();
+        let mut reader = LineReader::open(&path, Expected::Text, &NoProgress).unwrap();
         assert!(reader.next().unwrap().unwrap().too_long);
         let next = reader.next().unwrap().unwrap();
         assert_eq!(

@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
-use crate::dataset::{DatasetDescription, RawFormat};
+use crate::dataset::{DatasetDescription, RawFormat, TableKind};
 use crate::error::{Error, Result};
+use crate::magic::Expected;
 use crate::storage;
 
 mod ahead;
@@ -23,13 +24,13 @@ mod clock;
 mod csv;
 mod generic;
 mod goodreads;
-mod gzip;
 mod json;
 mod line;
 mod movielens_100k;
 mod movielens_csv;
 mod movielens_dat;
 mod nested;
+mod open;
 mod parallel;
 mod place;
 pub mod python_literal;
@@ -39,6 +40,7 @@ mod scan;
 mod steam;
 mod table;
 mod unclosed;
+mod utf16;
 
 pub use batch::RowBatch;
 pub use place::Lines;
@@ -88,11 +90,11 @@ impl Default for ReadOptions {
 /// A raw file as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputFile {
-    /// Where it lies.
+    /// Where it lies; a file in an archive below the archive's name.
     pub path: PathBuf,
-    /// Its size as stored (compressed, if it is).
+    /// Its size as stored (compressed, if it is), or that of its archive.
     pub bytes: u64,
-    /// BLAKE3 hash of it as stored, in hex.
+    /// BLAKE3 hash of it, or of its archive, as stored, in hex.
     pub blake3: String,
 }
 
@@ -186,7 +188,11 @@ pub(crate) fn read_into(
     let items = items.map(|(number, path)| (Part::Items, number, path));
     let jobs: Vec<(Part, usize, &PathBuf)> = interactions.chain(items).collect();
     let read = |(part, number, path): &(Part, usize, &PathBuf)| {
-        let mut scan = Scan::new(options.salvage, scratch);
+        let mut scan = Scan::new(
+            options.salvage,
+            expected(description.format, *part, path),
+            scratch,
+        );
         read_file(description, (*part, *number, path), &mut scan, sink, progress).map(|()| scan)
     };
     let mut files = parallel::in_order(&jobs, options.threads, read);
@@ -196,7 +202,7 @@ pub(crate) fn read_into(
     let join = |files: Vec<Result<Scan>>| -> Result<Scan> {
         files
             .into_iter()
-            .try_fold(Scan::new(false, scratch), |mut joined, file| {
+            .try_fold(Scan::new(false, Expected::Text, scratch), |mut joined, file| {
                 joined.append(file?);
                 Ok(joined)
             })
@@ -221,7 +227,23 @@ pub(crate) fn read_into(
 /// # Errors
 /// As [`read`].
 pub fn decompressed_bytes(path: &Path, progress: &dyn Progress) -> Result<u64> {
-    line::LineReader::open(path, progress)?.skip_all()
+    line::LineReader::open(path, Expected::Text, progress)?.skip_all()
+}
+
+/// Size and hash of a file as stored; of one in an archive, those of the archive.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read.
+pub(crate) fn fingerprint(path: &Path) -> Result<InputFile> {
+    let failed = |source| Error::io(path, "read", source);
+    let file = storage::open(&storage::stored(path)).map_err(failed)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(failed)?;
+    Ok(InputFile {
+        path: path.to_path_buf(),
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
 }
 
 /// Keeps all rows in memory.
@@ -267,6 +289,24 @@ enum Part {
     Items,
 }
 
+/// What the lines of a file should hold.
+fn expected(format: RawFormat, part: Part, path: &Path) -> Expected {
+    match (format, part) {
+        (RawFormat::Amazon2014, Part::Interactions)
+        | (RawFormat::Amazon2018 | RawFormat::Goodreads, _)
+        | (RawFormat::Amazon2023, Part::Items) => Expected::JsonLines,
+        (RawFormat::MovielensCsv | RawFormat::Recbole, _) => Expected::Delimited,
+        (RawFormat::Generic | RawFormat::Amazon2023, _) => match TableKind::of(&path.to_string_lossy()) {
+            Some(TableKind::Csv | TableKind::Tsv) => Expected::Delimited,
+            Some(TableKind::Parquet) if format == RawFormat::Generic => Expected::Parquet,
+            Some(TableKind::JsonLines) => Expected::JsonLines,
+            _ => Expected::Text,
+        },
+        // Python literals, and fields without a header.
+        _ => Expected::Text,
+    }
+}
+
 fn read_file(
     description: &DatasetDescription,
     (part, number, path): (Part, usize, &Path),
@@ -274,6 +314,12 @@ fn read_file(
     sink: &dyn Sink,
     progress: &dyn Progress,
 ) -> Result<()> {
+    if expected(description.format, part, path) == Expected::Parquet {
+        open::parquet(path)?;
+    }
+    if description.format == RawFormat::Generic && TableKind::of(&path.to_string_lossy()).is_none() {
+        open::nameless(path)?;
+    }
     match part {
         Part::Interactions => batch::into_sink(sink, |rows| {
             let mut table = InteractionTable::new(description.time_format(), number, rows);

@@ -7,12 +7,10 @@ use std::path::Path;
 use super::line::{Line, LineReader};
 use super::rejects::Rejects;
 use super::unclosed::{Kept, Unclosed};
-use super::{InputFile, Progress};
+use super::{InputFile, Progress, fingerprint};
 use crate::error::{Error, Result};
-use crate::storage;
-
-/// Bytes of a rejected line that are kept.
-const SAMPLE: usize = 200;
+use crate::magic::Expected;
+use crate::quote::sample;
 
 /// The reason of a [`Refusal::Open`].
 const OPEN: &str = "a quote is not closed";
@@ -28,7 +26,8 @@ pub struct Reject {
     pub offset: u64,
     /// Why, in words that many lines share.
     pub reason: String,
-    /// The first 200 bytes of the line; bytes that are no UTF-8 are replaced.
+    /// The beginning of the line, at most 200 bytes; bytes that are no UTF-8 are replaced, and signs that a terminal would obey spelled
+    /// out (`\t`, `\u{1b}`).
     pub text: String,
 }
 
@@ -90,6 +89,7 @@ struct Waiting {
 /// What has been met so far.
 pub(crate) struct Scan {
     salvage: bool,
+    expected: Expected,
     pub rejects: Rejects,
     pub inputs: Vec<InputFile>,
     pub lines: u64,
@@ -99,10 +99,11 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Nothing yet; rejects beyond a few are kept in `scratch`.
-    pub fn new(salvage: bool, scratch: Option<&Path>) -> Self {
+    /// Nothing yet, of lines that should hold what `expected` says; rejects beyond a few are kept in `scratch`.
+    pub fn new(salvage: bool, expected: Expected, scratch: Option<&Path>) -> Self {
         Scan {
             salvage,
+            expected,
             rejects: Rejects::new(scratch),
             inputs: Vec::new(),
             lines: 0,
@@ -173,7 +174,7 @@ impl Scan {
         mut visit: impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
     ) -> Result<()> {
         let file = name(path);
-        let mut reader = LineReader::open(path, progress)?;
+        let mut reader = LineReader::open(path, self.expected, progress)?;
         let (mut last, mut ended) = (0, false);
         let mut lines = Waiting::default();
         loop {
@@ -350,28 +351,4 @@ pub(crate) fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     }
-}
-
-/// The beginning of a line, fit for a table.
-fn sample(bytes: &[u8]) -> String {
-    let mut end = bytes.len().min(SAMPLE);
-    // Do not cut a character in half: that alone would put a replacement character into good text.
-    while end < bytes.len() && end > SAMPLE - 4 && bytes[end] & 0b1100_0000 == 0b1000_0000 {
-        end -= 1;
-    }
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
-}
-
-/// Size and hash of a file as stored.
-fn fingerprint(path: &Path) -> Result<InputFile> {
-    let file = storage::open(path).map_err(|source| Error::io(path, "open", source))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(file)
-        .map_err(|source| Error::io(path, "read", source))?;
-    Ok(InputFile {
-        path: path.to_path_buf(),
-        bytes: hasher.count(),
-        blake3: hasher.finalize().to_hex().to_string(),
-    })
 }
