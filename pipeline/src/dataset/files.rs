@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::raw::partition_of;
 use crate::storage;
 
 /// Compressions a raw file may have, as file-name endings; plain first.
@@ -39,6 +40,7 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
 /// The files in a folder by name. What engines leave beside their output (`_SUCCESS`, `.part-0.crc`) is none of them.
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = storage::list(folder).map_err(|source| Error::io(folder, "list", source))?;
+    partitioned(folder, &mut files)?;
     files.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !name.starts_with(['.', '_'])
@@ -48,6 +50,19 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Adds the files of the folders in this one whose names tell a column (`year=2024`), and of such folders in them.
+fn partitioned(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let folders = storage::folders(folder).map_err(|source| Error::io(folder, "list", source))?;
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if partition_of(&name).is_some() && !name.starts_with(['.', '_']) {
+            files.extend(storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?);
+            partitioned(&folder, files)?;
+        }
+    }
+    Ok(())
 }
 
 fn missing(path: &Path, what: &str) -> Error {
@@ -96,5 +111,28 @@ mod tests {
         }
         let found = find_all(root.path(), &names).unwrap();
         assert_eq!(found, [folder.join("part-1.csv"), folder.join("part-2.csv.gz")]);
+    }
+
+    #[test]
+    fn a_partitioned_folder_gives_the_files_of_all_its_parts_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            "events/year=2023/month=12/part-1.parquet",
+            "events/year=2024/month=01/part-0.parquet",
+            "events/year=2024/month=02/part-0.parquet",
+        ];
+        let others = [
+            "events/year=2024/_SUCCESS",
+            "events/year=2024/month=02/.part-0.parquet.crc",
+            "events/_temporary/x=1/part-0.parquet",
+            "events/notes/part-0.parquet",
+        ];
+        for name in files.iter().chain(&others).rev() {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = find_all(root.path(), &["events/".to_string()]).unwrap();
+        assert_eq!(found, files.map(|name| root.path().join(name)));
     }
 }
