@@ -322,10 +322,10 @@ def tagged(value):
     if value is None: return ["none"]
     if isinstance(value, bool): return ["bool", value]
     if isinstance(value, int):
-        return ["int", str(value)] if -2**63 <= value < 2**63 else tagged(float(value))
+        return ["int", str(value)]
     if isinstance(value, float): return ["float", struct.pack(">d", value).hex()]
     if isinstance(value, str):
-        return ["text", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")]
+        return ["text", value.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")]
     if isinstance(value, list): return ["list", [tagged(v) for v in value]]
     if isinstance(value, tuple): return ["tuple", [tagged(v) for v in value]]
     if isinstance(value, dict): return ["dict", [[tagged(k), tagged(v)] for k, v in value.items()]]

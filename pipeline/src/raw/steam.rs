@@ -60,7 +60,7 @@ pub(crate) fn libraries(
         // All or none: a line is not half a row.
         let games = games.into_iter().map(game).collect::<Result<Vec<_>, Refusal>>()?;
         if games.iter().any(|(item, _)| table.is_none(item)) {
-            return Err("a game without an id".into());
+            return Err("lacks item_id".into());
         }
         games.iter().try_for_each(|(item, minutes)| {
             let found = Interaction {
@@ -90,8 +90,8 @@ fn game(found: Literal) -> Result<(String, f64), Refusal> {
     let item = id(item, "item_id")?;
     let minutes = match minutes {
         Some(Literal::Int(minutes)) => minutes as f64,
-        Some(Literal::Float(minutes)) => minutes,
         // NaN: played, nobody knows for how long.
+        Some(Literal::Float(minutes)) => minutes,
         _ => return Err("playtime_forever is no number".into()),
     };
     if !minutes.is_nan() && !MINUTES.contains(&minutes) {
@@ -132,10 +132,10 @@ fn id(value: Option<Literal>, key: &str) -> Result<String, Refusal> {
         Some(Literal::Text(text)) => Ok(text),
         Some(Literal::Int(number)) => Ok(number.to_string()),
         Some(Literal::Long(digits)) => Ok(digits),
-        Some(Literal::Float(number)) => {
-            let found = id::of_float(number, id::LARGEST, key).map_err(Refusal::File)?;
-            Ok(found.unwrap_or_default())
-        }
+        Some(Literal::Float(number)) => match id::of_float(number, id::LARGEST, key) {
+            Ok(id) => Ok(id.unwrap_or_default()),
+            Err(_) => Err(format!("{key} is no text").into()),
+        },
         None | Some(Literal::None) => Ok(String::new()),
         Some(_) => Err(format!("{key} is no text").into()),
     }

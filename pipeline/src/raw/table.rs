@@ -294,9 +294,9 @@ impl<'s> ItemTable<'s> {
         if self.missing.is(item) {
             return Err(lacks(self.name));
         }
-        let some = |text: &&str| !text.trim().is_empty();
         self.item.append_value(item);
-        self.title.append_option(title.filter(some));
+        self.title.append_option(title.filter(|title| !title.trim().is_empty()));
+        let some = |text: &&str| !self.missing.is(trimmed(text));
         self.categories.append_option(categories.filter(some));
         self.line.append_value(place(self.file, line));
         self.rows += 1;

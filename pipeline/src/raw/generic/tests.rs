@@ -355,10 +355,9 @@ fn a_type_that_says_nothing_to_its_column_is_named_with_it() {
 #[test]
 fn times_may_have_any_type_that_is_one() {
     const MILLIS: i64 = 1_600_000_000_000;
-    let zone = || Some("Europe/Berlin".into());
     let typed: [ArrayRef; 5] = [
         Arc::new(TimestampSecondArray::from(vec![MILLIS / 1_000])),
-        Arc::new(TimestampMillisecondArray::from(vec![MILLIS]).with_timezone_opt(zone())),
+        Arc::new(TimestampMillisecondArray::from(vec![MILLIS]).with_timezone("Europe/Berlin")),
         Arc::new(TimestampMicrosecondArray::from(vec![MILLIS * 1_000]).with_timezone("+05:30")),
         Arc::new(TimestampNanosecondArray::from(vec![MILLIS * 1_000_000])),
         Arc::new(Decimal128Array::from(vec![i128::from(MILLIS)]).with_precision_and_scale(20, 3).unwrap()),
