@@ -55,7 +55,12 @@ fn ours(reviews: &[u8], rows: &mut Rows) {
     for line in lines(reviews) {
         let [user, item, rating, time] = fields.of(line).unwrap();
         let (user, item) = (text(user).unwrap().unwrap(), text(item).unwrap().unwrap());
-        rows.push(&user, &item, number(rating).unwrap(), number(time).unwrap().unwrap());
+        rows.push(
+            &user,
+            &item,
+            number(rating).unwrap(),
+            number(time).unwrap().unwrap(),
+        );
     }
 }
 
@@ -99,7 +104,12 @@ fn sonic_lazily(reviews: &[u8], rows: &mut Rows) {
             }
         }
         let [user, item, rating, time] = found.each_ref().map(|value| value.as_ref().unwrap());
-        rows.push(user.as_str().unwrap(), item.as_str().unwrap(), rating.as_f64(), time.as_f64().unwrap());
+        rows.push(
+            user.as_str().unwrap(),
+            item.as_str().unwrap(),
+            rating.as_f64(),
+            time.as_f64().unwrap(),
+        );
     }
 }
 
@@ -109,7 +119,12 @@ fn sonic_by_paths(reviews: &[u8], rows: &mut Rows) {
     for line in lines(reviews) {
         let found = sonic_rs::get_many(line, &paths).unwrap();
         let value = |at: usize| found[at].as_ref().unwrap();
-        rows.push(value(0).as_str().unwrap(), value(1).as_str().unwrap(), value(2).as_f64(), value(3).as_f64().unwrap());
+        rows.push(
+            value(0).as_str().unwrap(),
+            value(1).as_str().unwrap(),
+            value(2).as_f64(),
+            value(3).as_f64().unwrap(),
+        );
     }
 }
 
@@ -141,7 +156,8 @@ fn serde_structure(reviews: &[u8], rows: &mut Rows) {
 /// Reviews whose texts are up to `longest` times a sentence.
 fn reviews(longest: usize) -> Vec<u8> {
     let words = "it came early and fits as it should, the colour is not what the picture shows but my sister likes it \\\"a lot\\\" ";
-    let scattered = |index: usize, below: usize| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize % below;
+    let scattered =
+        |index: usize, below: usize| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize % below;
     let mut text = String::new();
     for line in 0..20_000 {
         writeln!(
@@ -171,7 +187,10 @@ const WAYS: [(&str, Way); 6] = [
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let mut sets = vec![("short reviews".to_owned(), reviews(1)), ("long reviews".to_owned(), reviews(8))];
+    let mut sets = vec![
+        ("short reviews".to_owned(), reviews(1)),
+        ("long reviews".to_owned(), reviews(8)),
+    ];
     if let Ok(path) = std::env::var("REVIEWS") {
         sets.push(("reviews at hand".to_owned(), std::fs::read(path).unwrap()));
     }
@@ -182,8 +201,15 @@ fn main() {
         for (way, read) in WAYS {
             rows.clear();
             read(text, &mut rows);
-            let found = (rows.users.buffer().to_owned(), rows.items.buffer().to_owned(), rows.rest.clone());
-            assert!(*first.get_or_insert_with(|| found.clone()) == found, "{way} reads other rows");
+            let found = (
+                rows.users.buffer().to_owned(),
+                rows.items.buffer().to_owned(),
+                rows.rest.clone(),
+            );
+            assert!(
+                *first.get_or_insert_with(|| found.clone()) == found,
+                "{way} reads other rows"
+            );
             group.bench_function(way, |b| {
                 b.iter(|| {
                     rows.clear();

@@ -35,7 +35,11 @@ pub(super) fn of_digits<'t>(text: &'t str, column: &str) -> Result<Cow<'t, str>,
         return Ok(Cow::Borrowed(text));
     }
     let whole = whole(digits).filter(|whole| *whole as f64 <= LARGEST && *whole <= LARGEST as u64);
-    let sign = if digits.len() < text.len() && whole != Some(0) { "-" } else { "" };
+    let sign = if digits.len() < text.len() && whole != Some(0) {
+        "-"
+    } else {
+        ""
+    };
     match whole {
         Some(whole) => Ok(Cow::Owned(format!("{sign}{whole}"))),
         None => Err(no_id(column, text, LARGEST)),
@@ -76,7 +80,10 @@ fn whole(text: &str) -> Option<u64> {
     if !(0..=16).contains(&zeros) || significant.len() > 16 {
         return None;
     }
-    significant.parse::<u64>().ok()?.checked_mul(10_u64.pow(zeros as u32))
+    significant
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(10_u64.pow(zeros as u32))
 }
 
 #[cfg(test)]
@@ -88,7 +95,14 @@ mod tests {
 
     #[test]
     fn blanks_around_an_id_go_whatever_they_are() {
-        for text in [" a b ", "\u{a0}a b", "a b\u{2003}\t", "\u{feff}a b\u{200b}", "a b\u{3000}", "a b"] {
+        for text in [
+            " a b ",
+            "\u{a0}a b",
+            "a b\u{2003}\t",
+            "\u{feff}a b\u{200b}",
+            "a b\u{3000}",
+            "a b",
+        ] {
             assert_eq!(trimmed(text), "a b", "{text:?}");
         }
         assert_eq!(trimmed(" \u{a0}\u{200d} "), "");
@@ -126,15 +140,27 @@ mod tests {
 
     #[test]
     fn any_other_floating_number_is_named_with_its_column_and_what_to_do() {
-        for text in ["1.5", "1e300", "1e-3", "9007199254740993.0", "1e99999999999999999999"] {
+        for text in [
+            "1.5",
+            "1e300",
+            "1e-3",
+            "9007199254740993.0",
+            "1e99999999999999999999",
+        ] {
             let error = of_digits(text, "user_id").unwrap_err();
             assert!(
-                error.contains("user_id holds the floating number") && error.contains(text) && error.contains("as texts"),
+                error.contains("user_id holds the floating number")
+                    && error.contains(text)
+                    && error.contains("as texts"),
                 "{error}"
             );
         }
         for value in [1.5, 1e300, f64::INFINITY, 9_007_199_254_740_994.0] {
-            assert!(of_float(value, LARGEST, "user_id").unwrap_err().contains("user_id"));
+            assert!(
+                of_float(value, LARGEST, "user_id")
+                    .unwrap_err()
+                    .contains("user_id")
+            );
         }
         assert!(of_float(16_777_218.0, 16_777_216.0, "user_id").is_err());
     }

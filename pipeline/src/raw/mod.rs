@@ -43,11 +43,11 @@ mod table;
 mod unclosed;
 
 pub use batch::RowBatch;
+pub(crate) use partition::parts as partition_of;
 pub use place::Lines;
 pub use rejects::Rejects;
 pub use scan::Reject;
 pub use table::{RawInteraction, interactions_schema, items_schema};
-pub(crate) use partition::parts as partition_of;
 pub(crate) use table::{RowSink, Sink, TextRows, number_lines};
 
 use scan::Scan;

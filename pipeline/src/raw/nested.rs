@@ -12,7 +12,9 @@ const NAMES: [&str; 6] = ["name", "title", "label", "text", "value", "category"]
 pub(crate) fn naming<'m>(members: impl Iterator<Item = (&'m str, bool)> + Clone) -> Vec<usize> {
     let texts = members.enumerate().filter(|(_, (_, text))| *text);
     let called = |name: &str| {
-        let mut found = texts.clone().filter(|(_, (member, _))| member.eq_ignore_ascii_case(name));
+        let mut found = texts
+            .clone()
+            .filter(|(_, (member, _))| member.eq_ignore_ascii_case(name));
         found.next().map(|(at, _)| at)
     };
     match NAMES.iter().find_map(|name| called(name)) {
@@ -29,7 +31,9 @@ pub(crate) fn json_words<'a>(value: Option<&'a Json>, words: &mut Vec<&'a str>) 
         Some(Json::Object(members)) => {
             let holds = |value: &Json| value.is_string() || value.is_array() || value.is_object();
             let names = naming(members.iter().map(|(name, value)| (name.as_str(), holds(value))));
-            names.into_iter().for_each(|at| json_words(members.values().nth(at), words));
+            names
+                .into_iter()
+                .for_each(|at| json_words(members.values().nth(at), words));
         }
         _ => {}
     }

@@ -33,7 +33,9 @@ fn decoded(name: &str) -> String {
     let mut rest = name.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = digits.filter(|_| byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped = digits
+            .filter(|_| byte == b'%')
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(escaped.unwrap_or(byte));
         rest = if escaped.is_some() { &after[2..] } else { after };
     }
@@ -46,7 +48,9 @@ mod tests {
 
     #[test]
     fn the_folders_of_a_file_tell_columns() {
-        let path = Path::new("raw/events/year=2024/shop=K%C3%B6ln%2FS%C3%BCd/user=__HIVE_DEFAULT_PARTITION__/year=x.parquet");
+        let path = Path::new(
+            "raw/events/year=2024/shop=K%C3%B6ln%2FS%C3%BCd/user=__HIVE_DEFAULT_PARTITION__/year=x.parquet",
+        );
         assert_eq!(value(path, "year"), Some(Some("2024".to_owned())));
         assert_eq!(value(path, "shop"), Some(Some("K\u{f6}ln/S\u{fc}d".to_owned())));
         assert_eq!(value(path, "user"), Some(None));

@@ -308,7 +308,12 @@ impl<'a> Parser<'a> {
             }
             return Ok(Value::Int(value));
         }
-        if text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit()) && text.len() > 2 {
+        if text
+            .trim_start_matches(['-', '+'])
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            && text.len() > 2
+        {
             if matches!(self.peek(), Some(b'l' | b'L')) {
                 self.at += 1;
             }
@@ -360,7 +365,11 @@ impl<'a> Parser<'a> {
 fn digits(text: &str) -> String {
     let sign = if text.starts_with('-') { "-" } else { "" };
     let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
-    if digits.is_empty() { "0".to_owned() } else { format!("{sign}{digits}") }
+    if digits.is_empty() {
+        "0".to_owned()
+    } else {
+        format!("{sign}{digits}")
+    }
 }
 
 /// Resolves the escapes of a string body. Half of a surrogate pair without the other half is no character, and is left out.

@@ -64,7 +64,10 @@ fn words_numbers_and_brackets() {
         ("1e3", Value::Float(1000.0)),
         ("-inf", Value::Float(f64::NEG_INFINITY)),
         ("99999999999999999999", Value::Long("99999999999999999999".into())),
-        ("-099999999999999999999L", Value::Long("-99999999999999999999".into())),
+        (
+            "-099999999999999999999L",
+            Value::Long("-99999999999999999999".into()),
+        ),
         ("()", Value::Tuple(Vec::new())),
         ("(1,)", Value::Tuple(vec![Value::Int(1)])),
         ("(1)", Value::Int(1)),

@@ -295,7 +295,8 @@ impl<'s> ItemTable<'s> {
             return Err(lacks(self.name));
         }
         self.item.append_value(item);
-        self.title.append_option(title.filter(|title| !title.trim().is_empty()));
+        self.title
+            .append_option(title.filter(|title| !title.trim().is_empty()));
         let some = |text: &&str| !self.missing.is(trimmed(text));
         self.categories.append_option(categories.filter(some));
         self.line.append_value(place(self.file, line));

@@ -150,7 +150,10 @@ pub fn list(url: &str) -> io::Result<Vec<PathBuf>> {
 pub fn folders(url: &str) -> io::Result<Vec<PathBuf>> {
     let names = run_io(url, async |store, place| {
         let listed = store.list_with_delimiter(Some(&place)).await.map_err(io_error)?;
-        let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename());
+        let names = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|prefix| prefix.filename());
         Ok(names.map(str::to_owned).collect::<Vec<_>>())
     })?;
     let folder = FilePath::new(url);

@@ -34,7 +34,11 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
     let folder = tempfile::tempdir().unwrap();
     let config = films(folder.path(), 60);
     for (id, other, word) in [
-        ((|film| format!("{film}.0")) as fn(usize) -> String, "\"1.0\"", "`.0`"),
+        (
+            (|film| format!("{film}.0")) as fn(usize) -> String,
+            "\"1.0\"",
+            "`.0`",
+        ),
         (|film| format!("00{film}"), "\"001\"", "leading zeros"),
         (|film| format!("<{film}>"), "\"<1>\"", "signs"),
         (|film| format!("tt{film}x"), "\"tt10x\"", "such as"),
@@ -42,10 +46,26 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
         rename_films(&config, id);
         for way in ways(&config) {
             let error = run(&way).unwrap_err();
-            assert!(matches!(error, Error::ItemsApart { described: 0, named: 40, .. }), "{error:?}");
+            assert!(
+                matches!(
+                    error,
+                    Error::ItemsApart {
+                        described: 0,
+                        named: 40,
+                        ..
+                    }
+                ),
+                "{error:?}"
+            );
             let error = error.to_string();
-            assert!(error.contains("only 0 of the 40 items") && error.contains("--allow-missing-items"), "{error}");
-            assert!(error.contains("\"1\"") && error.contains(other) && error.contains(word), "{error}");
+            assert!(
+                error.contains("only 0 of the 40 items") && error.contains("--allow-missing-items"),
+                "{error}"
+            );
+            assert!(
+                error.contains("\"1\"") && error.contains(other) && error.contains(word),
+                "{error}"
+            );
             assert_nothing_written(&config.out);
         }
     }
@@ -55,13 +75,32 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
 fn half_of_the_items_are_enough_and_fewer_may_be_put_up_with() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 60);
-    let half = |film| if film <= 20 { film.to_string() } else { format!("x{film}") };
+    let half = |film| {
+        if film <= 20 {
+            film.to_string()
+        } else {
+            format!("x{film}")
+        }
+    };
     rename_films(&config, half);
     assert_eq!(prepared(&config).manifest().titles_missing, 20);
 
-    rename_films(&config, |film| if film < 20 { film.to_string() } else { format!("x{film}") });
+    rename_films(&config, |film| {
+        if film < 20 {
+            film.to_string()
+        } else {
+            format!("x{film}")
+        }
+    });
     let config_named = named(&config, "fewer");
-    assert!(matches!(run(&config_named), Err(Error::ItemsApart { described: 19, named: 40, .. })));
+    assert!(matches!(
+        run(&config_named),
+        Err(Error::ItemsApart {
+            described: 19,
+            named: 40,
+            ..
+        })
+    ));
     config.name = Some("allowed".to_owned());
     config.parameters.allow_missing_items = true;
     let allowed = prepared(&config);
@@ -104,7 +143,11 @@ fn a_set_without_an_item_file_has_nothing_to_be_apart_from() {
     config.name = Some("none".to_owned());
     let none = prepared(&config);
     assert_eq!(optional.items().unwrap(), none.items().unwrap());
-    let interactions = |folder: &Path| contents(folder).remove(Path::new("interactions.parquet")).unwrap();
+    let interactions = |folder: &Path| {
+        contents(folder)
+            .remove(Path::new("interactions.parquet"))
+            .unwrap()
+    };
     assert_eq!(
         interactions(&config.out.join("films")),
         interactions(&config.out.join("none"))

@@ -31,7 +31,10 @@ pub async fn check_described(engine: &Engine, rows: &Rows, items: &DataFrame) ->
     let (interaction, item, cause) = pairs.tell();
     let shown = |id: &str| format!("{:?}", id.chars().take(80).collect::<String>());
     let hint = match (item, cause) {
-        (None, _) => format!("there is none in the item files, and {} in the interactions", shown(&interaction)),
+        (None, _) => format!(
+            "there is none in the item files, and {} in the interactions",
+            shown(&interaction)
+        ),
         (Some(item), Some(cause)) => format!(
             "the interactions have {} where the item files have {}: the ids differ in {cause}",
             shown(&interaction),
@@ -84,14 +87,24 @@ async fn in_memory(engine: &Engine, packed: &Packed, ids: &DataFrame) -> Result<
 
 async fn by_plans(rows: &DataFrame, ids: &DataFrame) -> Result<Found> {
     let named = rows.clone().select(vec![col("item_id")])?.distinct()?;
-    let ids = ids.clone().select(vec![col("item_id").alias("described")])?.distinct()?;
-    let joined = |how| named.clone().join(ids.clone(), how, &["item_id"], &["described"], None);
+    let ids = ids
+        .clone()
+        .select(vec![col("item_id").alias("described")])?
+        .distinct()?;
+    let joined = |how| {
+        named
+            .clone()
+            .join(ids.clone(), how, &["item_id"], &["described"], None)
+    };
     let count = named.clone().count().await? as u64;
     let described = joined(JoinType::LeftSemi)?.count().await? as u64;
     let mut without = Vec::new();
     if 2 * described < count {
         let sorted = joined(JoinType::LeftAnti)?.sort(vec![col("item_id").sort(true, true)])?;
-        each(&sorted.limit(0, Some(LOOKED_AT))?, |id| without.push(id.to_owned())).await?;
+        each(&sorted.limit(0, Some(LOOKED_AT))?, |id| {
+            without.push(id.to_owned())
+        })
+        .await?;
     }
     Ok(Found {
         named: count,
@@ -105,7 +118,12 @@ async fn each(ids: &DataFrame, mut visit: impl FnMut(&str)) -> Result<()> {
     let mut batches = ids.clone().execute_stream().await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
-        batch.column(0).as_string::<i32>().iter().flatten().for_each(&mut visit);
+        batch
+            .column(0)
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .for_each(&mut visit);
     }
     Ok(())
 }
@@ -114,15 +132,17 @@ async fn each(ids: &DataFrame, mut visit: impl FnMut(&str)) -> Result<()> {
 type Cause = (&'static str, fn(&str) -> String);
 
 const CAUSES: [Cause; 4] = [
-    ("a `.0` at the end, as programs write whole numbers that they took for floating ones", |id| {
-        match id.split_once('.') {
+    (
+        "a `.0` at the end, as programs write whole numbers that they took for floating ones",
+        |id| match id.split_once('.') {
             Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole.to_owned(),
             _ => id.to_owned(),
-        }
-    }),
-    ("leading zeros, which are lost where ids are taken for numbers", |id| {
-        id.trim_start_matches('0').to_owned()
-    }),
+        },
+    ),
+    (
+        "leading zeros, which are lost where ids are taken for numbers",
+        |id| id.trim_start_matches('0').to_owned(),
+    ),
     ("capitals and small letters", str::to_lowercase),
     ("blanks, quotes or other signs", |id| {
         id.chars().filter(|c| c.is_alphanumeric()).collect()
@@ -143,7 +163,12 @@ struct Pairs {
 impl Pairs {
     fn new(without: Vec<String>) -> Self {
         // Of ids that are one when changed the first counts.
-        let left = |(_, form): &Cause| (0..without.len()).rev().map(|at| (form(&without[at]), at)).collect();
+        let left = |(_, form): &Cause| {
+            (0..without.len())
+                .rev()
+                .map(|at| (form(&without[at]), at))
+                .collect()
+        };
         Self {
             left: CAUSES.iter().map(left).collect(),
             met: vec![HashMap::new(); CAUSES.len()],
@@ -175,7 +200,11 @@ impl Pairs {
                 return (self.without[*at].clone(), Some(id.clone()), Some(cause));
             }
         }
-        (self.without.into_iter().next().unwrap_or_default(), self.first, None)
+        (
+            self.without.into_iter().next().unwrap_or_default(),
+            self.first,
+            None,
+        )
     }
 }
 

@@ -55,7 +55,9 @@ pub(super) fn items(
         let listed = json::value(listed)?;
         let words = match &listed {
             Some(Json::String(text)) => categories(text, columns),
-            None => folders[2].as_deref().map_or_else(String::new, |text| categories(text, columns)),
+            None => folders[2]
+                .as_deref()
+                .map_or_else(String::new, |text| categories(text, columns)),
             list => {
                 let mut words = Vec::new();
                 json_words(list.as_ref(), &mut words);
@@ -63,7 +65,12 @@ pub(super) fn items(
             }
         };
         let item = item.as_deref().or(folders[0].as_deref()).unwrap_or_default();
-        table.push(item, title.as_deref().or(folders[1].as_deref()), Some(&words), line)
+        table.push(
+            item,
+            title.as_deref().or(folders[1].as_deref()),
+            Some(&words),
+            line,
+        )
     })
 }
 
@@ -85,7 +92,9 @@ impl<'k, const N: usize> Members<'k, N> {
         let paths = names.map(|name| name.split_once('.'));
         let nested = paths.iter().any(Option::is_some).then(|| Nested {
             // What has no path is looked for under its own name, and nothing is wanted of it.
-            roots: Fields::last(std::array::from_fn(|at| paths[at].map_or(names[at], |(root, _)| root))),
+            roots: Fields::last(std::array::from_fn(|at| {
+                paths[at].map_or(names[at], |(root, _)| root)
+            })),
             inner: paths.map(|path| path.map(|(_, rest)| Box::new(Members::new([rest])))),
         });
         Self {

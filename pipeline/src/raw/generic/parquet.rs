@@ -146,13 +146,20 @@ where
         .collect();
     if let Some((name, _)) = needed.iter().zip(&places).find(|(_, place)| place.is_none()) {
         let told = partition::columns(path);
-        let names: Vec<&str> = names.iter().copied().chain(told.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = names
+            .iter()
+            .copied()
+            .chain(told.iter().map(String::as_str))
+            .collect();
         return Err(broken(format!(
             "lacks the column {name}; it has {}",
             names.join(", ")
         )));
     }
-    let leaves = places.iter().flatten().flat_map(|place| place.leaves.iter().copied());
+    let leaves = places
+        .iter()
+        .flatten()
+        .flat_map(|place| place.leaves.iter().copied());
     let mask = ProjectionMask::leaves(reader.parquet_schema(), leaves);
     let mut done = 0;
     let mut batches = guarded(|| reader.with_projection(mask).build()).map_err(damaged)?;

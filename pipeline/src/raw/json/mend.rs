@@ -54,9 +54,15 @@ mod tests {
     fn only_what_is_no_json_is_touched() {
         for (value, expected) in [
             (r#""Oak chair \ud83d""#, r#""Oak chair ""#),
-            (r#""\ud83d\ude00 \ude00\ud83d\ud83d\ude00""#, r#""\ud83d\ude00 \ud83d\ude00""#),
+            (
+                r#""\ud83d\ude00 \ude00\ud83d\ud83d\ude00""#,
+                r#""\ud83d\ude00 \ud83d\ude00""#,
+            ),
             (r#""\\ud83d \u00e9 NaN""#, r#""\\ud83d \u00e9 NaN""#),
-            (r#"["a\"NaN", NaN, -Infinity, {"Infinity": Infinity}]"#, r#"["a\"NaN", null, null, {"Infinity": null}]"#),
+            (
+                r#"["a\"NaN", NaN, -Infinity, {"Infinity": Infinity}]"#,
+                r#"["a\"NaN", null, null, {"Infinity": null}]"#,
+            ),
             (r#""\ud83d\n""#, r#""\n""#),
         ] {
             assert_eq!(String::from_utf8_lossy(&mended(value.as_bytes())), expected);

@@ -22,14 +22,22 @@ fn by_serde(line: &[u8]) -> Option<Wanted<'_>> {
 #[test]
 fn numbers_that_are_none_are_passed_over_and_missing_where_they_are_wanted() {
     let wanted = |line: &'static str| by_scanner(line.as_bytes());
-    let found = |a: Option<&'static str>, n| Some(Wanted { a: a.map(Cow::Borrowed), n });
+    let found = |a: Option<&'static str>, n| {
+        Some(Wanted {
+            a: a.map(Cow::Borrowed),
+            n,
+        })
+    };
     for word in ["NaN", "Infinity", "-Infinity"] {
         let line = format!(r#"{{"x": {word}, "y": [{word}, {{"z": {word}}}], "a": "v", "n": 1}}"#);
         assert_eq!(by_scanner(line.as_bytes()), found(Some("v"), Some(1.0)), "{line}");
     }
     assert_eq!(wanted(r#"{"a": NaN, "n": NaN}"#), found(None, None));
     assert_eq!(wanted(r#"{"n": Infinity}"#), found(None, Some(f64::INFINITY)));
-    assert_eq!(wanted(r#"{"n": -Infinity}"#), found(None, Some(f64::NEG_INFINITY)));
+    assert_eq!(
+        wanted(r#"{"n": -Infinity}"#),
+        found(None, Some(f64::NEG_INFINITY))
+    );
     for line in [
         r#"{"a": Infinity}"#,
         r#"{"n": Nan}"#,

@@ -31,7 +31,9 @@ pub fn ids(column: &Column<'_>) -> Result<StringArray, Unreadable> {
                 None => Ok(None),
                 // The decimals are all there: however long, the number is exact.
                 Some(text) => match text.split_once('.') {
-                    Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => Ok(Some(whole.to_owned())),
+                    Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => {
+                        Ok(Some(whole.to_owned()))
+                    }
                     _ => id::of_digits(text, column.name).map(|id| Some(id.into_owned())),
                 },
             });
@@ -49,10 +51,13 @@ pub fn ids(column: &Column<'_>) -> Result<StringArray, Unreadable> {
 
 fn floats(column: &Column<'_>, largest: f64) -> Result<StringArray, Unreadable> {
     let values = cast(&column.values, &DataType::Float64)?;
-    let ids = values.as_primitive::<Float64Type>().iter().map(|value| match value {
-        None => Ok(None),
-        Some(value) => id::of_float(value, largest, column.name),
-    });
+    let ids = values
+        .as_primitive::<Float64Type>()
+        .iter()
+        .map(|value| match value {
+            None => Ok(None),
+            Some(value) => id::of_float(value, largest, column.name),
+        });
     Ok(ids.collect::<Result<_, String>>()?)
 }
 
@@ -83,7 +88,13 @@ fn bytes(column: &Column<'_>) -> Result<StringArray, Unreadable> {
 /// As RFC 9562 writes it.
 fn uuid(bytes: [u8; 16]) -> String {
     let digits = format!("{:032x}", u128::from_be_bytes(bytes));
-    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    let parts = [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ];
     parts.join("-")
 }
 

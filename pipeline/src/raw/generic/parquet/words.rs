@@ -81,7 +81,12 @@ impl Node {
                 let nulls = structures.nulls().cloned();
                 (!named.is_empty()).then_some(Self::Structures(nulls, named))
             }
-            kind if kind.is_string() || matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView) => {
+            kind if kind.is_string()
+                || matches!(
+                    kind,
+                    DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+                ) =>
+            {
                 // Bytes that are no text are none.
                 let texts = cast(values, &DataType::Utf8).ok()?;
                 Some(Self::Texts(texts.as_string::<i32>().clone()))
