@@ -70,6 +70,20 @@ pub enum Error {
         breakdown: String,
     },
 
+    /// The item files are about other items than the interactions, or write their ids in another way.
+    #[error(
+        "only {described} of the {named} items that the interactions name are in the item files; {hint}; write ids alike on both \
+         sides, or go on without titles with --allow-missing-items"
+    )]
+    ItemsApart {
+        /// Items of the interactions that are in the item files.
+        described: u64,
+        /// Items of the interactions.
+        named: u64,
+        /// An id from each side, and in what they differ where that is seen.
+        hint: String,
+    },
+
     /// The request itself makes no sense: an unknown name, contradictory options, a domain without users.
     #[error("{}", quote::plain(_0))]
     Usage(String),

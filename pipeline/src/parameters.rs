@@ -58,6 +58,9 @@ pub struct Parameters {
     pub max_reject_share: f64,
     /// Whether damaged files are read as far as they go.
     pub salvage: bool,
+    /// Whether it is put up with that an item file describes fewer than half of the items that the interactions name.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_missing_items: bool,
 }
 
 fn yes() -> bool {
@@ -66,6 +69,10 @@ fn yes() -> bool {
 
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Default for Parameters {
@@ -91,6 +98,7 @@ impl Default for Parameters {
             prompts: true,
             max_reject_share: 0.01,
             salvage: false,
+            allow_missing_items: false,
         }
     }
 }

@@ -178,8 +178,9 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         inputs,
         lines,
         losses,
+        notes,
         interaction_lines,
-        ..
+        item_lines,
     } = raw::read_into(
         &config.dataset,
         &config.raw,
@@ -194,6 +195,9 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
 
     progress.stage("clean, deduplicate, k-core", None);
     let (rows, items) = store.finish().await?;
+    if item_lines.is_some() && !config.parameters.allow_missing_items {
+        tables::check_described(&engine, &rows, &items).await?;
+    }
     let tables = tables::Tables::build(config, &engine, rows, items, &interaction_lines, folder).await?;
     let mut files = tables.files.clone();
     files.push(tables::write_rejects(folder, &mut rejects)?);
@@ -231,7 +235,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         cut: tables.holdout.cut(),
         prompts: written,
         audit: AuditReport::default(),
-        notes: tables.notes,
+        notes: [tables.notes, notes].concat(),
         fingerprint: prepared::fingerprint(&files),
         files,
     };

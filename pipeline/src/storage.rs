@@ -161,6 +161,21 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The folders right in a folder, in no order.
+pub fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if let Some(url) = url(folder) {
+        return object::folders(url);
+    }
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    Ok(folders)
+}
+
 /// A connection that failed and could not be taken up again, as the cause in an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/described.rs"]
+mod described;
 #[path = "it/exports.rs"]
 mod exports;
 #[path = "it/failures.rs"]

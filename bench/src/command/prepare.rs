@@ -85,6 +85,9 @@ pub struct Arguments {
     /// Share of bad lines above which the run fails.
     #[arg(long)]
     max_reject_share: Option<f64>,
+    /// Go on where an item file describes fewer than half of the items that the interactions name; the others have no titles.
+    #[arg(long)]
+    allow_missing_items: bool,
     /// Keep what comes before the damage in a file that ends early.
     #[arg(long)]
     salvage: bool,
@@ -229,6 +232,7 @@ impl Arguments {
             prompts: !prompts.no_prompts,
             max_reject_share: self.max_reject_share.unwrap_or(defaults.max_reject_share),
             salvage: self.salvage,
+            allow_missing_items: self.allow_missing_items,
         };
         Ok(PrepareConfig {
             staging: self.staging,

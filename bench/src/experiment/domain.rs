@@ -104,6 +104,7 @@ fn request(
         format: config.format,
         max_train: config.max_train,
         max_eval: Some(config.users),
+        allow_missing_items: config.allow_missing_items,
         ..Parameters::default()
     };
     PrepareConfig {

@@ -103,6 +103,9 @@ pub struct Prepare {
     pub users: usize,
     /// Most training prompts written a domain.
     pub max_train: usize,
+    /// Whether an item file may describe fewer than half of a domain's items.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_missing_items: bool,
 }
 
 /// How adapters are trained.

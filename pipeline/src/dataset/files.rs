@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::compress::{self, Compression};
 use crate::error::{Error, Result};
 use crate::magic;
+use crate::raw::partition_of;
 use crate::storage::{self, Kind, archive};
 
 /// Names that are told where a file is missing.
@@ -158,6 +159,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
         return Err(failed(io::Error::new(ErrorKind::NotADirectory, what)));
     }
     let mut files = storage::list(folder).map_err(failed)?;
+    partitioned(folder, &mut files)?;
     files.retain(|path| counts(&name_of(path)));
     if files.is_empty() {
         let folders = folders_of(folder);
@@ -177,7 +179,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
         let name = name_of(file);
         let same: Vec<PathBuf> = files
             .iter()
-            .filter(|other| called(&name_of(other), &name))
+            .filter(|other| other.parent() == file.parent() && called(&name_of(other), &name))
             .cloned()
             .collect();
         if same.len() > 1 {
@@ -185,6 +187,19 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// Adds the files of the folders in this one whose names tell a column (`year=2024`), and of such folders in them.
+fn partitioned(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let folders = storage::folders(folder).map_err(|source| Error::io(folder, "list", source))?;
+    for folder in folders {
+        let name = name_of(&folder);
+        if partition_of(&name).is_some() && counts(&name) {
+            files.extend(storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?);
+            partitioned(&folder, files)?;
+        }
+    }
+    Ok(())
 }
 
 fn name_of(path: &Path) -> String {
@@ -501,5 +516,28 @@ mod tests {
             assert!(check(name).unwrap_err().contains(word), "{name}");
         }
         assert_eq!(check("ml.zip/ratings.csv"), Ok(()));
+    }
+
+    #[test]
+    fn a_partitioned_folder_gives_the_files_of_all_its_parts_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            "events/year=2023/month=12/part-1.parquet",
+            "events/year=2024/month=01/part-0.parquet",
+            "events/year=2024/month=02/part-0.parquet",
+        ];
+        let others = [
+            "events/year=2024/_SUCCESS",
+            "events/year=2024/month=02/.part-0.parquet.crc",
+            "events/_temporary/x=1/part-0.parquet",
+            "events/notes/part-0.parquet",
+        ];
+        for name in files.iter().chain(&others).rev() {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = find_all(root.path(), &["events/".to_string()]).unwrap();
+        assert_eq!(found, files.map(|name| root.path().join(name)));
     }
 }

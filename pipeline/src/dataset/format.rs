@@ -40,7 +40,44 @@ pub enum RawFormat {
     Generic,
 }
 
+/// What files call the values of a row, for those who look for one that is not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'d> {
+    pub user: &'d str,
+    pub item: &'d str,
+    pub rating: &'d str,
+    pub time: &'d str,
+    /// The item in the item files.
+    pub described: &'d str,
+}
+
 impl RawFormat {
+    /// What the format calls them; none where the description says it.
+    pub(super) fn names(self) -> Option<Names<'static>> {
+        let [user, item, rating, time, described] = match self {
+            RawFormat::Amazon2014 | RawFormat::Amazon2018 => {
+                ["reviewerID", "asin", "overall", "unixReviewTime", "asin"]
+            }
+            RawFormat::Amazon2023 => ["user_id", "parent_asin", "rating", "timestamp", "parent_asin"],
+            RawFormat::MovielensCsv => ["userId", "movieId", "rating", "timestamp", "movieId"],
+            // Without a header nothing has a name.
+            RawFormat::Movielens100k | RawFormat::MovielensDat => {
+                ["a user", "an item", "rating", "a time", "an item"]
+            }
+            RawFormat::Steam => ["username", "product_id", "rating", "date", "id"],
+            RawFormat::SteamLibrary => ["user_id", "item_id", "playtime_forever", "a time", "id"],
+            RawFormat::Goodreads => ["user_id", "book_id", "rating", "date_added", "book_id"],
+            RawFormat::Recbole | RawFormat::Generic => return None,
+        };
+        Some(Names {
+            user,
+            item,
+            rating,
+            time,
+            described,
+        })
+    }
+
     /// How the format writes times.
     pub fn time_format(self) -> TimeFormat {
         match self {

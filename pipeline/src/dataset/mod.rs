@@ -6,6 +6,7 @@ mod columns;
 mod family;
 mod files;
 mod format;
+mod missing;
 mod source;
 mod time;
 mod verify;
@@ -13,7 +14,8 @@ mod verify;
 pub use builtin::{Listed, builtin, listed};
 pub use columns::Columns;
 pub use format::RawFormat;
-pub(crate) use format::TableKind;
+pub(crate) use format::{Names, TableKind};
+pub(crate) use missing::{MISSING, Missing};
 pub use source::{PythonPackage, RemoteFile, Source};
 pub use time::{TimeFormat, TimeUnit};
 pub use verify::{Counted, Verification, verify};
@@ -60,6 +62,10 @@ pub struct DatasetDescription {
     /// or a pattern such as `"%d/%m/%Y %H:%M"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeFormat>,
+    /// What stands for no value in texts, besides nothing at all; by default, in the formats `recbole` and `generic`, `\\N`, `NULL`,
+    /// `null`, `None`, `nan`, `NaN`, `NaT` and `<NA>`, and in the others nothing. `missing = []`: every text is a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<String>>,
     /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
     /// order of their names, hidden ones and those that begin with `_` left out. A name may go on inside a zip archive
     /// (`"ml-25m.zip/ml-25m/ratings.csv"`); archives right in the raw folder are looked through where no such file lies beside them.
@@ -173,6 +179,26 @@ impl DatasetDescription {
     /// How times are written: as described, or as the format has them.
     pub fn time_format(&self) -> TimeFormat {
         self.time.clone().unwrap_or_else(|| self.format.time_format())
+    }
+
+    /// Knows which texts of the files are no values.
+    pub(crate) fn missing(&self) -> Missing {
+        match &self.missing {
+            Some(spellings) => Missing::new(spellings),
+            None if self.format.has_open_columns() => Missing::new(MISSING),
+            None => Missing::new([""; 0]),
+        }
+    }
+
+    /// What the files call what every row must have.
+    pub(crate) fn names(&self) -> Names<'_> {
+        self.format.names().unwrap_or(Names {
+            user: &self.columns.user,
+            item: &self.columns.item,
+            rating: &self.columns.rating,
+            time: &self.columns.timestamp,
+            described: &self.columns.item,
+        })
     }
 
     /// Where the interaction files lie under `root`, in the order of the description.

@@ -75,6 +75,8 @@ fn description(manifest: &Manifest) -> DatasetDescription {
         title: format!("{}, exported", manifest.dataset.title),
         format: RawFormat::Recbole,
         time: None,
+        // What is written here is all there is: an id that reads like none is an id.
+        missing: Some(Vec::new()),
         interactions: vec![format!("{}.inter", manifest.name)],
         items: vec![format!("{}.item", manifest.name)],
         items_optional: false,

@@ -1,5 +1,6 @@
 //! Raw rows to interactions, items and sequences, with the sizes on the way.
 
+mod described;
 mod held;
 mod planned;
 mod side_by_side;
@@ -22,6 +23,7 @@ use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
 use crate::stage::{Catalogue, Holdout};
+pub use described::check_described;
 
 /// What the tables of a domain leave in memory once they are written.
 pub struct Tables {

@@ -31,10 +31,10 @@ pub(crate) fn reviews(
         let (user, item) = (json::text(user)?, json::text(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
-            user: user.as_deref().ok_or("lacks reviewerID")?,
-            item: item.as_deref().ok_or("lacks asin")?,
+            user: user.as_deref().unwrap_or_default(),
+            item: item.as_deref().unwrap_or_default(),
             rating,
-            time: Time::Number(time.ok_or("lacks unixReviewTime")?),
+            time: Time::Number(time.unwrap_or(f64::NAN)),
         };
         table.push(&found, RATINGS, line)
     })
@@ -50,7 +50,7 @@ pub(crate) fn metadata_2018(
     let mut fields = json::Fields::new(["asin", "title", "category"]);
     scan.each_record(path, progress, |bytes, line| {
         let [asin, title, category] = fields.of(bytes)?;
-        let item = json::text(asin)?.ok_or("lacks asin")?;
+        let item = json::text(asin)?.unwrap_or_default();
         let (title, category) = (json::value(title)?, json::value(category)?);
         let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();
@@ -69,8 +69,10 @@ pub(crate) fn metadata_2014(
     scan.each_record(path, progress, |bytes, line| {
         let [asin, title, categories] = python_literal::parse_keys(bytes, ["asin", "title", "categories"])
             .map_err(|error| format!("not a Python dict: {}", error.what))?;
-        let asin = asin.ok_or("lacks asin")?;
-        let item = asin.as_text().ok_or("asin is no text")?;
+        let item = match &asin {
+            None | Some(Literal::None) => "",
+            Some(asin) => asin.as_text().ok_or("asin is no text")?,
+        };
         let mut words = Vec::new();
         literal_words(categories.as_ref(), &mut words);
         table.push(

@@ -46,7 +46,7 @@ fn ratings(
             let found = Interaction {
                 user: &user,
                 item: &item,
-                rating: Some(rating.trim().parse().map_err(|_| "rating is no number")?),
+                rating: table.rating(&rating)?,
                 time: Time::Text(&time),
             };
             table.push(&found, RATINGS, line)
@@ -66,10 +66,10 @@ fn reviews(
         let (user, item) = (json::text(user)?, json::text(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
-            user: user.as_deref().ok_or("lacks user_id")?,
-            item: item.as_deref().ok_or("lacks parent_asin")?,
+            user: user.as_deref().unwrap_or_default(),
+            item: item.as_deref().unwrap_or_default(),
             rating,
-            time: Time::Number(time.ok_or("lacks timestamp")?),
+            time: Time::Number(time.unwrap_or(f64::NAN)),
         };
         table.push(&found, RATINGS, line)
     })
@@ -85,7 +85,7 @@ pub(crate) fn metadata(
     let mut fields = json::Fields::new(["parent_asin", "title", "main_category", "categories"]);
     scan.each_record(path, progress, |bytes, line| {
         let [item, title, main, listed] = fields.of(bytes)?;
-        let item = json::text(item)?.ok_or("lacks parent_asin")?;
+        let item = json::text(item)?.unwrap_or_default();
         let (title, main, listed) = (json::value(title)?, json::value(main)?, json::value(listed)?);
         let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();

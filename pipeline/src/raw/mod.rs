@@ -24,7 +24,8 @@ mod clock;
 mod csv;
 mod generic;
 mod goodreads;
-mod json;
+mod id;
+pub mod json;
 mod line;
 mod movielens_100k;
 mod movielens_csv;
@@ -32,6 +33,7 @@ mod movielens_dat;
 mod nested;
 mod open;
 mod parallel;
+mod partition;
 mod place;
 pub mod python_literal;
 mod recbole;
@@ -43,6 +45,7 @@ mod unclosed;
 mod utf16;
 
 pub use batch::RowBatch;
+pub(crate) use partition::parts as partition_of;
 pub use place::Lines;
 pub use rejects::Rejects;
 pub use scan::Reject;
@@ -113,6 +116,8 @@ pub struct RawTables {
     pub lines: u64,
     /// What salvaging lost, one sentence a file.
     pub losses: Vec<String>,
+    /// What else a reader of results should know of the files, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What reading met, besides rows.
@@ -126,6 +131,8 @@ pub(crate) struct Met {
     pub lines: u64,
     /// What salvaging lost, one sentence a file.
     pub losses: Vec<String>,
+    /// What else a reader of results should know of the files, one sentence each.
+    pub notes: Vec<String>,
     /// From the places of interactions to their lines.
     pub interaction_lines: Lines,
     /// From the places of items to their lines; `None` when the set has no item file.
@@ -161,6 +168,7 @@ pub fn read(
         inputs: met.inputs,
         lines: met.lines,
         losses: met.losses,
+        notes: met.notes,
     })
 }
 
@@ -217,6 +225,7 @@ pub(crate) fn read_into(
         inputs: scan.inputs,
         lines: scan.lines,
         losses: scan.losses,
+        notes: scan.notes,
         interaction_lines,
         item_lines: item_files.map(|_| item_lines),
     })
@@ -322,13 +331,13 @@ fn read_file(
     }
     match part {
         Part::Interactions => batch::into_sink(sink, |rows| {
-            let mut table = InteractionTable::new(description.time_format(), number, rows);
+            let mut table = InteractionTable::new(description, number, rows);
             read_interactions(description, path, scan, &mut table, progress)?;
             table.end_file().map_err(|refusal| refusal.of_file(path))?;
             table.finish()
         }),
         Part::Items => {
-            let mut table = ItemTable::new(number, sink);
+            let mut table = ItemTable::new(description, number, sink);
             read_items(description, path, scan, &mut table, progress)?;
             table.finish()
         }

@@ -60,7 +60,7 @@ pub(super) fn push_rating(
     let found = Interaction {
         user,
         item,
-        rating: Some(rating.trim().parse().map_err(|_| "rating is no number")?),
+        rating: table.rating(rating)?,
         time: Time::Text(time),
     };
     table.push(&found, RATINGS, line)

@@ -1,32 +1,40 @@
-//! JSON objects, and the words in nested lists, as several formats have them.
+//! The words in nested lists, as several formats have them.
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::python_literal::Value as Literal;
-use super::scan::Refusal;
 
-/// One JSON object; serde alone would take an array for one too.
-pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err("not a JSON object".into());
+/// What a category is called where it is a structure, in the order in which they are looked for; capitals do not matter. Beside one of
+/// them the other texts (an address, a code) are no names. Without any, every text is one.
+const NAMES: [&str; 6] = ["name", "title", "label", "text", "value", "category"];
+
+/// Which members of a structure hold its name: by what they are called and whether they hold text.
+pub(crate) fn naming<'m>(members: impl Iterator<Item = (&'m str, bool)> + Clone) -> Vec<usize> {
+    let texts = members.enumerate().filter(|(_, (_, text))| *text);
+    let called = |name: &str| {
+        let mut found = texts
+            .clone()
+            .filter(|(_, (member, _))| member.eq_ignore_ascii_case(name));
+        found.next().map(|(at, _)| at)
+    };
+    match NAMES.iter().find_map(|name| called(name)) {
+        Some(at) => vec![at],
+        None => texts.map(|(at, _)| at).collect(),
     }
-    serde_json::from_slice(bytes).map_err(refusal)
 }
 
-/// Why serde refused a line, in words that many lines share (its own message names columns and values).
-fn refusal(error: serde_json::Error) -> Refusal {
-    match error.classify() {
-        serde_json::error::Category::Data => "a key holds a value of the wrong type or stands twice".into(),
-        _ => "not a JSON object".into(),
-    }
-}
-
-/// The texts in nested lists, in order, each once.
+/// The texts in nested lists, and the names of structures in them, in order, each once.
 pub(crate) fn json_words<'a>(value: Option<&'a Json>, words: &mut Vec<&'a str>) {
     match value {
         Some(Json::String(text)) => add(text, words),
         Some(Json::Array(values)) => values.iter().for_each(|value| json_words(Some(value), words)),
+        Some(Json::Object(members)) => {
+            let holds = |value: &Json| value.is_string() || value.is_array() || value.is_object();
+            let names = naming(members.iter().map(|(name, value)| (name.as_str(), holds(value))));
+            names
+                .into_iter()
+                .for_each(|at| json_words(members.values().nth(at), words));
+        }
         _ => {}
     }
 }

@@ -17,7 +17,9 @@ pub enum Value {
     Bool(bool),
     /// An integer that fits 64 bits (also Python 2's `7L`).
     Int(i64),
-    /// Any other number: fractions, `nan`, `inf`, larger integers.
+    /// A larger integer, in digits.
+    Long(String),
+    /// Any other number: fractions, `nan`, `inf`.
     Float(f64),
     /// A string, decoded.
     Text(String),
@@ -306,6 +308,17 @@ impl<'a> Parser<'a> {
             }
             return Ok(Value::Int(value));
         }
+        if text
+            .trim_start_matches(['-', '+'])
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            && text.len() > 2
+        {
+            if matches!(self.peek(), Some(b'l' | b'L')) {
+                self.at += 1;
+            }
+            return Ok(Value::Long(digits(text)));
+        }
         match text.parse::<f64>() {
             Ok(value) => Ok(Value::Float(value)),
             Err(_) => {
@@ -348,7 +361,18 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Resolves the escapes of a string body.
+/// An integer as Python would write it.
+fn digits(text: &str) -> String {
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
+    if digits.is_empty() {
+        "0".to_owned()
+    } else {
+        format!("{sign}{digits}")
+    }
+}
+
+/// Resolves the escapes of a string body. Half of a surrogate pair without the other half is no character, and is left out.
 fn unescape(raw: &str) -> Result<String, &'static str> {
     work(raw.len());
     let mut text = String::with_capacity(raw.len());
@@ -368,19 +392,15 @@ fn unescape(raw: &str) -> Result<String, &'static str> {
             text.push(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
             continue;
         }
-        if high.take().is_some() {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
+        high = None;
         match code {
             Escape::Char(char) => text.push(char),
             Escape::Code(first @ 0xD800..=0xDBFF) => high = Some(first),
+            Escape::Code(0xDC00..=0xDFFF) => {}
             Escape::Code(code) => text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
             // Python keeps the backslash of an escape it does not know.
             Escape::Unknown(char) => text.extend(['\\', char]),
         }
-    }
-    if high.is_some() {
-        text.push(char::REPLACEMENT_CHARACTER);
     }
     Ok(text)
 }

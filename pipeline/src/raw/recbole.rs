@@ -35,10 +35,7 @@ pub(crate) fn interactions(
         },
         |([user, item, time], rating, width), bytes, line| {
             let fields = split(bytes, *width)?;
-            let rating = match rating.map(|at| fields[at]) {
-                None | Some("") => None,
-                Some(text) => Some(text.trim().parse().map_err(|_| "rating is no number")?),
-            };
+            let rating = rating.map(|at| table.rating(fields[at])).transpose()?.flatten();
             let found = Interaction {
                 user: fields[*user],
                 item: fields[*item],

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::json::Malformed;
 use super::line::{Line, LineReader};
 use super::rejects::Rejects;
 use super::unclosed::{Kept, Unclosed};
@@ -65,6 +66,12 @@ impl From<Error> for Refusal {
     }
 }
 
+impl From<Malformed> for Refusal {
+    fn from(reason: Malformed) -> Self {
+        Refusal::Line(reason.to_string())
+    }
+}
+
 impl From<String> for Refusal {
     fn from(reason: String) -> Self {
         Refusal::Line(reason)
@@ -94,6 +101,8 @@ pub(crate) struct Scan {
     pub inputs: Vec<InputFile>,
     pub lines: u64,
     pub losses: Vec<String>,
+    /// What else should be known of the files.
+    pub notes: Vec<String>,
     /// Lines of each file, with headers and blank ones.
     pub file_lines: Vec<u64>,
 }
@@ -108,6 +117,7 @@ impl Scan {
             inputs: Vec::new(),
             lines: 0,
             losses: Vec::new(),
+            notes: Vec::new(),
             file_lines: Vec::new(),
         }
     }
@@ -118,6 +128,7 @@ impl Scan {
         self.inputs.extend(other.inputs);
         self.lines += other.lines;
         self.losses.extend(other.losses);
+        self.notes.extend(other.notes);
         self.file_lines.extend(other.file_lines);
     }
 
@@ -333,7 +344,7 @@ impl Scan {
 }
 
 /// Name of a file without its folder.
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy()

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::Progress;
 use super::clock::Time;
+use super::id;
 use super::nested::literal_words;
 use super::python_literal::{ParseError, Value as Literal, parse_keys};
 use super::scan::{Refusal, Scan};
@@ -26,8 +27,12 @@ pub(crate) fn reviews(
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
         let [user, item, date] = parse_keys(bytes, ["username", "product_id", "date"]).map_err(refusal)?;
-        let (user, item) = (text(user, "username")?, text(item, "product_id")?);
-        let date = text(date, "date")?;
+        let (user, item) = (id(user, "username")?, id(item, "product_id")?);
+        let date = match date {
+            Some(Literal::Text(date)) => date,
+            None | Some(Literal::None) => String::new(),
+            Some(_) => return Err("date is no text".into()),
+        };
         let found = Interaction {
             user: &user,
             item: &item,
@@ -48,12 +53,15 @@ pub(crate) fn libraries(
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
         let [user, games] = parse_keys(bytes, ["user_id", "items"]).map_err(refusal)?;
-        let user = text(user, "user_id")?;
+        let user = id(user, "user_id")?;
         let Some(Literal::List(games)) = games else {
             return Err("items is no list".into());
         };
         // All or none: a line is not half a row.
         let games = games.into_iter().map(game).collect::<Result<Vec<_>, Refusal>>()?;
+        if games.iter().any(|(item, _)| table.is_none(item)) {
+            return Err("lacks item_id".into());
+        }
         games.iter().try_for_each(|(item, minutes)| {
             let found = Interaction {
                 user: &user,
@@ -71,24 +79,25 @@ fn game(found: Literal) -> Result<(String, f64), Refusal> {
     let Literal::Dict(pairs) = found else {
         return Err("a game is no dict".into());
     };
-    let (mut id, mut minutes) = (None, None);
+    let (mut item, mut minutes) = (None, None);
     for (key, value) in pairs {
         match key.as_text() {
-            Some("item_id") => id = Some(value),
+            Some("item_id") => item = Some(value),
             Some("playtime_forever") => minutes = Some(value),
             _ => {}
         }
     }
-    let id = text(id, "item_id")?;
+    let item = id(item, "item_id")?;
     let minutes = match minutes {
         Some(Literal::Int(minutes)) => minutes as f64,
+        // NaN: played, nobody knows for how long.
         Some(Literal::Float(minutes)) => minutes,
         _ => return Err("playtime_forever is no number".into()),
     };
-    if id.trim().is_empty() || !MINUTES.contains(&minutes) {
-        return Err("a game without an id, or played for less than nothing".into());
+    if !minutes.is_nan() && !MINUTES.contains(&minutes) {
+        return Err("a game played for less than nothing".into());
     }
-    Ok((id, minutes))
+    Ok((item, minutes))
 }
 
 /// `steam_games.json`; a game without genres has its tags.
@@ -99,9 +108,9 @@ pub(crate) fn games(
     progress: &dyn Progress,
 ) -> Result<()> {
     scan.each_record(path, progress, |bytes, line| {
-        let [id, title, name, genres, tags] =
+        let [item, title, name, genres, tags] =
             parse_keys(bytes, ["id", "title", "app_name", "genres", "tags"]).map_err(refusal)?;
-        let id = text(id, "id")?;
+        let item = id(item, "id")?;
         let title = title.as_ref().and_then(Literal::as_text);
         let title = title.or_else(|| name.as_ref().and_then(Literal::as_text));
         let mut words = Vec::new();
@@ -109,7 +118,7 @@ pub(crate) fn games(
         if words.is_empty() {
             literal_words(tags.as_ref(), &mut words);
         }
-        table.push(&id, title, Some(&words.join(", ")), line)
+        table.push(&item, title, Some(&words.join(", ")), line)
     })
 }
 
@@ -117,12 +126,17 @@ fn refusal(error: ParseError) -> Refusal {
     format!("not a Python dict: {}", error.what).into()
 }
 
-/// A text, or a whole number, which some crawls have for ids.
-fn text(value: Option<Literal>, key: &str) -> Result<String, Refusal> {
+/// A text, or a number, which some crawls have for ids; empty where there is none.
+fn id(value: Option<Literal>, key: &str) -> Result<String, Refusal> {
     match value {
         Some(Literal::Text(text)) => Ok(text),
         Some(Literal::Int(number)) => Ok(number.to_string()),
-        None | Some(Literal::None) => Err(format!("lacks {key}").into()),
+        Some(Literal::Long(digits)) => Ok(digits),
+        Some(Literal::Float(number)) => match id::of_float(number, id::LARGEST, key) {
+            Ok(id) => Ok(id.unwrap_or_default()),
+            Err(_) => Err(format!("{key} is no text").into()),
+        },
+        None | Some(Literal::None) => Ok(String::new()),
         Some(_) => Err(format!("{key} is no text").into()),
     }
 }

@@ -7,9 +7,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::batch::{Outlet, RowBatch};
 use super::clock::{Clock, Time};
+use super::id::trimmed;
 use super::place::{Lines, place};
 use super::scan::Refusal;
-use crate::dataset::TimeFormat;
+use crate::dataset::{DatasetDescription, Missing, Names};
 use crate::error::Result;
 
 /// Rows a batch: large enough for vectorised work, small enough that a few of them, one a file, cost no memory.
@@ -86,27 +87,32 @@ pub(crate) trait RowSink {
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// One interaction as a format's reader found it.
+/// One interaction as a format's reader found it. An id or a time that is not there is an empty text.
 pub(crate) struct Interaction<'a> {
     pub user: &'a str,
     pub item: &'a str,
+    /// NaN where the file has no number for it.
     pub rating: Option<f64>,
     /// As the file writes it.
     pub time: Time<'a>,
 }
 
 /// Looks at the interactions of a file and passes on those that are possible.
-pub(crate) struct InteractionTable {
+pub(crate) struct InteractionTable<'d> {
     clock: Clock,
+    names: Names<'d>,
+    missing: Missing,
     file: usize,
     rows: Outlet,
 }
 
-impl InteractionTable {
-    /// For the file of that number, which writes times as `format`.
-    pub fn new(format: TimeFormat, file: usize, rows: Outlet) -> Self {
+impl<'d> InteractionTable<'d> {
+    /// For the file of that number of a data set.
+    pub fn new(description: &'d DatasetDescription, file: usize, rows: Outlet) -> Self {
         InteractionTable {
-            clock: Clock::new(format),
+            clock: Clock::new(description.time_format()),
+            names: description.names(),
+            missing: description.missing(),
             file,
             rows,
         }
@@ -119,24 +125,53 @@ impl InteractionTable {
         ratings: std::ops::RangeInclusive<f64>,
         line: i64,
     ) -> Result<(), Refusal> {
-        let blank = |id: &str| id.chars().all(char::is_whitespace);
-        if blank(found.user) {
-            return Err("empty user id".into());
+        let (user, item) = (trimmed(found.user), trimmed(found.item));
+        if self.missing.is(user) {
+            return Err(lacks(self.names.user));
         }
-        if blank(found.item) {
-            return Err("empty item id".into());
+        if self.missing.is(item) {
+            return Err(lacks(self.names.item));
         }
-        if found.rating.is_some_and(|rating| !ratings.contains(&rating)) {
+        let rating = found.rating.filter(|rating| !rating.is_nan());
+        if rating.is_some_and(|rating| !ratings.contains(&rating)) {
             return Err("rating outside the format's scale".into());
         }
         let row = RawInteraction {
-            user: found.user,
-            item: found.item,
-            rating: found.rating,
-            time: self.clock.millis(found.time)?,
+            user,
+            item,
+            rating,
+            time: self.millis(found.time)?,
             place: place(self.file, line),
         };
         Ok(self.rows.push(&row)?)
+    }
+
+    /// Whether a text is no id.
+    pub fn is_none(&self, id: &str) -> bool {
+        self.missing.is(trimmed(id))
+    }
+
+    /// The number that a text says a rating is; nothing where it says that there is none.
+    pub fn rating(&self, text: &str) -> Result<Option<f64>, Refusal> {
+        let text = trimmed(text);
+        if self.missing.is(text) {
+            return Ok(None);
+        }
+        match text.parse() {
+            Ok(rating) => Ok(Some(rating)),
+            Err(_) => Err(format!("{} is no number", self.names.rating).into()),
+        }
+    }
+
+    fn millis(&mut self, time: Time<'_>) -> Result<i64, Refusal> {
+        match time {
+            Time::Text(text) if self.missing.is(trimmed(text)) => Err(lacks(self.names.time)),
+            Time::Number(number) if number.is_nan() => Err(lacks(self.names.time)),
+            Time::Number(number) if number.is_infinite() => {
+                Err(format!("{} is infinite", self.names.time).into())
+            }
+            time => self.clock.millis(time),
+        }
     }
 
     /// To be called after the file: whether its times were what they should be.
@@ -148,6 +183,11 @@ impl InteractionTable {
     pub fn finish(self) -> Result<()> {
         self.rows.finish()
     }
+}
+
+/// What is said of a row without one of the values that every row has.
+fn lacks(name: &str) -> Refusal {
+    format!("lacks {name}").into()
 }
 
 /// Interactions as batches of texts ([`interactions_schema`], with places for lines), each handed over when it is full.
@@ -214,6 +254,9 @@ impl RowSink for TextRows<'_> {
 
 /// Collects the items of a file into batches.
 pub(crate) struct ItemTable<'s> {
+    /// What the file calls an item.
+    name: &'s str,
+    missing: Missing,
     file: usize,
     sink: &'s dyn Sink,
     item: StringBuilder,
@@ -224,9 +267,11 @@ pub(crate) struct ItemTable<'s> {
 }
 
 impl<'s> ItemTable<'s> {
-    /// For the file of that number.
-    pub fn new(file: usize, sink: &'s dyn Sink) -> Self {
+    /// For the file of that number of a data set.
+    pub fn new(description: &'s DatasetDescription, file: usize, sink: &'s dyn Sink) -> Self {
         ItemTable {
+            name: description.names().described,
+            missing: description.missing(),
             file,
             sink,
             item: StringBuilder::new(),
@@ -237,7 +282,7 @@ impl<'s> ItemTable<'s> {
         }
     }
 
-    /// Adds a row, or says why it is none. Empty titles and categories count as absent.
+    /// Adds a row, or says why it is none; an item that is not there is an empty text. Empty titles and categories count as absent.
     pub fn push(
         &mut self,
         item: &str,
@@ -245,12 +290,14 @@ impl<'s> ItemTable<'s> {
         categories: Option<&str>,
         line: i64,
     ) -> Result<(), Refusal> {
-        if item.trim().is_empty() {
-            return Err("empty item id".into());
+        let item = trimmed(item);
+        if self.missing.is(item) {
+            return Err(lacks(self.name));
         }
-        let some = |text: &&str| !text.trim().is_empty();
         self.item.append_value(item);
-        self.title.append_option(title.filter(some));
+        self.title
+            .append_option(title.filter(|title| !title.trim().is_empty()));
+        let some = |text: &&str| !self.missing.is(trimmed(text));
         self.categories.append_option(categories.filter(some));
         self.line.append_value(place(self.file, line));
         self.rows += 1;

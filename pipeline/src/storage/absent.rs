@@ -29,6 +29,10 @@ pub fn list(url: &str) -> io::Result<Vec<PathBuf>> {
     io_error(url)
 }
 
+pub fn folders(url: &str) -> io::Result<Vec<PathBuf>> {
+    io_error(url)
+}
+
 pub fn upload(_folder: &Path, url: &str, _files: &[PathBuf], _old: &[PathBuf]) -> Result<()> {
     Err(error(url))
 }

@@ -147,6 +147,19 @@ pub fn list(url: &str) -> io::Result<Vec<PathBuf>> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
+pub fn folders(url: &str) -> io::Result<Vec<PathBuf>> {
+    let names = run_io(url, async |store, place| {
+        let listed = store.list_with_delimiter(Some(&place)).await.map_err(io_error)?;
+        let names = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|prefix| prefix.filename());
+        Ok(names.map(str::to_owned).collect::<Vec<_>>())
+    })?;
+    let folder = FilePath::new(url);
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
 pub fn open(url: &str) -> io::Result<Object> {
     let (sender, blocks) = sync_channel(WAITING);
     let url = url.to_owned();

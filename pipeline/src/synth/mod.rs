@@ -330,6 +330,7 @@ fn describe(domain: &Domain, written: &Written) -> DatasetDescription {
         platform: platform.to_string(),
         format,
         time: None,
+        missing: None,
         interactions: vec![interactions],
         items: vec![items],
         items_optional: false,

@@ -376,9 +376,12 @@ fn empty_files_and_files_with_a_header_alone_say_so() {
         "{error}"
     );
 
-    // Without a line about items they have stand-ins for titles.
-    let config = films(folder.path(), 60);
+    // Without a line about items they have stand-ins for titles, where that is put up with.
+    let mut config = films(folder.path(), 60);
     std::fs::write(config.raw.join("movies.csv"), "movieId,title,genres\n").unwrap();
+    let error = refused(&config);
+    assert!(error.contains("there is none in the item files"), "{error}");
+    config.parameters.allow_missing_items = true;
     let found = prepared(&config);
     assert_eq!(
         found.manifest().titles_missing as usize,

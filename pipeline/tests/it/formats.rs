@@ -462,8 +462,8 @@ fn generic_parquet() {
         let items = "--- items\n1 | i0 | \"0\" | -\n2 | i1 | \"0\" | w0\n3 | i2 | \"0\" | w0, w1\n";
         assert!(shown.contains(items), "{shown}");
         let refused = "--- refused\nevents.parquet:8 lacks user_id\nevents.parquet:9 lacks item_id\n\
-                       events.parquet:10 empty item id\nevents.parquet:11 lacks timestamp\nevents.parquet:12 negative timestamp\n\
-                       events.parquet:9 lacks item_id\nevents.parquet:10 empty item id\n";
+                       events.parquet:10 lacks item_id\nevents.parquet:11 lacks timestamp\nevents.parquet:12 negative timestamp\n\
+                       events.parquet:9 lacks item_id\nevents.parquet:10 lacks item_id\n";
         assert!(shown.ends_with(refused), "{shown}");
         assert!(
             tables.rejects[0].text.starts_with("user_id= item_id=i2 rating= "),

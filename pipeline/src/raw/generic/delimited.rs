@@ -34,7 +34,7 @@ pub(super) fn interactions(
                 rating: Some(&rating),
                 time: Some(Time::Text(&time)),
             };
-            row.push(columns, table, line)
+            row.push(table, line)
         },
     )
 }

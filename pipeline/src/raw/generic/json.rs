@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::super::json;
+use super::super::json::{self, Fields, Malformed};
 use super::super::nested::json_words;
-use super::{
-    Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories, lacks,
-};
+use super::super::{id, partition};
+use super::{Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories};
 
 pub(super) fn interactions(
     path: &Path,
@@ -19,23 +18,22 @@ pub(super) fn interactions(
     progress: &dyn Progress,
 ) -> Result<()> {
     let keys = [&columns.user, &columns.item, &columns.rating, &columns.timestamp].map(String::as_str);
-    let mut fields = json::Fields::last(keys);
+    let folders = keys.map(|key| partition::value(path, key).flatten());
+    let mut members = Members::new(keys);
     scan.each_record(path, progress, |bytes, line| {
-        let [user, item, rating, time] = fields.of(bytes)?;
-        let (user, item) = (json::value(user)?, json::value(item)?);
-        let (rating, time) = (json::value(rating)?, json::value(time)?);
-        let number = time.as_ref().and_then(Json::as_f64);
-        let (user, item) = (scalar(user.as_ref(), keys[0])?, scalar(item.as_ref(), keys[1])?);
-        let (rating, time) = (scalar(rating.as_ref(), keys[2])?, scalar(time.as_ref(), keys[3])?);
+        let [user, item, rating, time] = members.of(bytes)?;
+        let number = json::number(time).ok().flatten();
+        let (user, item) = (id(user, keys[0])?, id(item, keys[1])?);
+        let (rating, time) = (scalar(rating, keys[2])?, scalar(time, keys[3])?);
         let row = Row {
-            user: user.as_deref(),
-            item: item.as_deref(),
-            rating: rating.as_deref(),
+            user: user.as_deref().or(folders[0].as_deref()),
+            item: item.as_deref().or(folders[1].as_deref()),
+            rating: rating.as_deref().or(folders[2].as_deref()),
             time: number
                 .map(Time::Number)
-                .or_else(|| time.as_deref().map(Time::Text)),
+                .or_else(|| time.as_deref().or(folders[3].as_deref()).map(Time::Text)),
         };
-        row.push(columns, table, line)
+        row.push(table, line)
     })
 }
 
@@ -46,32 +44,96 @@ pub(super) fn items(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let mut fields =
-        json::Fields::last([&columns.item, &columns.title, &columns.categories].map(String::as_str));
+    let keys = [&columns.item, &columns.title, &columns.categories].map(String::as_str);
+    let folders = keys.map(|key| partition::value(path, key).flatten());
+    let mut members = Members::new(keys);
     scan.each_record(path, progress, |bytes, line| {
-        let [item, title, listed] = fields.of(bytes)?;
-        let (item, title, listed) = (json::value(item)?, json::value(title)?, json::value(listed)?);
-        let item = scalar(item.as_ref(), &columns.item)?.ok_or_else(|| lacks(&columns.item))?;
+        let [item, title, listed] = members.of(bytes)?;
+        let item = id(item, keys[0])?;
         // A title may be a number (the film 1917); anything else is none, and no reason to lose the item.
-        let title = scalar(title.as_ref(), &columns.title).ok().flatten();
+        let title = scalar(title, keys[1]).ok().flatten();
+        let listed = json::value(listed)?;
         let words = match &listed {
             Some(Json::String(text)) => categories(text, columns),
+            None => folders[2]
+                .as_deref()
+                .map_or_else(String::new, |text| categories(text, columns)),
             list => {
                 let mut words = Vec::new();
                 json_words(list.as_ref(), &mut words);
                 words.join(", ")
             }
         };
-        table.push(&item, title.as_deref(), Some(&words), line)
+        let item = item.as_deref().or(folders[0].as_deref()).unwrap_or_default();
+        table.push(
+            item,
+            title.as_deref().or(folders[1].as_deref()),
+            Some(&words),
+            line,
+        )
     })
 }
 
-/// A text or a number as text; nothing for null.
-fn scalar<'a>(value: Option<&'a Json>, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    match value {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(text)) => Ok(Some(Cow::Borrowed(text))),
-        Some(Json::Number(number)) => Ok(Some(Cow::Owned(number.to_string()))),
+/// Takes members by their names or, where there is none of a name, by paths: `user.id` is the member `id` of the object `user`.
+struct Members<'k, const N: usize> {
+    named: Fields<'k, N>,
+    /// None where no name has a dot.
+    nested: Option<Nested<'k, N>>,
+}
+
+/// The objects that paths begin in, and what is wanted of each.
+struct Nested<'k, const N: usize> {
+    roots: Fields<'k, N>,
+    inner: [Option<Box<Members<'k, 1>>>; N],
+}
+
+impl<'k, const N: usize> Members<'k, N> {
+    fn new(names: [&'k str; N]) -> Self {
+        let paths = names.map(|name| name.split_once('.'));
+        let nested = paths.iter().any(Option::is_some).then(|| Nested {
+            // What has no path is looked for under its own name, and nothing is wanted of it.
+            roots: Fields::last(std::array::from_fn(|at| {
+                paths[at].map_or(names[at], |(root, _)| root)
+            })),
+            inner: paths.map(|path| path.map(|(_, rest)| Box::new(Members::new([rest])))),
+        });
+        Self {
+            named: Fields::last(names),
+            nested,
+        }
+    }
+
+    /// The values as they are written.
+    fn of<'b>(&mut self, bytes: &'b [u8]) -> Result<[Option<&'b [u8]>; N], Malformed> {
+        let mut found = self.named.of(bytes)?;
+        if let Some(nested) = &mut self.nested {
+            let roots = nested.roots.of(bytes)?;
+            for ((slot, root), inner) in found.iter_mut().zip(roots).zip(&mut nested.inner) {
+                if let (None, Some(object @ [b'{', ..]), Some(inner)) = (*slot, root, inner) {
+                    [*slot] = inner.of(object)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A text, or a number as the id that it is; nothing for null.
+fn id<'v>(value: Option<&'v [u8]>, key: &str) -> Result<Option<Cow<'v, str>>, Refusal> {
+    match scalar(value, key)? {
+        Some(Cow::Borrowed(number)) if value.is_some_and(|value| value[0] != b'"') => {
+            id::of_digits(number, key).map(Some).map_err(Refusal::File)
+        }
+        text => Ok(text),
+    }
+}
+
+/// A text, or a number as it is written; nothing for null.
+fn scalar<'v>(value: Option<&'v [u8]>, key: &str) -> Result<Option<Cow<'v, str>>, Refusal> {
+    match json::present(value) {
+        None => Ok(None),
+        Some([b'"', ..]) => Ok(json::text(value)?),
+        Some(number @ [b'-' | b'0'..=b'9' | b'I', ..]) => Ok(Some(String::from_utf8_lossy(number))),
         Some(_) => Err(format!("{key} is neither a text nor a number").into()),
     }
 }

@@ -1,11 +1,14 @@
 //! Logs of one's own: csv, tsv, JSON lines or Parquet, told apart by the ending, with columns named by the description.
 //!
 //! Ids may be texts or numbers, times whatever [`crate::dataset::TimeFormat`] knows. A rating that is missing or empty is none, any
-//! number is one: nobody knows the scale.
+//! number is one: nobody knows the scale. Where structures nest, in JSON and Parquet, `user.id` is the column `id` within `user`,
+//! unless a column is called just that.
 
 mod delimited;
 mod json;
 mod parquet;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -69,26 +72,15 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn push(&self, columns: &Columns, table: &mut InteractionTable, line: i64) -> Result<(), Refusal> {
-        let rating = match self.rating.map(str::trim) {
-            None | Some("") => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| format!("{} is no number", columns.rating))?,
-            ),
-        };
+    fn push(&self, table: &mut InteractionTable, line: i64) -> Result<(), Refusal> {
         let found = Interaction {
-            user: self.user.ok_or_else(|| lacks(&columns.user))?,
-            item: self.item.ok_or_else(|| lacks(&columns.item))?,
-            rating,
-            time: self.time.ok_or_else(|| lacks(&columns.timestamp))?,
+            user: self.user.unwrap_or_default(),
+            item: self.item.unwrap_or_default(),
+            rating: self.rating.map(|text| table.rating(text)).transpose()?.flatten(),
+            time: self.time.unwrap_or(Time::Text("")),
         };
         table.push(&found, RATINGS, line)
     }
-}
-
-fn lacks(column: &str) -> Refusal {
-    format!("lacks {column}").into()
 }
 
 /// Categories in a text, parted as the description says, each once.

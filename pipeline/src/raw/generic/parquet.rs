@@ -1,20 +1,29 @@
-//! Parquet. Columns may have any type that can be written as text; times any that counts or is a date.
+//! Parquet. Columns may have any type that can be written as text; times any that counts or is a date; categories may be lists and
+//! structures in one another. A type that says nothing to its column is an error that names both; of categories a note.
+
+mod column;
+mod time;
+mod value;
+mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::super::{partition, scan};
 use super::{
-    Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories, lacks,
+    Columns, Interaction, InteractionTable, ItemTable, Progress, RATINGS, Refusal, Result, Scan, Time,
+    categories,
 };
 use crate::error::Error;
 use crate::storage;
+use column::{Column, Unreadable};
+use time::Times;
+use value::{Ratings, ids, text, titles};
+use words::Words;
 
 pub(super) fn interactions(
     path: &Path,
@@ -30,19 +39,23 @@ pub(super) fn interactions(
         &[&columns.rating],
         scan,
         progress,
-        |batch| {
-            let [user, item, rating] =
-                [&columns.user, &columns.item, &columns.rating].map(|name| texts(batch, name));
-            let (user, item, rating) = (user?, item?, rating?);
-            let time = Times::of(batch, &columns.timestamp)?;
+        |found| {
+            let [user, item, time, rating] = found else {
+                return Err(Unreadable::internal());
+            };
+            let (user, item) = (ids(user)?, ids(item)?);
+            let (time, rating) = (Times::of(time)?, Ratings::of(rating)?);
             Ok(move |row: usize, line: i64, table: &mut InteractionTable| {
-                let row = Row {
-                    user: value(&user, row),
-                    item: value(&item, row),
-                    rating: value(&rating, row),
-                    time: time.value(row),
+                let found = Interaction {
+                    user: text(&user, row).unwrap_or_default(),
+                    item: text(&item, row).unwrap_or_default(),
+                    rating: match rating.text(row) {
+                        Some(text) => table.rating(text)?,
+                        None => rating.number(row),
+                    },
+                    time: time.value(row).unwrap_or(Time::Text("")),
                 };
-                row.push(columns, table, line)
+                table.push(&found, RATINGS, line)
             })
         },
         table,
@@ -57,33 +70,52 @@ pub(super) fn items(
     progress: &dyn Progress,
 ) -> Result<()> {
     let needed = [columns.item.as_str(), &columns.title];
+    let mut lost = None;
     each_batch(
         path,
         &needed,
         &[&columns.categories],
         scan,
         progress,
-        |batch| {
-            let (item, title) = (texts(batch, &columns.item)?, texts(batch, &columns.title)?);
-            let words = Words::of(batch, &columns.categories)?;
+        |found| {
+            let [item, title, listed] = found else {
+                return Err(Unreadable::internal());
+            };
+            let (item, title) = (ids(item)?, titles(title)?);
+            let words = Words::of(listed);
+            if let (Err(kind), None) = (&words, &lost) {
+                lost = Some(format!(
+                    "{}: the column {} is of type {kind}, in which no names and texts are found; the items of this file have no \
+                     categories",
+                    scan::name(path),
+                    columns.categories
+                ));
+            }
+            let words = words.unwrap_or_default();
             Ok(move |row: usize, line: i64, table: &mut ItemTable| {
-                let item = value(&item, row).ok_or_else(|| lacks(&columns.item))?;
-                let words = words.value(row, columns);
-                table.push(item, value(&title, row), Some(&words), line)
+                let words = match words.text(row) {
+                    Some(text) => categories(text, columns),
+                    None => words.listed(row),
+                };
+                let item = text(&item, row).unwrap_or_default();
+                table.push(item, text(&title, row), Some(&words), line)
             })
         },
         table,
-    )
+    )?;
+    scan.notes.extend(lost);
+    Ok(())
 }
 
-/// Goes through the rows of a file: `open` makes of each batch what puts a row of it into the table.
+/// Goes through the rows of a file: `open` makes of the columns of each batch, the needed ones first, what puts a row of it into the
+/// table.
 fn each_batch<T, R>(
     path: &Path,
     needed: &[&str],
     optional: &[&str],
     scan: &mut Scan,
     progress: &dyn Progress,
-    open: impl Fn(&RecordBatch) -> Result<R>,
+    mut open: impl FnMut(&[Column<'_>]) -> Result<R, Unreadable>,
     table: &mut T,
 ) -> Result<()>
 where
@@ -104,25 +136,39 @@ where
         .iter()
         .map(|field| field.name().as_str())
         .collect();
-    if let Some(name) = needed.iter().find(|name| !names.contains(name)) {
+    let asked = || needed.iter().chain(optional).copied();
+    let twice = |name: &&str| names.iter().filter(|found| *found == name).count() > 1;
+    if let Some(name) = asked().find(twice) {
+        return Err(broken(format!("has the column {name} twice; rename one of them")));
+    }
+    let places: Vec<_> = asked()
+        .map(|name| column::Place::find(name, reader.schema(), reader.parquet_schema(), path))
+        .collect();
+    if let Some((name, _)) = needed.iter().zip(&places).find(|(_, place)| place.is_none()) {
+        let told = partition::columns(path);
+        let names: Vec<&str> = names
+            .iter()
+            .copied()
+            .chain(told.iter().map(String::as_str))
+            .collect();
         return Err(broken(format!(
             "lacks the column {name}; it has {}",
             names.join(", ")
         )));
     }
-    let asked = || needed.iter().chain(optional);
-    let twice = |name: &&&str| names.iter().filter(|found| *found == *name).count() > 1;
-    if let Some(name) = asked().find(twice) {
-        return Err(broken(format!("has the column {name} twice; rename one of them")));
-    }
-    let wanted: Vec<usize> = (0..names.len())
-        .filter(|at| asked().any(|name| *name == names[*at]))
-        .collect();
-    let mask = ProjectionMask::roots(reader.parquet_schema(), wanted);
+    let leaves = places
+        .iter()
+        .flatten()
+        .flat_map(|place| place.leaves.iter().copied());
+    let mask = ProjectionMask::leaves(reader.parquet_schema(), leaves);
     let mut done = 0;
     let mut batches = guarded(|| reader.with_projection(mask).build()).map_err(damaged)?;
     while let Some(batch) = guarded(|| batches.next().transpose()).map_err(damaged)? {
-        let put = open(&batch).map_err(|error| broken(error.to_string()))?;
+        let columns: Vec<Column<'_>> = asked()
+            .zip(&places)
+            .map(|(name, place)| Column::of(name, place.as_ref(), &batch))
+            .collect();
+        let put = open(&columns).map_err(|unreadable| broken(unreadable.0))?;
         let rows = done + 1..done + 1 + batch.num_rows() as u64;
         let at = |number: u64| (number - 1 - done) as usize;
         scan.each_row(
@@ -154,90 +200,4 @@ fn show(batch: &RecordBatch, row: usize) -> String {
         shown.push_str(&format!("{}={text} ", field.name()));
     }
     shown.trim_end().to_string()
-}
-
-/// A column as texts; all absent where there is no such column.
-fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray> {
-    let Some(column) = batch.column_by_name(name) else {
-        return Ok(StringArray::new_null(batch.num_rows()));
-    };
-    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
-}
-
-fn value(texts: &StringArray, row: usize) -> Option<&str> {
-    texts.is_valid(row).then(|| texts.value(row))
-}
-
-/// A column of times.
-enum Times {
-    /// Of a type that says what it counts.
-    Typed(Int64Array),
-    Number(Float64Array),
-    Text(StringArray),
-}
-
-impl Times {
-    fn of(batch: &RecordBatch, name: &str) -> Result<Self> {
-        let column = batch
-            .column_by_name(name)
-            .ok_or_else(|| Error::Usage(format!("lacks the column {name}")))?;
-        let kind = column.data_type();
-        if matches!(
-            kind,
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
-        ) {
-            let millis = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
-            let millis: ArrayRef = cast(&millis, &DataType::Int64)?;
-            return Ok(Times::Typed(millis.as_primitive().clone()));
-        }
-        if kind.is_numeric() {
-            let numbers = cast(column, &DataType::Float64)?;
-            return Ok(Times::Number(numbers.as_primitive().clone()));
-        }
-        texts(batch, name).map(Times::Text)
-    }
-
-    fn value(&self, row: usize) -> Option<Time<'_>> {
-        match self {
-            Times::Typed(times) => times.is_valid(row).then(|| Time::Millis(times.value(row))),
-            Times::Number(times) => times.is_valid(row).then(|| Time::Number(times.value(row))),
-            Times::Text(times) => value(times, row).map(Time::Text),
-        }
-    }
-}
-
-/// A column of categories.
-enum Words {
-    Lists(Arc<dyn Array>),
-    Text(StringArray),
-}
-
-impl Words {
-    fn of(batch: &RecordBatch, name: &str) -> Result<Self> {
-        let list = DataType::new_list(DataType::Utf8, true);
-        match batch.column_by_name(name) {
-            Some(column) if matches!(column.data_type(), DataType::List(_) | DataType::LargeList(_)) => {
-                Ok(Words::Lists(cast(column, &list)?))
-            }
-            _ => texts(batch, name).map(Words::Text),
-        }
-    }
-
-    fn value(&self, row: usize, columns: &Columns) -> String {
-        match self {
-            Words::Text(texts) => {
-                value(texts, row).map_or_else(String::new, |text| categories(text, columns))
-            }
-            Words::Lists(lists) if lists.is_valid(row) => {
-                let words = lists.as_list::<i32>().value(row);
-                words
-                    .as_string::<i32>()
-                    .iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            }
-            Words::Lists(_) => String::new(),
-        }
-    }
 }

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::scan::Refusal;
-use super::NO_OBJECT;
 use super::plain::plain_bytes;
+use super::{Malformed, decode};
 
 /// Goes over an object once.
 pub(super) struct Scanner<'b> {
@@ -71,7 +70,7 @@ fn equal(left: &[u8], right: &[u8]) -> bool {
         && number(left_end) == number(right_end)
 }
 
-type Scanned<T> = Result<T, Refusal>;
+type Scanned<T> = Result<T, Malformed>;
 
 impl<'b> Scanner<'b> {
     pub fn new(bytes: &'b [u8]) -> Self {
@@ -130,11 +129,10 @@ impl<'b> Scanner<'b> {
         let quoted = &self.bytes[start..self.at];
         let plain = &quoted[1..quoted.len() - 1];
         let key = if escaped {
-            let decoded: String = serde_json::from_slice(quoted).map_err(|_| NO_OBJECT)?;
-            Cow::Owned(decoded.into_bytes())
+            Cow::Owned(decode::<String>(quoted)?.into_bytes())
         } else {
             if !plain.is_ascii() {
-                std::str::from_utf8(plain).map_err(|_| NO_OBJECT)?;
+                std::str::from_utf8(plain).map_err(|_| Malformed::NoObject)?;
             }
             Cow::Borrowed(plain)
         };
@@ -164,6 +162,8 @@ impl<'b> Scanner<'b> {
                 b't' => self.word(b"rue")?,
                 b'f' => self.word(b"alse")?,
                 b'n' => self.word(b"ull")?,
+                b'N' => self.word(b"aN")?,
+                b'I' => self.word(b"nfinity")?,
                 byte @ (b'-' | b'0'..=b'9') => self.number(byte)?,
                 b'[' | b'{' => {
                     let object = first == b'{';
@@ -236,6 +236,7 @@ impl<'b> Scanner<'b> {
         match first {
             b'0' => {}
             b'1'..=b'9' => self.digits(),
+            b'I' => return self.word(b"nfinity"),
             _ => return self.fail(),
         }
         if self.peek() == Some(b'.') {
@@ -285,7 +286,7 @@ impl<'b> Scanner<'b> {
     }
 
     fn next(&mut self) -> Scanned<u8> {
-        let byte = self.peek().ok_or(NO_OBJECT)?;
+        let byte = self.peek().ok_or(Malformed::NoObject)?;
         self.at += 1;
         Ok(byte)
     }
@@ -304,6 +305,6 @@ impl<'b> Scanner<'b> {
     }
 
     fn fail<T>(&self) -> Scanned<T> {
-        Err(NO_OBJECT.into())
+        Err(Malformed::NoObject)
     }
 }
