@@ -1,6 +1,7 @@
 //! Which way to write times would read some that the described one does not.
 
-use super::{TimeFormat, TimeUnit};
+use super::pattern::Pattern;
+use super::{TimeReader, TimeUnit};
 
 /// Ways to write a date; the month's name is read long and short.
 const DATES: [&str; 17] = [
@@ -81,12 +82,14 @@ pub(crate) fn ways(texts: &[String]) -> Vec<String> {
 }
 
 fn reads(way: &str, texts: &[String]) -> bool {
-    let reader = TimeFormat::try_from(way.to_owned()).map(|format| format.reader());
-    reader.is_ok_and(|reader| {
-        // Nobody means the year 20.
-        let fits = |text: &String| reader.calendar(text).is_some_and(|millis| millis >= 0);
-        texts.iter().all(fits)
-    })
+    let reader = if way == "iso" {
+        TimeReader::Iso
+    } else {
+        TimeReader::Pattern(Pattern::new(way))
+    };
+    // Nobody means the year 20.
+    let fits = |text: &String| reader.calendar(text).is_some_and(|millis| millis >= 0);
+    texts.iter().all(fits)
 }
 
 /// The same of patterns put together of a date, a time and an offset.
@@ -166,6 +169,17 @@ mod tests {
         assert_eq!(of(&["soon"]), Vec::<String>::new());
         assert_eq!(of(&["1600000000", "1600000000000"]), Vec::<String>::new());
         assert_eq!(of(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_proposed_may_stand_in_a_description() {
+        let parts = OFFSETS
+            .iter()
+            .flat_map(|offset| TIMES.iter().map(move |time| format!("{time}{offset}")));
+        let put_together = parts.flat_map(|rest| DATES.iter().map(move |date| format!("{date}{rest}")));
+        for way in put_together.chain(WHOLE.iter().map(|way| (*way).to_owned())) {
+            assert_eq!(super::super::pattern::check(&way), Ok(()), "{way}");
+        }
     }
 
     #[test]
