@@ -57,23 +57,71 @@ SEEDS = {
     "generic": [
         (b"\x00", "generic-csv/events.csv", 1),
         (b"\x01", "generic-csv/articles.csv", 1),
-        (b"\x04", "generic-jsonl/events.jsonl", 0),
-        (b"\x06", "generic-jsonl/articles.ndjson", 0),
+        (b"\x02", "generic-csv/events.csv", 1),
+        (b"\x03", "generic-csv/articles.csv", 1),
+        (b"\x08", "generic-csv/events.csv", 0),
+        (b"\x09", "generic-jsonl/events.jsonl", 0),
+        (b"\x0b", "generic-jsonl/articles.ndjson", 0),
     ],
     # Way by way: plain, compressed, twice, followed by something else; cut or changed in the middle; with and without salvage. Then the
     # compression, in the order in which the target lists them.
     "compressed": [(bytes([way, kind, 128, 1]), "amazon-2018/Jam_5.json", 0) for way in range(16) for kind in range(6)],
 }
 
+# With the keys that no published data set needs.
+DESCRIPTION = """
+name = "a"
+title = "A"
+platform = "p"
+licence = "l"
+format = "generic"
+time = "%d.%m.%Y %H:%M:%S,%f %z"
+interactions = ["e.csv", "f/"]
+items = ["i.csv"]
+items_optional = true
+[columns]
+header = false
+user = 1
+item = 2
+rating = 3
+timestamp = 4
+title = "label"
+categories = "kinds"
+category_separator = "|"
+delimiter = ";"
+escape = "\\\\"
+decimal = ","
+[columns.items]
+header = true
+item = "sku"
+delimiter = ","
+escape = "'"
+"""
+
 TEXTS = {
     # What no fixture has: tabs, and times in other forms.
     "generic": [
-        "\x02u1\tb7\t2017-12-17T02:00:00+02:00\t4\nu2\tb8\t2017-12-18\t\n",
-        "\x03u1\tb7\t1513468800000000000\t4.5\nu2\t\t7\tx\n",
-        '\x05{"who": "u1", "what": 7, "score": 3, "at": "2017-12-17 02:00:00"}\n{"who": null, "at": 1513468800}\n',
+        '\x02"say \\\\"hi\\\\"";b7;4,5;1513468800,5\nu2;"two\nlines \\\\"";1.5;7\n',
+        "\x04u1\tb7\t2017-12-17T02:00:00+02:00\t4\nu2\tb8\t2017-12-18\t\n",
+        "\x05u1\tb7\t1513468800000000000\t4.5\nu2\t\t7\tx\n",
+        '\x06b7\t"Oak" chair\tHome\nb8\t"with a\ttab"\t"half\nb9\t5" pipe\t"two\nlines"\n',
+        "\x07u1,b7,\"4,5\",1513468800\nu2,b8,,1513468801\n",
+        "\x08sep=;\nuser_id;item_id;timestamp\nu1;b7;2017-12-17\n",
+        '\x0a{"who": "u1", "what": 7, "score": 3, "at": "2017-12-17 02:00:00"}\n{"who": null, "at": 1513468800}\n',
     ],
-    "clock": ["iso\n2017-12-17T02:00:00+02:00", "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017", "s\n1", "%s\n9"],
-    "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))],
+    "csv": [f"{choice}AX,B7,5.0,1369699200\nB7,AX,5.0,1369699201\n" for choice in "\x05\x06"],
+    "clock": [
+        "iso\n2017-12-17T02:00:00+02:00",
+        "iso\n2017W507T020000,5 UTC+02",
+        "%Y-%m-%d %H:%M:%S,%f\n2017-12-17 02:00:00,123",
+        "%m/%d/%y %I:%M %p\n12/17/17 2:00 AM",
+        "%Y-%m-%d %Z\n2017-12-17 CET",
+        "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017",
+        "s\n1",
+        "%s\n9",
+    ],
+    "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))]
+    + [DESCRIPTION],
 }
 
 

@@ -41,7 +41,7 @@ pub fn load(
 ) -> Result<LanguageModel> {
     match &profile.backbone {
         Backbone::Pretrained { model, precision } => pretrained(model, *precision, profile.compute),
-        Backbone::Nano { sizes } => pretrained_here(sizes, profile, study, domains, workshop),
+        Backbone::Nano(sizes) => pretrained_here(sizes, profile, study, domains, workshop),
     }
 }
 

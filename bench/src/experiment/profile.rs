@@ -50,11 +50,7 @@ pub struct Profile {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Backbone {
     /// Pre-trained by the harness on each study's auxiliary text.
-    Nano {
-        /// Sizes.
-        #[serde(flatten)]
-        sizes: NanoSizes,
-    },
+    Nano(NanoSizes),
     /// A known model, fetched into the cache, or the path of a local folder or GGUF file.
     Pretrained {
         /// `smollm2-135m`, `gemma3-270m`, or a path.
@@ -72,6 +68,7 @@ fn is_default(precision: &Precision) -> bool {
 
 /// Sizes of a nano backbone and how it is pre-trained.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NanoSizes {
     /// The decoder.
     pub decoder: NanoConfig,
@@ -251,6 +248,7 @@ impl Profile {
             bail!("`seeds` is empty: name at least one");
         }
         for study in &self.studies {
+            without_effect(study)?;
             let studied: Vec<&str> = study
                 .domains
                 .iter()
@@ -276,7 +274,7 @@ impl Profile {
                     );
                 }
             }
-            if matches!(self.backbone, Backbone::Nano { .. }) && !study.domains.iter().any(|d| d.auxiliary) {
+            if matches!(self.backbone, Backbone::Nano(_)) && !study.domains.iter().any(|d| d.auxiliary) {
                 bail!(
                     "study {}: a nano backbone is pre-trained on auxiliary domains, and there is none",
                     study.name
@@ -359,6 +357,33 @@ impl std::fmt::Display for Data {
     }
 }
 
+/// An error for a key of a study that would have no effect: whoever wrote it meant something by it.
+fn without_effect(study: &Study) -> Result<()> {
+    if study.synthetic.is_some() && study.source != Source::Synthetic {
+        bail!(
+            "study {}: [study.synthetic] has no effect, since `source` is not \"synthetic\"; leave one of them out",
+            study.name
+        );
+    }
+    for domain in &study.domains {
+        if domain.raw.is_some() && study.source != Source::Local {
+            bail!(
+                "study {}, domain {}: key `raw` has no effect, since `source` is not \"local\"; leave one of them out",
+                study.name,
+                domain.name
+            );
+        }
+        if !domain.exclude.is_empty() && domain.select.as_deref() != Some("other") {
+            bail!(
+                "study {}, domain {}: key `exclude` has no effect without select = \"other\"; add that, or leave it out",
+                study.name,
+                domain.name
+            );
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -382,6 +407,24 @@ mod tests {
         let mut profile = Profile::load("quick").unwrap();
         profile.studies[0].scenarios[0].target = "nowhere".into();
         assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
+    }
+
+    #[test]
+    fn a_key_without_an_effect_is_named() {
+        let of = |change: &dyn Fn(&mut Study)| {
+            let mut profile = Profile::load("quick").unwrap();
+            change(&mut profile.studies[0]);
+            profile.check().unwrap_err().to_string()
+        };
+        assert!(of(&|study| study.synthetic = Some(toml::Table::new())).contains("[study.synthetic]"));
+        assert!(of(&|study| study.domains[0].raw = Some("logs".into())).contains("`raw`"));
+        assert!(of(&|study| study.domains[0].exclude = vec!["War".into()]).contains("`exclude`"));
+        // A backbone that is pre-trained here has keys of its own, and no other.
+        let text = BUILTIN[0]
+            .1
+            .replacen("kind = \"nano\"", "kind = \"nano\"\nprecision = \"q8\"", 1);
+        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
+        assert!(error.contains("precision"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! csv with a good header, and with any: MovieLens and the 5-core files of Amazon 2023.
+//! csv with a good header, and with any: MovieLens and the 5-core files of Amazon 2023; and without one: the ratings of Amazon 2014 and 2018.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ const RATINGS: &[u8] = b"userId,movieId,rating,timestamp\n";
 const MOVIES: &[u8] = b"movieId,title,genres\n";
 const REVIEWS: &[u8] = b"user_id,parent_asin,rating,timestamp,history\n";
 
-static SETS: LazyLock<[Set; 5]> = LazyLock::new(|| {
+static SETS: LazyLock<[Set; 7]> = LazyLock::new(|| {
     let movielens = |ratings, movies, part| {
         Set::new(
             "movielens-csv",
@@ -19,6 +19,7 @@ static SETS: LazyLock<[Set; 5]> = LazyLock::new(|| {
             "",
         )
     };
+    let ratings = [("r.csv", &b""[..]), ("m.json", b"")];
     let reviews = [("r.csv", REVIEWS), ("m.jsonl", &b""[..])];
     [
         movielens(RATINGS, MOVIES, Part::Interactions),
@@ -26,6 +27,8 @@ static SETS: LazyLock<[Set; 5]> = LazyLock::new(|| {
         movielens(b"", MOVIES, Part::Interactions),
         movielens(RATINGS, b"", Part::Items),
         Set::new("amazon-2023", reviews, Part::Interactions, ""),
+        Set::new("amazon-2014", ratings, Part::Interactions, ""),
+        Set::new("amazon-2018", ratings, Part::Interactions, ""),
     ]
 });
 

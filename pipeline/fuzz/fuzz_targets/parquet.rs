@@ -12,11 +12,16 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use weaverec_pipeline_fuzz::{Part, Set};
 
 const ROWS: usize = 60;
-const COLUMNS: &str = "time = \"s\"\n[columns]\nuser = \"who\"\nitem = \"what\"\nrating = \"score\"\ntimestamp = \"at\"\n\
-                       title = \"name\"\ncategories = \"kinds\"\ncategory_separator = \"|\"\n";
+const COLUMNS: &str = "time = \"s\"\n[columns]\nuser = \"who\"\nitem = \"what\"\nrating = \"score\"\ntimestamp = \"at\"\n";
+const OF_ITEMS: &str = "title = \"name\"\ncategories = \"kinds\"\ncategory_separator = \"|\"\n";
 
 static SETS: LazyLock<[Set; 2]> = LazyLock::new(|| {
-    let set = |events, part| Set::new("generic", [("e.parquet", events), ("a.parquet", b"")], part, COLUMNS);
+    let set = |events, part| {
+        // A key about item files is an error where there are none.
+        let of_items = if part == Part::Items { OF_ITEMS } else { "" };
+        let files = [("e.parquet", events), ("a.parquet", b"")];
+        Set::new("generic", files, part, &format!("{COLUMNS}{of_items}"))
+    };
     // Without interactions no items are read.
     let whole = Vec::leak(FILES[0][0].clone());
     [set(b"", Part::Interactions), set(whole, Part::Items)]

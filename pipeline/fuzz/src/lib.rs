@@ -158,7 +158,11 @@ pub fn calendar(format: &str, time: &str) -> Option<i64> {
     let format = dataset::TimeFormat::try_from(format.to_string()).ok()?;
     let again = dataset::TimeFormat::try_from(format.to_string()).expect("what was written can be read");
     assert_eq!(again, format);
-    let found = format.calendar(time);
-    assert_eq!(again.calendar(time), found);
+    let found = format.reader().calendar(time);
+    assert_eq!(again.reader().calendar(time), found);
+    // What reads a time when the described way does not.
+    for way in dataset::ways(&[time.to_string()]) {
+        dataset::TimeFormat::try_from(way).expect("what is proposed can be written");
+    }
     found
 }

@@ -30,9 +30,11 @@ const SINGLE: [(&str, &str); 12] = shipped![
 ];
 
 /// The descriptions of families, by file stem.
-const FAMILIES: [(&str, &str); 6] = shipped![
+const FAMILIES: [(&str, &str); 8] = shipped![
     "amazon-2014",
+    "amazon-2014-ratings",
     "amazon-2018",
+    "amazon-2018-ratings",
     "amazon-2023",
     "amazon-2023-full",
     "movielens",
@@ -243,6 +245,12 @@ mod tests {
                 .unwrap()
                 .users,
             162_541
+        );
+        let ratings = DatasetDescription::load("amazon-2014-ratings-beauty").unwrap();
+        assert_eq!(ratings.interactions, ["ratings_Beauty.csv"]);
+        assert_eq!(
+            DatasetDescription::load("amazon-2014-ratings:Beauty").unwrap(),
+            ratings
         );
         for (name, _) in SINGLE {
             assert_eq!(DatasetDescription::load(name).unwrap().name, name);

@@ -42,6 +42,12 @@ impl Family {
             return Ok(None);
         };
         let table: Table = table.try_into().map_err(trimmed)?;
+        if template.contains_key("expected") {
+            return Err(wrong(
+                "key `expected` has no effect beside [family], whose members have their own counts; write [family.expected]"
+                    .to_owned(),
+            ));
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if let Some(member) = table
             .members
@@ -90,7 +96,7 @@ impl Family {
         fill(&mut filled, member);
         let mut found: Result<DatasetDescription, String> = filled
             .try_into()
-            .map_err(|error: toml::de::Error| error.to_string().trim_end().to_string());
+            .map_err(|error: toml::de::Error| super::misplaced(&error));
         if let Ok(found) = &mut found {
             found.expected = self.table.expected.get(member).cloned();
         }
@@ -163,6 +169,11 @@ mod tests {
             ("\"Ulm\"]", "\"../Ulm\"]", "../Ulm"),
             ("expected.Ulm", "expected.Bonn", "Bonn"),
             ("members = [", "colour = 3\nmembers = [", "colour"),
+            (
+                "licence = \"own\"\n",
+                "licence = \"own\"\nexpected = { interactions = 1, users = 1, items = 1 }\n",
+                "[family.expected]",
+            ),
         ] {
             let error = Family::parse(&SHOPS.replace(from, to), "shops.toml")
                 .err()

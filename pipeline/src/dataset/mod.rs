@@ -3,6 +3,7 @@
 
 mod builtin;
 mod columns;
+mod effect;
 mod family;
 mod files;
 mod format;
@@ -12,12 +13,14 @@ mod time;
 mod verify;
 
 pub use builtin::{Listed, builtin, listed};
-pub use columns::Columns;
+pub use columns::{Columns, ItemColumns};
+pub(crate) use effect::position;
 pub use format::RawFormat;
 pub(crate) use format::{Names, TableKind};
 pub(crate) use missing::{MISSING, Missing};
 pub use source::{PythonPackage, RemoteFile, Source};
 pub use time::{TimeFormat, TimeUnit};
+pub(crate) use time::{TimeReader, is_date_in_digits, ways, zone};
 pub use verify::{Counted, Verification, verify};
 
 use std::path::{Path, PathBuf};
@@ -119,10 +122,7 @@ impl DatasetDescription {
     /// # Errors
     /// [`Error::Description`] naming the file with the line and key that do not fit.
     pub fn parse(text: &str, file: &str) -> Result<Self> {
-        Self::checked(
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_string()),
-            file,
-        )
+        Self::checked(toml::from_str(text).map_err(|error| misplaced(&error)), file)
     }
 
     fn checked(found: Result<Self, String>, file: &str) -> Result<Self> {
@@ -166,14 +166,16 @@ impl DatasetDescription {
         }
         self.format
             .check_files(self.interactions.iter().chain(&self.items))?;
-        if !self.format.has_open_columns() && !self.columns.are_default() {
-            return Err(format!(
-                "the format {} fixes its columns; leave [columns] out, or use format = \"generic\"",
-                self.format
-            ));
-        }
-        self.columns.check()?;
+        effect::check(self)?;
         self.source.check()
+    }
+
+    /// The same of what can only be seen in the files that were found: keys that speak of none of them.
+    pub(crate) fn check_found(&self, interactions: &[PathBuf], items: &[PathBuf]) -> Result<()> {
+        effect::check_found(self, interactions, items).map_err(|message| Error::Description {
+            file: self.name.clone(),
+            message,
+        })
     }
 
     /// How times are written: as described, or as the format has them.
@@ -229,6 +231,57 @@ impl DatasetDescription {
     }
 }
 
+/// Keys of the table [columns] that no other has.
+const OF_COLUMNS: [&str; 10] = [
+    "user",
+    "item",
+    "rating",
+    "timestamp",
+    "categories",
+    "category_separator",
+    "header",
+    "delimiter",
+    "escape",
+    "decimal",
+];
+
+/// Keys of the description itself.
+const OF_ALL: [&str; 14] = [
+    "name",
+    "title",
+    "platform",
+    "format",
+    "time",
+    "interactions",
+    "items",
+    "items_optional",
+    "licence",
+    "citation",
+    "notes",
+    "synthetic_fields",
+    "domain_column",
+    "domains",
+];
+
+/// What TOML says of a text, and where a key belongs that stands in the wrong table: after a line `[columns]` all keys are that table's.
+fn misplaced(error: &toml::de::Error) -> String {
+    let mut message = error.to_string().trim_end().to_string();
+    let unknown = error.message().strip_prefix("unknown field `");
+    if let Some((key, _)) = unknown.and_then(|rest| rest.split_once('`')) {
+        let place = if OF_COLUMNS.contains(&key) {
+            Some("it belongs into the table [columns]")
+        } else if OF_ALL.contains(&key) {
+            Some("it belongs above the first table, before the line in brackets")
+        } else {
+            None
+        };
+        if let Some(place) = place {
+            message = format!("{message}\n{place}");
+        }
+    }
+    message
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -247,6 +300,27 @@ mod tests {
             error.contains("mine.toml") && error.contains("colour") && error.contains("line 7"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+        for (more, place) in [
+            ("delimiter = \";\"\n", "into the table [columns]"),
+            (
+                "[columns]\nuser = \"u\"\ntime = \"iso\"\n",
+                "above the first table",
+            ),
+            ("[source]\nlicence = \"x\"\n", "above the first table"),
+        ] {
+            let text = format!("{SMALL}{more}");
+            let error = DatasetDescription::parse(&text, "x.toml")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("unknown field") && error.contains(place),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! How a log writes times.
 
+mod iso;
+mod pattern;
+mod suggest;
+
 use std::fmt;
 
-use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::{Deserialize, Serialize};
+
+use pattern::Pattern;
+pub(crate) use suggest::{is_date_in_digits, ways, zone};
 
 /// A unit in which a clock counts since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,47 +67,44 @@ impl TimeUnit {
 pub enum TimeFormat {
     /// As a number since 1970.
     Unit(TimeUnit),
-    /// As ISO 8601 has it: a date, a date and time, either with an offset or taken for UTC.
+    /// As ISO 8601 has it, and databases that keep close to it: a date, or a date and a time, with an offset or taken for UTC.
     Iso,
-    /// By a pattern of `strptime`; without an offset (`%z`) taken for UTC, without a time for midnight.
+    /// By a pattern of `strptime`; without an offset (`%z`) taken for UTC, without a time for midnight. What a pattern names and nobody
+    /// could honour, such as the name of a zone (`%Z`), makes it none.
     Pattern(String),
 }
 
 impl TimeFormat {
-    /// Milliseconds since 1970 of a time in words; `None` for text that does not fit, and for numbers, which need no calendar.
-    pub(crate) fn calendar(&self, text: &str) -> Option<i64> {
-        let text = text.trim();
+    /// What reads such times.
+    pub(crate) fn reader(&self) -> TimeReader {
         match self {
-            TimeFormat::Unit(_) => None,
-            TimeFormat::Iso => iso(text),
-            TimeFormat::Pattern(pattern) => by_pattern(text, pattern),
+            TimeFormat::Unit(unit) => TimeReader::Unit(*unit),
+            TimeFormat::Iso => TimeReader::Iso,
+            TimeFormat::Pattern(pattern) => TimeReader::Pattern(Pattern::new(pattern)),
         }
     }
 }
 
-fn iso(text: &str) -> Option<i64> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.timestamp_millis());
-    }
-    [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f%#z",
-        "%Y-%m-%d",
-        "%Y%m%d",
-    ]
-    .into_iter()
-    .find_map(|pattern| by_pattern(text, pattern))
+/// A way to write times, made ready for many of them.
+pub(crate) enum TimeReader {
+    /// A count.
+    Unit(TimeUnit),
+    /// ISO 8601.
+    Iso,
+    /// By a pattern.
+    Pattern(Pattern),
 }
 
-fn by_pattern(text: &str, pattern: &str) -> Option<i64> {
-    if let Ok(time) = DateTime::parse_from_str(text, pattern) {
-        return Some(time.timestamp_millis());
+impl TimeReader {
+    /// Milliseconds since 1970 of a time in words; `None` for text that does not fit, and for numbers, which need no calendar.
+    pub(crate) fn calendar(&self, text: &str) -> Option<i64> {
+        let text = text.trim();
+        match self {
+            TimeReader::Unit(_) => None,
+            TimeReader::Iso => iso::millis(text),
+            TimeReader::Pattern(pattern) => pattern.millis(text),
+        }
     }
-    let utc = NaiveDateTime::parse_from_str(text, pattern);
-    let midnight = || NaiveDate::parse_from_str(text, pattern).map(|date| date.and_time(NaiveTime::MIN));
-    let time = utc.or_else(|_| midnight()).ok()?;
-    Some(time.and_utc().timestamp_millis())
 }
 
 impl TryFrom<String> for TimeFormat {
@@ -115,8 +117,8 @@ impl TryFrom<String> for TimeFormat {
         if text == "iso" {
             return Ok(TimeFormat::Iso);
         }
-        let usable = text.contains('%') && !StrftimeItems::new(&text).any(|item| item == Item::Error);
-        if usable {
+        if text.contains('%') {
+            pattern::check(&text)?;
             return Ok(TimeFormat::Pattern(text));
         }
         Err(format!(
@@ -167,7 +169,11 @@ mod tests {
             ("iso", " 2017-12-17 00:00:01 ", 1_513_468_801_000),
             ("iso", "2017-12-17 02:00:00+02", 1_513_468_800_000),
         ] {
-            assert_eq!(format(pattern).calendar(text), Some(millis), "{pattern}: {text}");
+            assert_eq!(
+                format(pattern).reader().calendar(text),
+                Some(millis),
+                "{pattern}: {text}"
+            );
         }
     }
 
@@ -180,7 +186,7 @@ mod tests {
             ("%Y-%m-%d", "Posted yesterday"),
             ("%a %b %d %H:%M:%S %z %Y", "Mon Jul 30 07:44:10 -0700 2017"),
         ] {
-            assert_eq!(format(pattern).calendar(text), None, "{pattern}: {text}");
+            assert_eq!(format(pattern).reader().calendar(text), None, "{pattern}: {text}");
         }
     }
 

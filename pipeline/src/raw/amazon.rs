@@ -1,5 +1,7 @@
 //! Amazon reviews and metadata as published in 2014 (metadata as Python literals) and 2018 (metadata as JSON lines).
 //!
+//! Both years also have ratings alone, as csv without a header.
+//!
 //! Only the keys that are used are decoded; review texts are skipped over.
 
 use std::path::Path;
@@ -8,18 +10,76 @@ use serde_json::Value as Json;
 
 use super::Progress;
 use super::clock::Time;
+use super::csv::Columns;
 use super::json;
 use super::nested::{json_words, literal_words};
 use super::python_literal::{self, Value as Literal};
-use super::scan::Scan;
+use super::scan::{First, Scan, utf8};
 use super::table::{Interaction, InteractionTable, ItemTable};
+use crate::dataset::TableKind;
 use crate::error::Result;
 
 /// Stars; 0 in a file is a fault of the crawler.
 pub(super) const RATINGS: std::ops::RangeInclusive<f64> = 1.0..=5.0;
 
-/// `reviews_<Category>_5.json` (2014) and `<Category>_5.json` (2018): one JSON object a line.
-pub(crate) fn reviews(
+/// `reviews_<Category>_5.json`, or `ratings_<Category>.csv` (user, item, rating, time), as the ending says.
+pub(crate) fn interactions_2014(
+    path: &Path,
+    scan: &mut Scan,
+    table: &mut InteractionTable,
+    progress: &dyn Progress,
+) -> Result<()> {
+    match TableKind::of(&path.to_string_lossy()) {
+        Some(TableKind::Csv) => ratings(path, [1, 2, 3, 4], scan, table, progress),
+        _ => reviews(path, scan, table, progress),
+    }
+}
+
+/// `<Category>_5.json`, or `<Category>.csv` (item, user, rating, time), as the ending says.
+pub(crate) fn interactions_2018(
+    path: &Path,
+    scan: &mut Scan,
+    table: &mut InteractionTable,
+    progress: &dyn Progress,
+) -> Result<()> {
+    match TableKind::of(&path.to_string_lossy()) {
+        Some(TableKind::Csv) => ratings(path, [2, 1, 3, 4], scan, table, progress),
+        _ => reviews(path, scan, table, progress),
+    }
+}
+
+/// Ratings alone; `order` numbers user, item, rating and time. Copies on other servers have a header, which is passed over.
+fn ratings(
+    path: &Path,
+    order: [usize; 4],
+    scan: &mut Scan,
+    table: &mut InteractionTable,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let first = |text: &str| {
+        let columns = Columns::numbered(text, ','.into(), order.map(Some))?;
+        let [_, _, rating, time] = columns.pick(text)?;
+        let named = |field: &str| field.starts_with(|c: char| c.is_ascii_alphabetic());
+        Ok(if named(&rating) && named(&time) {
+            First::Header(columns)
+        } else {
+            First::Row(columns)
+        })
+    };
+    scan.each_line_after(path, progress, first, false, |columns, bytes, line| {
+        let [user, item, rating, time] = columns.pick(utf8(bytes)?)?;
+        let found = Interaction {
+            user: &user,
+            item: &item,
+            rating: Some(rating.trim().parse().map_err(|_| "rating is no number")?),
+            time: Time::Text(&time),
+        };
+        table.push(&found, RATINGS, line)
+    })
+}
+
+/// One JSON object a line.
+fn reviews(
     path: &Path,
     scan: &mut Scan,
     table: &mut InteractionTable,

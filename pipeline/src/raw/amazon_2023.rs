@@ -40,7 +40,7 @@ fn ratings(
     scan.each_line(
         path,
         progress,
-        |text| Columns::find(text, ',', &["user_id", "parent_asin", "rating", "timestamp"], &[]),
+        |text| Columns::find(text, ',', ["user_id", "parent_asin", "rating", "timestamp"]),
         |columns, bytes, line| {
             let [user, item, rating, time] = columns.pick(utf8(bytes)?)?;
             let found = Interaction {

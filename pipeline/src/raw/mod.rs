@@ -24,6 +24,7 @@ mod clock;
 mod csv;
 mod generic;
 mod goodreads;
+mod header;
 mod id;
 pub mod json;
 mod line;
@@ -184,6 +185,7 @@ pub(crate) fn read_into(
 ) -> Result<Met> {
     let interaction_files = description.interaction_files(root)?;
     let item_files = description.item_files(root)?;
+    description.check_found(&interaction_files, item_files.as_deref().unwrap_or_default())?;
     let mut total = 0;
     for path in interaction_files.iter().chain(item_files.iter().flatten()) {
         total += storage::size(path).map_err(|source| Error::io(path, "read", source))?;
@@ -353,7 +355,8 @@ fn read_interactions(
 ) -> Result<()> {
     let columns = &description.columns;
     match description.format {
-        RawFormat::Amazon2014 | RawFormat::Amazon2018 => amazon::reviews(path, scan, table, progress),
+        RawFormat::Amazon2014 => amazon::interactions_2014(path, scan, table, progress),
+        RawFormat::Amazon2018 => amazon::interactions_2018(path, scan, table, progress),
         RawFormat::Amazon2023 => amazon_2023::interactions(path, scan, table, progress),
         RawFormat::MovielensCsv => movielens_csv::ratings(path, scan, table, progress),
         RawFormat::Movielens100k => movielens_100k::ratings(path, scan, table, progress),
@@ -373,7 +376,7 @@ fn read_items(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let columns = &description.columns;
+    let columns = &description.columns.of_items();
     match description.format {
         RawFormat::Amazon2014 => amazon::metadata_2014(path, scan, table, progress),
         RawFormat::Amazon2018 => amazon::metadata_2018(path, scan, table, progress),

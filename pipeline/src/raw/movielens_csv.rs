@@ -25,7 +25,7 @@ pub(crate) fn ratings(
     scan.each_line(
         path,
         progress,
-        |text| Columns::find(text, ',', &["userId", "movieId", "rating", "timestamp"], &[]),
+        |text| Columns::find(text, ',', ["userId", "movieId", "rating", "timestamp"]),
         |columns, bytes, line| {
             let [user, item, rating, time] = columns.pick(utf8(bytes)?)?;
             push_rating([&user, &item, &rating, &time], table, line)
@@ -43,7 +43,7 @@ pub(crate) fn movies(
     scan.each_line(
         path,
         progress,
-        |text| Columns::find(text, ',', &["movieId", "title", "genres"], &[]),
+        |text| Columns::find(text, ',', ["movieId", "title", "genres"]),
         |columns, bytes, line| {
             let [item, title, genres] = columns.pick(utf8(bytes)?)?;
             push_movie([&item, &title, &genres], table, line)

@@ -1,10 +1,15 @@
-//! RecBole's atomic files: tab-separated, with a header of `name:type` and no quoting.
+//! RecBole's atomic files: tab-separated, with a header of `name:type` and no quoting of fields.
+//!
+//! The members of a sequence are parted by blanks. Where they hold blanks themselves they are quoted, as Python writes a list
+//! (`'Home & Garden', 'Small Chairs'`).
 
 use std::path::Path;
 
 use super::Progress;
 use super::clock::Time;
-use super::csv::{lacks, position};
+use super::header::{Header, Wanted};
+use super::nested::{add, literal_words};
+use super::python_literal;
 use super::scan::{Refusal, Scan, utf8};
 use super::table::{Interaction, InteractionTable, ItemTable};
 use crate::dataset::Columns;
@@ -25,22 +30,24 @@ pub(crate) fn interactions(
         path,
         progress,
         |text| {
-            let header = Header::read(text);
-            let need = [
-                header.need(&columns.user)?,
-                header.need(&columns.item)?,
-                header.need(&columns.timestamp)?,
+            let header = header(text);
+            let wanted = [
+                Wanted::named("columns.user", &columns.user, true),
+                Wanted::named("columns.item", &columns.item, true),
+                Wanted::named("columns.timestamp", &columns.timestamp, true),
+                Wanted::named("columns.rating", &columns.rating, false),
             ];
-            Ok((need, header.find(&columns.rating)?, header.names.len()))
+            Ok((header.places(&wanted)?, header.names.len()))
         },
-        |([user, item, time], rating, width), bytes, line| {
+        |(places, width), bytes, line| {
             let fields = split(bytes, *width)?;
-            let rating = rating.map(|at| table.rating(fields[at])).transpose()?.flatten();
+            let [user, item, time, rating] = places.map(|at| at.map(|at| fields[at]));
+            let rating = rating.map(|text| table.rating(text)).transpose()?.flatten();
             let found = Interaction {
-                user: fields[*user],
-                item: fields[*item],
+                user: user.unwrap_or_default(),
+                item: item.unwrap_or_default(),
                 rating,
-                time: Time::Text(fields[*time]),
+                time: Time::Text(time.unwrap_or_default()),
             };
             table.push(&found, RATINGS, line)
         },
@@ -59,42 +66,51 @@ pub(crate) fn items(
         path,
         progress,
         |text| {
-            let header = Header::read(text);
-            let need = [header.need(&columns.item)?, header.need(&columns.title)?];
-            Ok((need, header.find(&columns.categories)?, header.names.len()))
+            let header = header(text);
+            let wanted = [
+                Wanted::named("columns.items.item", &columns.item, true),
+                Wanted::named("columns.title", &columns.title, true),
+                Wanted::named("columns.categories", &columns.categories, false),
+            ];
+            Ok((header.places(&wanted)?, header.names.len()))
         },
-        |([item, title], categories, width), bytes, line| {
+        |(places, width), bytes, line| {
             let fields = split(bytes, *width)?;
-            // A token sequence is joined by spaces.
-            let categories =
-                categories.map(|at| fields[at].split_whitespace().collect::<Vec<_>>().join(", "));
-            table.push(fields[*item], Some(fields[*title]), categories.as_deref(), line)
+            let [item, title, categories] = places.map(|at| at.map(|at| fields[at]));
+            let categories = categories.map(members);
+            table.push(item.unwrap_or_default(), title, categories.as_deref(), line)
         },
     )
 }
 
 /// Column names, without their types.
-struct Header<'a> {
-    line: &'a str,
-    names: Vec<&'a str>,
+fn header(line: &str) -> Header<'_> {
+    let name = |field| str::split(field, ':').next().unwrap_or_default().trim();
+    Header {
+        line,
+        names: line.split('\t').map(name).collect(),
+        separator: '\t',
+        table: None,
+    }
 }
 
-impl<'a> Header<'a> {
-    fn read(line: &'a str) -> Self {
-        let names = line
-            .split('\t')
-            .map(|field| field.split(':').next().unwrap_or(field).trim())
-            .collect();
-        Header { line, names }
+/// The members of a sequence, joined as categories are, each once. Those that are quoted are told apart by their quotes, others by
+/// blanks, where a comma after a member is none of it.
+fn members(sequence: &str) -> String {
+    let text = sequence.trim();
+    let list = match text.bytes().next() {
+        Some(b'[' | b'(') => python_literal::parse(text.as_bytes()).ok(),
+        Some(b'\'' | b'"') => python_literal::parse(format!("[{text}]").as_bytes()).ok(),
+        _ => None,
+    };
+    let mut words = Vec::new();
+    match &list {
+        Some(list) => literal_words(Some(list), &mut words),
+        None => text
+            .split_whitespace()
+            .for_each(|word| add(word.trim_end_matches(','), &mut words)),
     }
-
-    fn find(&self, name: &str) -> Result<Option<usize>, Refusal> {
-        position(self.line, self.names.iter().copied(), name)
-    }
-
-    fn need(&self, name: &str) -> Result<usize, Refusal> {
-        self.find(name)?.ok_or_else(|| lacks(self.line, name))
-    }
+    words.join(", ")
 }
 
 fn split(bytes: &[u8], width: usize) -> Result<Vec<&str>, Refusal> {
@@ -103,4 +119,30 @@ fn split(bytes: &[u8], width: usize) -> Result<Vec<&str>, Refusal> {
         return Err("another number of fields than the header".into());
     }
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::members;
+
+    #[test]
+    fn members_of_a_sequence_are_told_apart_by_blanks_or_by_their_quotes() {
+        for (sequence, expected) in [
+            ("Animation Children's Comedy", "Animation, Children's, Comedy"),
+            ("'Home & Garden', 'Small Chairs'", "Home & Garden, Small Chairs"),
+            ("'Home & Garden' ,'Small Chairs',", "Home & Garden, Small Chairs"),
+            ("'Toys', \"Children's\", 'It\\'s'", "Toys, Children's, It's"),
+            ("\"Home & Garden\"", "Home & Garden"),
+            ("['Home & Garden', 'Small Chairs']", "Home & Garden, Small Chairs"),
+            ("[['Home', 'Garden'], ['Home']]", "Home, Garden"),
+            ("Home, Garden", "Home, Garden"),
+            ("'90s Music", "'90s, Music"),
+            ("\"half open", "\"half, open"),
+            ("(1) x", "(1), x"),
+            ("1917 7", "1917, 7"),
+            ("", ""),
+        ] {
+            assert_eq!(members(sequence), expected, "{sequence}");
+        }
+    }
 }

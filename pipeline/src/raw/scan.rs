@@ -37,8 +37,9 @@ pub struct Reject {
 pub(crate) enum Refusal {
     /// The line is bad; go on.
     Line(String),
-    /// A quote is not closed: the line is bad unless the next ones close it.
-    Open,
+    /// A quote is not closed: the line is bad unless the next ones close it. Where there is a sign that lets quotes mean themselves, it
+    /// is told.
+    Open(Option<u8>),
     /// The file is not what it should be; stop.
     File(String),
     /// Something else went wrong, such as a full disk; stop.
@@ -54,7 +55,7 @@ impl Refusal {
                 offset: 0,
                 message,
             },
-            Refusal::Open => Refusal::from(OPEN).of_file(path),
+            Refusal::Open(_) => Refusal::from(OPEN).of_file(path),
             Refusal::Failed(error) => *error,
         }
     }
@@ -82,6 +83,16 @@ impl From<&str> for Refusal {
     fn from(reason: &str) -> Self {
         Refusal::Line(reason.to_string())
     }
+}
+
+/// What one of the first lines of a file is.
+pub(crate) enum First<H> {
+    /// Neither a header nor a row.
+    Passed,
+    /// The header.
+    Header(H),
+    /// A row already, of a file without a header.
+    Row(H),
 }
 
 /// Lines of a file that are not done with.
@@ -132,29 +143,53 @@ impl Scan {
         self.file_lines.extend(other.file_lines);
     }
 
-    /// Gives every line of `path` that is not blank, with its number, to `row`; with `header`, the first line goes there
-    /// instead.
+    /// Gives every line of `path` that is not blank, with its number, to `row`, but for the first, which goes to `header`.
     pub fn each_line<H>(
         &mut self,
         path: &Path,
         progress: &dyn Progress,
         header: impl FnOnce(&str) -> Result<H, Refusal>,
+        row: impl FnMut(&H, &[u8], i64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        let mut header = Some(header);
+        let first = |text: &str| match header.take() {
+            Some(read) => read(text).map(First::Header),
+            None => Ok(First::Passed),
+        };
+        self.each_line_after(path, progress, first, true, row)
+    }
+
+    /// The same where `first` says of one line after another what it is, until it knows the columns; a file may have to have such a
+    /// line (`needed`).
+    pub fn each_line_after<H>(
+        &mut self,
+        path: &Path,
+        progress: &dyn Progress,
+        mut first: impl FnMut(&str) -> Result<First<H>, Refusal>,
+        needed: bool,
         mut row: impl FnMut(&H, &[u8], i64) -> Result<(), Refusal>,
     ) -> Result<()> {
-        let mut header_reader = Some(header);
         let mut columns: Option<H> = None;
         self.walk(path, progress, |scan, bytes, number| {
-            if let Some(columns) = &columns {
-                scan.lines += 1;
-                return row(columns, bytes, number as i64);
+            if columns.is_none() {
+                let text =
+                    utf8(bytes).map_err(|_| Refusal::File("the first line is not UTF-8".to_string()))?;
+                match first(text)? {
+                    First::Passed => return Ok(()),
+                    First::Header(found) => {
+                        columns = Some(found);
+                        return Ok(());
+                    }
+                    First::Row(found) => columns = Some(found),
+                }
             }
-            if let Some(read) = header_reader.take() {
-                let text = utf8(bytes).map_err(|_| Refusal::File("the header is not UTF-8".to_string()))?;
-                columns = Some(read(text)?);
-            }
-            Ok(())
+            let Some(columns) = &columns else {
+                return Ok(());
+            };
+            scan.lines += 1;
+            row(columns, bytes, number as i64)
         })?;
-        if columns.is_none() && self.losses.is_empty() {
+        if columns.is_none() && needed && self.losses.is_empty() {
             let message = "the file is empty; a header line is needed".to_string();
             return Err(Error::Format {
                 path: path.to_path_buf(),
@@ -198,7 +233,7 @@ impl Scan {
                 Ok(Some(line)) => line,
                 Ok(None) if lines.unclosed.is_empty() => break,
                 Ok(None) => {
-                    self.give_up(path, &mut lines)?;
+                    self.give_up(path, &mut lines, &mut visit)?;
                     continue;
                 }
                 Err(Error::Format { offset, message, .. }) if self.salvage => {
@@ -228,7 +263,7 @@ impl Scan {
     ) -> Result<()> {
         if line.too_long {
             while !lines.unclosed.is_empty() {
-                self.give_up(path, lines)?;
+                self.give_up(path, lines, row)?;
                 while let Some(line) = lines.again.pop_front() {
                     self.visit(&line.line(), path, lines, row)?;
                 }
@@ -252,7 +287,7 @@ impl Scan {
                 Some(Err(refusal @ (Refusal::File(_) | Refusal::Failed(_)))) => Err(refusal.of_file(path)),
                 _ => {
                     self.lines = before;
-                    self.give_up(path, lines)
+                    self.give_up(path, lines, row)
                 }
             };
         }
@@ -260,18 +295,23 @@ impl Scan {
             return Ok(());
         }
         let answer = row(self, line.bytes, line.number);
-        if let Err(Refusal::Open) = answer {
+        if let Err(Refusal::Open(escape)) = answer {
             // It counts when it is known what it is.
             self.lines -= 1;
-            lines.unclosed.push(line);
+            lines.unclosed.open(line, escape);
             return Ok(());
         }
         self.take(answer, path, (line.number, line.offset), || sample(line.bytes))
     }
 
-    /// Refuses the line that waited, and lets those it waited for be lines again.
-    fn give_up(&mut self, path: &Path, lines: &mut Waiting) -> Result<()> {
-        let Some((first, others)) = lines.unclosed.part() else {
+    /// Takes the line that waited as it is, and lets those it waited for be lines again.
+    fn give_up(
+        &mut self,
+        path: &Path,
+        lines: &mut Waiting,
+        row: &mut impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
+    ) -> Result<()> {
+        let Some((mut first, others)) = lines.unclosed.part() else {
             return Ok(());
         };
         // One by one: there may be many in `again`, which must not be moved for each line that is given up.
@@ -279,9 +319,13 @@ impl Scan {
             .into_iter()
             .rev()
             .for_each(|line| lines.again.push_front(line));
-        self.lines += 1;
-        let place = (first.number, first.offset);
-        self.take(Err(OPEN.into()), path, place, || sample(&first.bytes))
+        // A line end behind it says that nothing follows: where quotes may be text, it can be a row after all.
+        first.bytes.push(b'\n');
+        let answer = row(self, &first.bytes, first.number);
+        first.bytes.pop();
+        self.take(answer, path, (first.number, first.offset), || {
+            sample(&first.bytes)
+        })
     }
 
     /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
@@ -329,7 +373,7 @@ impl Scan {
                 reason,
                 text: text(),
             })?,
-            Err(Refusal::Open) => return self.take(Err(OPEN.into()), path, (line, offset), text),
+            Err(Refusal::Open(_)) => return self.take(Err(OPEN.into()), path, (line, offset), text),
             Err(Refusal::Failed(error)) => return Err(*error),
             Err(Refusal::File(message)) => {
                 return Err(Error::Format {

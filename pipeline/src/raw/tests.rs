@@ -11,7 +11,7 @@ use super::*;
 
 /// A description of `format` in an empty folder.
 fn set(format: &str, interactions: &[&str], items: &[&str]) -> (DatasetDescription, tempfile::TempDir) {
-    let columns = if format == "recbole" {
+    let columns = if format == "recbole" && !items.is_empty() {
         "[columns]\ntitle = \"movie_title\"\ncategories = \"class\"\n"
     } else {
         ""

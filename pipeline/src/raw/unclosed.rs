@@ -2,7 +2,7 @@
 //!
 //! A quote may also stand where none belongs, and must then cost its own line and no other. So a line whose last quote is not
 //! closed waits for those after it until their quotes come to an even number, and is tried together with them; if that gives no row
-//! it is refused alone, and the others are taken as lines of their own.
+//! it is tried once more alone, as a line after which nothing comes, and the others are taken as lines of their own.
 
 use std::collections::VecDeque;
 
@@ -43,6 +43,7 @@ pub(super) struct Unclosed {
     lines: VecDeque<Kept>,
     bytes: usize,
     odd: bool,
+    escape: Option<u8>,
 }
 
 impl Unclosed {
@@ -50,10 +51,24 @@ impl Unclosed {
         self.lines.is_empty()
     }
 
+    /// Adds the line that is not closed; a quote after `escape` counts for nothing.
+    pub fn open(&mut self, line: &Line<'_>, escape: Option<u8>) {
+        self.escape = escape;
+        self.push(line);
+    }
+
     /// Adds a line.
     pub fn push(&mut self, line: &Line<'_>) {
-        let quotes = line.bytes.iter().filter(|byte| **byte == b'"').count();
-        self.odd ^= quotes % 2 == 1;
+        let mut bytes = line.bytes.iter();
+        let mut odd = false;
+        while let Some(byte) = bytes.next() {
+            if Some(*byte) == self.escape {
+                bytes.next();
+            } else {
+                odd ^= *byte == b'"';
+            }
+        }
+        self.odd ^= odd;
         self.bytes += line.bytes.len() + 1;
         self.lines.push_back(Kept::of(line));
     }

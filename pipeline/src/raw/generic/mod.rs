@@ -1,8 +1,8 @@
 //! Logs of one's own: csv, tsv, JSON lines or Parquet, told apart by the ending, with columns named by the description.
 //!
-//! Ids may be texts or numbers, times whatever [`crate::dataset::TimeFormat`] knows. A rating that is missing or empty is none, any
-//! number is one: nobody knows the scale. Where structures nest, in JSON and Parquet, `user.id` is the column `id` within `user`,
-//! unless a column is called just that.
+//! Where a csv or tsv file has no header its columns are numbered. Ids may be texts or numbers, times whatever
+//! [`crate::dataset::TimeFormat`] knows. A rating that is missing or empty is none, any number is one: nobody knows the scale. Where
+//! structures nest, in JSON and Parquet, `user.id` is the column `id` within `user`, unless a column is called just that.
 
 mod delimited;
 mod json;
