@@ -14,6 +14,8 @@ mod failures;
 mod folder;
 #[path = "it/formats.rs"]
 mod formats;
+#[path = "it/golden.rs"]
+mod golden;
 #[path = "it/known_sets.rs"]
 mod known_sets;
 #[path = "it/leaks.rs"]
@@ -22,3 +24,5 @@ mod leaks;
 mod sql;
 #[path = "it/stages.rs"]
 mod stages;
+#[path = "it/ties.rs"]
+mod ties;

@@ -42,6 +42,7 @@ mod unclosed;
 
 pub use batch::RowBatch;
 pub use place::Lines;
+pub(crate) use place::{file_of, line_of};
 pub use rejects::Rejects;
 pub use scan::Reject;
 pub use table::{RawInteraction, interactions_schema, items_schema};
