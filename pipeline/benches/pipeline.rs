@@ -15,10 +15,11 @@ use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, 
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::engine::Engine;
 use weaverec_pipeline::packed::{Histories, Interaction, Packed, Part};
+use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::raw::{self, NoProgress, ReadOptions, RowBatch};
 use weaverec_pipeline::schema::{Item, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::Instance;
-use weaverec_pipeline::stage::{Candidates, DedupPolicy, KCore, Negatives, PromptStyle};
+use weaverec_pipeline::stage::{Candidates, DedupPolicy, KCore, Negatives, Order, PromptStyle};
 
 const LINES: usize = 20_000;
 
@@ -180,11 +181,12 @@ fn batch(packed: &Packed) -> RecordBatch {
 fn cores(c: &mut Criterion) {
     let packed = packed();
     let core = KCore { users: 5, items: 5 };
+    let order = Order::new(&Parameters::default(), "d");
     let mut group = c.benchmark_group("k-core of 240,000 interactions");
     group.sample_size(10);
     group.bench_function("packed rows", |b| {
         b.iter_batched(
-            || Histories::of(&packed, |_| true, DedupPolicy::None),
+            || Histories::of(&packed, |_| true, DedupPolicy::None, &order),
             |mut histories| {
                 histories.core(&packed, core);
                 histories

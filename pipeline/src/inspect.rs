@@ -87,6 +87,12 @@ impl fmt::Display for Summary {
             let bar = "#".repeat((users * 40).div_ceil(widest) as usize);
             writeln!(f, "  {:>9} {users:>8} {bar}", format!("..={bound}"))?;
         }
+        // Folders of older versions did not count them.
+        if !manifest.split.is_empty() {
+            writeln!(f, "\nstages: {}", manifest.stages)?;
+            writeln!(f, "split: {}", manifest.split)?;
+            writeln!(f, "ties: {}", manifest.ties)?;
+        }
         let prompts = Split::ALL.map(|split| format!("{} {}", split.name(), manifest.prompt_count(split)));
         writeln!(f, "\nprompts: {}", prompts.join(", "))?;
         for (split, prompt) in &self.samples {
@@ -104,7 +110,9 @@ impl fmt::Display for Summary {
         self.fmt_rejects(f)?;
         writeln!(f, "\naudit: {}", manifest.audit)?;
         let warning = manifest.audit.warning(&manifest.parameters.split);
-        for note in manifest.notes.iter().chain(&manifest.losses).chain(&warning) {
+        let advice = manifest.tie_advice();
+        let notes = manifest.notes.iter().chain(&manifest.losses);
+        for note in notes.chain(&advice).chain(&warning) {
             writeln!(f, "note: {note}")?;
         }
         Ok(())

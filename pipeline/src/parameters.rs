@@ -7,14 +7,16 @@ use crate::error::{Error, Result};
 use crate::schema::{LETTERS, PromptFormat};
 use crate::stage::domain::OTHER;
 use crate::stage::prompt::PromptStyle;
-use crate::stage::{DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, TimeWindow, Wording};
+use crate::stage::{
+    DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeWindow, Wording,
+};
 
 /// The configuration of every stage. Threads and memory are no part of it: they do not reach the result.
 ///
 /// The manifest records it as it is. What later versions added has a default, so that folders written before stay readable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// Key of all randomness.
+    /// Key of all randomness but the order of ties.
     pub seed: u64,
     /// Which part of the data set.
     pub filter: DomainFilter,
@@ -24,6 +26,12 @@ pub struct Parameters {
     /// Interactions at other times are left out.
     #[serde(default)]
     pub window: TimeWindow,
+    /// What orders a user's events of one moment.
+    #[serde(default)]
+    pub ties: Ties,
+    /// Key of that order, and of nothing else.
+    #[serde(default)]
+    pub tie_seed: u64,
     /// What happens to repeats.
     pub dedup: DedupPolicy,
     /// Least interactions of users and items.
@@ -83,6 +91,8 @@ impl Default for Parameters {
             filter: DomainFilter::default(),
             min_rating: None,
             window: TimeWindow::default(),
+            ties: Ties::default(),
+            tie_seed: 0,
             dedup: DedupPolicy::default(),
             core: KCore::default(),
             split: SplitPolicy::default(),
@@ -104,6 +114,15 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// What the split is called wherever results are shown: two that order ties differently have other targets.
+    pub fn split_name(&self) -> String {
+        let ties = match self.ties {
+            Ties::Hash => format!("ties by hash (tie seed {})", self.tie_seed),
+            Ties::Line => "ties by line".to_owned(),
+        };
+        format!("{}, {ties}", self.split.name())
+    }
+
     /// Fails where a value makes no sense, alone or beside the others.
     pub fn check(&self, dataset: &DatasetDescription) -> Result<()> {
         self.check_domain(dataset)?;
@@ -120,6 +139,12 @@ impl Parameters {
             let share = self.max_reject_share;
             return Err(Error::Usage(format!(
                 "max_reject_share is {share}; it is a share, between 0 and 1"
+            )));
+        }
+        if self.ties == Ties::Line && self.tie_seed != 0 {
+            return Err(Error::Usage(format!(
+                "tie_seed is {}, but ties are in the order of lines; leave it out or order ties by hash",
+                self.tie_seed
             )));
         }
         self.window.check()?;

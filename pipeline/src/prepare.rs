@@ -10,7 +10,7 @@ use crate::dataset::DatasetDescription;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES};
+use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES, STAGES};
 use crate::raw::{self, Met, Progress, ReadOptions};
 use crate::schema::Split;
 use crate::scratch;
@@ -227,11 +227,14 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         inputs,
         request,
         lines,
+        stages: STAGES.to_owned(),
         counts: tables.counts,
         lengths: tables.lengths,
         rejects: reject_counts,
         losses,
         titles_missing: tables.titles_missing,
+        split: config.parameters.split_name(),
+        ties: tables.ties,
         cut: tables.holdout.cut(),
         prompts: written,
         audit: AuditReport::default(),

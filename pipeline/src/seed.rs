@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A 64-bit key (XXH3) of a tuple of byte strings; lengths are part of it, so `("ab", "c")` differs from `("a", "bc")`.
 pub fn key(parts: &[&[u8]]) -> u64 {
-    xxh3_64(&encode(parts))
+    Fields::of(parts).key()
 }
 
 /// The generator for one position of one user's sequence in one domain.
@@ -21,7 +21,7 @@ pub fn key(parts: &[&[u8]]) -> u64 {
 /// assert_eq!(seed::below(&mut a, 100), seed::below(&mut b, 100));
 /// ```
 pub fn rng(seed: u64, domain: &str, user: &str, position: u64) -> ChaCha8Rng {
-    let bytes = encode(&[
+    let fields = Fields::of(&[
         &seed.to_le_bytes(),
         domain.as_bytes(),
         user.as_bytes(),
@@ -29,7 +29,7 @@ pub fn rng(seed: u64, domain: &str, user: &str, position: u64) -> ChaCha8Rng {
     ]);
     let mut state = [0u8; 32];
     for (lane, chunk) in state.chunks_exact_mut(8).enumerate() {
-        chunk.copy_from_slice(&xxh3_64_with_seed(&bytes, lane as u64).to_le_bytes());
+        chunk.copy_from_slice(&xxh3_64_with_seed(&fields.bytes, lane as u64).to_le_bytes());
     }
     ChaCha8Rng::from_seed(state)
 }
@@ -54,13 +54,41 @@ pub fn shuffle<T>(rng: &mut ChaCha8Rng, values: &mut [T]) {
     }
 }
 
-fn encode(parts: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(part);
+/// The parts of a [`key`], put together one by one: keys whose first parts agree share what is encoded of those.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    bytes: Vec<u8>,
+}
+
+impl Fields {
+    /// Of these parts.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+        let mut fields = Self { bytes };
+        parts.iter().for_each(|part| fields.push(part));
+        fields
     }
-    bytes
+
+    /// Adds a part.
+    pub fn push(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// Bytes so far: what [`truncate`](Self::truncate) goes back to.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Removes the parts added since there were so many bytes.
+    pub fn truncate(&mut self, bytes: usize) {
+        self.bytes.truncate(bytes);
+    }
+
+    /// The key of what is there.
+    pub fn key(&self) -> u64 {
+        xxh3_64(&self.bytes)
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod files;
 mod folder;
 #[path = "it/formats.rs"]
 mod formats;
+#[path = "it/golden.rs"]
+mod golden;
 #[path = "it/known_sets.rs"]
 mod known_sets;
 #[path = "it/leaks.rs"]
@@ -26,3 +28,5 @@ mod leaks;
 mod sql;
 #[path = "it/stages.rs"]
 mod stages;
+#[path = "it/ties.rs"]
+mod ties;

@@ -13,7 +13,8 @@ use weaverec_pipeline::prepared::Prepared;
 ///
 /// Every prompt is held against the sequences: history right before the target, target in its own split and after its cut, no
 /// candidate that the user touched, the target among them, no row twice, no text that the ids do not give. A file whose content is
-/// not what the manifest recorded counts as a leak too. With several folders, shared users and items are told.
+/// not what the manifest recorded counts as a leak too. Negatives that bear the title of an item the user touched, under another id,
+/// are counted and no leak. With several folders, shared users and items are told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

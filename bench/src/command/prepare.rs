@@ -13,7 +13,7 @@ use weaverec_pipeline::raw::Progress;
 use weaverec_pipeline::schema::PromptFormat;
 use weaverec_pipeline::stage::window::parse_time;
 use weaverec_pipeline::stage::{
-    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, TimeCut, TimeWindow, Wording,
+    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeCut, TimeWindow, Wording,
 };
 
 use super::choice;
@@ -21,8 +21,8 @@ use crate::progress::{Stages, say};
 
 /// Turn raw logs into prompts in Parquet.
 ///
-/// Reads, rejects and reports bad lines, filters by rating, time and domain, removes duplicates, cuts to the k-core, builds
-/// chronological sequences, splits them, draws candidates once, writes the prompts and checks them for leaks. The same input and
+/// Reads, rejects and reports bad lines, filters by rating, time and domain, removes duplicates, cuts to the k-core (before the
+/// split: it counts held-out interactions too), builds chronological sequences, splits them, draws candidates once, writes the prompts and checks them for leaks. The same input and
 /// options give the same bytes, whatever the threads and the memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,7 +63,7 @@ pub struct Arguments {
     /// Name of the prepared folder [default: the data set's, with the domain].
     #[arg(long)]
     name: Option<String>,
-    /// Seed of sampling and candidates.
+    /// Seed of sampling and candidates; --tie-seed is another.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -111,7 +111,14 @@ struct Interactions {
     /// What becomes of repeated (user, item) rows: all stay; rows of one time become one [default]; the oldest stays; the newest.
     #[arg(long, value_parser = choice::<DedupPolicy>(&["none", "exact", "first", "last"]))]
     dedup: Option<DedupPolicy>,
-    /// Fewest interactions of a user; 0 keeps all.
+    /// What orders a user's events of one time: a hash of the event, so that neither item ids nor a sorted file give the next item
+    /// away [default], or their lines, for logs that are written in the order of events.
+    #[arg(long, value_parser = choice::<Ties>(&["hash", "line"]))]
+    ties: Option<Ties>,
+    /// Seed of the hash, and of nothing else.
+    #[arg(long, default_value_t = 0)]
+    tie_seed: u64,
+    /// Fewest interactions of a user; 0 keeps all. The k-core comes before the split.
     #[arg(long)]
     user_core: Option<usize>,
     /// Fewest interactions of an item; 0 keeps all.
@@ -214,6 +221,8 @@ impl Arguments {
                 from: rows.from,
                 until: rows.until,
             },
+            ties: rows.ties.unwrap_or(defaults.ties),
+            tie_seed: rows.tie_seed,
             dedup: rows.dedup.unwrap_or(defaults.dedup),
             core: KCore {
                 users: rows.user_core.unwrap_or(defaults.core.users),

@@ -75,7 +75,7 @@ fn scenario(bench: &Bench, plan: &Plan, store: &Store, scenario: &Scenario) -> R
         target: scenario.target.clone(),
         sources: scenario.sources.clone(),
         candidate_hash: target.candidate_hash.clone(),
-        split: "leave-one-out".into(),
+        split: target.folder.manifest().split.clone(),
         candidates: bench.profile.prepare.candidates,
         users: target.test.len(),
         rows,

@@ -57,7 +57,7 @@ pub struct Scenario {
     pub sources: Vec<String>,
     /// Fingerprint of the persisted candidate sets that every row must have ranked.
     pub candidate_hash: String,
-    /// The split the test users come from, such as `leave-one-out`.
+    /// The split the test users come from, such as `leave-one-out, ties by hash (tie seed 0)`.
     pub split: String,
     /// How many candidates each user has, the target among them: it sets the chance level.
     pub candidates: usize,

@@ -83,6 +83,13 @@ fn generated_logs_are_prepared_and_inspected() {
     };
     let summary = prepare("synth-home");
     assert!(summary.contains("60"), "{summary}");
+    for part in [
+        "split: leave-one-out, ties by hash (tie seed 0)",
+        "k-core before the split",
+        "ties: ",
+    ] {
+        assert!(summary.contains(part), "no `{part}` in {summary}");
+    }
     prepare("synth-films");
     let shown = succeed(
         folder.path(),
@@ -268,6 +275,7 @@ fn a_folder_is_audited_and_a_tampered_one_fails_the_gate() {
         clean.contains("no leak") && clean.contains("leave-one-out trains on the future"),
         "{clean}"
     );
+    assert!(clean.contains("negatives bear a touched item's title"), "{clean}");
     prepare(&["--name", "later", "--split", "global-time", "--test-share", "0.2"]);
     let later = succeed(folder.path(), &["audit", "prepared/later", "prepared/synth-home"]);
     assert!(later.contains("share 60 users"), "{later}");
@@ -305,6 +313,8 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
         "1990-01-01",
         "--dedup",
         "last",
+        "--ties",
+        "line",
         "--user-core",
         "3",
         "--format",
@@ -324,6 +334,7 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
     let parameters = &manifest["parameters"];
     for (key, value) in [
         ("dedup", "last"),
+        ("ties", "line"),
         ("format", "letter"),
         ("negatives", "popularity"),
         ("recipe", "paper"),
@@ -338,6 +349,8 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
         (&["--from", "2020-01-01", "--until", "2019-01-01"], "until"),
         (&["--wording", "none.toml"], "none.toml"),
         (&["--format", "letters"], "target-only"),
+        (&["--ties", "line", "--tie-seed", "3"], "tie_seed is 3"),
+        (&["--ties", "id"], "hash"),
     ] {
         let error = fail(folder.path(), &with(extra));
         assert!(error.contains(part), "no `{part}` in {error}");

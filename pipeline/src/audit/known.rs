@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::audit::AuditReport;
+use crate::audit::ties::TieCheck;
 use crate::error::Result;
 use crate::prepared::Prepared;
 use crate::seed;
@@ -71,6 +72,7 @@ impl Known {
 
     fn compare(&self, prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
         let (mut rows, mut user, mut differ) = (0, 1, false);
+        let mut ties = TieCheck::new(prepared.manifest());
         prepared.each_interaction(|row| {
             while self.starts.get(user).is_some_and(|end| rows >= *end) {
                 user += 1;
@@ -78,8 +80,15 @@ impl Known {
             let here = (Some(&row.item), Some(&row.timestamp), user);
             differ |= (self.items.get(rows), self.times.get(rows), row.user as usize) != here;
             rows += 1;
+            ties.next(&row);
             Ok(())
         })?;
+        if ties.broken() {
+            report.leak(
+                "interactions",
+                "events of one time are not in the order that the split's name says",
+            );
+        }
         if differ || rows != self.items.len() {
             report.leak(
                 "sequences",

@@ -1,7 +1,9 @@
 //! Leak checks on a prepared folder: everything that must not be known when a prompt is answered.
 
 mod known;
+mod namesakes;
 mod text;
+mod ties;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,10 +13,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::prepared::{Prepared, PromptRow};
+use crate::prepared::{Prepared, PromptRow, Share};
 use crate::schema::{Item, PromptFormat, Split};
 use crate::stage::{DedupPolicy, PromptStyle, Recipe, SplitPolicy};
 use known::Known;
+use namesakes::Namesakes;
 
 /// What was checked and found. Leaks are errors; the counts below them are remarks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct AuditReport {
     pub repeated_targets: u64,
     /// Evaluation prompts whose history shows another item with the target's title.
     pub namesakes_in_history: u64,
+    /// Negatives of evaluation prompts that are another item than any the user touched and bear the title of one: to a language model,
+    /// which sees titles alone, they were touched.
+    pub touched_titles: Share,
     /// Evaluation prompts with fewer candidates than asked for, because the domain has no more.
     pub short_candidate_sets: u64,
     /// Training prompts that are validation prompts, as the paper's recipe wants.
@@ -82,6 +88,7 @@ impl AuditReport {
         self.tests += other.tests;
         self.repeated_targets += other.repeated_targets;
         self.namesakes_in_history += other.namesakes_in_history;
+        self.touched_titles.append(other.touched_titles);
         self.short_candidate_sets += other.short_candidate_sets;
         self.validation_in_train += other.validation_in_train;
         self.unseen_targets += other.unseen_targets;
@@ -102,11 +109,12 @@ impl fmt::Display for AuditReport {
         };
         write!(
             f,
-            "{} prompts, {leaks}; {} repeated targets, {} namesakes in histories, {} short candidate sets, \
-             {} targets unseen in training, {} validation prompts in training",
+            "{} prompts, {leaks}; {} repeated targets, {} namesakes in histories, {} negatives bear a touched item's title, \
+             {} short candidate sets, {} targets unseen in training, {} validation prompts in training",
             self.prompts,
             self.repeated_targets,
             self.namesakes_in_history,
+            self.touched_titles,
             self.short_candidate_sets,
             self.unseen_targets,
             self.validation_in_train
@@ -117,13 +125,14 @@ impl fmt::Display for AuditReport {
 
 /// Checks every prompt of a folder against the sequences it was made from, and those against the interactions.
 ///
-/// Leaks are: sequences that are not the interactions in the order of time; a history that is not what came right before the
+/// Leaks are: sequences that are not the interactions in the order of time; events of one time in another order than the split's
+/// name says; a history that is not what came right before the
 /// target; a target, in any split, that the split policy puts into another one (by its place, or by its time); a candidate
 /// other than the target that the user ever touched; a candidate set without the target or with an item twice; a row key that
 /// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
-/// Files are checked side by side. Memory: up to 16 bytes an interaction, 16 a user, 8 a prompt, and the catalogue.
+/// Files are checked side by side. Memory: up to 16 bytes an interaction, 16 a user, 8 a prompt, 4 an item, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
     let (parameters, items) = (&manifest.parameters, prepared.items()?);
@@ -137,6 +146,7 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
         &items,
     )?;
     let known = Known::read(prepared, &mut report)?;
+    let namesakes = Namesakes::among(&items);
     let shards = Split::ALL.into_iter().flat_map(|split| {
         let shards = prepared.shards(split);
         shards.into_iter().map(move |path| (split, path))
@@ -147,6 +157,7 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
             prepared,
             style: &style,
             known: &known,
+            namesakes: &namesakes,
             items: &items,
             found: Checked::default(),
             scratch: String::new(),
@@ -194,6 +205,7 @@ struct Auditor<'a> {
     items: &'a [Item],
     style: &'a PromptStyle,
     known: &'a Known,
+    namesakes: &'a Namesakes,
     found: Checked,
     /// Where texts are worded again.
     scratch: String,
@@ -297,6 +309,11 @@ impl Auditor<'_> {
             return;
         }
         self.found.report.short_candidate_sets += u64::from(prompt.candidates.len() < parameters.candidates);
+        let touched = self.known.items(prompt.user);
+        for candidate in prompt.candidates.iter().filter(|item| **item != prompt.target) {
+            let bears = self.namesakes.touched(*candidate, touched);
+            self.found.report.touched_titles.add(bears);
+        }
         let target = &self.items[prompt.target as usize - 1];
         self.found.report.unseen_targets += u64::from(target.train_count == 0);
         if prompt.history.contains(&prompt.target) {

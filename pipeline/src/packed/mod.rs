@@ -20,7 +20,8 @@ pub use users::Users;
 
 use crate::error::Result;
 use crate::prepared::StageCount;
-use crate::stage::{DedupPolicy, KCore};
+use crate::stage::order::{TieBreaker, tied};
+use crate::stage::{DedupPolicy, KCore, Order};
 pub use crate::texts::Texts;
 
 /// Users sorted as one piece of work.
@@ -46,21 +47,18 @@ pub struct Histories {
 #[derive(Clone, Copy)]
 struct Key {
     time: i64,
-    /// Place of the item among all, by raw id.
-    rank: u32,
     place: i64,
     index: u32,
-    /// Its code.
+    /// Code of the item.
     item: u32,
 }
 
 impl Histories {
-    /// Groups the rows that `keep` takes, orders each user's by (time, raw item id, line) and removes repeats.
+    /// Groups the rows that `keep` takes, removes repeats and puts each user's in order.
     ///
     /// Runs in the thread pool it is called from.
-    pub fn of(packed: &Packed, keep: impl Fn(&Row) -> bool, dedup: DedupPolicy) -> Self {
+    pub fn of(packed: &Packed, keep: impl Fn(&Row) -> bool, dedup: DedupPolicy, order: &Order) -> Self {
         let mut histories = Self::group(packed, keep);
-        let ranks = ranks(&packed.items.sorted(|_| true), packed.items.len());
         let mut rest = (histories.rows.as_mut_slice(), histories.items.as_mut_slice());
         let mut blocks = Vec::new();
         let starts = histories.starts[..histories.ends.len()].chunks(BLOCK);
@@ -71,9 +69,11 @@ impl Histories {
             rest = (own.1, items.1);
             blocks.push((own.0, items.0, starts, ends));
         }
-        blocks.into_par_iter().for_each(|(rows, items, starts, ends)| {
-            let mut keys = Vec::new();
-            for (start, end) in starts.iter().zip(ends) {
+        let blocks = blocks.into_par_iter().enumerate();
+        blocks.for_each(|(block, (rows, items, starts, ends))| {
+            let (mut keys, mut breaker) = (Vec::new(), order.breaker());
+            let users = (block * BLOCK) as u32..;
+            for (user, (start, end)) in users.zip(starts.iter().zip(ends)) {
                 let own = (start - starts[0]) as usize..(*end - starts[0]) as usize;
                 let (rows, items) = (&mut rows[own.clone()], &mut items[own]);
                 keys.clear();
@@ -81,13 +81,12 @@ impl Histories {
                     let row = packed.row(*index);
                     Key {
                         time: row.time,
-                        rank: ranks[row.item as usize],
                         place: row.place,
                         index: *index,
                         item: row.item,
                     }
                 }));
-                order(&mut keys, dedup);
+                arrange(&mut keys, dedup, packed, user, &mut breaker);
                 for ((row, item), key) in rows.iter_mut().zip(items).zip(&keys) {
                     (*row, *item) = (key.index, key.item);
                 }
@@ -232,28 +231,39 @@ impl Histories {
     }
 }
 
-/// Orders the rows of a user and leaves out repeats, as the policy says; ties in time are broken by the item, then by line.
-fn order(keys: &mut Vec<Key>, dedup: DedupPolicy) {
+/// Leaves out repeats among the rows of a user, as the policy says, and puts the others in order.
+fn arrange(
+    keys: &mut Vec<Key>,
+    dedup: DedupPolicy,
+    packed: &Packed,
+    user: u32,
+    breaker: &mut TieBreaker<'_, Key>,
+) {
     if matches!(dedup, DedupPolicy::First | DedupPolicy::Last) {
-        keys.sort_unstable_by_key(|key| (key.rank, key.time, key.place));
+        keys.sort_unstable_by_key(|key| (key.item, key.time, key.place));
         if dedup == DedupPolicy::Last {
             keys.reverse();
         }
-        keys.dedup_by_key(|key| key.rank);
+        keys.dedup_by_key(|key| key.item);
     }
-    keys.sort_unstable_by_key(|key| (key.time, key.rank, key.place));
+    // Codes are for one run: they bring the repeats of an item together and decide nothing.
+    keys.sort_unstable_by_key(|key| (key.time, key.item, key.place));
     if dedup == DedupPolicy::Exact {
-        keys.dedup_by_key(|key| (key.time, key.rank));
+        keys.dedup_by_key(|key| (key.time, key.item));
     }
-}
-
-/// Ranks by code, of codes in the order of their texts.
-fn ranks(sorted: &[u32], count: usize) -> Vec<u32> {
-    let mut ranks = vec![0; count];
-    for (rank, code) in (0..).zip(sorted) {
-        ranks[*code as usize] = rank;
+    breaker.next_user();
+    for run in keys.chunk_by_mut(|left, right| tied(left.time, right.time)) {
+        if run.len() > 1 {
+            let (user, time) = (packed.users.text(user), run[0].time);
+            breaker.sort(
+                user,
+                time,
+                run,
+                |key| packed.items.text(key.item),
+                |key| key.place,
+            );
+        }
     }
-    ranks
 }
 
 /// Sizes of the rows that `keep` takes.

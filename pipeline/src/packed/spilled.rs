@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::{Key, Packed, Row, RowFile, order, ranks};
+use super::{Key, Packed, Row, RowFile, arrange};
 use crate::error::Result;
 use crate::prepared::StageCount;
-use crate::stage::{DedupPolicy, KCore};
+use crate::stage::{DedupPolicy, KCore, Order};
 
 /// Most files that are open side by side.
 const FILES: usize = 256;
@@ -25,12 +25,13 @@ pub struct SpilledHistories {
 }
 
 impl SpilledHistories {
-    /// Groups the rows that `keep` takes, orders each user's by (time, raw item id, line) and removes repeats. Uses files in the
-    /// folder `place`, and memory for about `rows` rows.
+    /// Groups the rows that `keep` takes, removes repeats and puts each user's in order. Uses files in the folder `place`, and memory
+    /// for about `rows` rows.
     pub fn of(
         packed: &mut Packed,
         keep: impl Fn(&Row) -> bool,
         dedup: DedupPolicy,
+        order: &Order,
         place: &Path,
         rows: usize,
     ) -> Result<Self> {
@@ -62,10 +63,9 @@ impl SpilledHistories {
         })?;
         drop(file_of);
 
-        let item_ranks = ranks(&packed.items.sorted(|_| true), packed.items.len());
         let mut files = Vec::with_capacity(parts.len());
         for part in parts {
-            files.push(sorted(part, &user_ranks, &item_ranks, dedup, place)?);
+            files.push(sorted(part, packed, &user_ranks, dedup, order, place)?);
         }
         Ok(Self {
             files,
@@ -207,12 +207,22 @@ fn sortable(time: i64) -> u64 {
     time as u64 ^ (1 << 63)
 }
 
+/// Ranks by code, of codes in the order of their texts.
+fn ranks(sorted: &[u32], count: usize) -> Vec<u32> {
+    let mut ranks = vec![0; count];
+    for (rank, code) in (0..).zip(sorted) {
+        ranks[*code as usize] = rank;
+    }
+    ranks
+}
+
 /// The rows of a file by user, each user's in order and without repeats.
 fn sorted(
     mut part: RowFile,
+    packed: &Packed,
     user_ranks: &[u32],
-    item_ranks: &[u32],
     dedup: DedupPolicy,
+    order: &Order,
     place: &Path,
 ) -> Result<RowFile> {
     let mut rows = Vec::with_capacity(part.len());
@@ -223,17 +233,16 @@ fn sorted(
     drop(part);
     rows.sort_unstable_by_key(|row| user_ranks[row.user as usize]);
     let mut done = RowFile::new(place)?;
-    let mut keys = Vec::new();
+    let (mut keys, mut breaker) = (Vec::new(), order.breaker());
     for own in rows.chunk_by(|left, right| left.user == right.user) {
         keys.clear();
         keys.extend((0..).zip(own).map(|(index, row)| Key {
             time: row.time,
-            rank: item_ranks[row.item as usize],
             place: row.place,
             index,
             item: row.item,
         }));
-        order(&mut keys, dedup);
+        arrange(&mut keys, dedup, packed, own[0].user, &mut breaker);
         keys.iter()
             .try_for_each(|key| done.push(&own[key.index as usize]))?;
     }

@@ -190,6 +190,8 @@ fn card(manifest: &Manifest) -> Result<String> {
     let values = minijinja::context! {
         manifest => minijinja::value::Serde(manifest),
         splits => Split::ALL.map(Split::name),
+        ties => manifest.ties.to_string(),
+        advice => manifest.tie_advice(),
         warning => manifest.audit.warning(&manifest.parameters.split),
     };
     environment

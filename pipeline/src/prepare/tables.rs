@@ -6,6 +6,7 @@ mod planned;
 mod side_by_side;
 mod spilled;
 mod text_column;
+mod ties;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,12 +19,13 @@ use crate::engine::{BATCH_ROWS, Engine};
 use crate::error::{Error, Result};
 use crate::prepare::PrepareConfig;
 use crate::prepare::store::Rows;
-use crate::prepared::{self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, StageCount};
+use crate::prepared::{self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, StageCount, TieReport};
 use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
 use crate::stage::{Catalogue, Holdout};
 pub use described::check_described;
+use ties::TieTally;
 
 /// What the tables of a domain leave in memory once they are written.
 pub struct Tables {
@@ -39,6 +41,8 @@ pub struct Tables {
     pub notes: Vec<String>,
     /// How long the sequences are.
     pub lengths: Lengths,
+    /// How many of their events tie.
+    pub ties: TieReport,
     /// Interactions, items and sequences, as written.
     pub files: Vec<FileEntry>,
 }
@@ -85,6 +89,7 @@ impl Tables {
             counts,
             notes,
             lengths: Lengths::of(&tally.lengths),
+            ties: tally.ties.report(),
             files: vec![interactions, items, sequences],
         })
     }
@@ -110,22 +115,25 @@ struct Tally {
     untested: u64,
     /// Users by how many interactions they have.
     lengths: Vec<u64>,
+    ties: TieTally,
 }
 
 impl Tally {
-    fn new(holdout: Holdout, items: usize) -> Self {
+    fn new(holdout: Holdout, items: &[Item]) -> Self {
         Self {
             holdout,
-            train_counts: vec![0; items],
+            train_counts: vec![0; items.len()],
             tested: 0,
             untested: 0,
             lengths: Vec::new(),
+            ties: TieTally::new(items),
         }
     }
 
-    /// Counts a user's items, by dense id, and their times.
-    fn note(&mut self, items: &[u32], timestamps: &[i64]) {
+    /// Counts a user's items, by dense id, with their times and their places in the raw files.
+    fn note(&mut self, items: &[u32], timestamps: &[i64], places: &[i64]) {
         let parts = self.holdout.parts(timestamps);
+        self.ties.note(items, timestamps, places, parts.test);
         self.tested += u64::from(parts.test.is_some());
         self.untested += u64::from(parts.test.is_none());
         if self.lengths.len() <= items.len() {

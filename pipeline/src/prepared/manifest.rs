@@ -10,12 +10,16 @@ use crate::audit::AuditReport;
 use crate::dataset::DatasetDescription;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::prepared::Lengths;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
+use crate::prepared::{Lengths, TieReport};
 use crate::raw::InputFile;
 use crate::schema::Split;
 use crate::stage::TimeCut;
 use crate::storage;
+
+/// What is done to interactions, in order. The k-core counts interactions that the split holds out afterwards, as the published
+/// 5-core files did: which users and items there are depends on the future.
+pub const STAGES: &str = "rating, window, domain, deduplication, k-core before the split";
 
 /// Sizes after one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +68,9 @@ pub struct Manifest {
     pub request: String,
     /// Lines of the raw files.
     pub lines: u64,
+    /// What was done to interactions, in order: [`STAGES`].
+    #[serde(default)]
+    pub stages: String,
     /// Sizes after each stage.
     pub counts: Vec<StageCount>,
     /// How long the sequences are.
@@ -74,6 +81,13 @@ pub struct Manifest {
     pub losses: Vec<String>,
     /// Items that got a stand-in title for want of a usable one.
     pub titles_missing: u64,
+    /// Name of the split, the order of ties included ([`Parameters::split_name`]); empty in folders of versions that ordered ties by
+    /// item id.
+    #[serde(default)]
+    pub split: String,
+    /// How many events tie in time.
+    #[serde(default)]
+    pub ties: TieReport,
     /// The moments of a global-time split.
     #[serde(default)]
     pub cut: Option<TimeCut>,
@@ -133,6 +147,12 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// What the raw files' order says of how ties were broken, where it says anything.
+    pub fn tie_advice(&self) -> Option<String> {
+        let advice = self.ties.advice(self.parameters.ties)?;
+        Some(format!("ties in time: {advice}"))
     }
 
     /// The last sizes, those of the data in the folder.

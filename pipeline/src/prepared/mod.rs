@@ -4,6 +4,7 @@ mod layout;
 mod lengths;
 mod manifest;
 mod row;
+mod ties;
 mod write;
 
 pub use layout::{
@@ -12,8 +13,9 @@ pub use layout::{
     prompts as prompts_schema, rejects as rejects_schema, shard,
 };
 pub use lengths::Lengths;
-pub use manifest::{FileEntry, Manifest, StageCount, fingerprint};
+pub use manifest::{FileEntry, Manifest, STAGES, StageCount, fingerprint};
 pub use row::PromptRow;
+pub use ties::{Share, TieReport};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
 
 use std::fs::File;
@@ -57,6 +59,8 @@ pub struct InteractionRow<'a> {
     pub rating: Option<f64>,
     /// Milliseconds UTC.
     pub timestamp: i64,
+    /// The row's place in the raw files.
+    pub line: i64,
 }
 
 /// A finished folder, opened for reading.
@@ -148,6 +152,7 @@ impl Prepared {
             let (dense_users, dense_items) = (id("user")?, id("item")?);
             let ratings = column(batch, "rating")?.as_primitive::<Float64Type>();
             let times = column(batch, "timestamp")?.as_primitive::<Int64Type>();
+            let lines = column(batch, "line")?.as_primitive::<Int64Type>();
             (0..batch.num_rows()).try_for_each(|row| {
                 visit(InteractionRow {
                     user: dense_users.value(row),
@@ -156,6 +161,7 @@ impl Prepared {
                     item_id: items.value(row),
                     rating: ratings.is_valid(row).then(|| ratings.value(row)),
                     timestamp: times.value(row),
+                    line: lines.value(row),
                 })
             })
         })

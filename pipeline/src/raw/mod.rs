@@ -48,6 +48,7 @@ mod utf16;
 pub use batch::RowBatch;
 pub(crate) use partition::parts as partition_of;
 pub use place::Lines;
+pub(crate) use place::{file_of, line_of};
 pub use rejects::Rejects;
 pub use scan::Reject;
 pub use table::{RawInteraction, interactions_schema, items_schema};

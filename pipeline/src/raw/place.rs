@@ -9,6 +9,16 @@ pub(crate) fn place(file: usize, line: i64) -> i64 {
     (file as i64) << LINE_BITS | line
 }
 
+/// The number of a place's file.
+pub(crate) fn file_of(place: i64) -> i64 {
+    place >> LINE_BITS
+}
+
+/// A place's line within its file.
+pub(crate) fn line_of(place: i64) -> i64 {
+    place & ((1 << LINE_BITS) - 1)
+}
+
 /// From places to line numbers that go on from one file to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
@@ -31,8 +41,8 @@ impl Lines {
 
     /// The number of a place's line over all files.
     pub fn number(&self, place: i64) -> i64 {
-        let before = self.before.get((place >> LINE_BITS) as usize);
-        before.copied().unwrap_or(0) + (place & ((1 << LINE_BITS) - 1))
+        let before = self.before.get(file_of(place) as usize);
+        before.copied().unwrap_or(0) + line_of(place)
     }
 }
 

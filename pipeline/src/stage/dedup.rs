@@ -10,6 +10,9 @@ use crate::error::Result;
 ///
 /// The default removes only rows that say the same thing twice. Repeats at another time are purchases of their own (a pantry
 /// is refilled), and the known sequences of Prime Pantry hold 5,160 of them side by side: no stricter policy reproduces them.
+///
+/// Rows that agree in user, item and time are numbered by line, and what a policy leaves is numbered anew before ties are
+/// [broken](crate::stage::order): a row that was exported twice moves nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DedupPolicy {
@@ -18,13 +21,14 @@ pub enum DedupPolicy {
     /// Of the rows with one user, item and timestamp, the one that comes first in the file stays.
     #[default]
     Exact,
-    /// Of the rows with one user and item, the oldest stays: no item occurs twice in a history.
+    /// Of the rows with one user and item, the oldest stays, and of several oldest ones the first in the file: no item occurs twice
+    /// in a history.
     First,
-    /// Of the rows with one user and item, the newest stays.
+    /// Of the rows with one user and item, the newest stays, and of several newest ones the last in the file.
     Last,
 }
 
-/// Removes repeats from interactions according to the policy; ties in time are broken by line.
+/// Removes repeats from interactions according to the policy; of rows that agree in user, item and time the line decides.
 pub fn dedup(interactions: DataFrame, policy: DedupPolicy) -> Result<DataFrame> {
     let pair = || vec![col("user_id"), col("item_id")];
     let time = || vec![col("timestamp").sort(true, true), col("line").sort(true, true)];

@@ -33,16 +33,17 @@ pub(crate) fn is_batch(users: usize, items: usize) -> bool {
     users == TABLE_ROWS || items >= BATCH_ITEMS
 }
 
-/// Each user's interactions together, users in the order of their raw ids (compared by bytes), ordered by (timestamp, item, line).
+/// Each user's interactions together, users in the order of their raw ids (compared by bytes), ordered by (timestamp, item, line):
+/// the events of a moment side by side, as [`order`](crate::stage::order) needs them to break ties.
 ///
-/// Days are the finest unit of some logs, so ties are common; with this key they fall the same way in every run. A sort can
-/// spill, and what follows is a scan over it: a window function, an `array_agg` or a hash join would hold everything at once.
+/// A sort can spill, and what follows is a scan over it: a window function, an `array_agg` or a hash join would hold everything at
+/// once.
 pub fn chronological(interactions: DataFrame) -> Result<DataFrame> {
     let order = ["user_id", "timestamp", "item_id", "line"].map(|name| col(name).sort(true, true));
     Ok(interactions.select(interaction_columns())?.sort(order.to_vec())?)
 }
 
-/// Scans [chronological] interactions: numbers users 1, 2, … as they come, and gathers a sequence a user.
+/// Scans interactions in [chronological] order with ties broken: numbers users 1, 2, … as they come, and gathers a sequence a user.
 #[derive(Debug)]
 pub struct Sequencer<'a> {
     dense: HashMap<&'a str, u32>,
@@ -60,6 +61,8 @@ pub struct History {
     pub items: Vec<u32>,
     /// Milliseconds UTC, one an item.
     pub timestamps: Vec<i64>,
+    /// Places in the raw files, one an item.
+    pub places: Vec<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +94,7 @@ impl<'a> Sequencer<'a> {
         let user_ids = as_string_array(batch.column(0))?;
         let item_ids = as_string_array(batch.column(1))?;
         let timestamps = as_int64_array(batch.column(3))?;
+        let places = as_int64_array(batch.column(4))?;
         let (mut users, mut items) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
             let (user_id, item_id) = (user_ids.value(row), item_ids.value(row));
@@ -103,6 +107,7 @@ impl<'a> Sequencer<'a> {
             let item = item.ok_or_else(|| exec_datafusion_err!("`{item_id}` is not in the catalogue"))?;
             self.open.items.push(item);
             self.open.timestamps.push(timestamps.value(row));
+            self.open.places.push(places.value(row));
             users.push(self.user);
             items.push(item);
         }
@@ -142,6 +147,7 @@ impl<'a> Sequencer<'a> {
         self.columns.timestamps.push(&self.open.timestamps);
         self.open.items.clear();
         self.open.timestamps.clear();
+        self.open.places.clear();
         if is_batch(self.columns.users.len(), self.columns.items.len()) {
             self.close_batch()?;
         }

@@ -53,6 +53,14 @@ pub struct TimeCut {
 }
 
 impl SplitPolicy {
+    /// The name used on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SplitPolicy::LeaveOneOut => "leave-one-out",
+            SplitPolicy::GlobalTime(_) => "global-time",
+        }
+    }
+
     /// Fails for a split that leaves one of its parts empty whatever the data.
     pub fn check(&self) -> Result<()> {
         match self {

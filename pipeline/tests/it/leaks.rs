@@ -14,7 +14,7 @@ use weaverec_pipeline::audit::audit;
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::prepared::{Prepared, write_batches};
 use weaverec_pipeline::schema::{PromptFormat, Split};
-use weaverec_pipeline::stage::{Cut, DedupPolicy, SplitPolicy};
+use weaverec_pipeline::stage::{Cut, DedupPolicy, SplitPolicy, Ties};
 
 use crate::support::{films, named, run};
 
@@ -271,4 +271,68 @@ fn sequences_that_are_not_the_interactions_are_found() {
         found.contains("not in the order of time") && found.contains("not the interactions"),
         "{found}"
     );
+}
+
+#[test]
+fn ties_in_another_order_than_the_splits_name_says_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 120);
+    for (ties, dedup) in [(Ties::Hash, DedupPolicy::None), (Ties::Line, DedupPolicy::Exact)] {
+        config = named(&config, &format!("{ties:?}").to_lowercase());
+        (config.parameters.ties, config.parameters.dedup) = (ties, dedup);
+        let mut manifest = run(&config).unwrap();
+        assert_eq!(manifest.audit.leaks, Vec::<String>::new());
+        match ties {
+            Ties::Hash => manifest.parameters.tie_seed = 1,
+            Ties::Line => manifest.parameters.ties = Ties::Hash,
+        }
+        let text = serde_json::to_string(&manifest).unwrap();
+        std::fs::write(config.folder().join("manifest.json"), text).unwrap();
+        let report = audit(&Prepared::open(config.folder()).unwrap()).unwrap();
+        assert!(report.leaks[0].contains("split's name"), "{report}");
+    }
+}
+
+#[test]
+fn negatives_with_a_touched_title_are_counted_and_no_leak() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 120);
+    // Films 1 to 20 and 21 to 40 are called alike.
+    let movies = std::fs::read_to_string(config.raw.join("movies.csv")).unwrap();
+    let lines = movies.lines().enumerate().map(|(at, line)| match at {
+        0 => format!("{line}\n"),
+        film => format!("{film},Film {} (1950),Drama\n", (film - 1) % 20),
+    });
+    std::fs::write(config.raw.join("movies.csv"), lines.collect::<String>()).unwrap();
+    config.parameters.candidates = 8;
+    let manifest = run(&config).unwrap();
+    let prepared = Prepared::open(config.folder()).unwrap();
+    let items = prepared.items().unwrap();
+    let title = |item: &u32| items[*item as usize - 1].title.as_str();
+    let sequences = prepared.sequences().unwrap();
+    let (mut count, mut of) = (0, 0);
+    for split in [Split::Validation, Split::Test] {
+        for prompt in prepared.prompts(split).unwrap() {
+            let own = sequences
+                .iter()
+                .find(|row| row.user_id == prompt.user_id)
+                .unwrap();
+            for negative in prompt.candidates.iter().filter(|item| **item != prompt.target) {
+                of += 1;
+                count += u64::from(own.items.iter().any(|item| title(item) == title(negative)));
+            }
+        }
+    }
+    let found = manifest.audit.touched_titles;
+    assert_eq!((found.count, found.of), (count, of));
+    assert!(count > 20 && count < of, "{found}");
+    let report = audit(&prepared).unwrap();
+    assert_eq!((report.touched_titles, report.leaks.len()), (found, 0));
+    let text = format!("{found} negatives bear a touched item's title");
+    assert!(report.to_string().contains(&text), "{report}");
+    let json = std::fs::read_to_string(config.folder().join("manifest.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["audit"]["touched_titles"]["count"], count);
+    let share = json["audit"]["touched_titles"]["share"].as_f64().unwrap();
+    assert!((share - count as f64 / of as f64).abs() < 1e-12);
 }

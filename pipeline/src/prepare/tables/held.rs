@@ -19,7 +19,7 @@ use crate::prepared::{FileEntry, StageCount};
 use crate::raw::Lines;
 use crate::stage::domain::OTHER;
 use crate::stage::split::TimeCut;
-use crate::stage::{Catalogue, Cut, Holdout, SplitPolicy, split};
+use crate::stage::{Catalogue, Cut, Holdout, Order, SplitPolicy, split};
 use crate::title;
 
 /// Batches of metadata whose titles are cleaned side by side.
@@ -35,12 +35,13 @@ pub async fn build(
     folder: &Path,
 ) -> Result<Made> {
     let parameters = &config.parameters;
+    let order = Order::new(parameters, &config.folder_name());
     let described = descriptions(described).await?;
     engine.install(|| {
-        let (histories, counts, left) = choose(parameters, &packed, &described);
+        let (histories, counts, left) = choose(parameters, &order, &packed, &described);
         let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
         let holdout = holdout(parameters, &packed, &histories)?;
-        let mut tally = Tally::new(holdout, catalogue.items.len());
+        let mut tally = Tally::new(holdout, &catalogue.items);
         let (interactions, sequences) = write(folder, &packed, &histories, lines, &dense, &mut tally)?;
         Ok(Made {
             catalogue,
@@ -66,6 +67,7 @@ pub(super) async fn descriptions(items: DataFrame) -> Result<Vec<RecordBatch>> {
 /// The interactions that the stages leave, sizes after each stage, and which items are left, by code.
 fn choose(
     parameters: &Parameters,
+    order: &Order,
     packed: &Packed,
     described: &[RecordBatch],
 ) -> (Histories, Vec<StageCount>, Vec<bool>) {
@@ -98,7 +100,7 @@ fn choose(
     if domain.is_some() {
         counts.push(packed::size(packed, "domain", keep));
     }
-    let mut histories = Histories::of(packed, keep, parameters.dedup);
+    let mut histories = Histories::of(packed, keep, parameters.dedup, order);
     counts.push(histories.size(packed, "dedup").0);
     histories.core(packed, parameters.core);
     let (count, left) = histories.size(packed, "core");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
 
@@ -11,8 +12,9 @@ use crate::error::Result;
 use crate::prepare::PrepareConfig;
 use crate::prepared::{self, INTERACTIONS, ParquetFile, SEQUENCES, StageCount};
 use crate::raw::{Lines, number_lines};
+use crate::stage::order::OrderedBatches;
 use crate::stage::sequence::{self, Sequencer};
-use crate::stage::{Catalogue, catalogue, dedup, rating};
+use crate::stage::{Catalogue, Order, catalogue, dedup, rating};
 
 /// Runs the stages and writes interactions and sequences.
 pub async fn build(
@@ -39,18 +41,23 @@ pub async fn build(
     let mut interactions = ParquetFile::create(folder, Path::new(INTERACTIONS), schema)?;
     let mut sequences = ParquetFile::create(folder, Path::new(SEQUENCES), sequence::schema())?;
     let mut sequencer = Sequencer::new(&catalogue.items);
-    let mut tally = Tally::new(holdout, catalogue.items.len());
-    let mut visit = |history: &sequence::History| tally.note(&history.items, &history.timestamps);
+    let mut tally = Tally::new(holdout, &catalogue.items);
+    let mut visit =
+        |history: &sequence::History| tally.note(&history.items, &history.timestamps, &history.places);
+    let order = Order::new(parameters, &config.folder_name());
+    let mut ordered = OrderedBatches::new(&order);
     // One scan over the interactions by user and time writes them and the sequences, and counts on the way.
+    let mut write = |batch: RecordBatch| {
+        let batch = sequencer.absorb(&batch, &mut visit)?;
+        interactions.write(&number_lines(lines, &batch)?)?;
+        let done = sequencer.take();
+        done.iter().try_for_each(|done| sequences.write_group(done))
+    };
     let mut batches = sequence::chronological(kept)?.execute_stream().await?;
     while let Some(batch) = batches.next().await {
-        let batch = sequencer.absorb(&batch?, &mut visit)?;
-        interactions.write(&number_lines(lines, &batch)?)?;
-        sequencer
-            .take()
-            .iter()
-            .try_for_each(|done| sequences.write_group(done))?;
+        write(ordered.absorb(batch?)?)?;
     }
+    ordered.finish()?.map_or(Ok(()), &mut write)?;
     let last = sequencer.finish(&mut visit)?;
     last.iter().try_for_each(|done| sequences.write_group(done))?;
     Ok(Made {

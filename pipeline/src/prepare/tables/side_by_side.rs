@@ -49,6 +49,7 @@ struct Columns {
     users: Vec<u32>,
     items: Vec<u32>,
     times: Vec<i64>,
+    places: Vec<i64>,
 }
 
 /// Writes what `gather` feeds.
@@ -97,6 +98,7 @@ impl Columns {
         self.users.clear();
         self.items.clear();
         self.times.clear();
+        self.places.clear();
     }
 }
 
@@ -113,6 +115,7 @@ impl Feed<'_> {
             .item_ids
             .extend(codes.map(|code| self.item_ids.span(code)));
         columns.times.extend(some.rows.iter().map(|row| row.time));
+        columns.places.extend(some.rows.iter().map(|row| row.place));
         for (number, length) in (0..).zip(&some.lengths) {
             self.user += 1;
             let start = columns.users.len();
@@ -120,7 +123,7 @@ impl Feed<'_> {
             columns.users.resize(end, self.user);
             columns.user_ids.resize(end, some.ids.span(number));
             let (items, times) = (&columns.items[start..end], &columns.times[start..end]);
-            self.tally.note(items, times);
+            self.tally.note(items, times, &columns.places[start..end]);
             self.sequences.push(self.user, some.ids.get(number), items, times);
             if sequence::is_batch(self.sequences.users.len(), self.sequences.items.len()) {
                 send(&self.to_sequences, self.sequences.take()?)?;

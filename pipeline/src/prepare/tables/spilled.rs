@@ -15,7 +15,7 @@ use crate::prepare::PrepareConfig;
 use crate::prepared::StageCount;
 use crate::raw::Lines;
 use crate::stage::split::{TimeCut, too_few_moments};
-use crate::stage::{Cut, Holdout, SplitPolicy};
+use crate::stage::{Cut, Holdout, Order, SplitPolicy};
 
 /// Share of the memory for rows that those take which are sorted at a time; ids may have filled the rest.
 const SORTED: usize = 4;
@@ -31,25 +31,27 @@ pub async fn build(
 ) -> Result<Made> {
     let described = descriptions(described).await?;
     let sorted = engine.row_bytes() / size_of::<Row>() / SORTED;
-    engine.install(|| choose_and_write(&config.parameters, packed, described, lines, folder, sorted))
+    engine.install(|| choose_and_write(config, packed, described, lines, folder, sorted))
 }
 
 /// At most `sorted` rows are sorted at a time.
 fn choose_and_write(
-    parameters: &Parameters,
+    config: &PrepareConfig,
     mut packed: Packed,
     described: Vec<RecordBatch>,
     lines: &Lines,
     folder: &Path,
     sorted: usize,
 ) -> Result<Made> {
+    let parameters = &config.parameters;
+    let order = Order::new(parameters, &config.folder_name());
     let domain = parameters
         .filter
         .by_category()
         .then(|| of_domain(parameters, &packed, &described));
     let mut counts = sizes(parameters, &mut packed, domain.as_deref())?;
     let keep = |row: &Row| chosen(parameters, domain.as_deref(), row, Until::Domain);
-    let mut histories = SpilledHistories::of(&mut packed, keep, parameters.dedup, folder, sorted)?;
+    let mut histories = SpilledHistories::of(&mut packed, keep, parameters.dedup, &order, folder, sorted)?;
     packed.forget_rows();
     counts.push(histories.size("dedup")?.0);
     histories.core(parameters.core)?;
@@ -59,7 +61,7 @@ fn choose_and_write(
     let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
     let interactions = counts.last().map_or(0, |count| count.interactions);
     let holdout = holdout(parameters, &mut histories, interactions)?;
-    let mut tally = Tally::new(holdout, catalogue.items.len());
+    let mut tally = Tally::new(holdout, &catalogue.items);
     let (interactions, sequences) =
         side_by_side::write(folder, &packed, lines, &dense, &mut tally, |feed| {
             let mut some = Users::default();

@@ -1,0 +1,267 @@
+//! Events of one moment: what orders them, that the order gives nothing away, and what is said of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weaverec_pipeline::dataset::DatasetDescription;
+use weaverec_pipeline::inspect::Summary;
+use weaverec_pipeline::parameters::Parameters;
+use weaverec_pipeline::prepare::PrepareConfig;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::stage::order::tie_key;
+use weaverec_pipeline::stage::{DedupPolicy, Ties};
+
+use crate::stages::{sequences, with_ratings};
+use crate::support::{named, prepared, run, shared};
+
+#[test]
+fn events_of_one_moment_are_in_the_order_of_their_tie_keys() {
+    let rows = [(1, 9, 50), (1, 30, 20), (1, 8, 20), (1, 7, 60), (1, 10, 20)];
+    let (_folder, mut config) = with_ratings(&rows);
+    let mut orders = BTreeSet::new();
+    for seed in 0..8 {
+        config = named(&config, &format!("seed-{seed}"));
+        config.parameters.tie_seed = seed;
+        let mut tied = ["10", "30", "8"];
+        tied.sort_by_key(|item| tie_key(seed, &config.folder_name(), "1", 20_000, item, 0));
+        let found = sequences(&config).remove("1").unwrap();
+        assert_eq!(found[..3], tied);
+        assert_eq!(found[3..], ["9", "7"], "time comes first");
+        orders.insert(found);
+    }
+    assert!(orders.len() > 2, "{orders:?}");
+}
+
+/// A set of 600 people who rate some films at each of three moments, sorted by person and film as MovieLens is.
+fn sorted_by_item() -> Vec<(u32, u32, i64)> {
+    let mut rows = BTreeMap::new();
+    for user in 1..=600_u32 {
+        for step in 0..9_u32 {
+            let drawn = user.wrapping_mul(2_654_435_761) ^ (step + 1).wrapping_mul(0x9E37_79B1);
+            let film = (drawn ^ drawn >> 15).wrapping_mul(0x85EB_CA77) >> 7;
+            rows.insert(
+                (user, film % 40 + 1),
+                1_000_000_000 + i64::from(step / 3 * 86_400),
+            );
+        }
+    }
+    let rows = rows.into_iter();
+    rows.map(|((user, film), time)| (user, film, time)).collect()
+}
+
+#[test]
+fn the_order_of_the_file_does_not_reach_the_order_of_events() {
+    let mut rows = sorted_by_item();
+    let (_folder, config) = with_ratings(&rows);
+    let expected = sequences(&config);
+    rows.sort_by_key(|(user, film, time)| (time ^ 86_400, film * 7 % 41, *user));
+    let (_folder, config) = with_ratings(&rows);
+    assert_eq!(sequences(&config), expected);
+}
+
+#[test]
+fn lines_order_events_where_they_are_asked_to() {
+    let rows = [(1, 9, 50), (1, 30, 20), (1, 8, 20), (1, 7, 60), (1, 10, 20)];
+    let (_folder, mut config) = with_ratings(&rows);
+    config.parameters.ties = Ties::Line;
+    assert_eq!(sequences(&config)["1"], ["30", "8", "10", "9", "7"]);
+    config.parameters.tie_seed = 1;
+    let error = run(&named(&config, "seed")).unwrap_err().to_string();
+    assert!(error.contains("tie_seed is 1"), "{error}");
+}
+
+#[test]
+fn a_row_that_was_exported_twice_moves_nothing() {
+    let rows = sorted_by_item();
+    let twice: Vec<_> = rows.iter().chain(rows.iter().step_by(3)).copied().collect();
+    for policy in [DedupPolicy::Exact, DedupPolicy::First, DedupPolicy::Last] {
+        let [once, again] = [&rows, &twice].map(|rows| {
+            let (_folder, mut config) = with_ratings(rows);
+            config.parameters.dedup = policy;
+            sequences(&config)
+        });
+        assert!(once == again, "{policy:?}");
+    }
+    let (_folder, mut config) = with_ratings(&twice);
+    config.parameters.dedup = DedupPolicy::None;
+    // Repeats that are kept have places of their own.
+    let apart = |items: &Vec<String>| {
+        let repeat = |(at, item): (usize, &String)| items[at + 1..].iter().position(|next| next == item);
+        items
+            .iter()
+            .enumerate()
+            .filter_map(repeat)
+            .any(|distance| distance > 0)
+    };
+    assert!(sequences(&config).values().any(apart));
+}
+
+#[test]
+fn the_tie_seed_moves_ties_alone_and_other_seeds_do_not_move_them() {
+    let (_folder, config) = with_ratings(&sorted_by_item());
+    let first = sequences(&config);
+    let mut seeded = named(&config, "films");
+    seeded.force = true;
+    seeded.parameters.seed = 99;
+    assert_eq!(sequences(&seeded), first);
+    seeded.parameters.tie_seed = 1;
+    let other = sequences(&seeded);
+    assert_ne!(other, first);
+    let sorted = |sequences: &BTreeMap<String, Vec<String>>| {
+        let mut items: Vec<Vec<String>> = sequences.values().cloned().collect();
+        // The moments have three events each or, where a film was drawn twice, fewer; what is in a history stays.
+        items.iter_mut().for_each(|items| items.sort());
+        items
+    };
+    assert_eq!(sorted(&other), sorted(&first));
+}
+
+/// Over the test targets that tie with the event before them: how many there are, and by how much the rule "the next greater id"
+/// does better than "the next smaller id" in reciprocal rank, with its standard error. Items on the wrong side rank behind all others.
+fn id_order(folder: &Prepared, whole_catalogue: bool) -> (usize, f64, f64) {
+    let ids: Vec<i64> = folder
+        .items()
+        .unwrap()
+        .iter()
+        .map(|item| item.item_id.parse().unwrap())
+        .collect();
+    let id = |item: u32| ids[item as usize - 1];
+    let rows = folder.sequences().unwrap().into_iter();
+    let times: BTreeMap<String, Vec<i64>> = rows.map(|row| (row.user_id, row.timestamps)).collect();
+    let mut gains = Vec::new();
+    for prompt in folder.prompts(Split::Test).unwrap() {
+        let times = &times[&prompt.user_id];
+        if times[times.len() - 1] != times[times.len() - 2] {
+            continue;
+        }
+        let last = id(*prompt.history.last().unwrap());
+        let everything: Vec<u32> = (1..=ids.len() as u32).collect();
+        let candidates = match whole_catalogue {
+            true => &everything,
+            false => &prompt.candidates,
+        };
+        let score = |sign: i64| -> f64 {
+            let ahead = |item: u32| sign * (id(item) - last);
+            let wanted = ahead(prompt.target);
+            let before = candidates
+                .iter()
+                .filter(|item| (1..wanted).contains(&ahead(**item)));
+            if wanted > 0 {
+                1.0 / (before.count() + 1) as f64
+            } else {
+                0.0
+            }
+        };
+        gains.push(score(1) - score(-1));
+    }
+    let count = gains.len() as f64;
+    let mean = gains.iter().sum::<f64>() / count;
+    let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (gains.len(), mean, (variance / count).sqrt())
+}
+
+/// That neither rule is told apart from the other by the hash, and that the probe would tell them apart by the lines of this file, which
+/// is sorted by item.
+fn ids_give_nothing_away(config: &PrepareConfig, least: usize) {
+    let hashed = prepared(config);
+    let mut by_line = named(config, "by-line");
+    by_line.parameters.ties = Ties::Line;
+    let by_line = prepared(&by_line);
+    for whole_catalogue in [false, true] {
+        let (count, gain, error) = id_order(&hashed, whole_catalogue);
+        assert!(count >= least, "{count} tied targets");
+        assert!(
+            gain.abs() <= 2.0 * error,
+            "next greater id over next smaller id: {gain} ± {error}"
+        );
+        let (_, gain, error) = id_order(&by_line, whole_catalogue);
+        assert!(
+            gain > 4.0 * error,
+            "the file is sorted, and the probe sees nothing: {gain} ± {error}"
+        );
+    }
+    let advice = |folder: &Prepared| folder.manifest().tie_advice().unwrap();
+    assert!(advice(&hashed).contains("keep the hash"));
+    assert!(advice(&by_line).contains("prepare with --ties hash"));
+}
+
+#[test]
+fn ids_give_nothing_away_in_a_generated_log_sorted_by_item() {
+    let (_folder, config) = with_ratings(&sorted_by_item());
+    ids_give_nothing_away(&config, 500);
+}
+
+#[test]
+fn ids_give_nothing_away_in_movielens() {
+    let Some(raw) = shared("movielens/ml-latest-small") else {
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    let dataset = DatasetDescription::load("movielens-latest-small").unwrap();
+    let mut config = PrepareConfig::new(dataset, raw, out.path());
+    config.threads = 2;
+    config.parameters.max_train = 100;
+    ids_give_nothing_away(&config, 100);
+    let ties = Prepared::open(config.folder()).unwrap().manifest().ties;
+    assert_eq!(ties.test_targets.of, 671);
+    assert!((ties.test_targets.share() - 0.189).abs() < 0.0005, "{ties}");
+    assert!(
+        ties.ascending.share() > 0.999,
+        "the file is sorted by film: {ties}"
+    );
+}
+
+#[test]
+fn a_log_in_the_order_of_events_is_told_from_a_sorted_file() {
+    let rows = sorted_by_item();
+    let (folder, config) = with_ratings(&rows);
+    let manifest = run(&config).unwrap();
+    assert!(manifest.ties.users_a_line <= 1.0, "{:?}", manifest.ties);
+    // Per person: three moments, in each of which neighbours tie.
+    let (mut tied, mut neighbours, mut targets) = (0, 0, 0);
+    for own in rows.chunk_by(|left, right| left.0 == right.0) {
+        let mut times: Vec<i64> = own.iter().map(|row| row.2).collect();
+        times.sort_unstable();
+        let ties = |pair: &&[i64]| pair[0] == pair[1];
+        tied += times.windows(2).filter(ties).count() as u64;
+        neighbours += times.len() as u64 - 1;
+        targets += u64::from(times[times.len() - 1] == times[times.len() - 2]);
+    }
+    let ties = manifest.ties;
+    assert_eq!((ties.neighbours.count, ties.neighbours.of), (tied, neighbours));
+    assert_eq!((ties.test_targets.count, ties.test_targets.of), (targets, 600));
+    assert_eq!(ties.ascending.count, ties.ascending.of);
+    let card = std::fs::read_to_string(config.folder().join("README.md")).unwrap();
+    let shown = Summary::of(&Prepared::open(config.folder()).unwrap(), 0)
+        .unwrap()
+        .to_string();
+    for text in [card, shown] {
+        for part in [
+            "leave-one-out, ties by hash (tie seed 0)",
+            "k-core before the split",
+            "sorted by item, keep the hash",
+            &format!("{targets} of 600 ("),
+        ] {
+            assert!(text.contains(part), "no `{part}` in {text}");
+        }
+    }
+    drop(folder);
+
+    let mut rows = rows;
+    rows.sort_by_key(|(user, film, time)| (*time, (user * 31 + film * 17) % 101));
+    let (_folder, config) = with_ratings(&rows);
+    let advice = run(&config).unwrap().tie_advice().unwrap();
+    assert!(advice.contains("consider --ties line"), "{advice}");
+}
+
+#[test]
+fn folders_of_versions_without_these_parameters_are_read() {
+    let mut old = serde_json::to_value(Parameters::default()).unwrap();
+    for key in ["ties", "tie_seed"] {
+        assert!(old.as_object_mut().unwrap().remove(key).is_some());
+    }
+    assert_eq!(
+        serde_json::from_value::<Parameters>(old).unwrap(),
+        Parameters::default()
+    );
+}
