@@ -228,6 +228,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         rejects: reject_counts,
         losses,
         titles_missing: tables.titles_missing,
+        titles: tables.titles,
         cut: tables.holdout.cut(),
         prompts: written,
         audit: AuditReport::default(),

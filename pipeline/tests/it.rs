@@ -22,3 +22,5 @@ mod leaks;
 mod sql;
 #[path = "it/stages.rs"]
 mod stages;
+#[path = "it/titles.rs"]
+mod titles;

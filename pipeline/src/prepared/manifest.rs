@@ -16,6 +16,7 @@ use crate::raw::InputFile;
 use crate::schema::Split;
 use crate::stage::TimeCut;
 use crate::storage;
+use crate::title::TitleCounts;
 
 /// Sizes after one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,9 @@ pub struct Manifest {
     pub losses: Vec<String>,
     /// Items that got a stand-in title for want of a usable one.
     pub titles_missing: u64,
+    /// What was met in the titles.
+    #[serde(default)]
+    pub titles: TitleCounts,
     /// The moments of a global-time split.
     #[serde(default)]
     pub cut: Option<TimeCut>,

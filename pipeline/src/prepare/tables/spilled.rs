@@ -31,18 +31,19 @@ pub async fn build(
 ) -> Result<Made> {
     let described = descriptions(described).await?;
     let sorted = engine.row_bytes() / size_of::<Row>() / SORTED;
-    engine.install(|| choose_and_write(&config.parameters, packed, described, lines, folder, sorted))
+    engine.install(|| choose_and_write(config, packed, described, lines, folder, sorted))
 }
 
 /// At most `sorted` rows are sorted at a time.
 fn choose_and_write(
-    parameters: &Parameters,
+    config: &PrepareConfig,
     mut packed: Packed,
     described: Vec<RecordBatch>,
     lines: &Lines,
     folder: &Path,
     sorted: usize,
 ) -> Result<Made> {
+    let parameters = &config.parameters;
     let domain = parameters
         .filter
         .by_category()
@@ -56,7 +57,8 @@ fn choose_and_write(
     let (count, left) = histories.size("core")?;
     counts.push(count);
 
-    let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
+    let rules = parameters.title_rules(&config.dataset);
+    let (catalogue, dense) = catalogue(&rules, &packed, described, &left);
     let interactions = counts.last().map_or(0, |count| count.interactions);
     let holdout = holdout(parameters, &mut histories, interactions)?;
     let mut tally = Tally::new(holdout, catalogue.items.len());
