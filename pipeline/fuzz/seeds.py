@@ -71,6 +71,15 @@ TEXTS = {
         "\x03u1\tb7\t1513468800000000000\t4.5\nu2\t\t7\tx\n",
         '\x05{"who": "u1", "what": 7, "score": 3, "at": "2017-12-17 02:00:00"}\n{"who": null, "at": 1513468800}\n',
     ],
+    # The last bytes choose the rules (libFuzzer takes numbers from the end).
+    "titles": [
+        f"{title}\xff"
+        for title in [
+            "Shea  Butter &amp;amp; <b>Honey</b>", '<span class="a-size-medium', "L'Or&eacuteal &#146;&#x2122;", "Fran\u00c3\u00a7ais don\u00e2\u20ac\u2122t",
+            "City of Lost Children, The (a.k.a. Cit\u00e9 des enfants perdus, La) (1995)", "List<String> <![CDATA[x]]> <script>a;</script>",
+            "Cafe\u0301 \u200b\u202e\U0001f469\u200d\U0001f52c||x|", 'Magazines" />', "nan",
+        ]
+    ],
     "clock": ["iso\n2017-12-17T02:00:00+02:00", "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017", "s\n1", "%s\n9"],
     "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))],
 }

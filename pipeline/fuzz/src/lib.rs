@@ -13,10 +13,14 @@ pub mod error;
 mod gzip;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
+#[path = "../../src/schema.rs"]
+pub mod schema;
 #[path = "../../src/storage.rs"]
 pub mod storage;
 #[path = "../../src/texts.rs"]
 mod texts;
+#[path = "../../src/title/mod.rs"]
+pub mod title;
 
 use std::path::Path;
 
