@@ -261,7 +261,7 @@ fn the_films_of_movielens_are_called_as_people_call_them() {
         .filter(|item| before[*item] != after[*item])
         .collect();
     assert_eq!(changed.len() as u64, moved.manifest().titles.articles_moved);
-    assert_eq!(changed.len(), 0);
+    assert_eq!(changed.len(), 1_964);
     // The same letters in another order, but for a comma and a space.
     let letters = |title: &str| {
         let mut letters: Vec<char> = title.chars().filter(|c| !", ".contains(*c)).collect();
