@@ -122,6 +122,15 @@ TEXTS = {
     ],
     "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))]
     + [DESCRIPTION],
+    # The last bytes choose the rules (libFuzzer takes numbers from the end).
+    "titles": [
+        f"{title}\xff"
+        for title in [
+            "Shea  Butter &amp;amp; <b>Honey</b>", '<span class="a-size-medium', "L'Or&eacuteal &#146;&#x2122;", "Fran\u00c3\u00a7ais don\u00e2\u20ac\u2122t",
+            "City of Lost Children, The (a.k.a. Cit\u00e9 des enfants perdus, La) (1995)", "List<String> <![CDATA[x]]> <script>a;</script>",
+            "Cafe\u0301 \u200b\u202e\U0001f469\u200d\U0001f52c||x|", 'Magazines" />', "nan",
+        ]
+    ],
 }
 
 

@@ -10,6 +10,7 @@ use crate::stage::prompt::PromptStyle;
 use crate::stage::{
     DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeWindow, Wording,
 };
+use crate::title;
 
 /// The configuration of every stage. Threads and memory are no part of it: they do not reach the result.
 ///
@@ -43,6 +44,9 @@ pub struct Parameters {
     pub max_history: usize,
     /// Longest title, in characters.
     pub max_title_chars: usize,
+    /// Whether titles are put right whose UTF-8 was read as another encoding (`FranÃ§ais`).
+    #[serde(default)]
+    pub repair_text: bool,
     /// Candidates of a set, target included.
     pub candidates: usize,
     /// How the other candidates are drawn.
@@ -98,6 +102,7 @@ impl Default for Parameters {
             split: SplitPolicy::default(),
             max_history: 20,
             max_title_chars: 80,
+            repair_text: false,
             candidates: 30,
             negatives: Negatives::default(),
             format: PromptFormat::Top5,
@@ -121,6 +126,15 @@ impl Parameters {
             Ties::Line => "ties by line".to_owned(),
         };
         format!("{}, {ties}", self.split.name())
+    }
+
+    /// How the titles of a data set are cleaned.
+    pub fn title_rules(&self, dataset: &DatasetDescription) -> title::Rules {
+        title::Rules {
+            leading_articles: dataset.leading_articles(),
+            repair: self.repair_text,
+            ..title::Rules::new(self.max_title_chars)
+        }
     }
 
     /// Fails where a value makes no sense, alone or beside the others.

@@ -235,6 +235,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         titles_missing: tables.titles_missing,
         split: config.parameters.split_name(),
         ties: tables.ties,
+        titles: tables.titles,
         cut: tables.holdout.cut(),
         prompts: written,
         audit: AuditReport::default(),

@@ -30,3 +30,5 @@ mod sql;
 mod stages;
 #[path = "it/ties.rs"]
 mod ties;
+#[path = "it/titles.rs"]
+mod titles;

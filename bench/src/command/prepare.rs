@@ -165,6 +165,9 @@ struct Prompts {
     /// Most characters of a title.
     #[arg(long)]
     max_title_chars: Option<usize>,
+    /// Put titles right whose UTF-8 was read as another encoding (`FranÃ§ais`); without it they are only counted.
+    #[arg(long)]
+    repair_text: bool,
     /// Candidates a prompt, the target included.
     #[arg(long)]
     candidates: Option<usize>,
@@ -231,6 +234,7 @@ impl Arguments {
             split: self.held_out.policy()?,
             max_history: prompts.max_history.unwrap_or(defaults.max_history),
             max_title_chars: prompts.max_title_chars.unwrap_or(defaults.max_title_chars),
+            repair_text: prompts.repair_text,
             candidates: prompts.candidates.unwrap_or(defaults.candidates),
             negatives: prompts.negatives.unwrap_or(defaults.negatives),
             format: prompts.format.unwrap_or(defaults.format),

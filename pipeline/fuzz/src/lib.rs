@@ -16,10 +16,14 @@ mod magic;
 mod quote;
 #[path = "../../src/raw/mod.rs"]
 pub mod raw;
+#[path = "../../src/schema.rs"]
+pub mod schema;
 #[path = "../../src/storage.rs"]
 pub mod storage;
 #[path = "../../src/texts.rs"]
 mod texts;
+#[path = "../../src/title/mod.rs"]
+pub mod title;
 
 use std::path::Path;
 

@@ -27,7 +27,7 @@ fn decode(name: &str, buffer: &[u8]) -> Result<Arc<ScalarUDF>> {
     if !buffer.is_empty() {
         return StageFunction::decode(buffer).map(Arc::new);
     }
-    let found = function::all()
+    let found = function::named()
         .into_iter()
         .find(|function| function.name() == name);
     found.map(Arc::new).ok_or_else(|| {

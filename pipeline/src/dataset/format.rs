@@ -88,6 +88,14 @@ impl RawFormat {
         }
     }
 
+    /// Whether titles have their articles at the end.
+    pub(super) fn has_trailing_articles(self) -> bool {
+        matches!(
+            self,
+            RawFormat::MovielensCsv | RawFormat::Movielens100k | RawFormat::MovielensDat
+        )
+    }
+
     /// Whether a description may name columns.
     pub(super) fn has_open_columns(self) -> bool {
         matches!(self, RawFormat::Recbole | RawFormat::Generic)

@@ -79,6 +79,10 @@ pub struct DatasetDescription {
     /// Whether the set may be read without its item files.
     #[serde(default)]
     pub items_optional: bool,
+    /// Whether the titles of the item files have their articles at the end (`French Connection, The (1971)`) and get them in front;
+    /// by default where the format is one of MovieLens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leading_articles: Option<bool>,
     /// What may be done with the data.
     pub licence: String,
     /// The publication to cite.
@@ -164,6 +168,12 @@ impl DatasetDescription {
                 "key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string(),
             );
         }
+        if self.leading_articles.is_some() && self.items.is_empty() {
+            return Err(
+                "key `leading_articles` is about titles, and there are none without `items`; leave it out, or name the item files"
+                    .to_string(),
+            );
+        }
         self.format
             .check_files(self.interactions.iter().chain(&self.items))?;
         effect::check(self)?;
@@ -201,6 +211,12 @@ impl DatasetDescription {
             time: &self.columns.timestamp,
             described: &self.columns.item,
         })
+    }
+
+    /// Whether articles at the end of titles go to the front: as described, or as the format's titles need it.
+    pub fn leading_articles(&self) -> bool {
+        self.leading_articles
+            .unwrap_or_else(|| self.format.has_trailing_articles())
     }
 
     /// Where the interaction files lie under `root`, in the order of the description.
@@ -345,6 +361,7 @@ mod tests {
             ("\"mine\"", "\"My Set\"", "name"),
             ("[\"ratings.csv\"]", "[]", "interactions"),
             ("[\"ratings.csv\"]", "[\"ratings.csv.gz\"]", "ending"),
+            ("licence", "leading_articles = false\nlicence", "leading_articles"),
         ] {
             let error = DatasetDescription::parse(&SMALL.replace(from, to), "x.toml")
                 .unwrap_err()

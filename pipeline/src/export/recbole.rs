@@ -80,6 +80,8 @@ fn description(manifest: &Manifest) -> DatasetDescription {
         interactions: vec![format!("{}.inter", manifest.name)],
         items: vec![format!("{}.item", manifest.name)],
         items_optional: false,
+        // They are in front already.
+        leading_articles: None,
         synthetic_fields: manifest.synthetic_fields.clone(),
         domains: Vec::new(),
         source: Source::default(),

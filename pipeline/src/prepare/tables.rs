@@ -24,6 +24,7 @@ use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
 use crate::stage::{Catalogue, Holdout};
+use crate::title::TitleCounts;
 pub use described::check_described;
 use ties::TieTally;
 
@@ -33,6 +34,8 @@ pub struct Tables {
     pub items: Vec<Item>,
     /// How many have a stand-in for a title.
     pub titles_missing: u64,
+    /// What was met in the titles.
+    pub titles: TitleCounts,
     /// What is held out of each sequence.
     pub holdout: Holdout,
     /// Sizes after each stage.
@@ -81,10 +84,13 @@ impl Tables {
         }
         let items = write_items(folder, &catalogue)?;
         let titles_missing = catalogue.stand_ins.iter().filter(|missing| **missing).count() as u64;
-        let notes = notes(config, &counts, titles_missing, tally.holdout, tally.untested);
+        let titles = TitleCounts::of(&catalogue.marks);
+        let mut notes = notes(config, &counts, tally.holdout, tally.untested);
+        notes.splice(0..0, title_notes(&catalogue, titles_missing, &titles));
         Ok(Self {
             items: catalogue.items,
             titles_missing,
+            titles,
             holdout: tally.holdout,
             counts,
             notes,
@@ -191,13 +197,7 @@ fn no_users(config: &PrepareConfig, holdout: Holdout, counts: &[StageCount]) -> 
     ))
 }
 
-fn notes(
-    config: &PrepareConfig,
-    counts: &[StageCount],
-    titles_missing: u64,
-    holdout: Holdout,
-    untested: u64,
-) -> Vec<String> {
+fn notes(config: &PrepareConfig, counts: &[StageCount], holdout: Holdout, untested: u64) -> Vec<String> {
     let mut notes = Vec::new();
     if let (Some(known), Some(read)) = (&config.dataset.expected, counts.first()) {
         let found = (read.interactions, read.users, read.items);
@@ -208,11 +208,6 @@ fn notes(
             ));
         }
     }
-    if titles_missing > 0 {
-        notes.push(format!(
-            "{titles_missing} items have no usable title and are called `Item <id>`"
-        ));
-    }
     match holdout {
         _ if untested == 0 => (),
         Holdout::LastTwo => notes.push(format!(
@@ -221,6 +216,41 @@ fn notes(
         Holdout::From(_) => notes.push(format!(
             "{untested} users have no interaction, or no history, at the test's time and give no test prompt"
         )),
+    }
+    notes
+}
+
+/// What a reader of the folder should know of its titles.
+fn title_notes(catalogue: &Catalogue, missing: u64, counts: &TitleCounts) -> Vec<String> {
+    let mut notes = Vec::new();
+    if missing > 0 {
+        let spelled = match counts.spelled_missing {
+            0 => String::new(),
+            some => format!("; of {some} the data says so in words, such as `nan`"),
+        };
+        notes.push(format!(
+            "{missing} items have no usable title and are called `Item <id>`{spelled}"
+        ));
+    }
+    if counts.repaired > 0 {
+        notes.push(format!(
+            "{} titles were UTF-8 read as another encoding, and were put right (--repair-text)",
+            counts.repaired
+        ));
+    } else if counts.mojibake > 0 {
+        let mut marked = catalogue.items.iter().zip(&catalogue.marks);
+        let first = marked.find(|(_, marks)| marks.mojibake);
+        notes.push(format!(
+            "{} titles look like UTF-8 read as another encoding, such as `{}`; --repair-text puts them right",
+            counts.mojibake,
+            first.map_or("", |(item, _)| &item.title)
+        ));
+    }
+    if counts.articles_moved > 0 {
+        notes.push(format!(
+            "the article of {} titles went from the end to the front; leading_articles = false in the description leaves it there",
+            counts.articles_moved
+        ));
     }
     notes
 }

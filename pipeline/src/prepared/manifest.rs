@@ -16,6 +16,7 @@ use crate::raw::InputFile;
 use crate::schema::Split;
 use crate::stage::TimeCut;
 use crate::storage;
+use crate::title::TitleCounts;
 
 /// What is done to interactions, in order. The k-core counts interactions that the split holds out afterwards, as the published
 /// 5-core files did: which users and items there are depends on the future.
@@ -88,6 +89,9 @@ pub struct Manifest {
     /// How many events tie in time.
     #[serde(default)]
     pub ties: TieReport,
+    /// What was met in the titles.
+    #[serde(default)]
+    pub titles: TitleCounts,
     /// The moments of a global-time split.
     #[serde(default)]
     pub cut: Option<TimeCut>,

@@ -31,9 +31,6 @@ const GENRES: [&str; 18] = [
     "Western",
 ];
 
-/// The title of item 267, of which nothing is known, date and address included.
-const NO_TITLE: &str = "unknown";
-
 /// `u.data`.
 pub(crate) fn ratings(
     path: &Path,
@@ -62,8 +59,7 @@ pub(crate) fn movies(
             return Err("fewer than six fields parted by bars".into());
         };
         let genres = genres(flags)?;
-        let title = Some(*title).filter(|title| *title != NO_TITLE);
-        table.push(item, title, Some(&genres), line)
+        table.push(item, Some(title), Some(&genres), line)
     })
 }
 

@@ -3,15 +3,17 @@
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::common::JoinType;
 use datafusion::common::cast::as_string_array;
+use datafusion::functions::unicode::expr_fn::character_length;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::NullTreatment;
-use datafusion::logical_expr::{Expr, ExprFunctionExt};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, SortExpr};
 use datafusion::prelude::{DataFrame, col, lit};
 use futures::StreamExt;
 
 use crate::error::Result;
 use crate::function;
 use crate::schema::Item;
+use crate::title::{self, Marks};
 
 /// The items of a domain.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Catalogue {
     pub items: Vec<Item>,
     /// Whether an item's title is a stand-in, in the same order.
     pub stand_ins: Vec<bool>,
+    /// What was met in an item's title, in the same order.
+    pub marks: Vec<Marks>,
 }
 
 impl Catalogue {
@@ -43,16 +47,18 @@ impl Catalogue {
         let titles = as_string_array(batch.column(1))?;
         let categories = as_string_array(batch.column(2))?;
         for row in 0..batch.num_rows() {
-            let title = titles.is_valid(row).then(|| titles.value(row).to_owned());
+            let marked = titles.is_valid(row).then(|| titles.value(row));
+            let (marks, title) = marked.map(function::parted).unwrap_or_default();
             let category = categories.is_valid(row).then(|| categories.value(row).to_owned());
-            self.push(ids.value(row), title, category);
+            self.push(ids.value(row), title.map(str::to_owned), marks, category);
         }
         Ok(())
     }
 
     /// Adds the item that follows the last one in the order of raw ids.
-    pub fn push(&mut self, item_id: &str, title: Option<String>, categories: Option<String>) {
+    pub fn push(&mut self, item_id: &str, title: Option<String>, marks: Marks, categories: Option<String>) {
         self.stand_ins.push(title.is_none());
+        self.marks.push(marks);
         self.items.push(Item {
             item: self.items.len() as u32 + 1,
             // The raw id is all that is known; being distinct, it at least lets items be told apart.
@@ -66,14 +72,14 @@ impl Catalogue {
 
 /// One row an item of `interactions`: `item_id`, `title`, `categories`.
 ///
-/// Metadata may repeat an item: its first usable title counts, and its first categories. Items without metadata, or without a
-/// usable title, have `NULL`.
-pub fn catalogue(interactions: DataFrame, items: DataFrame, max_title_chars: usize) -> Result<DataFrame> {
+/// Metadata may repeat an item: its first usable title counts, and its first categories. Titles have their marks before them
+/// ([`function::marked_title`]); items without metadata, or without a usable title, have marks alone or `NULL`.
+pub fn catalogue(interactions: DataFrame, items: DataFrame, rules: &title::Rules) -> Result<DataFrame> {
     let seen = interactions.select(vec![col("item_id")])?.distinct()?;
     let described = items.select(vec![
         col("item_id").alias("described"),
-        function::clean_title()
-            .call(vec![col("title"), lit(max_title_chars as i64)])
+        function::marked_title()
+            .call(vec![col("title"), lit(function::encoded(rules)?)])
             .alias("title"),
         col("categories"),
         col("line"),
@@ -82,14 +88,23 @@ pub fn catalogue(interactions: DataFrame, items: DataFrame, max_title_chars: usi
         .join(described, JoinType::Left, &["item_id"], &["described"], None)?
         .aggregate(
             vec![col("item_id")],
-            vec![first_by_line("title")?, first_by_line("categories")?],
+            vec![
+                // Marks without a title come last.
+                first(
+                    "title",
+                    vec![character_length(col("title")).eq(lit(1)).sort(true, true)],
+                )?,
+                first("categories", Vec::new())?,
+            ],
         )?)
 }
 
-fn first_by_line(column: &str) -> Result<Expr> {
+/// The first value of a column in the order of lines, after another order.
+fn first(column: &str, mut order: Vec<SortExpr>) -> Result<Expr> {
+    order.push(col("line").sort(true, true));
     Ok(first_value_udaf()
         .call(vec![col(column)])
-        .order_by(vec![col("line").sort(true, true)])
+        .order_by(order)
         .null_treatment(NullTreatment::IgnoreNulls)
         .build()?
         .alias(column))

@@ -20,7 +20,7 @@ use crate::raw::Lines;
 use crate::stage::domain::OTHER;
 use crate::stage::split::TimeCut;
 use crate::stage::{Catalogue, Cut, Holdout, Order, SplitPolicy, split};
-use crate::title;
+use crate::title::{Marks, Rules};
 
 /// Batches of metadata whose titles are cleaned side by side.
 const CLEANED: usize = 8;
@@ -39,7 +39,8 @@ pub async fn build(
     let described = descriptions(described).await?;
     engine.install(|| {
         let (histories, counts, left) = choose(parameters, &order, &packed, &described);
-        let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
+        let rules = parameters.title_rules(&config.dataset);
+        let (catalogue, dense) = catalogue(&rules, &packed, described, &left);
         let holdout = holdout(parameters, &packed, &histories)?;
         let mut tally = Tally::new(holdout, &catalogue.items);
         let (interactions, sequences) = write(folder, &packed, &histories, lines, &dense, &mut tally)?;
@@ -149,7 +150,7 @@ type Placed<T> = Option<(i64, T)>;
 
 /// The items that are left, in the order of their raw ids, and their dense ids by code.
 pub(super) fn catalogue(
-    parameters: &Parameters,
+    rules: &Rules,
     packed: &Packed,
     described: Vec<RecordBatch>,
     left: &[bool],
@@ -170,20 +171,23 @@ pub(super) fn catalogue(
                 continue;
             };
             let title = titles.is_valid(row).then(|| titles.value(row));
-            let title = title.and_then(|title| title::clean(title, parameters.max_title_chars));
+            let title = title.map(|title| rules.clean(title));
             let words = categories.is_valid(row).then(|| categories.value(row).to_owned());
             found.push((item, places.value(row), title, words));
         }
         found
     };
     let mut titles: Vec<Placed<String>> = vec![None; sorted.len()];
+    let mut marks = vec![Marks::default(); sorted.len()];
     let mut categories: Vec<Placed<String>> = vec![None; sorted.len()];
-    let put = |slot: &mut Placed<String>, place: i64, text: Option<String>| {
+    let put = |slot: &mut Placed<String>, place: i64, text: Option<String>| -> bool {
         if let Some(text) = text
             && slot.as_ref().is_none_or(|(before, _)| place < *before)
         {
             *slot = Some((place, text));
+            return true;
         }
+        false
     };
     // A few batches at a time, each let go of before the next are looked at.
     let mut described = described.into_iter();
@@ -195,14 +199,19 @@ pub(super) fn catalogue(
         let found: Vec<_> = some.par_iter().map(usable).collect();
         for (item, place, title, words) in found.into_iter().flatten() {
             let at = item as usize - 1;
-            put(&mut titles[at], place, title);
             put(&mut categories[at], place, words);
+            let Some(title) = title else { continue };
+            let without = title.text.is_none() && titles[at].is_none();
+            // An item whose data says in words that it has no title may have one in another line.
+            if put(&mut titles[at], place, title.text) || without && title.marks.spelled_missing {
+                marks[at] = title.marks;
+            }
         }
     }
     let mut catalogue = Catalogue::default();
-    for (code, (title, words)) in sorted.iter().zip(titles.into_iter().zip(categories)) {
+    for ((code, marks), (title, words)) in sorted.iter().zip(marks).zip(titles.into_iter().zip(categories)) {
         let text = |placed: Placed<String>| placed.map(|(_, text)| text);
-        catalogue.push(packed.items.text(*code), text(title), text(words));
+        catalogue.push(packed.items.text(*code), text(title), marks, text(words));
     }
     (catalogue, dense)
 }

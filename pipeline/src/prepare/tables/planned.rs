@@ -33,7 +33,8 @@ pub async fn build(
     let counts = stages.counts;
 
     let parameters = &config.parameters;
-    let catalogue = catalogue::catalogue(kept.clone(), described, parameters.max_title_chars)?;
+    let rules = parameters.title_rules(&config.dataset);
+    let catalogue = catalogue::catalogue(kept.clone(), described, &rules)?;
     let catalogue = Catalogue::collect(catalogue).await?;
     let holdout = parameters.split.resolve(kept.clone()).await?;
 

@@ -58,7 +58,8 @@ fn choose_and_write(
     let (count, left) = histories.size("core")?;
     counts.push(count);
 
-    let (catalogue, dense) = catalogue(parameters, &packed, described, &left);
+    let rules = parameters.title_rules(&config.dataset);
+    let (catalogue, dense) = catalogue(&rules, &packed, described, &left);
     let interactions = counts.last().map_or(0, |count| count.interactions);
     let holdout = holdout(parameters, &mut histories, interactions)?;
     let mut tally = Tally::new(holdout, &catalogue.items);
