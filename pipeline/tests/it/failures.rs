@@ -128,6 +128,8 @@ fn a_folder_of_someone_elses_is_left_alone() {
     let precious = config.folder().join("thesis.txt");
     std::fs::write(&precious, "text").unwrap();
     config.force = true;
-    assert!(matches!(run(&config).unwrap_err(), Error::Prepared { .. }));
+    let error = run(&config).unwrap_err();
+    assert!(matches!(&error, Error::Output { path, .. } if path.ends_with(config.folder_name())));
+    assert!(error.to_string().contains("thesis.txt"), "{error}");
     assert_eq!(std::fs::read_to_string(Path::new(&precious)).unwrap(), "text");
 }
