@@ -35,7 +35,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
             Some(Component::ParentDir) => back += 1,
             Some(Component::Normal(_)) if back > 0 => back -= 1,
             Some(Component::Normal(name)) => missing.push(name.to_owned()),
-            _ => return Ok(std::path::absolute(path).map_err(failed)?),
+            _ => return std::path::absolute(path).map_err(failed),
         }
         at.pop();
     }
