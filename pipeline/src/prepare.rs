@@ -161,7 +161,7 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
     if let Some(claim) = &claim {
         claim.check_replaceable()?;
     }
-    let staging = output::staging(config)?;
+    let staging = output::staging(config, claim.as_ref())?;
     let manifest = fill(config, staging.path(), progress).await?;
     output::publish(config, claim, staging, &manifest)?;
     Ok(manifest)

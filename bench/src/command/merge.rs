@@ -66,7 +66,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .collect::<weaverec_model::Result<_>>()?;
     let mut made_of = Vec::with_capacity(count);
     for ((folder, adapter), weight) in arguments.adapters.iter().zip(&adapters).zip(&weights) {
-        made_of.push(json!({"folder": folder, "fingerprint": adapter.fingerprint()?, "weight": weight}));
+        made_of.push(json!({"folder": folder.to_string_lossy(), "fingerprint": adapter.fingerprint()?, "weight": weight}));
     }
     let mut record = json!({"version": env!("CARGO_PKG_VERSION"), "adapters": made_of});
     let mut merged = merge::weighted(&adapters.iter().zip(weights).collect::<Vec<_>>())?;
@@ -83,7 +83,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
             None => merged.save_into(folder)?,
             Some(base) => {
                 let (mut weights, mut config) = Weights::open(base)?;
-                record["base"] = json!({"folder": base, "fingerprint": weights.fingerprint()?});
+                record["base"] =
+                    json!({"folder": base.to_string_lossy(), "fingerprint": weights.fingerprint()?});
                 merge::fold(&mut weights, &merged, 1.0)?;
                 config.tie_word_embeddings &= !merged.parts_head_from_embedding();
                 Tokenizer::open(base)?.save(folder)?;

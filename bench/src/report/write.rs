@@ -7,7 +7,6 @@ use super::{check, csv, json, per_user};
 use crate::output;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::path::Path;
 use weaverec_output::{Claim, write_file};
 
 /// The files that [`write_all`] leaves in its folder.

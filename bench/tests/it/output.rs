@@ -149,6 +149,23 @@ fn an_earlier_result_is_replaced_but_nothing_that_was_put_into_it() {
     synthesised(at, "2");
 }
 
+#[test]
+fn a_link_to_a_folder_stays_and_what_is_behind_it_is_replaced() {
+    let folder = furnished();
+    let at = folder.path();
+    fs::create_dir(at.join("disk")).unwrap();
+    fs::rename(at.join("prepared/home"), at.join("disk/home")).unwrap();
+    std::os::unix::fs::symlink(at.join("disk/home"), at.join("prepared/home")).unwrap();
+    let before = contents(&at.join("disk/home"));
+    succeed(at, &[PREPARE.as_slice(), &["--seed", "2", "--force"]].concat());
+    assert!(at.join("prepared/home").is_symlink());
+    assert!(contents(&at.join("disk/home")) != before);
+    assert_eq!(fs::read_dir(at.join("disk")).unwrap().count(), 1);
+    fs::remove_dir_all(at.join("disk")).unwrap();
+    let error = fail(at, &PREPARE);
+    assert!(error.contains("link to nothing"), "{error}");
+}
+
 /// What another run would hold.
 fn held(at: &Path, place: &str) -> File {
     let lock = File::create(at.join(format!(".weaverec-lock-{place}"))).unwrap();

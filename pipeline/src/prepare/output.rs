@@ -122,12 +122,13 @@ pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
 }
 
 /// A folder beside the final one, or on this machine if that is a URL; removed unless it is published.
-pub fn staging(config: &PrepareConfig) -> Result<Staged> {
-    let (place, folder) = (config.place(), config.folder());
-    if storage::url(&folder).is_some() {
-        // A bucket that is not there, or not ours, is better known before the work than after it.
-        storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
+pub fn staging(config: &PrepareConfig, claim: Option<&Claim>) -> Result<Staged> {
+    if let Some(claim) = claim {
+        return Ok(Staged::beside(claim.place())?);
     }
+    let (place, folder) = (config.place(), config.folder());
+    // A bucket that is not there, or not ours, is better known before the work than after it.
+    storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
     std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
     Ok(Staged::within(&place)?)
 }
