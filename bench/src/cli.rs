@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -73,6 +75,10 @@ pub fn run() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours(
+            std::io::stderr().is_terminal(),
+            std::env::var_os("NO_COLOR"),
+        ))
         .with_writer(std::io::stderr)
         .init();
     match dispatch(Cli::parse().command) {
@@ -84,6 +90,11 @@ pub fn run() -> ExitCode {
             ExitCode::from(if leak { 1 } else { 2 })
         }
     }
+}
+
+/// Whether messages may have colours: on a terminal, unless `NO_COLOR` is set to something (<https://no-color.org>).
+fn colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
 /// The error and its causes, without those whose words it has taken over.
@@ -124,6 +135,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn colours_are_for_terminals_that_did_not_refuse_them() {
+        use super::colours;
+        assert!(colours(true, None) && colours(true, Some("".into())));
+        assert!(!colours(true, Some("1".into())) && !colours(false, None));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

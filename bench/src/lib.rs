@@ -5,16 +5,16 @@
 //! * [`metric`], [`statistics`]: numbers and tests;
 //! * [`report`]: one table model and its renderers;
 //! * [`cli`], [`command`]: the command line;
-//! * [`file`]: files that appear whole;
+//! * [`output`]: what the commands write;
 //! * [`allocator`]: where memory comes from.
 
 pub mod allocator;
 pub mod cli;
 pub mod command;
 pub mod experiment;
-pub mod file;
 pub mod method;
 pub mod metric;
+pub mod output;
 pub mod progress;
 pub mod report;
 pub mod statistics;

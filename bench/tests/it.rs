@@ -12,8 +12,16 @@ mod kill;
 #[cfg(unix)]
 #[path = "it/memory.rs"]
 mod memory;
+#[cfg(unix)]
+#[path = "it/output.rs"]
+mod output;
+#[cfg(unix)]
+#[path = "it/paths.rs"]
+mod paths;
 #[path = "it/reproduce.rs"]
 mod reproduce;
+#[path = "it/words.rs"]
+mod words;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -21,7 +29,10 @@ use std::process::{Command, Output};
 /// The binary in a folder of its own, so that nothing depends on where the tests run.
 fn weaverec(folder: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("weaverec"));
-    command.current_dir(folder).env_remove("RUST_LOG");
+    command.current_dir(folder);
+    for variable in ["RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
     command
 }
 

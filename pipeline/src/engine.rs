@@ -1,5 +1,6 @@
 //! Where plans run: DataFusion on this machine, with a number of threads and, if wanted, a memory limit; or a cluster.
 
+mod exact;
 mod settled;
 
 use std::num::NonZeroUsize;
@@ -15,11 +16,11 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use weaverec_output::scratch::Scratch;
 
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::scratch::Scratch;
 pub use settled::Settling;
 
 /// Rows a batch holds; fixed, since the boundaries of batches reach the bytes of Parquet files.
@@ -220,20 +221,15 @@ impl Engine {
         Ok(self.context.read_table(Arc::new(table))?)
     }
 
-    /// A frame over a Parquet file; the same remark on order.
+    /// A frame over a Parquet file, whatever characters its path has; the same remark on order.
     ///
     /// # Errors
-    /// What DataFusion says of a file that is not there or is no Parquet file.
+    /// [`Error::Io`] for a file that is not there, and what DataFusion says of one that is no Parquet file.
     pub async fn parquet(&self, path: &Path) -> Result<DataFrame> {
-        let path = path.to_str().ok_or_else(|| {
-            Error::Usage(format!(
-                "{} is no Unicode path; choose another folder",
-                path.display()
-            ))
-        })?;
+        let url = exact::url(path, &self.context)?;
         Ok(self
             .context
-            .read_parquet(path, ParquetReadOptions::default())
+            .read_parquet(url, ParquetReadOptions::default())
             .await?)
     }
 

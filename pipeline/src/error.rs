@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(thiserror::Error, Debug)]
 pub enum Error {
     /// The operating system refused a file operation (missing file, no permission, full disk).
-    #[error("cannot {action} {}: {}{}", quote::path(path), quote::message(&source.to_string()), hint(source))]
+    #[error("cannot {action} {}: {}{}", quote::path(path), quote::message(&source.to_string()), hint(action, source))]
     Io {
         /// The file or folder concerned.
         path: PathBuf,
@@ -97,6 +97,15 @@ pub enum Error {
         message: String,
     },
 
+    /// Something is where a result was to be written, or somebody is at work there.
+    #[error("{}: {message}", path.display())]
+    Output {
+        /// Where.
+        path: PathBuf,
+        /// What is there, and what to do.
+        message: String,
+    },
+
     /// Something that must never be in prepared data was found there.
     #[error("leak audit failed: {0}")]
     Leak(String),
@@ -126,6 +135,10 @@ pub enum Error {
     /// A plan needs more memory than its limit leaves, even though it spills.
     #[error("the memory limit is too small for a stage: {0}; raise --memory-limit, or lower --threads")]
     Memory(#[source] Box<DataFusionError>),
+
+    /// A query of the user's that cannot be planned or run.
+    #[error("the query cannot be answered: {0}")]
+    Query(#[source] Box<DataFusionError>),
 
     /// A stage failed inside DataFusion.
     #[error("a pipeline stage failed: {0}")]
@@ -198,8 +211,13 @@ fn io_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::
 }
 
 /// What to do next about an operating-system error, where that is known.
-fn hint(source: &io::Error) -> &'static str {
+fn hint(action: &str, source: &io::Error) -> &'static str {
     match source.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists
+            if !READING.contains(&action) =>
+        {
+            "; something else has this name: choose another, or move it away"
+        }
         io::ErrorKind::NotFound => "; check the path",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose a folder you may use, or change its permissions"
@@ -214,9 +232,26 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
+/// What is done to a file that is read.
+const READING: [&str; 5] = ["read", "open", "find", "look for", "list"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_in_the_way_is_spoken_of_as_what_was_tried_there() {
+        let told = |action| {
+            let found = io::Error::from(io::ErrorKind::IsADirectory);
+            Error::io("x", action, found).to_string()
+        };
+        assert!(told("read").contains("end the name with `/`"), "{}", told("read"));
+        assert!(
+            told("create").contains("something else has this name"),
+            "{}",
+            told("create")
+        );
+    }
 
     #[test]
     fn a_full_disk_inside_another_error_names_the_file_and_the_way_out() {

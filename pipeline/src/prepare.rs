@@ -13,7 +13,6 @@ use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES, STAGES};
 use crate::raw::{self, Met, Progress, ReadOptions};
 use crate::schema::Split;
-use crate::scratch;
 use crate::storage;
 use store::Store;
 
@@ -144,14 +143,14 @@ fn check_cluster(_url: &str) -> Result<()> {
 /// Prepares a data set and returns the manifest of its folder, `<out>/<name>/`.
 ///
 /// The folder appears whole or not at all; what killed runs left in its place is removed first. One that the same request (parameters,
-/// inputs, version) made before is kept as it is; another one is replaced only with `force`. An object store has no folders to move:
-/// there the manifest, uploaded last, makes it one.
+/// inputs, version) made before is kept as it is; another one is replaced only with `force`, in one step. A run that is making the same
+/// folder at this moment is waited for. An object store has no folders to move: there the manifest, uploaded last, makes it one.
 ///
 /// # Errors
 /// Missing, damaged or mostly unparsable raw files; a domain without users; a folder in the way; a full disk; a leak.
 pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<Manifest> {
     config.check()?;
-    scratch::sweep(&config.place());
+    let claim = output::claim(config, progress)?;
     // Only where something may be in the way must the inputs be known before they are read.
     if storage::url(&config.folder()).is_some() || config.folder().exists() {
         let request = output::request(config, &output::hash_inputs(config)?)?;
@@ -159,10 +158,13 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
             return Ok(kept);
         }
     }
-    let staging = output::staging(config)?;
+    if let Some(claim) = &claim {
+        claim.check_replaceable()?;
+    }
+    let staging = output::staging(config, claim.as_ref())?;
     let manifest = fill(config, staging.path(), progress).await?;
-    let other = output::publish(config, staging, &manifest)?;
-    Ok(other.unwrap_or(manifest))
+    output::publish(config, claim, staging, &manifest)?;
+    Ok(manifest)
 }
 
 async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) -> Result<Manifest> {

@@ -4,6 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use weaverec_model::backbone::Precision;
 use weaverec_model::device::{Arithmetic, Compute, DeviceName};
+use weaverec_output::Input;
+use weaverec_pipeline::fetch::Model;
 
 use crate::experiment::backbone::{LanguageModel, pretrained};
 
@@ -25,6 +27,14 @@ pub struct Base {
 }
 
 impl Base {
+    /// The model as an input, where it is a file or folder of the user's.
+    pub fn input(&self) -> Option<Input> {
+        match Model::named(&self.model) {
+            Some(_) => None,
+            None => Some(Input::new(&self.model, "the base model")),
+        }
+    }
+
     /// Loads the model.
     pub fn load(&self) -> Result<LanguageModel> {
         let compute = Compute {

@@ -1,5 +1,5 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share.
+//! those that load a model share, and in `number` how numbers are read.
 
 pub mod audit;
 pub mod base;
@@ -10,6 +10,7 @@ pub mod export;
 pub mod inspect;
 pub mod merge;
 pub mod models;
+mod number;
 pub mod prepare;
 pub mod rank;
 pub mod recommend;
@@ -37,9 +38,7 @@ pub(crate) fn print(text: impl AsRef<str>) -> Result<()> {
 
 /// The number of threads to use: what was asked for, or all there are.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
-    asked
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-        .max(1)
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// A choice by the names that it has in TOML and JSON too.

@@ -16,7 +16,7 @@ use weaverec_pipeline::stage::{
     Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeCut, TimeWindow, Wording,
 };
 
-use super::choice;
+use super::{choice, number};
 use crate::progress::{Stages, say};
 
 /// Turn raw logs into prompts in Parquet.
@@ -73,17 +73,17 @@ pub struct Arguments {
     #[command(flatten)]
     prompts: Prompts,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = number::threads)]
     threads: Option<usize>,
     /// Memory to get by with, in MiB: rows, sorts, joins and aggregations that need more of it go to disk.
-    #[arg(long)]
+    #[arg(long, value_name = "MIB", value_parser = number::mebibytes)]
     memory_limit: Option<usize>,
     /// Run the plans on a cluster, given by its scheduler (df://host:port); --threads is then the number of parts they are cut into.
     /// See `weaverec scheduler --help`.
     #[arg(long, conflicts_with = "memory_limit")]
     cluster: Option<String>,
     /// Share of bad lines above which the run fails.
-    #[arg(long)]
+    #[arg(long, value_parser = number::share)]
     max_reject_share: Option<f64>,
     /// Go on where an item file describes fewer than half of the items that the interactions name; the others have no titles.
     #[arg(long)]
@@ -100,7 +100,7 @@ pub struct Arguments {
 #[command(next_help_heading = "Which interactions")]
 struct Interactions {
     /// Drop interactions rated below this, and unrated ones.
-    #[arg(long)]
+    #[arg(long, value_parser = number::finite)]
     min_rating: Option<f64>,
     /// Drop interactions before this moment (2014-03-01, or 2014-03-01T12:00:00Z).
     #[arg(long, value_parser = parse_time)]
@@ -139,10 +139,10 @@ struct HeldOut {
     #[arg(long, value_parser = parse_time, requires = "validation_from")]
     test_from: Option<i64>,
     /// In place of moments: the share of the interactions between the two [default: 0.1].
-    #[arg(long, conflicts_with = "validation_from")]
+    #[arg(long, conflicts_with = "validation_from", value_parser = number::finite)]
     validation_share: Option<f64>,
     /// The share of the newest interactions, for the test [default: 0.1].
-    #[arg(long, conflicts_with = "validation_from")]
+    #[arg(long, conflicts_with = "validation_from", value_parser = number::finite)]
     test_share: Option<f64>,
     /// Most validation and most test prompts, a seeded sample of the users [default: all].
     #[arg(long)]
@@ -160,16 +160,16 @@ struct Prompts {
     #[arg(long)]
     wording: Option<PathBuf>,
     /// Most titles of a history shown.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least(1))]
     max_history: Option<usize>,
     /// Most characters of a title.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least(8))]
     max_title_chars: Option<usize>,
     /// Put titles right whose UTF-8 was read as another encoding (`FranÃ§ais`); without it they are only counted.
     #[arg(long)]
     repair_text: bool,
     /// Candidates a prompt, the target included.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least(2))]
     candidates: Option<usize>,
     /// How the others are drawn: every item alike, or by training interactions.
     #[arg(long, value_parser = choice::<Negatives>(&["uniform", "popularity"]))]

@@ -35,7 +35,7 @@ pub struct Arguments {
     #[command(flatten)]
     base: Base,
     /// Most users.
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::at_least(1))]
     users: Option<usize>,
     /// Users for whom an answer is decoded freely, for the invalid-output rate.
     #[arg(long, default_value_t = 0)]
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long)]
     length_normalised: bool,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
 }
 

@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_parser = super::choice::<PromptFormat>(&["top-5", "target-only", "letter", "sequence"]))]
     format: Option<PromptFormat>,
     /// Most titles of a ranking.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = super::number::at_least(1))]
     top: usize,
     /// Also write a list of so many titles by greedy decoding that can name nothing but candidates.
     #[arg(long, default_value_t = 0)]
@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long)]
     length_normalised: bool,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
 }
 

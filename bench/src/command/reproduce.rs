@@ -1,15 +1,17 @@
 //! `weaverec reproduce`: a profile from raw logs to the report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use weaverec_model::device::{Arithmetic, DeviceName};
+use weaverec_output::{Claim, Input};
 
 use crate::experiment::assemble;
 use crate::experiment::plan::Plan;
 use crate::experiment::profile::{Data, Profile};
 use crate::experiment::runner::{Bench, Workshop, run as run_cells};
+use crate::output::{REPORT, WORK};
 use crate::progress::{duration, say};
 use crate::report;
 
@@ -45,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_parser = super::choice::<Arithmetic>(&Arithmetic::NAMES))]
     pub arithmetic: Option<Arithmetic>,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::threads)]
     pub threads: Option<usize>,
 }
 
@@ -70,7 +72,20 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
     let out = arguments
         .out
         .unwrap_or_else(|| PathBuf::from("results").join(&profile.name));
-    let workshop = Workshop::open(&work, threads, profile.compute)?;
+    // Both are claimed before the work is begun: hours later is too late to hear that something is in the way.
+    let profile_file = Some(&arguments.profile).filter(|path| Path::new(path).is_file());
+    let mut inputs: Vec<Input> = profile_file
+        .map(|path| Input::new(path, "the profile"))
+        .into_iter()
+        .collect();
+    inputs.extend(
+        data.folder()
+            .map(|folder| Input::partly(folder, "the folder of raw logs")),
+    );
+    let records = Claim::take(&work, WORK, &inputs)?;
+    inputs.push(Input::partly(&work, "the work folder"));
+    let claim = Claim::take(&out, REPORT, &inputs)?;
+    let workshop = Workshop::open(records.place(), threads, profile.compute)?;
     let mut studies = Vec::new();
     for study in profile.studies(&data)? {
         let bench = Bench::set_up(&profile, study, &data, &workshop)?;
@@ -80,8 +95,7 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
         }
         studies.push(assemble::study(&bench, &plan, &workshop.store)?);
     }
-    report::write_all(&studies, &out, &workshop.environment)
-        .with_context(|| format!("cannot write the report into {}", out.display()))?;
+    report::write_all(&studies, &claim, &workshop.environment)?;
     for study in &studies {
         super::print(report::terminal(study)?)?;
     }

@@ -31,10 +31,10 @@ pub struct Arguments {
     #[arg(long, default_value = "localhost")]
     external_host: String,
     /// Workers to wait for before a job is begun.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = super::number::at_least(1))]
     workers: usize,
     /// Seconds of silence after which a worker counts as lost and its tasks go to others.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = super::number::seconds)]
     timeout: u64,
 }
 

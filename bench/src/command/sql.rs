@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long, default_value = "table", value_parser = choice::<Format>(&["table", "csv", "json"]))]
     format: Format,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
 }
 

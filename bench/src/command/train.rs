@@ -2,24 +2,26 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use weaverec_model::lora::{Adapter, LoraConfig};
+use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, TrainConfig, train_lora};
 use weaverec_model::weave::Mixture;
+use weaverec_output::{Claim, Input, write_file};
 use weaverec_pipeline::prepared::Prepared;
 
+use super::number;
 use crate::command::base::Base;
-use crate::experiment::store::CURVE;
 use crate::experiment::training_set::TrainingSet;
-use crate::file;
+use crate::output::{CHECKPOINT, CURVE, TRAINED};
 use crate::progress::{Meter, say};
 
 /// Train a LoRA adapter on one or several prepared folders; several make a hybrid (or joint) adapter. Writes a PEFT folder, with the
 /// course of the training in training.jsonl.
 ///
-/// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter.
+/// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter. An adapter that was trained into the
+/// same folder before is replaced; nothing else is, and no input.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,58 +38,56 @@ pub struct Arguments {
     #[command(flatten)]
     base: Base,
     /// Rank of the factors.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = number::at_least(1))]
     rank: usize,
     /// Scale times rank.
-    #[arg(long, default_value_t = 32.0)]
+    #[arg(long, default_value_t = 32.0, value_parser = number::positive)]
     alpha: f64,
     /// Dropout before A.
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.05, value_parser = number::share_below_one)]
     dropout: f64,
     /// Peak learning rate.
-    #[arg(long, default_value_t = 2e-4)]
+    #[arg(long, default_value_t = 2e-4, value_parser = number::positive)]
     learning_rate: f64,
     /// Passes over the prompts.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = number::at_least(1))]
     epochs: usize,
     /// Prompts an optimiser step.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = number::at_least(1))]
     batch_size: usize,
     /// MiB that may be kept of what could be computed again: faster, and with the same outcome.
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = number::some_mebibytes)]
     activation_memory: usize,
     /// Most prompts of each folder.
-    #[arg(long, default_value_t = 40_000)]
+    #[arg(long, default_value_t = 40_000, value_parser = number::at_least(1))]
     cap: usize,
     /// Most prompts of each folder after the first, for each prompt of the first: 0.5 keeps sources at half the target [default:
     /// no such limit].
-    #[arg(long, value_parser = ratio)]
+    #[arg(long, value_parser = number::positive)]
     ratio: Option<f64>,
     /// Prompts of each folder that choose the best step: of validation, or, under the paper's recipe, of the 2 % it holds out.
     #[arg(long, default_value_t = 50)]
     held_out: usize,
-    /// Steps between two looks at them, and between two checkpoints.
+    /// Steps between two looks at them, and between two checkpoints; 0: one look at the end, and no checkpoint.
     #[arg(long, default_value_t = 20)]
     every: usize,
     /// Seed of the initial values, the order and the dropout.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Threads [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = number::threads)]
     threads: Option<usize>,
-}
-
-fn ratio(text: &str) -> std::result::Result<f64, String> {
-    let ratio = text
-        .parse()
-        .ok()
-        .filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
-    ratio.ok_or_else(|| "a ratio is a number above 0, such as 0.5".to_string())
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    Adapter::check_place(&arguments.out)?;
+    let folders = arguments.folders.iter();
+    let mut inputs: Vec<Input> = folders
+        .map(|folder| Input::new(folder, "a prepared folder"))
+        .collect();
+    inputs.extend(arguments.base.input());
+    let claim = Claim::take(&arguments.out, TRAINED, &inputs)?;
+    let beside = claim.beside(".checkpoint", CHECKPOINT, &inputs)?;
     let model = arguments.base.load()?;
     let folders: Vec<Prepared> = arguments
         .folders
@@ -120,8 +120,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
     lora.lora_dropout = arguments.dropout;
     lora.base_model_name_or_path = Some(arguments.base.model.clone());
-    let mut beside = arguments.out.clone().into_os_string();
-    beside.push(".checkpoint");
     let checkpoint = Checkpoint::new(beside, &model.fingerprint);
     let meter = Meter::start(format!("training on {} prompts", examples.len()));
     let (adapter, outcome) = with_threads(super::threads(arguments.threads), || {
@@ -148,10 +146,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(loss) => format!("best step {}, held-out loss {loss:.3}", outcome.best_step),
         None => format!("{} steps", outcome.steps),
     });
-    adapter
-        .save(&arguments.out)
-        .with_context(|| format!("cannot write {}", arguments.out.display()))?;
-    file::write(&arguments.out.join(CURVE), outcome.json_lines().as_bytes())?;
+    claim.write(|folder| -> Result<()> {
+        adapter.save_into(folder)?;
+        Ok(write_file(&folder.join(CURVE), outcome.json_lines().as_bytes())?)
+    })?;
     checkpoint.remove()?;
     say(format!("wrote {}", arguments.out.display()));
     Ok(())

@@ -36,16 +36,16 @@ pub struct Arguments {
     #[arg(long, default_value_t = 50052)]
     task_port: u16,
     /// Tasks at a time [default: one a core].
-    #[arg(long)]
+    #[arg(long, value_parser = super::number::threads)]
     cores: Option<usize>,
     /// Memory that the tasks share, in MiB; beyond it they spill to the work folder [default: 70 % of the machine's].
-    #[arg(long)]
-    memory: Option<u64>,
+    #[arg(long, value_name = "MIB", value_parser = super::number::mebibytes)]
+    memory: Option<usize>,
     /// Folder for what tasks hand on, and for spills [default: the system's temporary one].
     #[arg(long)]
     work: Option<PathBuf>,
     /// Seconds between two signs of life.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = super::number::seconds)]
     heartbeat: u64,
 }
 
@@ -62,7 +62,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         port: arguments.port,
         task_port: arguments.task_port,
         cores,
-        memory: arguments.memory.map(|mib| mib << 20),
+        memory: arguments.memory.map(|mib| (mib as u64) << 20),
         work: arguments.work,
         heartbeat: arguments.heartbeat,
     };

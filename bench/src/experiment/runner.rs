@@ -21,10 +21,11 @@ use super::encoder::Encoder;
 use super::environment;
 use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
-use super::store::{CURVE, Store};
+use super::store::Store;
 use super::training_set::TrainingSet;
 use crate::method::{language_model, popularity, random};
 use crate::metric::pessimistic_rank;
+use crate::output::CURVE;
 use crate::progress::{Meter, duration, say};
 use crate::report::input::UserScore;
 

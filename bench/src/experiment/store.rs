@@ -8,15 +8,14 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, RecordBatch, StringArray, UInt32Array};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use weaverec_output::Staged;
 
 use super::cell::{Cell, Record};
+use crate::output::write_json;
 use crate::report::input::UserScore;
 
 const RECORD: &str = "record.json";
 const USERS: &str = "users.parquet";
-/// A training's course, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an adapter's
-/// folder.
-pub const CURVE: &str = "training.jsonl";
 
 /// A folder of run records.
 #[derive(Clone, Debug)]
@@ -52,8 +51,10 @@ impl Store {
     pub fn load(&self, cell: &Cell) -> Result<Record> {
         let folder = self.folder(cell);
         let path = folder.join(RECORD);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{} ({}) is not there: run it first", path.display(), cell.label))?;
+        let text = std::fs::read_to_string(&path).with_context(|| match path.exists() {
+            true => format!("cannot read {} ({})", path.display(), cell.label),
+            false => format!("{} ({}) is not there: run it first", path.display(), cell.label),
+        })?;
         let mut record: Record = serde_json::from_str(&text)
             .with_context(|| format!("{}: delete its folder to run the cell again", path.display()))?;
         if let Some(ranking) = &mut record.ranking {
@@ -70,28 +71,14 @@ impl Store {
         artefacts: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let folder = self.folder(cell);
-        let parent = folder.parent().unwrap_or(&self.root);
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make the folder {}", parent.display()))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".unfinished-")
-            .tempdir_in(parent)
-            .with_context(|| format!("cannot write into {}", parent.display()))?;
-        artefacts(temporary.path())?;
+        let staged = Staged::beside(&folder)?;
+        artefacts(staged.path())?;
         if let Some(ranking) = &record.ranking {
-            write_users(&temporary.path().join(USERS), &ranking.users)?;
+            write_users(&staged.path().join(USERS), &ranking.users)?;
         }
-        let path = temporary.path().join(RECORD);
-        std::fs::write(&path, serde_json::to_string_pretty(record)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        if folder.exists() {
-            // Left by a version that did not finish it; a finished cell is never run again.
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot replace {}", folder.display()))?;
-        }
-        let from = temporary.keep();
-        std::fs::rename(&from, &folder)
-            .with_context(|| format!("cannot rename {} to {}", from.display(), folder.display()))
+        write_json(&staged.path().join(RECORD), record)?;
+        // What may be there was left by a version that did not finish it; a finished cell is never run again.
+        Ok(staged.publish(&folder)?)
     }
 }
 

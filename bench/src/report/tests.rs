@@ -5,6 +5,7 @@
 use super::*;
 use crate::metric::MISS;
 use serde_json::{Value, json};
+use weaverec_output::Claim;
 
 /// How far down the target stands for each of 60 users, with a mean that falls with `skill` (0 to 9).
 fn ranks(skill: u32, salt: u32) -> Vec<UserScore> {
@@ -116,7 +117,9 @@ fn set(scenario: &mut Scenario, method: &str, rank: impl Fn(usize) -> u32) {
 fn written(studies: &[Study]) -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("new/report");
-    write_all(studies, &out, &json!({ "cpu": "two | cores", "threads": 2 })).unwrap();
+    let claim = Claim::take(&out, crate::output::REPORT, &[]).unwrap();
+    write_all(studies, &claim, &json!({ "cpu": "two | cores", "threads": 2 })).unwrap();
+    drop(claim);
     let mut names: Vec<_> = std::fs::read_dir(&out)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -222,7 +225,9 @@ fn other_candidates_or_other_users_are_refused() {
         let mut study = study();
         change(&mut study.scenarios[0]);
         let dir = tempfile::tempdir().unwrap();
-        let error = format!("{:#}", write_all(&[study], dir.path(), &Value::Null).unwrap_err());
+        let claim = Claim::take(dir.path(), crate::output::REPORT, &[]).unwrap();
+        let error = format!("{:#}", write_all(&[study], &claim, &Value::Null).unwrap_err());
+        assert!(!error.contains("cannot write"), "{error}");
         assert!(error.contains(expected), "{error}");
         assert!(
             error.contains("`films`") && error.contains("`comedy-to-drama`"),

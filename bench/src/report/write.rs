@@ -4,10 +4,10 @@ use super::analysis::Analysis;
 use super::input::Study;
 use super::page::Page;
 use super::{check, csv, json, per_user};
-use crate::file;
+use crate::output;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::path::Path;
+use weaverec_output::{Claim, write_file};
 
 /// The files that [`write_all`] leaves in its folder.
 pub const FILES: [&str; 6] = [
@@ -19,13 +19,14 @@ pub const FILES: [&str; 6] = [
     "table.tex",
 ];
 
-/// Writes every file of a report into `dir`, which is made where it is missing.
+/// Writes every file of a report into the folder claimed for it.
 ///
-/// Nothing is written before everything is computed, and each file appears by a rename.
+/// Nothing is written before everything is computed. A new folder appears as a whole; in one that holds a report already each file
+/// takes the place of its predecessor, and others stay.
 ///
 /// # Errors
 /// Where rows of a scenario cannot be compared, or a file cannot be written.
-pub fn write_all(studies: &[Study], dir: &Path, environment: &Value) -> Result<()> {
+pub fn write_all(studies: &[Study], claim: &Claim, environment: &Value) -> Result<()> {
     check::comparable(studies)?;
     let mut analysed: Vec<(&Study, Vec<Analysis>)> = Vec::with_capacity(studies.len());
     for study in studies {
@@ -33,19 +34,21 @@ pub fn write_all(studies: &[Study], dir: &Path, environment: &Value) -> Result<(
         analysed.push((study, analyses));
     }
     let page = Page::new(&analysed, environment);
-    let mut results = serde_json::to_vec_pretty(&json::document(&analysed, environment)?)?;
-    results.push(b'\n');
     let contents = [
         page.markdown()?.into_bytes(),
         page.html()?.into_bytes(),
-        results,
+        output::pretty(&json::document(&analysed, environment)?)?,
         per_user::parquet(studies)?,
         csv::table(&analysed)?,
         page.latex()?.into_bytes(),
     ];
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-    for (name, bytes) in FILES.iter().zip(contents) {
-        file::write(&dir.join(name), &bytes)?;
-    }
-    Ok(())
+    let files = || FILES.iter().zip(&contents);
+    let place = claim.place();
+    let written = match place.join(FILES[0]).exists() {
+        true => files().try_for_each(|(name, bytes)| write_file(&place.join(name), bytes)),
+        false => {
+            claim.write(|folder| files().try_for_each(|(name, bytes)| write_file(&folder.join(name), bytes)))
+        }
+    };
+    written.with_context(|| format!("cannot write the report into {}", place.display()))
 }

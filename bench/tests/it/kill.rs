@@ -124,6 +124,83 @@ fn killed_at_any_moment_a_run_leaves_no_partial_output_and_the_next_writes_the_s
     );
 }
 
+/// Whether folders can change names in one step where the tests run.
+fn can_exchange(folder: &Path) -> bool {
+    let [one, other] = ["one", "other"].map(|name| folder.join(name));
+    for (folder, text) in [(&one, "1"), (&other, "2")] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("text"), text).unwrap();
+    }
+    let program = "import ctypes, sys\n\
+                   libc = ctypes.CDLL(None, use_errno=True)\n\
+                   sys.exit(libc.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2) != 0)";
+    let asked = std::process::Command::new("python3")
+        .args(["-c", program])
+        .args([&one, &other])
+        .status();
+    for folder in [one, other] {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    asked.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn under_force_the_folder_is_there_at_every_moment_and_whole_though_runs_are_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    if !can_exchange(folder.path()) {
+        eprintln!("skipped: two folders cannot change names in one step here");
+        return;
+    }
+    generate(folder.path());
+    let seeds = ["1", "2"];
+    let whole = seeds.map(|seed| {
+        let out = format!("whole-{seed}");
+        let begin = Instant::now();
+        succeed(folder.path(), &arguments(&out, &["--seed", seed]));
+        (contents(&folder.path().join(&out).join("home")), begin.elapsed())
+    });
+    assert!(whole[0].0 != whole[1].0);
+    succeed(folder.path(), &arguments("out", &["--seed", "1"]));
+    let home = folder.path().join("out/home");
+    let manifest = home.join("manifest.json");
+    let (mut interrupted, mut finished, mut looks) = (0, 0, 0_u64);
+    for kill in 0..KILLS {
+        let seed = seeds[usize::from(kill % 2 == 0)];
+        let mut child = start(folder.path(), &arguments("out", &["--seed", seed, "--force"]));
+        // Up to a fifth longer than a run takes, so that some end, and many are killed near the end.
+        let limit = whole[0].1.mul_f64(0.4 + 0.8 * share(kill));
+        let begin = Instant::now();
+        while begin.elapsed() < limit && child.try_wait().unwrap().is_none() {
+            for _ in 0..200 {
+                assert!(manifest.exists(), "kill {kill}: the folder was gone");
+                looks += 1;
+            }
+        }
+        let _ = child.kill();
+        match child.wait().unwrap().signal() {
+            Some(9) => interrupted += 1,
+            _ => finished += 1,
+        }
+        assert!(manifest.exists(), "kill {kill}: the folder is gone");
+        let now = contents(&home);
+        assert!(
+            whole.iter().any(|(whole, _)| *whole == now),
+            "kill {kill}: the folder is neither the one nor the other"
+        );
+    }
+    succeed(folder.path(), &arguments("out", &["--seed", "2", "--force"]));
+    assert!(contents(&home) == whole[1].0);
+    assert_eq!(
+        names(&folder.path().join("out")),
+        ["home"],
+        "what the killed runs left is gone"
+    );
+    assert!(
+        interrupted >= 3 && finished >= 1 && looks > 1000,
+        "{interrupted} were killed and {finished} ended, {looks} looks: the test tests little"
+    );
+}
+
 #[test]
 fn runs_in_one_place_at_the_same_time_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +209,7 @@ fn runs_in_one_place_at_the_same_time_do_not_disturb_each_other() {
     succeed(folder.path(), &arguments("alone", &["--name", "other"]));
     let alone = contents(&folder.path().join("alone"));
     // Three that want the same and one that wants something else; whoever comes later must not take the others' folders for left
-    // behind, nor fail because it is not the first to finish.
+    // behind, and those that want what is being made wait for it.
     let runs = [&[][..], &["--name", "other"], &[], &[]];
     let children = runs.map(|extra| start(folder.path(), &arguments("together", extra)));
     for mut child in children {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::{run, succeed, weaverec};
+use super::{fail, run, succeed, weaverec};
 
 /// The quick profile's generated study, cut down to seconds.
 const PROFILE: &str = r#"
@@ -100,7 +100,9 @@ fn finished_cells(work: &Path) -> usize {
 #[test]
 fn a_profile_runs_whole_resumes_after_a_kill_and_repeats_its_numbers() {
     let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    // Whatever the folder above is called.
+    let at = &folder.path().join("a [b]*?#%20 é");
+    fs::create_dir(at).unwrap();
     fs::write(at.join("tiny.toml"), PROFILE).unwrap();
 
     let tables = succeed(at, &arguments("whole", "report-whole", "2"));
@@ -214,9 +216,38 @@ fn trains(at: &Path, model: &str) {
     );
     assert_eq!(lines[lines.len() - 1]["steps"], 8);
 
-    train("again");
+    // Into one folder at a time, and into the same again.
+    let started = weaverec(at)
+        .args(
+            [
+                &["train", &folders[0], &folders[1], "--out", "again"][..],
+                &sizes,
+                &few,
+            ]
+            .concat(),
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut first = started.unwrap();
+    while !at.join(".weaverec-lock-again").exists() {
+        assert!(
+            first.try_wait().unwrap().is_none(),
+            "it ended before it could be met"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = fail(
+        at,
+        &[&["train", &folders[0], "--out", "again"][..], &sizes].concat(),
+    );
+    assert!(second.contains("another run writes there"), "{second}");
+    assert!(first.wait().unwrap().success());
     let factors = |out: &str| fs::read(at.join(out).join("adapter_model.safetensors")).unwrap();
     assert_eq!(factors("hybrid"), factors("again"));
+    train("again");
+    assert_eq!(factors("hybrid"), factors("again"));
+    merges(at, model);
 
     let rank = [
         "rank",
@@ -250,6 +281,44 @@ fn trains(at: &Path, model: &str) {
     assert_eq!(shown.status.code(), Some(2));
     let error = String::from_utf8_lossy(&shown.stderr);
     assert!(error.contains("bare.json") && error.contains("top-5"), "{error}");
+}
+
+/// A merge replaces what a merge wrote, be it an adapter or a model, and no member, no base and no training.
+fn merges(at: &Path, model: &str) {
+    let merge = |out: &'static str| vec!["merge", "hybrid", "again", "--out", out];
+    succeed(at, &merge("woven"));
+    let record = fs::read_to_string(at.join("woven/merge.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["adapters"][1]["folder"], "again");
+    assert_eq!(record["adapters"][0]["weight"], 0.5);
+    succeed(at, &merge("woven"));
+    succeed(at, &[merge("woven"), vec!["--into-base", model]].concat());
+    assert!(at.join("woven/model.safetensors").is_file() && !at.join("woven/adapter_config.json").exists());
+    succeed(at, &["models", "show", "woven"]);
+    succeed(at, &merge("woven"));
+    succeed(at, &["merge", "woven", "--out", "once-more"]);
+    let weights = || fs::read(Path::new(model).join("model.safetensors")).unwrap();
+    let before = weights();
+    for (arguments, words) in [
+        (
+            [merge(""), vec!["--into-base", model]].concat(),
+            "is the base itself",
+        ),
+        (merge("again"), "is an adapter that is merged itself"),
+        (
+            vec!["merge", "woven", "--out", "hybrid"],
+            "an adapter that was trained is there",
+        ),
+    ] {
+        let mut arguments = arguments;
+        let out = arguments.iter().position(|argument| argument.is_empty());
+        if let Some(out) = out {
+            arguments[out] = model;
+        }
+        let error = fail(at, &arguments);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+    assert_eq!(weights(), before);
 }
 
 /// The folder of the language model that a run pre-trained.

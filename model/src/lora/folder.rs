@@ -135,31 +135,31 @@ impl Adapter {
     /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
         self.check().map_err(|message| failure(folder, message))?;
-        persist::write_folder(folder, CONFIG, |content| {
-            let factors = self.modules.iter().flat_map(|(name, module)| {
-                let key = |factor: &str| format!("{PREFIX}{name}.{factor}.weight");
-                [
-                    (key("lora_A"), module.a.clone().into()),
-                    (key("lora_B"), module.b.clone().into()),
-                ]
-            });
-            let saved = self
-                .saved
-                .iter()
-                .map(|(name, weight)| (format!("{PREFIX}{name}.weight"), weight.clone().into()));
-            safetensors::write(&content.join(MODEL), factors.chain(saved))?;
-            let json = serde_json::to_string_pretty(&self.config)
-                .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
-            persist::write_file(&content.join(CONFIG), format!("{json}\n").as_bytes())
-        })
+        persist::write_folder(folder, CONFIG, |content| self.save_into(content))
     }
 
-    /// Whether [`save`](Self::save) would write there, to be asked before a long training.
+    /// Writes the files of a PEFT folder into one that is there, each whole or not at all: for who puts more into the folder, and sees to
+    /// it that it appears as a whole.
     ///
     /// # Errors
-    /// A folder that holds something other than an adapter.
-    pub fn check_place(folder: &Path) -> Result<()> {
-        persist::check_replaceable(folder, CONFIG)
+    /// As [`save`](Self::save).
+    pub fn save_into(&self, folder: &Path) -> Result<()> {
+        self.check().map_err(|message| failure(folder, message))?;
+        let factors = self.modules.iter().flat_map(|(name, module)| {
+            let key = |factor: &str| format!("{PREFIX}{name}.{factor}.weight");
+            [
+                (key("lora_A"), module.a.clone().into()),
+                (key("lora_B"), module.b.clone().into()),
+            ]
+        });
+        let saved = self
+            .saved
+            .iter()
+            .map(|(name, weight)| (format!("{PREFIX}{name}.weight"), weight.clone().into()));
+        safetensors::write(&folder.join(MODEL), factors.chain(saved))?;
+        let json = serde_json::to_string_pretty(&self.config)
+            .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
+        persist::write_file(&folder.join(CONFIG), format!("{json}\n").as_bytes())
     }
 
     /// Whether a base whose output head is its embedding gets a head of its own from this adapter: where it changes one of them alone.

@@ -9,9 +9,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use weaverec_output::{Claim, Input};
+
 use crate::error::{Error, Result};
+use crate::output::EXPORTED;
 use crate::prepared::Prepared;
-use crate::scratch::{self, Scratch};
 
 /// A format to export to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,28 +27,16 @@ pub enum ExportFormat {
 /// Writes what a prepared folder holds below `out` and returns the folder made.
 ///
 /// # Errors
-/// [`Error::Prepared`] when there is something of that name already, [`Error::Io`] when it cannot be written, [`Error::Usage`] for an
+/// [`Error::Output`] when there is something of that name already, [`Error::Io`] when it cannot be written, [`Error::Usage`] for an
 /// id that the format cannot hold.
 pub fn export(prepared: &Prepared, format: ExportFormat, out: &Path) -> Result<PathBuf> {
-    let name = &prepared.manifest().name;
-    let folder = out.join(name);
-    if folder.exists() {
-        return Err(Error::Prepared {
-            path: folder,
-            message: "is there already and is left alone; remove it or choose another place".to_string(),
-        });
-    }
-    std::fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
-    scratch::sweep(out);
-    let aside = Scratch::new(out, "export")?;
-    // A folder of its own inside, because the outer one is readable for its owner alone.
-    let fresh = aside.path().join(name);
-    std::fs::create_dir(&fresh).map_err(|source| Error::io(&fresh, "create", source))?;
-    match format {
-        ExportFormat::Recbole => recbole::write(prepared, &fresh)?,
-        ExportFormat::Jsonl => jsonl::write(prepared, &fresh)?,
-    }
-    std::fs::rename(&fresh, &folder).map_err(|source| Error::io(&folder, "rename", source))?;
+    let folder = out.join(&prepared.manifest().name);
+    let inputs = [Input::new(prepared.folder(), "the prepared folder")];
+    let claim = Claim::take(&folder, EXPORTED, &inputs)?;
+    claim.write(|fresh| match format {
+        ExportFormat::Recbole => recbole::write(prepared, fresh),
+        ExportFormat::Jsonl => jsonl::write(prepared, fresh),
+    })?;
     Ok(folder)
 }
 

@@ -18,7 +18,7 @@ pub(super) fn file_name<'a>(what: &str, member: &'a str) -> Result<&'a str> {
     })
 }
 
-/// Unpacks the members into the new folder `dir`.
+/// Unpacks the members into the folder `dir`, which is made where it is missing.
 ///
 /// # Errors
 /// [`Error::Fetch`] when the archive is none or lacks a member, [`Error::Io`] when the folder cannot be written.
@@ -29,7 +29,7 @@ pub(super) fn extract(
     dir: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    fs::create_dir(dir).map_err(|source| Error::io(dir, "create", source))?;
+    fs::create_dir_all(dir).map_err(|source| Error::io(dir, "create", source))?;
     let file = File::open(archive).map_err(|source| Error::io(archive, "read", source))?;
     let mut opened = zip::ZipArchive::new(file)
         .map_err(|error| failure(what, format!("what arrived is no zip archive: {error}")))?;

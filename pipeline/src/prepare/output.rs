@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use weaverec_output::{Claim, Input, Staged, scratch};
 
 use crate::error::{Error, Result};
+use crate::output::PREPARED;
 use crate::prepare::PrepareConfig;
 use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, write_text};
-use crate::raw::{InputFile, fingerprint};
+use crate::raw::{InputFile, Progress, fingerprint};
 use crate::schema::Split;
-use crate::scratch::{self, Scratch};
 use crate::storage;
 
 /// Sizes and hashes of the raw files, with names relative to the raw folder: where it lies must not reach the manifest.
@@ -41,24 +42,51 @@ pub fn request(config: &PrepareConfig, inputs: &[InputFile]) -> Result<String> {
     Ok(blake3::hash(asked.to_string().as_bytes()).to_hex().to_string())
 }
 
+/// The right to write the folder, once no other run writes it; `None` for one in an object store, where nothing can be locked.
+pub fn claim(config: &PrepareConfig, progress: &dyn Progress) -> Result<Option<Claim>> {
+    let folder = config.folder();
+    if storage::url(&folder).is_some() {
+        scratch::sweep(&config.place());
+        return Ok(None);
+    }
+    let waiting = || {
+        progress.stage(
+            &format!("wait for another run that writes {}", folder.display()),
+            None,
+        )
+    };
+    Ok(Some(Claim::wait(&folder, PREPARED, &inputs(config), waiting)?))
+}
+
+/// The raw files, and the folders that are read as a whole. What cannot be found is for the readers to tell.
+fn inputs(config: &PrepareConfig) -> Vec<Input> {
+    if storage::url(&config.raw).is_some() {
+        return Vec::new();
+    }
+    let named = config.dataset.interactions.iter().chain(&config.dataset.items);
+    let folders = named
+        .filter(|name| name.ends_with('/'))
+        .map(|name| Input::new(config.raw.join(name), "a folder of raw files"));
+    let interactions = config.dataset.interaction_files(&config.raw).unwrap_or_default();
+    let items = config
+        .dataset
+        .item_files(&config.raw)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let files = interactions.into_iter().chain(items);
+    folders
+        .chain(files.map(|file| Input::new(file, "a raw file")))
+        .collect()
+}
+
 /// The manifest of a folder that the same request made; an error if something else is in the way.
 pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
     let folder = config.folder();
-    // Whatever hides it (a file in the path, say) will stop its creation, with the better error.
-    if storage::url(&folder).is_none() && !folder.exists() {
-        return Ok(None);
-    }
     let manifest = folder.join(MANIFEST);
     if !storage::exists(&manifest).map_err(|source| Error::io(&manifest, "look for", source))? {
-        if storage::url(&folder).is_some() {
-            // There are no folders in an object store: what lies there without a manifest was begun and not finished.
-            return Ok(None);
-        }
-        let message = "is not a prepared folder, and is left alone; choose another name or place".to_owned();
-        return Err(Error::Prepared {
-            path: folder,
-            message,
-        });
+        // An empty folder, or, in an object store, what was begun and not finished.
+        return Ok(None);
     }
     let found = Manifest::read(&folder).and_then(|found| found.check_sizes(&folder).map(|()| found));
     match found {
@@ -79,43 +107,34 @@ pub fn kept(config: &PrepareConfig, request: &str) -> Result<Option<Manifest>> {
 }
 
 /// A folder beside the final one, or on this machine if that is a URL; removed unless it is published.
-pub fn staging(config: &PrepareConfig) -> Result<Scratch> {
-    let (place, folder) = (config.place(), config.folder());
-    if storage::url(&folder).is_some() {
-        // A bucket that is not there, or not ours, is better known before the work than after it.
-        storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
+pub fn staging(config: &PrepareConfig, claim: Option<&Claim>) -> Result<Staged> {
+    if let Some(claim) = claim {
+        return Ok(Staged::beside(claim.place())?);
     }
+    let (place, folder) = (config.place(), config.folder());
+    // A bucket that is not there, or not ours, is better known before the work than after it.
+    storage::list(&folder).map_err(|source| Error::io(&folder, "list", source))?;
     std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
-    Scratch::new(&place, "staging")
+    Ok(Staged::within(&place)?)
 }
 
-/// Moves the finished folder into place, or uploads it; if another run has meanwhile published there what this one was asked for, gives
-/// that one's manifest instead.
-pub fn publish(config: &PrepareConfig, staging: Scratch, manifest: &Manifest) -> Result<Option<Manifest>> {
+/// Moves the finished folder into place, or uploads it.
+pub fn publish(
+    config: &PrepareConfig,
+    claim: Option<Claim>,
+    staging: Staged,
+    manifest: &Manifest,
+) -> Result<()> {
     let folder = config.folder();
     if let Some(url) = storage::url(&folder) {
         // What an older version or other options put there; a manifest that cannot be read names nothing.
         let old = Manifest::read(&folder).map(|old| names(&old)).unwrap_or_default();
-        return storage::upload(staging.path(), url, &names(manifest), &old).map(|()| None);
+        return storage::upload(staging.path(), url, &names(manifest), &old);
     }
-    make_readable(staging.path())?;
-    // Something old is moved aside rather than removed first, so that one of the two is always there whole.
-    let aside = Scratch::new(&config.out, scratch::REPLACED)?;
-    // Two runs that end together publish one after another.
-    let alone = scratch::lock(&config.out);
-    if let Some(found) = kept(config, &manifest.request)? {
-        return Ok(Some(found));
+    match claim {
+        Some(claim) => Ok(claim.publish(staging)?),
+        None => Ok(staging.publish(&folder)?),
     }
-    let old = aside.path().join(config.folder_name());
-    if folder.exists() {
-        std::fs::rename(&folder, &old).map_err(|source| Error::io(&folder, "rename", source))?;
-    }
-    let published = staging.rename(&folder);
-    if published.is_err() && old.exists() {
-        std::fs::rename(&old, &folder).map_err(|source| Error::io(&folder, "rename", source))?;
-    }
-    drop(alone);
-    published.map(|()| None)
 }
 
 /// The files of a folder, the manifest last.
@@ -124,25 +143,6 @@ fn names(manifest: &Manifest) -> Vec<PathBuf> {
     data.chain([DATASET_INFO, CARD, MANIFEST])
         .map(PathBuf::from)
         .collect()
-}
-
-/// Temporary folders are private; what is published gets the permissions any new folder has.
-#[cfg(unix)]
-fn make_readable(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    // Made only to be looked at: the prompts' folder is not always there.
-    let like = folder.join(".new");
-    let failed = |source| Error::io(&like, "create", source);
-    std::fs::create_dir(&like).map_err(failed)?;
-    let mode = std::fs::metadata(&like).map_err(failed)?.permissions().mode();
-    std::fs::remove_dir(&like).map_err(failed)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode))
-        .map_err(|source| Error::io(folder, "change permissions of", source))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_folder: &Path) -> Result<()> {
-    Ok(())
 }
 
 /// Writes `dataset_info.json`, the card and, last, the manifest.

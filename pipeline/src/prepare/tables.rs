@@ -180,15 +180,25 @@ fn no_users(config: &PrepareConfig, holdout: Holdout, counts: &[StageCount]) -> 
         .collect();
     let domain = config.parameters.filter.domain.as_ref();
     let domain = domain.map_or(String::new(), |domain| format!(" (domain `{domain}`)"));
-    let (wanted, hint) = match holdout {
+    let (wanted, otherwise) = match holdout {
         Holdout::LastTwo => (
             format!("at least {MIN_LENGTH} interactions left"),
-            "check the domain's name, lower the k-core or the least rating",
+            "users with more interactions are needed",
         ),
         Holdout::From(cut) => (
             format!("interactions before and after {} (ms UTC)", cut.test_from),
-            "check the domain's name, let the test begin at another time, or use leave-one-out",
+            "let the test begin at another time, or use leave-one-out",
         ),
+    };
+    // The stage that left nothing is the one to be asked less of.
+    let emptied = counts.iter().find(|count| count.interactions == 0);
+    let hint = match emptied.map(|count| count.stage.as_str()) {
+        Some("read") => "check that the raw files are those that the description means",
+        Some("rating") => "lower the least rating",
+        Some("window") => "widen the window of time",
+        Some("domain") => "check the domain's name",
+        Some("core") => "lower the k-core",
+        _ => otherwise,
     };
     Error::Usage(format!(
         "{}{domain} has no user with {wanted} (interactions after each stage: {}); {hint}",

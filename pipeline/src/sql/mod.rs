@@ -97,13 +97,14 @@ impl Database {
     /// Plans a query; anything that would change something is refused.
     ///
     /// # Errors
-    /// [`Error::DataFusion`] with what is wrong with the query.
+    /// [`Error::Query`] with what is wrong with the query.
     pub async fn query(&self, sql: &str) -> Result<DataFrame> {
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        Ok(self.context.sql_with_options(sql, read_only).await?)
+        let planned = self.context.sql_with_options(sql, read_only).await;
+        planned.map_err(|error| Error::Query(Box::new(error)))
     }
 }
 

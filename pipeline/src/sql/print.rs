@@ -31,9 +31,10 @@ pub enum Format {
 /// Runs a query and writes its rows to `out` as they come.
 ///
 /// # Errors
-/// [`Error::DataFusion`] where the query fails, [`Error::Io`] where `out` does.
+/// [`Error::Query`] where the query fails, [`Error::Io`] where `out` does.
 pub async fn print(frame: DataFrame, format: Format, out: &mut dyn Write) -> Result<()> {
-    let mut batches = frame.execute_stream().await?;
+    let failed = |error| Error::Query(Box::new(error));
+    let mut batches = frame.execute_stream().await.map_err(failed)?;
     let schema = batches.schema();
     let mut write = |text: &[u8]| {
         out.write_all(text)
@@ -42,7 +43,7 @@ pub async fn print(frame: DataFrame, format: Format, out: &mut dyn Write) -> Res
     if format == Format::Table {
         let mut rows = Vec::new();
         while let Some(batch) = batches.next().await {
-            rows.push(batch?);
+            rows.push(batch.map_err(failed)?);
         }
         return write(format!("{}\n", pretty_format_batches_with_schema(schema, &rows)?).as_bytes());
     }
@@ -51,7 +52,7 @@ pub async fn print(frame: DataFrame, format: Format, out: &mut dyn Write) -> Res
         write(&csv_lines(&RecordBatch::new_empty(schema), true)?)?;
     }
     while let Some(batch) = batches.next().await {
-        let batch = batch?;
+        let batch = batch.map_err(failed)?;
         write(&match format {
             Format::Csv => csv_lines(&batch, false)?,
             _ => json_lines(&batch)?,

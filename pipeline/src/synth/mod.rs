@@ -21,11 +21,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use weaverec_output::Claim;
 
 use crate::dataset::{DatasetDescription, DomainColumn, Expected, RawFormat, Source};
 use crate::error::{Error, Result};
+use crate::output::GENERATED;
 use crate::raw::Progress;
-use crate::scratch::{self, Scratch};
 
 pub use dirt::Dirt;
 use domain::{Domain, Written};
@@ -161,7 +162,7 @@ struct Record {
 /// depend on the configuration alone, never on threads.
 ///
 /// # Errors
-/// [`Error::Synth`] for a configuration that makes no sense, [`Error::Usage`] for a folder in the way that holds something
+/// [`Error::Synth`] for a configuration that makes no sense, [`Error::Output`] for a folder in the way that holds something
 /// else, [`Error::Io`] when a file cannot be written; nothing half-written stays behind.
 pub fn generate(config: &SynthConfig, out: &Path, progress: &dyn Progress) -> Result<Vec<GeneratedDomain>> {
     config.check()?;
@@ -276,41 +277,23 @@ fn generate_domain(
         domain: domain.name.clone(),
         rule: domain.rule.clone(),
     };
-    let exists = dir
-        .try_exists()
-        .map_err(|source| Error::io(&dir, "look for", source))?;
-    if exists {
-        // The record is written last, so a folder that has it is whole.
-        match fs::read_to_string(dir.join("synth.json")) {
-            Ok(text) if serde_json::from_str::<Record>(&text).is_ok_and(|found| found == record) => {
-                progress.advance(domain.users as u64);
-                return Ok(generated);
-            }
-            Ok(_) => {}
-            Err(_) => {
-                return Err(Error::Usage(format!(
-                    "{} exists and does not hold generated logs; choose another folder or move it away",
-                    dir.display()
-                )));
-            }
-        }
+    let claim = Claim::take(&dir, GENERATED, &[])?;
+    // The record is written last, so a folder that has it is whole.
+    if let Ok(text) = fs::read_to_string(dir.join("synth.json"))
+        && serde_json::from_str::<Record>(&text).is_ok_and(|found| found == record)
+    {
+        progress.advance(domain.users as u64);
+        return Ok(generated);
     }
-    scratch::sweep(out);
-    let scratch = Scratch::new(out, "synth")?;
-    // A folder within the private one, so that it gets the usual permissions.
-    let fresh = scratch.path().join("fresh");
-    fs::create_dir(&fresh).map_err(|source| Error::io(&fresh, "create", source))?;
-    let written = domain.write(&fresh, progress)?;
-    let text =
-        toml::to_string(&describe(&domain, &written)).map_err(|error| Error::Synth(error.to_string()))?;
-    write_text(&fresh.join(&description), &text)?;
-    write_json(&fresh.join("dirt.json"), &written.dirt)?;
-    write_json(&fresh.join("synth.json"), &record)?;
-    if exists {
-        let old = scratch.path().join("old");
-        fs::rename(&dir, &old).map_err(|source| Error::io(&dir, "replace", source))?;
-    }
-    fs::rename(&fresh, &dir).map_err(|source| Error::io(&dir, "rename", source))?;
+    claim.check_replaceable()?;
+    claim.write(|fresh| -> Result<()> {
+        let written = domain.write(fresh, progress)?;
+        let text =
+            toml::to_string(&describe(&domain, &written)).map_err(|error| Error::Synth(error.to_string()))?;
+        write_text(&fresh.join(&description), &text)?;
+        write_json(&fresh.join("dirt.json"), &written.dirt)?;
+        write_json(&fresh.join("synth.json"), &record)
+    })?;
     Ok(generated)
 }
 

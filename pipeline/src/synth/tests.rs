@@ -319,12 +319,15 @@ fn what_the_text_of_one_domain_teaches_helps_in_another_and_is_not_enough() {
 fn an_up_to_date_folder_is_kept_another_is_replaced_and_a_strange_one_is_left_alone() {
     let out = tempfile::tempdir().unwrap();
     let first = generate(&small(0.0), out.path(), &NoProgress).unwrap();
-    let marker = first[0].dir.join("marker");
-    fs::write(&marker, "").unwrap();
+    let notes = first[0].dir.join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
     generate(&small(0.0), out.path(), &NoProgress).unwrap();
-    assert!(marker.exists());
+    assert!(notes.exists());
+    let error = generate(&small(0.1), out.path(), &NoProgress).unwrap_err();
+    assert!(error.to_string().contains("`notes.txt`"), "{error}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    fs::remove_file(&notes).unwrap();
     generate(&small(0.1), out.path(), &NoProgress).unwrap();
-    assert!(!marker.exists());
     assert!(dirt(&first[0]).duplicate_lines > 0);
 
     let strange = tempfile::tempdir().unwrap();
@@ -333,7 +336,7 @@ fn an_up_to_date_folder_is_kept_another_is_replaced_and_a_strange_one_is_left_al
     fs::write(mine.join("thesis.txt"), "years of work").unwrap();
     let error = generate(&small(0.0), strange.path(), &NoProgress).unwrap_err();
     assert!(
-        matches!(&error, Error::Usage(text) if text.contains("synth-home")),
+        matches!(&error, Error::Output { path, .. } if path.ends_with("synth-home")),
         "{error}"
     );
     assert!(mine.join("thesis.txt").exists());

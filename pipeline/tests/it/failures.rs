@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use weaverec_pipeline::Error;
+use weaverec_pipeline::parameters::Parameters;
 
 use crate::support::{assert_nothing_written, compress, films, prepared, run};
 
@@ -117,7 +118,32 @@ fn a_domain_without_users_is_refused() {
     config.parameters.filter.domain = Some("Musical".to_owned());
     let error = run(&config).unwrap_err().to_string();
     assert!(error.contains("Musical") && error.contains("no user"), "{error}");
+    assert!(error.contains("check the domain's name"), "{error}");
     assert_nothing_written(&config.out);
+}
+
+#[test]
+fn what_left_no_interaction_is_what_the_hint_speaks_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = films(folder.path(), 20);
+    let told = |change: &dyn Fn(&mut Parameters)| {
+        let mut config = config.clone();
+        change(&mut config.parameters);
+        run(&config).unwrap_err().to_string()
+    };
+    let core = told(&|parameters| parameters.core.users = 10_000);
+    assert!(core.ends_with("lower the k-core"), "{core}");
+    let rating = told(&|parameters| parameters.min_rating = Some(99.0));
+    assert!(rating.ends_with("lower the least rating"), "{rating}");
+    let window = told(&|parameters| parameters.window.until = Some(1));
+    assert!(window.ends_with("widen the window of time"), "{window}");
+    std::fs::write(
+        config.raw.join("ratings.csv"),
+        "userId,movieId,rating,timestamp\n",
+    )
+    .unwrap();
+    let read = told(&|_| {});
+    assert!(read.contains("check that the raw files"), "{read}");
 }
 
 #[test]
@@ -128,6 +154,8 @@ fn a_folder_of_someone_elses_is_left_alone() {
     let precious = config.folder().join("thesis.txt");
     std::fs::write(&precious, "text").unwrap();
     config.force = true;
-    assert!(matches!(run(&config).unwrap_err(), Error::Prepared { .. }));
+    let error = run(&config).unwrap_err();
+    assert!(matches!(&error, Error::Output { path, .. } if path.ends_with(config.folder_name())));
+    assert!(error.to_string().contains("thesis.txt"), "{error}");
     assert_eq!(std::fs::read_to_string(Path::new(&precious)).unwrap(), "text");
 }

@@ -1,56 +1,21 @@
-//! Files and folders that appear whole or not at all.
+//! Files and folders that appear whole or not at all, with this crate's errors.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+pub(crate) use weaverec_output::UNFINISHED;
 
 use crate::{Error, Result};
 
-/// How the names of files begin that are being written, or were when somebody was killed.
-pub(crate) const UNFINISHED: &str = ".unfinished-";
-
 /// Writes a file under a temporary name beside `path` and renames it into place.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = parent(path);
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-    let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempfile_in(&folder)
-        .map_err(|e| Error::io(&folder, e))?;
-    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
-    share(file.path())?;
-    file.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
+    Ok(weaverec_output::write_file(path, bytes)?)
 }
 
-/// Fills a temporary folder beside `path` and renames it into place. What was there is replaced if it is an empty folder or one that
+/// Fills a temporary folder beside `path` and puts it into place. What was there is replaced if it is an empty folder or one that
 /// holds the file `mark`, as all that are written here do; anything else is somebody's, and stays.
 pub(crate) fn write_folder(path: &Path, mark: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     check_replaceable(path, mark)?;
-    let beside = parent(path);
-    std::fs::create_dir_all(&beside).map_err(|e| Error::io(&beside, e))?;
-    let temporary = |purpose: &str| {
-        tempfile::Builder::new()
-            .prefix(&format!(".{purpose}-"))
-            .tempdir_in(&beside)
-            .map_err(|e| Error::io(&beside, e))
-    };
-    let fresh = temporary("new")?;
-    let content = fresh.path().join("content");
-    std::fs::create_dir(&content).map_err(|e| Error::io(&content, e))?;
-    fill(&content)?;
-    // The old folder steps aside first: a rename cannot replace a folder that holds files.
-    let old = temporary("old")?;
-    let aside = old.path().join("content");
-    if path.exists() {
-        std::fs::rename(path, &aside).map_err(|e| Error::io(path, e))?;
-    }
-    if let Err(error) = std::fs::rename(&content, path) {
-        if aside.exists() {
-            std::fs::rename(&aside, path).map_err(|e| Error::io(path, e))?;
-        }
-        return Err(Error::io(path, error));
-    }
-    Ok(())
+    weaverec_output::write_folder(path, fill)
 }
 
 /// Whether [`write_folder`] would write there.
@@ -68,21 +33,12 @@ pub(crate) fn check_replaceable(path: &Path, mark: &str) -> Result<()> {
     }
 }
 
-/// Temporary files are private to their owner; results should be as readable as any other file.
-fn share(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
-            .map_err(|e| Error::io(path, e))?;
-    }
-    Ok(())
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
+impl From<weaverec_output::Error> for Error {
+    fn from(error: weaverec_output::Error) -> Self {
+        match error {
+            weaverec_output::Error::Io { path, source, .. } => Error::Io { path, source },
+            refused => Error::Usage(refused.to_string()),
+        }
     }
 }
 

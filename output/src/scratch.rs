@@ -14,15 +14,18 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// What the names of all scratch folders begin with.
-const PREFIX: &str = ".weaverec-";
+/// What the names of all scratch folders, and of locks, begin with.
+pub(crate) const PREFIX: &str = ".weaverec-";
+
+/// What the names of [locks](crate::Lock) begin with.
+pub(crate) const LOCK: &str = ".weaverec-lock-";
 
 /// Purpose of a folder that keeps what is being replaced; what lies in one that was left behind is put back.
 pub(crate) const REPLACED: &str = "replaced";
 
 /// A hidden folder that goes when this value does.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     // Removed before the lock is let go of: fields are dropped in this order.
     folder: TempDir,
     _owner: Option<File>,
@@ -51,17 +54,6 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
-
-    /// Gives the folder itself another name, under which it stays.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where it cannot be renamed; then it goes.
-    pub fn rename(self, to: &Path) -> Result<()> {
-        std::fs::rename(self.path(), to).map_err(|source| Error::io(to, "rename", source))?;
-        // It no longer lies where the guard thinks; there is nothing to remove.
-        let _ = self.folder.keep();
-        Ok(())
-    }
 }
 
 /// Waits until nobody else holds the folder and holds it until the value returned goes; `None` where folders cannot be locked.
@@ -71,10 +63,10 @@ pub(crate) fn lock(folder: &Path) -> Option<File> {
     Some(file)
 }
 
-/// Removes the scratch folders in `place` that belong to no living process.
+/// Removes the scratch folders and the locks in `place` that belong to no living process.
 ///
 /// What cannot be removed (another user's, perhaps) stays and is in nobody's way.
-pub(crate) fn sweep(place: &Path) {
+pub fn sweep(place: &Path) {
     let Some(_alone) = lock(place) else { return };
     let Ok(entries) = std::fs::read_dir(place) else {
         return;
@@ -86,7 +78,15 @@ pub(crate) fn sweep(place: &Path) {
         };
         let folder = entry.path();
         let Ok(owner) = File::open(&folder) else { continue };
-        if !folder.is_dir() || owner.try_lock().is_err() {
+        if owner.try_lock().is_err() {
+            continue;
+        }
+        if name.starts_with(LOCK) {
+            // Whoever has opened it meanwhile finds it gone once it is locked, and makes another.
+            let _ = std::fs::remove_file(&folder);
+            continue;
+        }
+        if !folder.is_dir() {
             continue;
         }
         if purpose.starts_with(REPLACED) && !put_back(&folder, place) {
@@ -179,11 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_folder_stays() {
+    fn a_lock_that_nobody_holds_is_removed() {
         let place = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(place.path(), "staging").unwrap();
-        scratch.rename(&place.path().join("done")).unwrap();
+        std::fs::write(place.path().join(".weaverec-lock-left"), "").unwrap();
+        let mine = crate::Lock::try_take(&place.path().join("mine")).unwrap();
         sweep(place.path());
-        assert_eq!(names(place.path()), ["done"]);
+        assert_eq!(names(place.path()), [".weaverec-lock-mine"]);
+        drop(mine);
+        assert!(names(place.path()).is_empty());
     }
 }

@@ -1,0 +1,78 @@
+//! What the commands write, as [claims](weaverec_output::Claim) tell it from anything else.
+
+use anyhow::Result;
+use weaverec_output::{Again, Kind, write_file};
+
+/// The course of a training, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an
+/// adapter's folder.
+pub const CURVE: &str = "training.jsonl";
+
+/// What a result of `weaverec merge` was made of.
+pub const MERGE: &str = "merge.json";
+
+/// Names of the files of an adapter.
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
+/// Names of the files of a model.
+const MODEL: [&str; 8] = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+];
+
+/// The folder of an adapter that was trained.
+pub const TRAINED: Kind = Kind {
+    name: "an adapter that `weaverec train` wrote",
+    marks: &["adapter_config.json", CURVE],
+    holds: |name| name == CURVE || ADAPTER.contains(&name),
+    again: Again::Replaced,
+};
+
+/// The state of a training that is not finished.
+pub const CHECKPOINT: Kind = Kind {
+    name: "a checkpoint of `weaverec train`",
+    marks: &["training.safetensors"],
+    holds: |_| true,
+    again: Again::Updated,
+};
+
+/// The folder of an adapter, or of a model, that adapters were merged into.
+pub const MERGED: Kind = Kind {
+    name: "a result of `weaverec merge`",
+    marks: &[MERGE],
+    holds: |name| name == MERGE || ADAPTER.contains(&name) || MODEL.contains(&name),
+    again: Again::Replaced,
+};
+
+/// The folder of a report.
+pub const REPORT: Kind = Kind {
+    name: "a report of `weaverec reproduce`",
+    marks: &["results.json", "report.md"],
+    holds: |_| true,
+    again: Again::Updated,
+};
+
+/// Where `weaverec reproduce` keeps prepared data and run records.
+pub const WORK: Kind = Kind {
+    name: "a work folder of `weaverec reproduce`",
+    marks: &["cells"],
+    holds: |_| true,
+    again: Again::Updated,
+};
+
+/// JSON for people, as the text of a file.
+pub fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Writes [`pretty`] JSON to a file that appears whole or not at all.
+pub fn write_json(path: &std::path::Path, value: &impl serde::Serialize) -> Result<()> {
+    Ok(write_file(path, &pretty(value)?)?)
+}

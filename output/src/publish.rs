@@ -1,0 +1,255 @@
+//! Files and folders that appear whole or not at all, and are on the disk before they have their name.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::durable::{sync_file, sync_folder, sync_tree};
+use crate::error::{Error, Result};
+use crate::scratch::{REPLACED, Scratch};
+
+/// How the names of files begin that are being written, or were when somebody was killed.
+pub const UNFINISHED: &str = ".unfinished-";
+
+/// Writes a file under a temporary name beside `path`, waits until it is on the disk, and renames it into place.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be written; then what was there stays.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = parent(path);
+    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+    let failed = |source| Error::io(path, "write", source);
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)
+        .map_err(|source| Error::io(folder, "write into", source))?;
+    file.write_all(bytes).map_err(failed)?;
+    // A temporary file is private; a result is for whoever may read the folder.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).map_err(failed)?;
+    }
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder)
+}
+
+/// Gives a finished file the name `to`, once it is on the disk.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be renamed.
+pub fn place_file(from: &Path, to: &Path) -> Result<()> {
+    sync_file(from)?;
+    std::fs::rename(from, to).map_err(|source| Error::io(to, "rename", source))?;
+    sync_folder(parent(to))
+}
+
+/// Fills a folder and puts it at `to`, in the place of whatever is there.
+///
+/// # Errors
+/// Those of `fill`, which leave what was there and nothing else, and [`Error::Io`] where the folder cannot be written.
+pub fn write_folder<E: From<Error>>(to: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let staged = Staged::beside(to)?;
+    fill(staged.path())?;
+    Ok(staged.publish(to)?)
+}
+
+/// A folder in the making, hidden until it is published, and gone where it is not.
+#[derive(Debug)]
+pub struct Staged {
+    content: PathBuf,
+    scratch: Scratch,
+}
+
+impl Staged {
+    /// An empty folder in the same folder as `place`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be made.
+    pub fn beside(place: &Path) -> Result<Self> {
+        let folder = parent(place);
+        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+        Self::within(folder)
+    }
+
+    /// An empty folder in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be made.
+    pub fn within(folder: &Path) -> Result<Self> {
+        let scratch = Scratch::new(folder, "staging")?;
+        // The outer one is readable for its owner alone; what is published gets the permissions that any new folder has.
+        let content = scratch.path().join("content");
+        std::fs::create_dir(&content).map_err(|source| Error::io(&content, "create", source))?;
+        Ok(Self { content, scratch })
+    }
+
+    /// Where it is to be filled.
+    pub fn path(&self) -> &Path {
+        &self.content
+    }
+
+    /// Puts it at `to`, on the same file system, once everything in it is on the disk; what was there goes.
+    ///
+    /// The two change places in one step, so that at no moment the name is gone. Where the system cannot do that (a network file system,
+    /// or other systems than Linux and macOS), the old one steps aside first, and one that is killed in between is put back by the next
+    /// [`sweep`](crate::scratch::sweep).
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written or renamed; then what was there stays.
+    pub fn publish(self, to: &Path) -> Result<()> {
+        sync_tree(&self.content)?;
+        let failed = |source| Error::io(to, "rename", source);
+        if to.symlink_metadata().is_err() {
+            std::fs::rename(&self.content, to).map_err(failed)?;
+        } else if !exchange(&self.content, to).map_err(failed)? {
+            step_aside(&self.content, to)?;
+        }
+        sync_folder(parent(to))
+        // What was replaced lies in the scratch folder now, and goes with it.
+    }
+
+    /// The folder that it lies in, for what is needed only while it is filled.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+}
+
+/// Lets two paths change their names; false where the system or the file system cannot do that.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    // A sandbox answers with "not permitted" to calls that it does not know.
+    let unknown = [
+        Errno::INVAL,
+        Errno::NOSYS,
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+    ];
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(error) if unknown.contains(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn exchange(_one: &Path, _other: &Path) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Replaces what is at `to` in two steps, between which the name is gone.
+fn step_aside(content: &Path, to: &Path) -> Result<()> {
+    let failed = |source| Error::io(to, "rename", source);
+    let aside = Scratch::new(parent(to), REPLACED)?;
+    let old = aside.path().join(to.file_name().unwrap_or_default());
+    std::fs::rename(to, &old).map_err(failed)?;
+    if let Err(error) = std::fs::rename(content, to) {
+        std::fs::rename(&old, to).map_err(failed)?;
+        return Err(failed(error));
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn fill(name: &'static str, text: &'static str) -> impl FnOnce(&Path) -> Result<()> {
+        move |folder| write_file(&folder.join(name), text.as_bytes())
+    }
+
+    #[test]
+    fn a_folder_that_fails_half_way_leaves_the_old_one_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("result");
+        write_folder(&target, fill("a", "old")).unwrap();
+        let failed = write_folder(&target, |folder| {
+            fill("a", "new")(folder)?;
+            Err(Error::refused(folder, "stopped"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "old");
+        write_folder(&target, fill("b", "new")).unwrap();
+        assert!(target.join("b").exists() && !target.join("a").exists());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn at_no_moment_is_the_name_of_what_is_replaced_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("result");
+        let probe = [root.path().join("one"), root.path().join("other")];
+        probe
+            .iter()
+            .for_each(|folder| std::fs::create_dir(folder).unwrap());
+        if !exchange(&probe[0], &probe[1]).unwrap() {
+            eprintln!("skipped: this file system cannot exchange two folders");
+            return;
+        }
+        write_folder(&target, fill("a", "0")).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut looks = 0;
+                while !done.load(Ordering::Relaxed) {
+                    assert!(target.join("a").exists(), "the folder was gone");
+                    looks += 1;
+                }
+                looks
+            });
+            for _ in 0..100 {
+                write_folder(&target, fill("a", "1")).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(watch.join().unwrap() > 0);
+        });
+    }
+
+    #[test]
+    fn without_an_exchange_the_old_one_steps_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let (fresh, target) = (root.path().join("fresh"), root.path().join("result"));
+        for folder in [&fresh, &target] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(
+                folder.join("name"),
+                folder.file_name().unwrap().as_encoded_bytes(),
+            )
+            .unwrap();
+        }
+        step_aside(&fresh, &target).unwrap();
+        assert_eq!(std::fs::read_to_string(target.join("name")).unwrap(), "fresh");
+        assert!(
+            step_aside(&fresh, &target).is_err(),
+            "there is no fresh one any more"
+        );
+        assert_eq!(std::fs::read_to_string(target.join("name")).unwrap(), "fresh");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn results_may_be_read_by_whoever_may_read_the_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let (usual, target) = (root.path().join("usual"), root.path().join("result"));
+        std::fs::create_dir(&usual).unwrap();
+        write_folder(&target, fill("a", "x")).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&target), mode(&usual));
+        assert_eq!(mode(&target.join("a")), 0o644);
+    }
+}
