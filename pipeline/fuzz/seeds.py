@@ -9,12 +9,16 @@ itself go without theirs.
 import gzip
 import hashlib
 import itertools
+import struct
 import sys
 import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "tests" / "fixtures"
+MODELS = HERE.parents[1] / "model" / "tests" / "it" / "fixtures"
+# The targets of the readers, and those of models and adapters.
+FOLDERS = [HERE, HERE.parents[1] / "model" / "fuzz"]
 
 # Target -> (first bytes, fixture, lines left out at the beginning)
 SEEDS = {
@@ -72,6 +76,10 @@ TEXTS = {
         '\x05{"who": "u1", "what": 7, "score": 3, "at": "2017-12-17 02:00:00"}\n{"who": null, "at": 1513468800}\n',
     ],
     "clock": ["iso\n2017-12-17T02:00:00+02:00", "%a %b %d %H:%M:%S %z %Y\nSun Jul 30 07:44:10 -0700 2017", "s\n1", "%s\n9"],
+    "tokenizer_config": [
+        '{"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>", "lstrip": false}, "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}',
+        '{"chat_template": [{"name": "default", "template": "{{ bos_token }}"}], "added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": true}}}',
+    ],
     "description": [path.read_text() for path in sorted((HERE.parents[1] / "datasets").glob("*.toml"))],
 }
 
@@ -91,6 +99,18 @@ def inputs(target):
     if target == "parquet":
         # Which file, whole.
         yield from (bytes([way, part, 0]) for way in range(4) for part in range(2))
+    if target == "adapter":
+        # The length of the settings, these, and the factors.
+        for folder in sorted(MODELS.glob("adapter*")):
+            settings, factors = ((folder / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors"))
+            yield struct.pack("<H", len(settings)) + settings + factors
+    if target == "model_config":
+        yield from (path.read_bytes() for path in sorted(MODELS.glob("*/config.json")))
+    if target == "model_files":
+        tensors = b'{"model.norm.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"format":"pt"}}'
+        yield b"\0" + struct.pack("<Q", len(tensors)) + tensors + bytes(8)
+        yield b'\1{"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}'
+        yield b"\2" + (MODELS / "formats.gguf").read_bytes()
     for text in TEXTS.get(target, []):
         yield text.encode()
     for first, fixture, header in SEEDS.get(target, []):
@@ -100,11 +120,20 @@ def inputs(target):
             yield first + line
 
 
+def folder_of(target):
+    """The crate that a target is in."""
+    return next((folder for folder in FOLDERS if (folder / "fuzz_targets" / f"{target}.rs").exists()), None)
+
+
+def targets():
+    return sorted(path.stem for folder in FOLDERS for path in (folder / "fuzz_targets").glob("*.rs"))
+
+
 def main(target):
-    targets = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
-    if target not in targets:
-        sys.exit(f"no fuzz target {target}; there are {', '.join(targets)}")
-    corpus = HERE / "corpus" / target
+    folder = folder_of(target)
+    if folder is None:
+        sys.exit(f"no fuzz target {target}; there are {', '.join(targets())}")
+    corpus = folder / "corpus" / target
     corpus.mkdir(parents=True, exist_ok=True)
     for content in inputs(target):
         (corpus / hashlib.sha1(content).hexdigest()).write_bytes(content)

@@ -1,13 +1,14 @@
 //! `weaverec merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use weaverec_model::backbone::{Tokenizer, Weights};
+use weaverec_model::backbone::{Precision, Tokenizer, Weights};
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge;
 
+use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::progress::say;
 
 /// Merge adapters into one: the weighted sum of their deltas, exact in the factors; uniform unless weights are given.
@@ -33,6 +34,15 @@ pub struct Arguments {
     /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter.
     #[arg(long)]
     into_base: Option<PathBuf>,
+    /// The base that the adapters were trained on, to see that they fit it and lack nothing [default: --into-base, or else what an adapter
+    /// names as its base, where that is found].
+    #[arg(long, value_name = "MODEL")]
+    base: Option<PathBuf>,
+    /// Merge all the same what was trained on different bases, or on another than --into-base.
+    #[arg(long)]
+    other_base: bool,
+    #[command(flatten)]
+    reading: Adapters,
 }
 
 /// Runs the command.
@@ -43,11 +53,21 @@ pub fn run(arguments: Arguments) -> Result<()> {
         n if n == count => arguments.weights,
         n => bail!("{n} weights for {count} adapters: give one for each"),
     };
-    let adapters: Vec<Adapter> = arguments
-        .adapters
-        .iter()
-        .map(|a| Adapter::load(a))
-        .collect::<weaverec_model::Result<_>>()?;
+    let base = match arguments.base.as_deref().or(arguments.into_base.as_deref()) {
+        Some(base) => Some((base.to_path_buf(), Weights::config(base)?)),
+        None => arguments.adapters.iter().find_map(|folder| base_of(folder)),
+    };
+    let read = |folder: &PathBuf| match &base {
+        None => arguments.reading.read(folder, None),
+        Some((path, config)) => arguments
+            .reading
+            .read(folder, Some(config))
+            .with_context(|| format!("as an adapter of {}", path.display())),
+    };
+    let mut adapters: Vec<Adapter> = arguments.adapters.iter().map(read).collect::<Result<_>>()?;
+    if arguments.other_base {
+        adapters.iter_mut().for_each(|adapter| adapter.base = None);
+    }
     let mut merged = merge::weighted(&adapters.iter().zip(weights).collect::<Vec<_>>())?;
     if let Some(rank) = arguments.rank {
         let (cut, lost) = merge::truncate(&merged, rank)?;
@@ -60,6 +80,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
         None => merged.save(&arguments.out)?,
         Some(base) => {
             let (mut weights, mut config) = Weights::open(&base)?;
+            if !arguments.other_base {
+                check_base(&arguments.adapters, &adapters, &base, &weights)?;
+            }
             merge::fold(&mut weights, &merged, 1.0)?;
             config.tie_word_embeddings &= !merged.parts_head_from_embedding();
             Tokenizer::open(&base)?.save(&arguments.out)?;
@@ -67,5 +90,30 @@ pub fn run(arguments: Arguments) -> Result<()> {
         }
     }
     say(format!("wrote {}", arguments.out.display()));
+    Ok(())
+}
+
+/// Refuses a base that, by its weights, is not the one that the adapters were trained on; by name alone it is a warning.
+fn check_base(folders: &[PathBuf], adapters: &[Adapter], path: &Path, weights: &Weights) -> Result<()> {
+    let name = path.display().to_string();
+    let known = adapters.iter().any(|adapter| adapter.base.is_some());
+    let base = known.then(|| weights.base(&name, Precision::F32)).transpose()?;
+    for (folder, adapter) in folders.iter().zip(adapters) {
+        match (&adapter.base, &base) {
+            (Some(_), Some(base)) => {
+                if let Some(doubt) = doubt(adapter, folder, base, path) {
+                    bail!(
+                        "{}: {doubt}; --other-base folds it in all the same",
+                        folder.display()
+                    );
+                }
+            }
+            _ => {
+                if let Some(doubt) = doubt_of_name(adapter, folder, &name, path) {
+                    tracing::warn!("{}: {doubt}", folder.display());
+                }
+            }
+        }
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share.
+//! those that load a model share, in `adapter` what those that read adapters do.
 
+pub mod adapter;
 pub mod audit;
 pub mod base;
 pub mod compare;
