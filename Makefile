@@ -23,9 +23,10 @@ MOTO ?= runs/moto/bin/moto_server
 PEFT_PYTHON ?= runs/peft/venv/bin/python
 # Python with the packages of pipeline/tests/interop; made on the first use (torch is 3 GB).
 INTEROP_PYTHON ?= runs/interop/venv/bin/python
-# Which reader is fuzzed (pipeline/fuzz/fuzz_targets), and for how long.
+# Which reader is fuzzed (pipeline/fuzz/fuzz_targets, model/fuzz/fuzz_targets), and for how long.
 PARSER ?= json_lines
 SECONDS ?= 60
+FUZZ_DIR := $(patsubst %/fuzz_targets/$(PARSER).rs,%,$(wildcard */fuzz/fuzz_targets/$(PARSER).rs))
 
 CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
@@ -106,7 +107,7 @@ test-interop: build ## Load a prepared folder with datasets, pandas, Polars, Duc
 # The flags of cargo-fuzz are those of a nightly compiler; the environment variable lets the stable one take them.
 fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
 	python3 pipeline/fuzz/seeds.py $(PARSER)
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir pipeline/fuzz -s none $(PARSER) -- \
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir $(FUZZ_DIR) -s none $(PARSER) -- \
 		-max_total_time=$(SECONDS) -timeout=10 -max_len=16384
 
 fuzz-all: ## Fuzz every reader, SECONDS=60 each; writes results/pipeline/fuzz.md

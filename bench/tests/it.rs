@@ -1,6 +1,9 @@
 //! The real binary, as its users run it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(unix)]
+#[path = "it/adapters.rs"]
+mod adapters;
 #[path = "it/commands.rs"]
 mod commands;
 #[cfg(unix)]

@@ -18,6 +18,7 @@
 pub mod backbone;
 pub mod device;
 pub mod error;
+mod foreign;
 pub mod lora;
 pub mod merge;
 pub mod op;

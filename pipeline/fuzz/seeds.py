@@ -10,13 +10,18 @@ import bz2
 import gzip
 import hashlib
 import io
+import itertools
 import lzma
+import struct
 import sys
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "tests" / "fixtures"
+MODELS = HERE.parents[1] / "model" / "tests" / "it" / "fixtures"
+# The targets of the readers, and those of models and adapters.
+FOLDERS = [HERE, HERE.parents[1] / "model" / "fuzz"]
 
 # Target -> (first bytes, fixture, lines left out at the beginning)
 SEEDS = {
@@ -131,6 +136,10 @@ TEXTS = {
             "Cafe\u0301 \u200b\u202e\U0001f469\u200d\U0001f52c||x|", 'Magazines" />', "nan",
         ]
     ],
+    "tokenizer_config": [
+        '{"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>", "lstrip": false}, "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}',
+        '{"chat_template": [{"name": "default", "template": "{{ bos_token }}"}], "added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": true}}}',
+    ],
 }
 
 
@@ -147,6 +156,18 @@ def inputs(target):
     if target == "parquet":
         # Which file, whole.
         yield from (bytes([way, part, 0]) for way in range(4) for part in range(2))
+    if target == "adapter":
+        # The length of the settings, these, and the factors.
+        for folder in sorted(MODELS.glob("adapter*")):
+            settings, factors = ((folder / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors"))
+            yield struct.pack("<H", len(settings)) + settings + factors
+    if target == "model_config":
+        yield from (path.read_bytes() for path in sorted(MODELS.glob("*/config.json")))
+    if target == "model_files":
+        tensors = b'{"model.norm.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"format":"pt"}}'
+        yield b"\0" + struct.pack("<Q", len(tensors)) + tensors + bytes(8)
+        yield b'\1{"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}'
+        yield b"\2" + (MODELS / "formats.gguf").read_bytes()
     for text in TEXTS.get(target, []):
         yield text.encode()
     for first, fixture, header in SEEDS.get(target, []):
@@ -156,11 +177,20 @@ def inputs(target):
             yield first + line
 
 
+def folder_of(target):
+    """The crate that a target is in."""
+    return next((folder for folder in FOLDERS if (folder / "fuzz_targets" / f"{target}.rs").exists()), None)
+
+
+def targets():
+    return sorted(path.stem for folder in FOLDERS for path in (folder / "fuzz_targets").glob("*.rs"))
+
+
 def main(target):
-    targets = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
-    if target not in targets:
-        sys.exit(f"no fuzz target {target}; there are {', '.join(targets)}")
-    corpus = HERE / "corpus" / target
+    folder = folder_of(target)
+    if folder is None:
+        sys.exit(f"no fuzz target {target}; there are {', '.join(targets())}")
+    corpus = folder / "corpus" / target
     corpus.mkdir(parents=True, exist_ok=True)
     for content in inputs(target):
         (corpus / hashlib.sha1(content).hexdigest()).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Fuzzes every reader for some time and writes what came of it as a table.
+"""Fuzzes every reader, of raw logs and of models, for some time and writes what came of it as a table.
 
     python table.py SECONDS REPORT [TARGET ...]
 
@@ -14,9 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import seeds
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-TARGETS = sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
+TARGETS = seeds.targets()
 
 HEAD = """# Fuzzing the readers
 

@@ -1,15 +1,16 @@
 //! `weaverec merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use weaverec_model::backbone::{Tokenizer, Weights};
+use weaverec_model::backbone::{Precision, Tokenizer, Weights};
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge;
 use weaverec_output::{Claim, Input};
 
+use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
 
@@ -38,6 +39,15 @@ pub struct Arguments {
     /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter.
     #[arg(long)]
     into_base: Option<PathBuf>,
+    /// The base that the adapters were trained on, to see that they fit it and lack nothing [default: --into-base, or else what an adapter
+    /// names as its base, where that is found].
+    #[arg(long, value_name = "MODEL")]
+    base: Option<PathBuf>,
+    /// Merge all the same what was trained on different bases, or on another than --into-base.
+    #[arg(long)]
+    other_base: bool,
+    #[command(flatten)]
+    reading: Adapters,
 }
 
 /// Runs the command.
@@ -56,14 +66,25 @@ pub fn run(arguments: Arguments) -> Result<()> {
         arguments
             .into_base
             .iter()
+            .chain(&arguments.base)
             .map(|base| Input::new(base, "the base")),
     );
     let claim = Claim::take(&arguments.out, MERGED, &inputs)?;
-    let adapters: Vec<Adapter> = arguments
-        .adapters
-        .iter()
-        .map(|a| Adapter::load(a))
-        .collect::<weaverec_model::Result<_>>()?;
+    let base = match arguments.base.as_deref().or(arguments.into_base.as_deref()) {
+        Some(base) => Some((base.to_path_buf(), Weights::config(base)?)),
+        None => arguments.adapters.iter().find_map(|folder| base_of(folder)),
+    };
+    let read = |folder: &PathBuf| match &base {
+        None => arguments.reading.read(folder, None),
+        Some((path, config)) => arguments
+            .reading
+            .read(folder, Some(config))
+            .with_context(|| format!("as an adapter of {}", path.display())),
+    };
+    let mut adapters: Vec<Adapter> = arguments.adapters.iter().map(read).collect::<Result<_>>()?;
+    if arguments.other_base {
+        adapters.iter_mut().for_each(|adapter| adapter.base = None);
+    }
     let mut made_of = Vec::with_capacity(count);
     for ((folder, adapter), weight) in arguments.adapters.iter().zip(&adapters).zip(&weights) {
         made_of.push(json!({"folder": folder.to_string_lossy(), "fingerprint": adapter.fingerprint()?, "weight": weight}));
@@ -83,6 +104,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
             None => merged.save_into(folder)?,
             Some(base) => {
                 let (mut weights, mut config) = Weights::open(base)?;
+                if !arguments.other_base {
+                    check_base(&arguments.adapters, &adapters, base, &weights)?;
+                }
                 record["base"] =
                     json!({"folder": base.to_string_lossy(), "fingerprint": weights.fingerprint()?});
                 merge::fold(&mut weights, &merged, 1.0)?;
@@ -94,5 +118,30 @@ pub fn run(arguments: Arguments) -> Result<()> {
         write_json(&folder.join(MERGE), &record)
     })?;
     say(format!("wrote {}", arguments.out.display()));
+    Ok(())
+}
+
+/// Refuses a base that, by its weights, is not the one that the adapters were trained on; by name alone it is a warning.
+fn check_base(folders: &[PathBuf], adapters: &[Adapter], path: &Path, weights: &Weights) -> Result<()> {
+    let name = path.display().to_string();
+    let known = adapters.iter().any(|adapter| adapter.base.is_some());
+    let base = known.then(|| weights.base(&name, Precision::F32)).transpose()?;
+    for (folder, adapter) in folders.iter().zip(adapters) {
+        match (&adapter.base, &base) {
+            (Some(_), Some(base)) => {
+                if let Some(doubt) = doubt(adapter, folder, base, path) {
+                    bail!(
+                        "{}: {doubt}; --other-base folds it in all the same",
+                        folder.display()
+                    );
+                }
+            }
+            _ => {
+                if let Some(doubt) = doubt_of_name(adapter, folder, &name, path) {
+                    tracing::warn!("{}: {doubt}", folder.display());
+                }
+            }
+        }
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share, and in `number` how numbers are read.
+//! those that load a model share, in `adapter` what those that read adapters do, and in `number` how numbers are read.
 
+pub mod adapter;
 pub mod audit;
 pub mod base;
 pub mod compare;

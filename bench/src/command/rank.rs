@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use weaverec_model::lora::Adapter;
 use weaverec_model::op::with_threads;
 use weaverec_model::rank::Normalisation;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
+use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
@@ -32,6 +32,8 @@ pub struct Arguments {
     /// PEFT folder; without it, the plain model.
     #[arg(long)]
     adapter: Option<PathBuf>,
+    #[command(flatten)]
+    adapters: Adapters,
     #[command(flatten)]
     base: Base,
     /// Most users.
@@ -60,7 +62,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let encoder = Encoder::new(&model.tokenizer, format);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
-        Some(folder) => model.decoder.folded(&Adapter::load(folder)?)?,
+        Some(folder) => arguments.adapters.fold(folder, &model)?,
     };
     let config = Rank {
         normalisation: if arguments.length_normalised {

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Decoder;
-use weaverec_model::lora::Adapter;
 use weaverec_model::op::with_threads;
 use weaverec_model::rank::{Normalisation, Query, list, top};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 
+use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::experiment::encoder::Encoder;
 use crate::progress::Meter;
@@ -33,6 +33,8 @@ pub struct Arguments {
     /// PEFT folder; without it, the plain model.
     #[arg(long)]
     adapter: Option<PathBuf>,
+    #[command(flatten)]
+    adapters: Adapters,
     /// Prepared folder whose format and wording the prompts take, and whose titles are the candidates where the input names none.
     #[arg(long)]
     domain: Option<PathBuf>,
@@ -99,7 +101,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let model = arguments.base.load()?;
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
-        Some(folder) => model.decoder.folded(&Adapter::load(folder)?)?,
+        Some(folder) => arguments.adapters.fold(folder, &model)?,
     };
     let encoder = Encoder::new(&model.tokenizer, style.format);
     let queries: Vec<(Query, &[String])> = questions

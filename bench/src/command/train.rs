@@ -119,10 +119,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
     lora.lora_dropout = arguments.dropout;
-    lora.base_model_name_or_path = Some(arguments.base.model.clone());
+    lora.base_model_name_or_path = Some(model.base.name.clone());
     let checkpoint = Checkpoint::new(beside, &model.fingerprint);
     let meter = Meter::start(format!("training on {} prompts", examples.len()));
-    let (adapter, outcome) = with_threads(super::threads(arguments.threads), || {
+    let (mut adapter, outcome) = with_threads(super::threads(arguments.threads), || {
         train_lora(
             &model.decoder,
             lora,
@@ -146,6 +146,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(loss) => format!("best step {}, held-out loss {loss:.3}", outcome.best_step),
         None => format!("{} steps", outcome.steps),
     });
+    adapter.base = Some(model.base.clone());
     claim.write(|folder| -> Result<()> {
         adapter.save_into(folder)?;
         Ok(write_file(&folder.join(CURVE), outcome.json_lines().as_bytes())?)

@@ -1,11 +1,12 @@
 //! The language model of a study: fetched, or pre-trained here on the study's auxiliary text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
 use weaverec_model::device::{Arithmetic, Compute};
+use weaverec_model::lora::Base;
 use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::Split;
@@ -28,8 +29,11 @@ pub struct LanguageModel {
     pub tokenizer: Tokenizer,
     /// Hash of the weights and of the tokenizer.
     pub fingerprint: String,
-    /// Name for adapters' `base_model_name_or_path`.
-    pub name: String,
+    /// What tells the weights from others, for adapters. Its name is one that is known, or the absolute path, so that it means the same
+    /// in another folder.
+    pub base: Base,
+    /// Where it lies.
+    pub path: PathBuf,
 }
 
 /// Loads the study's language model, pre-training it first where the profile says so and it is not there yet.
@@ -50,18 +54,24 @@ pub fn load(
 /// The device is opened first: a wrong name should cost no download.
 pub fn pretrained(model: &str, precision: Precision, compute: Compute) -> Result<LanguageModel> {
     compute.device.open()?;
-    let path = match Model::named(model) {
-        Some(known) => known.fetch(&fetch::cache_root()?, &Stages::default())?,
-        None => model.into(),
-    };
-    open(&path, model, precision, compute)
+    match Model::named(model) {
+        Some(known) => {
+            let path = known.fetch(&fetch::cache_root()?, &Stages::default())?;
+            open(&path, Some(model), precision, compute)
+        }
+        None => open(Path::new(model), None, precision, compute),
+    }
 }
 
-fn open(path: &Path, name: &str, precision: Precision, compute: Compute) -> Result<LanguageModel> {
+/// Opens a model that is known by `name`, or by its path.
+fn open(path: &Path, name: Option<&str>, precision: Precision, compute: Compute) -> Result<LanguageModel> {
     let (weights, config) = Weights::open_as(path, precision)?;
     let tokenizer = Tokenizer::open(path)?;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let name = name.map_or_else(|| path.display().to_string(), str::to_string);
+    let base = weights.base(&name, precision)?;
     // Other words or another chat template make other examples of the same prompts.
-    let mut fingerprint = format!("{}-{}", weights.fingerprint()?, tokenizer.fingerprint()?);
+    let mut fingerprint = format!("{}-{}", base.weights, tokenizer.fingerprint()?);
     if compute.arithmetic != Arithmetic::default() {
         // Other numbers come of it, as of other weights.
         fingerprint.push_str(&format!("-{}", compute.arithmetic));
@@ -72,7 +82,8 @@ fn open(path: &Path, name: &str, precision: Precision, compute: Compute) -> Resu
         decoder,
         tokenizer,
         fingerprint,
-        name: name.to_string(),
+        base,
+        path,
     })
 }
 
@@ -146,7 +157,7 @@ fn pretrained_here(
     } else {
         say(format!("  {}: kept from an earlier run", cell.label));
     }
-    open(&folder, "nano", Precision::F32, profile.compute)
+    open(&folder, None, Precision::F32, profile.compute)
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.

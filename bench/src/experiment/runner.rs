@@ -213,8 +213,8 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(&adapter.cell), &bench.model.fingerprint);
     let mut lora = LoraConfig::new(config.rank, config.alpha);
     lora.lora_dropout = config.dropout;
-    lora.base_model_name_or_path = Some(bench.model.name.clone());
-    let (trained, outcome) = train_lora(
+    lora.base_model_name_or_path = Some(bench.model.base.name.clone());
+    let (mut trained, outcome) = train_lora(
         &bench.model.decoder,
         lora,
         &examples,
@@ -232,6 +232,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
             });
         },
     )?;
+    trained.base = Some(bench.model.base.clone());
     meter.finish(format!(
         "held-out loss {:.3} at step {}, {:.0} tokens/s",
         outcome.held_out_loss.unwrap_or(f64::NAN),

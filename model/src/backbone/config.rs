@@ -6,6 +6,7 @@
 mod gemma3;
 mod json;
 mod rope_scaling;
+mod unusable;
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::json::ConfigJson;
 use crate::op::Activation;
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 pub use gemma3::Gemma3;
 pub use rope_scaling::RopeScaling;
 
@@ -121,6 +122,11 @@ impl Family {
     }
 }
 
+/// No model has a size near this one, in heads, widths or tokens; a damaged file may say anything.
+pub(crate) const LARGEST_SIZE: usize = 1 << 28;
+/// Nor so many layers.
+pub(crate) const MOST_LAYERS: usize = 1 << 12;
+
 /// Sizes and constants of a decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigJson", into = "ConfigJson")]
@@ -165,11 +171,13 @@ impl DecoderConfig {
     /// # Errors
     /// A file that cannot be read, or a model of a family or with settings that are not implemented here.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Config {
+        let failure = |message: String| Error::Config {
             path: path.to_path_buf(),
-            message: e.to_string(),
-        })
+            message,
+        };
+        let bytes = foreign::read(path)?;
+        unusable::check(&foreign::json(&bytes).map_err(failure)?).map_err(failure)?;
+        foreign::json(&bytes).map_err(failure)
     }
 
     /// Width of a head.
@@ -232,6 +240,14 @@ impl DecoderConfig {
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(format!("{name} is 0"));
+        }
+        let head_dim = ("head_dim", self.head_dim.unwrap_or(1));
+        let too_large = |(name, size): &&(&str, usize)| match *name {
+            "num_hidden_layers" => *size > MOST_LAYERS,
+            _ => *size > LARGEST_SIZE,
+        };
+        if let Some((name, size)) = sizes.iter().chain([&head_dim]).find(too_large) {
+            return Err(format!("{name} is {size}, which no model has"));
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(format!(

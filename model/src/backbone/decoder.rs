@@ -15,7 +15,8 @@ use candle_core::{DType, Device, Tensor};
 use super::{DecoderConfig, KvCache, Pass, Weights};
 use crate::device::Arithmetic;
 use crate::lora::Adapter;
-use crate::lora::config::EMBEDDING;
+use crate::lora::config::{EMBEDDING, HEAD};
+use crate::lora::copy::check_copy;
 use crate::op::composed::{self, composed_on};
 use crate::op::{
     BlockWeights, Heads, Kept, KeptBytes, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings,
@@ -178,15 +179,7 @@ impl Decoder {
 
     /// The modules that adapters attach to, with their `(out, in)` shapes, from the first layer to the last.
     pub fn modules(&self) -> Vec<(String, (usize, usize))> {
-        let shapes = projection_shapes(&self.config);
-        (0..self.blocks.len())
-            .flat_map(|layer| {
-                PROJECTIONS
-                    .iter()
-                    .zip(shapes)
-                    .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape))
-            })
-            .collect()
+        modules_of(&self.config)
     }
 
     /// This decoder with low-rank updates in the modules named; modules not named have none.
@@ -220,9 +213,23 @@ impl Decoder {
         }
     }
 
-    /// This decoder with an adapter beside its weights, as in training.
+    /// This decoder with an adapter beside its weights, as in training. Factors of the output head are added to it, in its own type: it
+    /// is multiplied with once for each token wanted, and nothing is trained here.
+    ///
+    /// # Errors
+    /// Factors that are missing where the settings want some, or that do not fit this decoder, and copies of the base's weights that are
+    /// not this base's.
     pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
-        let factors = adapter.modules.iter().map(|(name, module)| {
+        for (name, copy) in &adapter.copies {
+            let ours = if name == EMBEDDING {
+                &self.embedding
+            } else {
+                &self.head
+            };
+            check_copy(name, copy, ours)?;
+        }
+        let of_blocks = adapter.modules.iter().filter(|(name, _)| *name != HEAD);
+        let factors = of_blocks.map(|(name, module)| {
             let lora = LoraFactors {
                 a: module.a.to_device(self.device())?,
                 b: module.b.to_device(self.device())?,
@@ -232,6 +239,9 @@ impl Decoder {
             Ok((name.clone(), lora))
         });
         let mut decoder = self.with_lora(factors.collect::<Result<_>>()?)?;
+        adapter
+            .check_coverage(self.config.num_hidden_layers)
+            .map_err(Error::Usage)?;
         for (name, weight) in &adapter.saved {
             // Where the two are tied, one stored whole takes its own place alone, as with PEFT.
             let place = match name.as_str() {
@@ -247,6 +257,18 @@ impl Decoder {
                 )));
             }
             *place = weight.to_device(place.device())?.to_dtype(place.dtype())?;
+        }
+        if let Some(module) = adapter.modules.get(HEAD) {
+            let (shape, dims) = (module.shape()?, decoder.head.dims2()?);
+            if shape != dims {
+                return Err(Error::Usage(format!(
+                    "the adapter's factors of {HEAD} make a matrix of shape {shape:?} where the base has {dims:?}: it was trained on \
+                     another base, or with another vocabulary"
+                )));
+            }
+            let head = decoder.head.to_dtype(DType::F32)?;
+            let sum = (&head + module.delta()?.to_device(head.device())?)?;
+            decoder.head = sum.to_dtype(decoder.head.dtype())?;
         }
         Ok(decoder)
     }
@@ -419,6 +441,19 @@ impl Decoder {
             .iter_mut()
             .flat_map(|block| block.projections.iter_mut())
     }
+}
+
+/// The projections of a decoder, with their `(out, in)` shapes, from the first layer to the last.
+pub(crate) fn modules_of(config: &DecoderConfig) -> Vec<(String, (usize, usize))> {
+    let shapes = projection_shapes(config);
+    (0..config.num_hidden_layers)
+        .flat_map(|layer| {
+            PROJECTIONS
+                .iter()
+                .zip(shapes)
+                .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape))
+        })
+        .collect()
 }
 
 /// `(out, in)` of each projection, in the order of [`PROJECTIONS`].

@@ -18,7 +18,7 @@ use tokenizers::{AddedToken, PreTokenizerWrapper};
 
 use self::chat::{CHATML, Template};
 use super::weights::{gguf_file, persist};
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 pub use self::chat::Turn;
 
@@ -59,14 +59,18 @@ impl Tokenizer {
     }
 
     fn read_json(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| failure(path, e))?;
+        let bytes = foreign::read(path)?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| match foreign::kind(&bytes) {
+                Some(kind) => failure(path, kind),
+                None => failure(path, e),
+            })?;
         // What some program's last call cut or filled up to is stored too, and is no property of the model.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| failure(path, e))?;
         let beside = path.with_file_name("tokenizer_config.json");
         let config: Value = match optional(&beside)? {
-            Some(text) => serde_json::from_str(&text).map_err(|e| failure(&beside, e))?,
+            Some(text) => foreign::json(text.as_bytes()).map_err(|e| failure(&beside, e))?,
             None => Value::Null,
         };
         let text = |value: &Value| {

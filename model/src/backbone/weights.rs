@@ -4,6 +4,7 @@ mod gguf;
 pub(crate) mod persist;
 mod precision;
 pub(crate) mod safetensors;
+mod shards;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 
 use super::DecoderConfig;
+use crate::lora::Base;
+use crate::lora::coverage::layers_among;
 use crate::op::Matrix;
 use crate::{Error, Result};
 
@@ -50,13 +53,8 @@ impl Weights {
                 config,
             ));
         }
-        let config = DecoderConfig::read(&path.join("config.json"))?;
-        let mut tensors = BTreeMap::new();
-        for file in safetensors::files(path)? {
-            tensors.append(&mut safetensors::read_as(&file, |name, tensor| {
-                precision.keep(name, tensor)
-            })?);
-        }
+        let config = Self::config(path)?;
+        let tensors = shards::read(path, |name, tensor| precision.keep(name, tensor))?;
         Ok((
             Weights {
                 tensors,
@@ -64,6 +62,20 @@ impl Weights {
             },
             config,
         ))
+    }
+
+    /// The configuration of a model, without its weights.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn config(path: &Path) -> Result<DecoderConfig> {
+        match gguf_file(path)? {
+            Some(file) => Gguf::open(&file)?.config(),
+            None => {
+                shards::check_is_model(path)?;
+                DecoderConfig::read(&path.join("config.json"))
+            }
+        }
     }
 
     /// Weights made in memory.
@@ -93,12 +105,26 @@ impl Weights {
             )));
         };
         if tensor.dims() != expected {
+            let empty = match tensor.dims().contains(&0) {
+                true => {
+                    "; a trainer has written it without its values, which it had not gathered (DeepSpeed's ZeRO-3): save the model again"
+                }
+                false => "",
+            };
             return Err(self.error(format!(
-                "tensor {name} has shape {:?} where the configuration says {expected:?}",
+                "tensor {name} has shape {:?} where the configuration says {expected:?}{empty}",
                 tensor.dims()
             )));
         }
         Ok(tensor.clone())
+    }
+
+    /// The values of this name in f32, whatever their shape.
+    pub(crate) fn values(&self, name: &str) -> Result<Tensor> {
+        match self.tensors.get(name) {
+            Some(matrix) => Ok(matrix.values()?),
+            None => Err(self.error(format!("no tensor {name}"))),
+        }
     }
 
     /// The names, sorted.
@@ -165,6 +191,24 @@ impl Weights {
                 .iter()
                 .map(|(name, matrix)| (name.as_str(), matrix.clone())),
         )
+    }
+
+    /// What tells this base from others, for an adapter that is trained on it. `name` is what it goes by.
+    ///
+    /// # Errors
+    /// Only if a tensor cannot be read back.
+    pub fn base(&self, name: &str, precision: Precision) -> Result<Base> {
+        let named = |wanted: fn(&str) -> bool| {
+            let tensors = self.tensors.iter().filter(move |(name, _)| wanted(name));
+            tensors.map(|(name, matrix)| (name.as_str(), matrix.clone()))
+        };
+        Ok(Base {
+            name: name.to_string(),
+            layers: layers_among(self.names()),
+            precision,
+            weights: safetensors::fingerprint(named(|_| true))?,
+            unpacked: safetensors::fingerprint(named(|name| !precision::is_projection(name)))?,
+        })
     }
 
     fn error(&self, message: String) -> Error {

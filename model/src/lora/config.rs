@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use self::modules::{any_layer, ends_in, named_layer, pattern, whole};
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 pub use self::modules::{OneOrMany, Patterns, TargetModules};
 
@@ -39,7 +39,7 @@ pub struct LoraConfig {
     #[serde(default = "eight_real")]
     pub lora_alpha: f64,
     /// Share of the adapter's input dropped in training.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub lora_dropout: f64,
     /// Which modules carry an adapter.
     #[serde(default = "all_linear", deserialize_with = "or_all_linear")]
@@ -54,7 +54,7 @@ pub struct LoraConfig {
     #[serde(default)]
     pub layers_pattern: Option<OneOrMany<String>>,
     /// Scale by `alpha / √r` instead of `alpha / r`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub use_rslora: bool,
     /// Other ranks for some modules.
     #[serde(default, deserialize_with = "or_default")]
@@ -63,10 +63,10 @@ pub struct LoraConfig {
     #[serde(default, deserialize_with = "or_default")]
     pub alpha_pattern: Patterns<f64>,
     /// Which biases are trained; only `none` can be used here.
-    #[serde(default = "none")]
+    #[serde(default = "none", deserialize_with = "or_none")]
     pub bias: String,
     /// Weight-decomposed LoRA; cannot be used here.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub use_dora: bool,
     /// Modules stored whole beside the factors; the embedding and the output head can be.
     #[serde(default)]
@@ -115,12 +115,21 @@ impl LoraConfig {
     /// # Errors
     /// A file that cannot be read, or an adapter whose computation is not plain LoRA.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let failure = |message: String| Error::Config {
             path: path.to_path_buf(),
             message,
         };
-        let config: LoraConfig = serde_json::from_str(&text).map_err(|e| failure(e.to_string()))?;
+        let bytes = foreign::read(path)?;
+        let keys: Map<String, Value> = foreign::json(&bytes).map_err(failure)?;
+        if !["peft_type", "r", "lora_alpha"]
+            .iter()
+            .any(|key| keys.contains_key(*key))
+        {
+            return Err(failure(
+                "no settings of an adapter: neither peft_type nor r is in it".into(),
+            ));
+        }
+        let config: LoraConfig = foreign::json(&bytes).map_err(failure)?;
         config.check().map_err(failure)?;
         Ok(config)
     }
@@ -154,15 +163,16 @@ impl LoraConfig {
             TargetModules::Names(names) => names.iter().all(|name| !name.contains('.')),
             TargetModules::Pattern(_) => self.target_modules.is_all_linear(),
         };
-        plain && self.layers().is_empty() && self.exclude_modules.is_none()
+        plain && self.named_layers().is_empty() && self.exclude_modules.is_none()
     }
 
-    fn layers(&self) -> &[usize] {
+    /// The layers that the settings name; none: all there are.
+    pub(crate) fn named_layers(&self) -> &[usize] {
         self.layers_to_transform.as_ref().map_or(&[], OneOrMany::values)
     }
 
     fn has_layer_of(&self, module: &str) -> bool {
-        let layers = self.layers();
+        let layers = self.named_layers();
         if layers.is_empty() {
             return true;
         }
@@ -198,7 +208,10 @@ impl LoraConfig {
     /// Refuses, with the reason, what would be silently wrong as plain LoRA.
     pub(crate) fn check(&self) -> std::result::Result<(), String> {
         if self.peft_type != "LORA" {
-            return Err(format!("peft_type \"{}\" is not LORA", self.peft_type));
+            return Err(format!(
+                "peft_type \"{}\" is not LORA, which alone can be used",
+                self.peft_type
+            ));
         }
         if self.bias != "none" {
             return Err(format!(
@@ -225,6 +238,14 @@ impl LoraConfig {
         }
         if let Some((key, reason)) = CHANGES_THE_COMPUTATION.iter().find(|(key, _)| self.is_set(key)) {
             return Err(format!("{key}: {reason}; train without it"));
+        }
+        let ends = [EMBEDDING, HEAD];
+        if let Some(module) = ends.into_iter().find(|m| self.is_saved(m) || self.targets(m))
+            && self.is_set("ensure_weight_tying")
+        {
+            return Err(format!(
+                "ensure_weight_tying: what is trained of {module} counts for the embedding and the head alike; train without it"
+            ));
         }
         let start = self.other.get("init_lora_weights").unwrap_or(&Value::Null);
         let changes_base = start
@@ -315,6 +336,10 @@ fn all_linear() -> TargetModules {
 
 fn or_all_linear<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<TargetModules, D::Error> {
     Ok(Option::deserialize(input)?.unwrap_or_else(all_linear))
+}
+
+fn or_none<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<String, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_else(none))
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(

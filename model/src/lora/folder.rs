@@ -1,12 +1,19 @@
 //! PEFT adapter folders: `adapter_config.json` beside `adapter_model.safetensors`.
 
-use std::collections::BTreeMap;
+mod key;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use super::LoraConfig;
-use super::config::{EMBEDDING, HEAD};
+use self::key::Part;
+use super::config::HEAD;
+use super::{Base, LoraConfig};
+use crate::backbone::DecoderConfig;
+use crate::backbone::decoder::modules_of;
 use crate::backbone::weights::{persist, safetensors};
 use crate::{Error, Result};
 
@@ -37,7 +44,7 @@ impl LoraModule {
     /// # Errors
     /// Factors that are not matrices of one common rank.
     pub fn shape(&self) -> Result<(usize, usize)> {
-        let ((rank, input), (out, columns)) = (self.a.dims2()?, self.b.dims2()?);
+        let ([rank, input], [out, columns]) = (matrix(&self.a)?, matrix(&self.b)?);
         if rank != columns {
             return Err(Error::Usage(format!(
                 "factors A {:?} and B {:?} differ in rank",
@@ -57,6 +64,30 @@ impl LoraModule {
     }
 }
 
+/// Rows and columns of a factor.
+fn matrix(factor: &Tensor) -> Result<[usize; 2]> {
+    let what = match factor.dims() {
+        [rows, columns] if *rows > 0 && *columns > 0 => return Ok([*rows, *columns]),
+        dims if dims.contains(&0) => {
+            "is empty, as trainers write parts of a model that they had not gathered (DeepSpeed's ZeRO-3)"
+        }
+        _ => "is no matrix",
+    };
+    Err(Error::Usage(format!(
+        "a factor of shape {:?} {what}; store the adapter again",
+        factor.dims()
+    )))
+}
+
+/// How an adapter is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// Targeted modules without factors count as zero; else they are an error.
+    pub partial: bool,
+    /// The base, where it is at hand: how many modules there are to target, and their shapes.
+    pub base: Option<&'a DecoderConfig>,
+}
+
 /// A LoRA adapter: its settings, its factors by the path of the module, e.g. `model.layers.0.self_attn.q_proj`, and the modules that
 /// are stored whole.
 #[derive(Clone, Debug)]
@@ -68,65 +99,115 @@ pub struct Adapter {
     /// Weights that take the place of the base's, by the path of the module: the embedding, the output head, or both
     /// (`modules_to_save`).
     pub saved: BTreeMap<String, Tensor>,
+    /// Weights of the base that are stored beside the factors, as PEFT does with an embedding or head that is targeted or was resized.
+    /// They change nothing: a base must have the same ones.
+    pub copies: BTreeMap<String, Tensor>,
+    /// The base that it was trained on, where that is recorded.
+    pub base: Option<Base>,
 }
 
 impl Adapter {
+    /// An adapter of factors alone.
+    pub fn new(config: LoraConfig, modules: BTreeMap<String, LoraModule>) -> Self {
+        Adapter {
+            config,
+            modules,
+            saved: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            base: None,
+        }
+    }
+
+    /// Reads a PEFT folder that holds all that its settings target, as far as it can tell by itself.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn load(folder: &Path) -> Result<Self> {
+        Self::read(folder, Reading::default())
+    }
+
     /// Reads a PEFT folder.
     ///
     /// # Errors
-    /// Files that are missing or damaged, settings that are not plain LoRA, or tensors that do not fit the settings.
-    pub fn load(folder: &Path) -> Result<Self> {
+    /// Files that are missing or damaged, settings that are not plain LoRA, tensors that do not fit the settings or the base, and
+    /// (unless it is read as partial) targeted modules that have no factors.
+    pub fn read(folder: &Path, reading: Reading) -> Result<Self> {
+        check_is_adapter(folder)?;
         let config = LoraConfig::read(&folder.join(CONFIG))?;
         let path = folder.join(MODEL);
-        if !path.exists() && folder.join("adapter_model.bin").exists() {
-            return Err(failure(
-                folder,
-                "only a pickled adapter_model.bin here; save the adapter as safetensors",
+        let mut adapter = Adapter {
+            base: Base::read(folder)?,
+            ..Adapter::of(config, safetensors::read(&path)?).map_err(|message| failure(&path, message))?
+        };
+        adapter.check().map_err(|message| failure(&path, message))?;
+        if let Some(base) = reading.base {
+            adapter
+                .check_shapes(base)
+                .map_err(|message| failure(&path, message))?;
+        }
+        let known = reading.base.map(|base| base.num_hidden_layers);
+        let complete = adapter.check_coverage(known.unwrap_or_else(|| adapter.layers()));
+        match complete {
+            Err(message) if !reading.partial => return Err(failure(&path, message)),
+            // By itself an adapter cannot tell of layers after its last.
+            Ok(()) if !reading.partial || known.is_some() => {}
+            _ => adapter.narrow_targets(),
+        }
+        Ok(adapter)
+    }
+
+    /// Puts the tensors of a file in their places.
+    fn of(config: LoraConfig, tensors: BTreeMap<String, Tensor>) -> std::result::Result<Self, String> {
+        let mut factors: [BTreeMap<String, Tensor>; 2] = Default::default();
+        let (mut saved, mut copies) = (BTreeMap::new(), BTreeMap::new());
+        let mut adapters = BTreeSet::new();
+        for (key, tensor) in tensors {
+            let found = key::parse(&key).map_err(|what| {
+                format!("tensor {key} is {what}; only plain LoRA on linear layers can be used")
+            })?;
+            let place = match found.part {
+                Part::A => &mut factors[0],
+                Part::B => &mut factors[1],
+                Part::Saved => &mut saved,
+                Part::Whole if config.is_saved(&found.module) => &mut saved,
+                Part::Whole | Part::Copy => &mut copies,
+            };
+            if matches!(found.part, Part::A | Part::B) {
+                adapters.insert(found.adapter.unwrap_or_default());
+            }
+            if place.insert(found.module, tensor).is_some() {
+                return Err(format!(
+                    "tensor {key} is there twice, under another name too; store the adapter alone"
+                ));
+            }
+        }
+        if adapters.len() > 1 {
+            let names: Vec<String> = adapters.iter().map(|name| format!("\"{name}\"")).collect();
+            return Err(format!(
+                "the factors of {} adapters in one file ({}); store each alone",
+                names.len(),
+                names.join(", ")
             ));
         }
-        let (mut factors_a, mut factors_b) = (BTreeMap::new(), BTreeMap::new());
-        let mut saved = BTreeMap::new();
-        let has_whole_modules = config.saved_names().next().is_some();
-        for (key, tensor) in safetensors::read(&path)? {
-            let module = key.strip_prefix(PREFIX).unwrap_or(&key);
-            if let Some(module) = module.strip_suffix(".lora_A.weight") {
-                factors_a.insert(module.to_string(), tensor);
-                continue;
-            }
-            if let Some(module) = module.strip_suffix(".lora_B.weight") {
-                factors_b.insert(module.to_string(), tensor);
-                continue;
-            }
-            let whole = module.strip_suffix(".weight");
-            match whole.filter(|module| has_whole_modules && [EMBEDDING, HEAD].contains(module)) {
-                Some(module) => saved.insert(module.to_string(), tensor),
-                None => {
-                    let message = format!(
-                        "tensor {key} is neither a factor of a linear layer nor a module in modules_to_save; only plain LoRA can \
-                         be used"
-                    );
-                    return Err(failure(&path, message));
-                }
-            };
-        }
+        let [factors_a, mut factors_b] = factors;
         let mut modules = BTreeMap::new();
         for (name, a) in factors_a {
             let b = factors_b
                 .remove(&name)
-                .ok_or_else(|| failure(&path, format!("{name} has A but no B")))?;
+                .ok_or_else(|| format!("{name} has A but no B"))?;
             let scale = config.scale_for(&name);
             modules.insert(name, LoraModule { a, b, scale });
         }
         if let Some(name) = factors_b.into_keys().next() {
-            return Err(failure(&path, format!("{name} has B but no A")));
+            return Err(format!("{name} has B but no A"));
         }
-        let adapter = Adapter {
-            config,
-            modules,
+        // Beside a module that the adapter brings, trainers store the one in whose place it comes.
+        copies.retain(|module, _| !saved.contains_key(module));
+        Ok(Adapter {
             saved,
-        };
-        adapter.check().map_err(|message| failure(&path, message))?;
-        Ok(adapter)
+            copies,
+            ..Adapter::new(config, modules)
+        })
     }
 
     /// Writes a PEFT folder, whole or not at all. An adapter's folder that was there is replaced, and an empty one; nothing else is.
@@ -134,7 +215,6 @@ impl Adapter {
     /// # Errors
     /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        self.check().map_err(|message| failure(folder, message))?;
         persist::write_folder(folder, CONFIG, |content| self.save_into(content))
     }
 
@@ -144,7 +224,9 @@ impl Adapter {
     /// # Errors
     /// As [`save`](Self::save).
     pub fn save_into(&self, folder: &Path) -> Result<()> {
-        self.check().map_err(|message| failure(folder, message))?;
+        self.check()
+            .and_then(|()| self.check_coverage(self.layers()))
+            .map_err(|message| failure(folder, message))?;
         let factors = self.modules.iter().flat_map(|(name, module)| {
             let key = |factor: &str| format!("{PREFIX}{name}.{factor}.weight");
             [
@@ -152,13 +234,22 @@ impl Adapter {
                 (key("lora_B"), module.b.clone().into()),
             ]
         });
-        let saved = self
-            .saved
-            .iter()
-            .map(|(name, weight)| (format!("{PREFIX}{name}.weight"), weight.clone().into()));
-        safetensors::write(&folder.join(MODEL), factors.chain(saved))?;
+        let whole = |(name, weight): (&String, &Tensor)| {
+            // A module that carries factors is in a wrapper.
+            let wrapped = if self.modules.contains_key(name) {
+                ".base_layer"
+            } else {
+                ""
+            };
+            (format!("{PREFIX}{name}{wrapped}.weight"), weight.clone().into())
+        };
+        let whole = self.saved.iter().chain(&self.copies).map(whole);
+        safetensors::write(&folder.join(MODEL), factors.chain(whole))?;
         let json = serde_json::to_string_pretty(&self.config)
             .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
+        if let Some(base) = &self.base {
+            base.write(folder)?;
+        }
         persist::write_file(&folder.join(CONFIG), format!("{json}\n").as_bytes())
     }
 
@@ -167,7 +258,7 @@ impl Adapter {
         !self.saved.is_empty() || self.modules.contains_key(HEAD)
     }
 
-    /// An identity: changes with any module, scale or value.
+    /// An identity: changes with any module, scale or value, but not with copies of the base's weights.
     ///
     /// # Errors
     /// Only if a tensor cannot be read back.
@@ -196,6 +287,44 @@ impl Adapter {
         factors.chain(self.saved.values().map(Tensor::elem_count)).sum()
     }
 
+    /// Refuses an adapter that does not fit a base of this configuration.
+    fn check_shapes(&self, base: &DecoderConfig) -> std::result::Result<(), String> {
+        let head = (base.vocab_size, base.hidden_size);
+        let mut shapes: BTreeMap<String, (usize, usize)> = modules_of(base).into_iter().collect();
+        shapes.insert(HEAD.into(), head);
+        for (name, module) in &self.modules {
+            let (shape, needed) = (module.shape().map_err(|e| e.to_string())?, shapes.get(name));
+            match needed {
+                None => {
+                    return Err(format!(
+                        "{name} carries factors and is no linear layer of the base, which has {} layers: the adapter was trained on \
+                         another base",
+                        base.num_hidden_layers
+                    ));
+                }
+                Some(needed) if *needed != shape => {
+                    return Err(format!(
+                        "the factors of {name} make a matrix of shape {shape:?} where the base has {needed:?}: the adapter was \
+                         trained on another base"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let whole = self.saved.iter().chain(&self.copies);
+        match whole
+            .into_iter()
+            .find(|(_, weight)| weight.dims() != [head.0, head.1])
+        {
+            None => Ok(()),
+            Some((name, weight)) => Err(format!(
+                "{name} is stored whole with shape {:?} where the base has {head:?}: the adapter was trained on another base, or with a \
+                 vocabulary that was made larger; resize the base's first",
+                weight.dims()
+            )),
+        }
+    }
+
     /// Whoever reads the folder derives ranks and scales from the settings, so they must say what the factors are.
     fn check(&self) -> std::result::Result<(), String> {
         self.config.check()?;
@@ -208,8 +337,13 @@ impl Adapter {
         }) {
             return Err(format!("modules_to_save names {missing}, which is not stored"));
         }
-        if !self.saved.is_empty() && self.config.saved_names().next().is_none() {
-            return Err("modules are stored whole that modules_to_save does not name".into());
+        if let Some(module) = self.saved.keys().find(|module| !self.config.is_saved(module)) {
+            return Err(format!(
+                "{module} is stored whole, and modules_to_save does not name it"
+            ));
+        }
+        for (name, copy) in &self.copies {
+            check_finite(name, copy)?;
         }
         for (name, saved) in &self.saved {
             check_finite(name, saved)?;
@@ -242,6 +376,55 @@ impl Adapter {
     }
 }
 
+/// What of other kinds of folders is taken for an adapter's.
+fn check_is_adapter(folder: &Path) -> Result<()> {
+    let has = |name: &str| folder.join(name).exists();
+    if !folder.is_dir() {
+        let what = match folder.exists() {
+            true => "a file; name the adapter's folder",
+            false => "no such folder",
+        };
+        return Err(failure(folder, what));
+    }
+    if !has(CONFIG) {
+        let what = match inner_adapters(folder).as_slice() {
+            [] if has("config.json") => {
+                format!("a model's folder (config.json) and no adapter's: no {CONFIG} here")
+            }
+            [] => format!("no {CONFIG} here, so this is no adapter's folder"),
+            inner => format!(
+                "no {CONFIG} here; there are adapters in {}: name one",
+                inner.join(", ")
+            ),
+        };
+        return Err(failure(folder, what));
+    }
+    if !has(MODEL) && has("adapter_model.bin") {
+        return Err(failure(
+            folder,
+            format!(
+                "only a pickled adapter_model.bin here; save the adapter as safetensors: in Python, \
+                 save_file(torch.load(\"adapter_model.bin\", weights_only=True), \"{MODEL}\") of safetensors.torch"
+            ),
+        ));
+    }
+    if !has(MODEL) {
+        return Err(failure(folder, format!("no {MODEL} here beside {CONFIG}")));
+    }
+    Ok(())
+}
+
+/// Folders in a folder that hold adapters: checkpoints of a training, or adapters that had a name.
+fn inner_adapters(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let adapters = entries.filter(|entry| entry.path().join(CONFIG).is_file());
+    let mut names: Vec<String> = adapters
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
 /// A model with a value that is no number gives no score and no order.
 fn check_finite(name: &str, values: &Tensor) -> std::result::Result<(), String> {
     let values = values
@@ -263,163 +446,5 @@ fn failure(path: &Path, message: impl Into<String>) -> Error {
     Error::Adapter {
         path: path.to_path_buf(),
         message: message.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use candle_core::Device;
-
-    fn counting(rows: usize, columns: usize) -> Tensor {
-        let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32).cos()).collect();
-        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
-    }
-
-    fn adapter() -> Adapter {
-        let config: LoraConfig = serde_json::from_str(
-            r#"{"r": 2, "lora_alpha": 4, "rank_pattern": {"up_proj": 3}, "target_modules": ["q_proj", "up_proj"]}"#,
-        )
-        .unwrap();
-        let module = |name: &str, rank: usize| {
-            let name = format!("model.layers.0.{name}");
-            let scale = config.scale_for(&name);
-            (
-                name,
-                LoraModule {
-                    a: counting(rank, 6),
-                    b: counting(5, rank),
-                    scale,
-                },
-            )
-        };
-        let modules = [module("self_attn.q_proj", 2), module("mlp.up_proj", 3)].into();
-        Adapter {
-            config,
-            modules,
-            saved: BTreeMap::new(),
-        }
-    }
-
-    #[test]
-    fn modules_stored_whole_read_back_and_must_be_those_that_the_settings_name() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("a");
-        let mut before = adapter();
-        before.saved.insert(HEAD.into(), counting(7, 6));
-        let failed = before.save(&folder).unwrap_err().to_string();
-        assert!(failed.contains("modules_to_save does not name"), "{failed}");
-        before.config.modules_to_save = Some(vec!["lm_head".into()]);
-        before.save(&folder).unwrap();
-        let after = Adapter::load(&folder).unwrap();
-        assert_eq!(after.fingerprint().unwrap(), before.fingerprint().unwrap());
-        assert_eq!(after.parameters(), 2 * 11 + 3 * 11 + 42);
-        assert_ne!(after.fingerprint().unwrap(), adapter().fingerprint().unwrap());
-        before.config.modules_to_save = Some(vec!["lm_head".into(), "embed_tokens".into()]);
-        let failed = before.save(&folder).unwrap_err().to_string();
-        assert!(failed.contains("embed_tokens"), "{failed}");
-    }
-
-    #[test]
-    fn factors_that_the_settings_do_not_target_are_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let mut wrong = adapter();
-        wrong.config.exclude_modules = Some(crate::lora::config::TargetModules::Names(vec!["q_proj".into()]));
-        let failed = wrong.save(&root.path().join("a")).unwrap_err().to_string();
-        assert!(
-            failed.contains("q_proj") && failed.contains("no target"),
-            "{failed}"
-        );
-    }
-
-    #[test]
-    fn factors_that_are_no_numbers_are_neither_written_nor_read() {
-        let root = tempfile::tempdir().unwrap();
-        let mut wrong = adapter();
-        if let Some(module) = wrong.modules.values_mut().next() {
-            module.b = (&module.b * f64::NAN).unwrap();
-        }
-        let failed = wrong.save(&root.path().join("a")).unwrap_err().to_string();
-        assert!(failed.contains("other than finite numbers"), "{failed}");
-    }
-
-    #[test]
-    fn an_adapter_written_reads_back_equal() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("a");
-        let before = adapter();
-        before.save(&folder).unwrap();
-        before.save(&folder).unwrap();
-        let after = Adapter::load(&folder).unwrap();
-        assert_eq!(after.config, before.config);
-        assert_eq!(after.fingerprint().unwrap(), before.fingerprint().unwrap());
-        assert_eq!(after.parameters(), 2 * 11 + 3 * 11);
-        assert_eq!(
-            std::fs::read_dir(root.path()).unwrap().count(),
-            1,
-            "no temporary folders stay behind"
-        );
-    }
-
-    #[test]
-    fn settings_that_contradict_the_factors_are_not_written() {
-        let root = tempfile::tempdir().unwrap();
-        let mut wrong = adapter();
-        wrong.config.r = 5;
-        assert!(
-            wrong
-                .save(&root.path().join("a"))
-                .unwrap_err()
-                .to_string()
-                .contains("rank 2")
-        );
-        let mut wrong = adapter();
-        wrong.config.lora_alpha = 5.0;
-        assert!(
-            wrong
-                .save(&root.path().join("a"))
-                .unwrap_err()
-                .to_string()
-                .contains("scale")
-        );
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_is_not_a_pair_of_factors_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(CONFIG), r#"{"r": 2, "lora_alpha": 2}"#).unwrap();
-        let write = |keys: &[&str]| {
-            let tensor = counting(2, 2);
-            let named = keys.iter().map(|key| (key.to_string(), tensor.clone().into()));
-            safetensors::write(&folder.path().join(MODEL), named).unwrap();
-            Adapter::load(folder.path()).unwrap_err().to_string()
-        };
-        let a = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight";
-        assert!(write(&[a]).contains("no B"));
-        assert!(write(&[&a.replace("_A", "_B")]).contains("no A"));
-        assert!(write(&["base_model.model.lm_head.weight"]).contains("lm_head"));
-        std::fs::remove_file(folder.path().join(MODEL)).unwrap();
-        assert!(
-            Adapter::load(folder.path())
-                .unwrap_err()
-                .to_string()
-                .contains(MODEL)
-        );
-    }
-
-    #[test]
-    fn the_fingerprint_sees_scales_and_values() {
-        let base = adapter();
-        let name = "model.layers.0.mlp.up_proj";
-        for change in [
-            |m: &mut LoraModule| m.scale *= 2.0,
-            |m: &mut LoraModule| m.b = (&m.b * 2.0).unwrap(),
-        ] {
-            let mut other = base.clone();
-            change(other.modules.get_mut(name).unwrap());
-            assert_ne!(other.fingerprint().unwrap(), base.fingerprint().unwrap());
-        }
     }
 }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::config::{EMBEDDING, HEAD};
 use super::{Adapter, LoraConfig, LoraModule};
 use crate::backbone::Decoder;
 use crate::op::{LoraFactors, mix};
@@ -46,6 +47,11 @@ impl TrainableLora {
         if let Some(name) = config.saved_names().next() {
             return Err(Error::Usage(format!(
                 "modules_to_save {name}: only factors are trained here; leave it out"
+            )));
+        }
+        if let Some(name) = [EMBEDDING, HEAD].into_iter().find(|name| config.targets(name)) {
+            return Err(Error::Usage(format!(
+                "target_modules means {name} too: only projections of the blocks are trained here; name these"
             )));
         }
         let mut modules = BTreeMap::new();
@@ -125,10 +131,6 @@ impl TrainableLora {
                 Ok((name.clone(), module))
             })
             .collect::<Result<_>>()?;
-        Ok(Adapter {
-            config: self.config.clone(),
-            modules,
-            saved: BTreeMap::new(),
-        })
+        Ok(Adapter::new(self.config.clone(), modules))
     }
 }

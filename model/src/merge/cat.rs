@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::Tensor;
 
 use super::scaled_by_one;
-use crate::lora::{Adapter, LoraModule};
+use crate::lora::copy::check_copy;
+use crate::lora::{Adapter, Base, LoraModule};
 use crate::{Error, Result};
 
 /// `Σ w_i · s_i B_i A_i` as one adapter, whose rank in a module is the sum of the ranks merged there.
@@ -15,8 +16,8 @@ use crate::{Error, Result};
 /// An adapter of weight 0 is left out; a module that an adapter lacks counts as zero.
 ///
 /// # Errors
-/// No adapter with a weight other than 0, a weight that is no number, adapters of different bases, or modules stored whole whose
-/// mean is not that of their updates.
+/// No adapter with a weight other than 0, a weight that is no number, adapters of different bases, factors that are missing where the
+/// settings want some, or modules stored whole whose mean is not that of their updates.
 pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
     if let Some((_, weight)) = adapters.iter().find(|(_, weight)| !weight.is_finite()) {
         return Err(Error::Merge(format!("a weight of {weight}; give finite weights")));
@@ -29,6 +30,16 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
     let Some((first, _)) = parts.first() else {
         return Err(Error::Merge("no adapter has a weight other than 0".into()));
     };
+    let layers = parts
+        .iter()
+        .map(|(adapter, _)| adapter.layers())
+        .max()
+        .unwrap_or(0);
+    for (place, (adapter, _)) in (1..).zip(adapters).filter(|(_, (_, weight))| *weight != 0.0) {
+        adapter.check_coverage(layers).map_err(|message| {
+            Error::Merge(format!("in adapter {place} of {}, {message}", adapters.len()))
+        })?;
+    }
     let names: BTreeSet<&String> = parts
         .iter()
         .flat_map(|(adapter, _)| adapter.modules.keys())
@@ -42,17 +53,68 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
         modules.insert(name.clone(), stack(name, &here)?);
     }
     let mut like = first.config.clone();
-    let base = |adapter: &Adapter| adapter.config.base_model_name_or_path.clone();
+    let base = common_base(&parts)?;
+    let name = |adapter: &Adapter| adapter.config.base_model_name_or_path.clone();
     if parts
         .iter()
-        .any(|(adapter, _)| base(adapter) != like.base_model_name_or_path)
+        .any(|(adapter, _)| name(adapter) != like.base_model_name_or_path)
     {
-        // The shapes fit; the same base often goes by several names, so this is no error.
-        tracing::warn!("the merged adapters name different bases; the result names none");
-        like.base_model_name_or_path = None;
+        // The same base often goes by several names, so this is no error.
+        if base.is_none() {
+            tracing::warn!("the merged adapters name different bases; the result names none");
+        }
+        like.base_model_name_or_path = base.as_ref().map(|base| base.name.clone());
     }
-    let saved = mean_of_whole(&parts)?;
-    Ok(scaled_by_one(&like, modules, saved))
+    Ok(Adapter {
+        copies: common_copies(&parts)?,
+        base,
+        ..scaled_by_one(&like, modules, mean_of_whole(&parts)?)
+    })
+}
+
+/// The base of all members, where each that knows its own knows the same; none where one does not know.
+fn common_base(parts: &[(&Adapter, f64)]) -> Result<Option<Base>> {
+    let mut known = parts.iter().filter_map(|(adapter, _)| adapter.base.as_ref());
+    let Some(first) = known.next() else {
+        return Ok(None);
+    };
+    if let Some(other) = known.find(|base| !base.is(first)) {
+        return Err(Error::Merge(format!(
+            "one adapter was trained on {} and another on {}, and the weights of these two differ: updates of different models do not \
+             add up; merge such as share their base",
+            first.name, other.name
+        )));
+    }
+    let all = parts.iter().all(|(adapter, _)| adapter.base.is_some());
+    Ok(all.then(|| first.clone()))
+}
+
+/// The copies of the base's weights, which must be the same in all members that have them.
+fn common_copies(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+    let mut copies: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (name, copy) in parts.iter().flat_map(|(adapter, _)| &adapter.copies) {
+        match copies.get(name) {
+            None => {
+                copies.insert(name.clone(), copy.clone());
+            }
+            Some(first) => check_copy(name, copy, first).map_err(|_| {
+                Error::Merge(format!(
+                    "two adapters store {name} whole, which modules_to_save does not name, with different values: they were trained on \
+                     different bases, or have trained it too"
+                ))
+            })?,
+        }
+    }
+    if let Some(name) = copies
+        .keys()
+        .find(|name| parts.iter().any(|(a, _)| a.saved.contains_key(*name)))
+    {
+        return Err(Error::Merge(format!(
+            "one adapter brings {name} whole (modules_to_save) and another stores it as the base's: fold them into the base one after \
+             another"
+        )));
+    }
+    Ok(copies)
 }
 
 /// The modules that the adapters store whole, merged: with weights that sum to 1, W₀ + Σ w_i (W_i − W₀) is Σ w_i W_i, for which the

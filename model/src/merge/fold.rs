@@ -3,6 +3,8 @@
 use crate::backbone::Weights;
 use crate::lora::Adapter;
 use crate::lora::config::{EMBEDDING, HEAD};
+use crate::lora::copy::check_copy;
+use crate::lora::coverage::layers_among;
 use crate::{Error, Result};
 
 /// Adds `weight · s B A` to every module's weights, in f32. Nothing changes unless every module fits.
@@ -12,7 +14,8 @@ use crate::{Error, Result};
 /// `tie_word_embeddings` must be false from there on.
 ///
 /// # Errors
-/// An adapter with a module that the base lacks or has in another shape, or a weight that is no number.
+/// An adapter with a module that the base lacks or has in another shape, without factors that its settings want, or with copies of other
+/// weights than the base's; or a weight that is no number.
 pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()> {
     if !weight.is_finite() {
         return Err(Error::Merge(format!("a weight of {weight}; give a finite one")));
@@ -22,9 +25,16 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
         true => parameter(EMBEDDING),
         false => parameter(name),
     };
+    let layers = layers_among(weights.names());
+    adapter
+        .check_coverage(layers)
+        .map_err(|message| Error::Merge(format!("in a base of {layers} layers, {message}")))?;
     for (name, module) in &adapter.modules {
         let (out, input) = module.shape()?;
         weights.get(&place(name), &[out, input])?;
+    }
+    for (name, copy) in &adapter.copies {
+        check_copy(name, copy, &weights.values(&place(name))?)?;
     }
     for (name, saved) in &adapter.saved {
         weights.get(&place(name), saved.dims())?;

@@ -5,7 +5,7 @@
 //! * [`fold`]: an adapter added into the base weights.
 //!
 //! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
-//! where it is not. Scales are taken module by module, ranks may differ, and a module that one adapter lacks counts as zero.
+//! where it is not. Scales are taken module by module, ranks may differ, and a module that one adapter does not target counts as zero.
 
 pub mod cat;
 pub mod fold;
@@ -56,9 +56,8 @@ fn scaled_by_one(
         ..LoraConfig::default()
     };
     Adapter {
-        config,
-        modules,
         saved,
+        ..Adapter::new(config, modules)
     }
 }
 

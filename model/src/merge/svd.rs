@@ -30,10 +30,12 @@ pub fn truncate(adapter: &Adapter, rank: usize) -> Result<(Adapter, f64)> {
         cut += lost;
         modules.insert(name.clone(), kept);
     }
-    Ok((
-        scaled_by_one(&adapter.config, modules, adapter.saved.clone()),
-        cut.sqrt(),
-    ))
+    let kept = Adapter {
+        copies: adapter.copies.clone(),
+        base: adapter.base.clone(),
+        ..scaled_by_one(&adapter.config, modules, adapter.saved.clone())
+    };
+    Ok((kept, cut.sqrt()))
 }
 
 /// The singular values of a module's update, largest first.

@@ -35,6 +35,7 @@ fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
         r,
         lora_alpha: alpha,
         use_rslora: seed.is_multiple_of(2),
+        target_modules: TargetModules::Names(names.iter().map(|name| name.to_string()).collect()),
         ..LoraConfig::default()
     };
     let modules = names
@@ -52,11 +53,7 @@ fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
             )
         })
         .collect();
-    Adapter {
-        config,
-        modules,
-        saved: BTreeMap::new(),
-    }
+    Adapter::new(config, modules)
 }
 
 /// Σ w·s·B·A of one module, dense, in f64 and by hand: what every rule is measured against.
@@ -364,6 +361,116 @@ fn a_merge_of_adapters_in_some_layers_targets_these_alone() {
     let merged = uniform(&[&partial, &partial]).unwrap();
     assert!(merged.config.targets(UP));
     assert!(!merged.config.targets("model.layers.0.mlp.up_proj"));
-    let everywhere = uniform(&[&adapter(1, 2, 4.0, &[UP])]).unwrap();
-    assert!(everywhere.config.targets("model.layers.0.mlp.up_proj"));
+    let mut everywhere = adapter(1, 2, 4.0, &["model.layers.0.mlp.up_proj", UP]);
+    everywhere.config.target_modules = TargetModules::Names(vec!["up_proj".into()]);
+    let merged = uniform(&[&everywhere]).unwrap();
+    assert_eq!(merged.config.target_modules, everywhere.config.target_modules);
+}
+
+#[test]
+fn a_member_without_factors_that_its_settings_want_is_no_member() {
+    let whole = adapter(1, 2, 4.0, &[Q, "model.layers.1.self_attn.q_proj"]);
+    let mut half = adapter(2, 2, 4.0, &[Q]);
+    half.config.target_modules = TargetModules::Names(vec!["q_proj".into()]);
+    // Of its own layer alone it seems whole; beside the other it is seen not to be.
+    assert!(uniform(&[&half]).is_ok());
+    let error = uniform(&[&whole, &half]).unwrap_err().to_string();
+    for part in [
+        "adapter 2 of 2",
+        "1 of 2 targeted modules have no factors",
+        "model.layers.1.self_attn.q_proj",
+        "--partial",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(weighted(&[(&whole, 1.0), (&half, 0.0)]).is_ok());
+    let base = [Q, "model.layers.1.self_attn.q_proj"].map(|name| {
+        (
+            format!("{name}.weight"),
+            random(&mut ChaCha8Rng::seed_from_u64(1), 12, 12),
+        )
+    });
+    let mut weights = Weights::from_tensors(base.into());
+    let error = fold(&mut weights, &half, 1.0).unwrap_err().to_string();
+    assert!(error.contains("2 layers") && error.contains("1 of 2"), "{error}");
+}
+
+fn trained_on(mut adapter: Adapter, name: &str, weights: &str) -> Adapter {
+    adapter.base = Some(crate::lora::Base {
+        name: name.into(),
+        layers: 2,
+        precision: Default::default(),
+        weights: weights.into(),
+        unpacked: "same".into(),
+    });
+    adapter.config.base_model_name_or_path = Some(name.into());
+    adapter
+}
+
+#[test]
+fn members_of_different_bases_are_refused_and_the_result_says_which_base_it_is_for() {
+    let (one, two) = (adapter(1, 2, 4.0, &[Q]), adapter(2, 2, 4.0, &[Q]));
+    let a = trained_on(one.clone(), "/models/a", "1");
+    let moved = trained_on(two.clone(), "/elsewhere/a", "1");
+    let merged = uniform(&[&a, &moved]).unwrap();
+    assert_eq!(merged.base, a.base);
+    assert_eq!(
+        merged.config.base_model_name_or_path.as_deref(),
+        Some("/models/a")
+    );
+    let error = uniform(&[&a, &trained_on(two.clone(), "/models/b", "2")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/models/a") && error.contains("/models/b"),
+        "{error}"
+    );
+    // Packed, the same base has other projections, and the rest of it tells.
+    let mut packed = trained_on(two.clone(), "/models/a", "3");
+    packed.base.as_mut().unwrap().precision = crate::backbone::Precision::Q4;
+    assert!(uniform(&[&a, &packed]).is_ok());
+    // By names alone nothing is sure.
+    let unknown = uniform(&[&a, &two]).unwrap();
+    assert!(unknown.base.is_none() && unknown.config.base_model_name_or_path.is_none());
+}
+
+#[test]
+fn copies_of_the_base_must_be_the_bases_and_change_nothing() {
+    let copy = random(&mut ChaCha8Rng::seed_from_u64(9), 20, 12);
+    let other = random(&mut ChaCha8Rng::seed_from_u64(10), 20, 12);
+    let with_copy = |seed, copy: &Tensor| {
+        let mut adapter = adapter(seed, 2, 4.0, &[Q]);
+        adapter.copies.insert("model.embed_tokens".into(), copy.clone());
+        adapter
+    };
+    let (one, two) = (with_copy(1, &copy), with_copy(2, &copy));
+    let merged = uniform(&[&one, &two, &adapter(3, 2, 4.0, &[Q])]).unwrap();
+    assert_eq!(merged.copies.len(), 1);
+    assert_eq!(truncate(&merged, 1).unwrap().0.copies.len(), 1);
+    let error = uniform(&[&one, &with_copy(2, &other)]).unwrap_err().to_string();
+    assert!(
+        error.contains("model.embed_tokens") && error.contains("different values"),
+        "{error}"
+    );
+    let base = |embedding: &Tensor| {
+        Weights::from_tensors(HashMap::from([
+            ("model.embed_tokens.weight".to_string(), embedding.clone()),
+            (
+                format!("{Q}.weight"),
+                random(&mut ChaCha8Rng::seed_from_u64(8), 12, 12),
+            ),
+        ]))
+    };
+    let (mut with, mut without) = (base(&copy), base(&copy));
+    fold(&mut with, &one, 1.0).unwrap();
+    fold(&mut without, &adapter(1, 2, 4.0, &[Q]), 1.0).unwrap();
+    assert_eq!(with.fingerprint().unwrap(), without.fingerprint().unwrap());
+    let error = fold(&mut base(&other), &one, 1.0).unwrap_err().to_string();
+    assert!(
+        error.contains("model.embed_tokens") && error.contains("240 of its 240"),
+        "{error}"
+    );
+    // Rounded to 16 bits it is the same still.
+    let rounded = with_copy(1, &copy.to_dtype(candle_core::DType::BF16).unwrap());
+    fold(&mut base(&copy), &rounded, 1.0).unwrap();
 }

@@ -137,7 +137,12 @@ pub fn train_lora(
     checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Adapter, Outcome)> {
-    let identity = format!("{:?} {lora:?}", decoder.config());
+    // A base that was moved is the same: the checkpoint knows it by its weights.
+    let nameless = LoraConfig {
+        base_model_name_or_path: None,
+        ..lora.clone()
+    };
+    let identity = format!("{:?} {nameless:?}", decoder.config());
     let trainable = TrainableLora::new(decoder, lora, seed)?;
     let fit_request = Fit {
         variables: trainable.variables(),

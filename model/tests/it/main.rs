@@ -10,8 +10,11 @@
 mod adapter;
 mod chat;
 mod common;
+mod damage;
 mod families;
 mod gemma3;
 mod gguf;
 mod peft;
+mod rewritten;
+mod shards;
 mod smollm2;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DecoderConfig, Family, Gemma3, RopeScaling};
+use super::{DecoderConfig, Family, Gemma3, MOST_LAYERS, RopeScaling};
 use crate::op::Activation;
 
 /// The file as it is spelt; every key optional that transformers has a default for.
@@ -172,6 +172,13 @@ impl ConfigJson {
         };
         let full_attention = match &self.layer_types {
             Some(types) => Gemma3::parse(types)?,
+            // Before a list of so many layers is made.
+            None if self.num_hidden_layers > MOST_LAYERS => {
+                return Err(format!(
+                    "num_hidden_layers is {}, which no model has",
+                    self.num_hidden_layers
+                ));
+            }
             None => Gemma3::every(self.sliding_window_pattern.unwrap_or(6), self.num_hidden_layers),
         };
         Ok(Gemma3 {

@@ -89,11 +89,7 @@ pub(crate) fn random_adapter(name: &str, rank: usize) -> Adapter {
             (module, crate::lora::LoraModule { a, b, scale: 2.0 })
         })
         .collect();
-    Adapter {
-        config: LoraConfig::new(rank, 2.0 * rank as f64),
-        modules,
-        saved: Default::default(),
-    }
+    Adapter::new(LoraConfig::new(rank, 2.0 * rank as f64), modules)
 }
 
 fn assert_same_logits(a: &Decoder, b: &Decoder) {
@@ -130,6 +126,60 @@ fn folding_the_uniform_merge_equals_adding_the_mean_of_the_deltas() {
     };
     let added = tiny().folded(&half(one)).unwrap().folded(&half(two)).unwrap();
     assert_same_logits(&tiny().folded(&merged).unwrap(), &added);
+}
+
+#[test]
+fn factors_of_the_head_are_added_to_it_and_leave_the_embedding_it_was_tied_to() {
+    let mut adapter = random_adapter("one", 3);
+    let plain = flat(&tiny().with_adapter(&adapter).unwrap().logits(TEXTS[0]).unwrap());
+    let factor = |part: &str, shape: [usize; 2]| random(part, &shape, 0.3);
+    let module = crate::lora::LoraModule {
+        a: factor("a", [3, 16]),
+        b: factor("b", [13, 3]),
+        scale: 2.0,
+    };
+    adapter.modules.insert(HEAD.into(), module.clone());
+    let with = tiny().with_adapter(&adapter).unwrap();
+    let beside = flat(&with.logits(TEXTS[0]).unwrap());
+    assert_near(
+        &flat(&tiny().folded(&adapter).unwrap().logits(TEXTS[0]).unwrap()),
+        &beside,
+        1e-4,
+    );
+    assert!(plain.iter().zip(&beside).any(|(a, b)| (a - b).abs() > 1e-2));
+    // The head reads what the blocks say, and they say what they said.
+    let hidden = with.hidden(&Pass::sequences([TEXTS[0]])).unwrap();
+    let added = linear(
+        &hidden,
+        &module.delta().unwrap().to_device(with.device()).unwrap(),
+        None,
+    )
+    .unwrap();
+    let sum: Vec<f32> = plain.iter().zip(flat(&added)).map(|(a, b)| a + b).collect();
+    assert_near(&beside, &sum, 1e-4);
+    let narrow = adapter.modules["model.layers.0.mlp.down_proj"].clone();
+    adapter.modules.insert(HEAD.into(), narrow);
+    let error = tiny().with_adapter(&adapter).unwrap_err().to_string();
+    assert!(error.contains(HEAD), "{error}");
+}
+
+#[test]
+fn factors_that_are_missing_are_said_and_not_taken_for_zero() {
+    let mut adapter = random_adapter("one", 3);
+    adapter
+        .modules
+        .retain(|name, _| name.starts_with("model.layers.0."));
+    for error in [tiny().with_adapter(&adapter), tiny().folded(&adapter)].map(|d| d.unwrap_err().to_string())
+    {
+        for part in [
+            "7 of 14 targeted modules",
+            "model.layers.1.self_attn.q_proj",
+            "and 4 more",
+            "--partial",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod header;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,13 +17,11 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use self::header::{Header, Place};
+use crate::backbone::config::LARGEST_SIZE;
 use crate::backbone::weights::precision::{Precision, is_projection};
 use crate::backbone::{DecoderConfig, Family, Gemma3, RopeScaling};
 use crate::op::Matrix;
-use crate::{Error, Result};
-
-/// No model has a size near this one, in layers, heads, widths or tokens; a damaged file may say anything.
-const LARGEST_SIZE: u64 = 1 << 28;
+use crate::{Error, Result, foreign};
 
 /// An open GGUF file: metadata read, tensors still on disk.
 pub(crate) struct Gguf {
@@ -40,6 +38,10 @@ impl Gguf {
             path: path.to_path_buf(),
             message,
         };
+        let start = reader.fill_buf().map_err(|e| Error::io(path, e))?;
+        if let Some(kind) = foreign::kind(start).filter(|_| !start.starts_with(b"GGUF")) {
+            return Err(failed(kind.into()));
+        }
         let header = Header::read(&mut reader)
             .map_err(|e| failed(format!("not a whole GGUF file ({e}); fetch it again")))?;
         for (name, place) in &header.tensors {
@@ -47,11 +49,17 @@ impl Gguf {
                 return Err(failed(format!("tensor {name} is {refusal}")));
             }
         }
-        Ok(Gguf {
+        let gguf = Gguf {
             path: path.to_path_buf(),
             header,
             reader,
-        })
+        };
+        match gguf.integer("split.count") {
+            Some(parts) if parts > 1 => Err(failed(format!(
+                "one of {parts} parts of a model; join them first (llama-gguf-split --merge)"
+            ))),
+            _ => Ok(gguf),
+        }
     }
 
     /// A metadata value, if the file has the key.
@@ -103,7 +111,7 @@ impl Gguf {
     /// One of the model's sizes, if the file has the key.
     fn size(&self, key: &str) -> Result<Option<usize>> {
         match self.integer(key) {
-            Some(size) if size > LARGEST_SIZE => Err(self.error(format!("{key} is {size}"))),
+            Some(size) if size > LARGEST_SIZE as u64 => Err(self.error(format!("{key} is {size}"))),
             size => Ok(size.map(|size| size as usize)),
         }
     }

@@ -1,9 +1,9 @@
 //! Tensors in safetensors files: read by memory map, converted to f32; written whole or not at all.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
@@ -12,36 +12,7 @@ use serde::Deserialize;
 
 use super::persist;
 use crate::op::Matrix;
-use crate::{Error, Result};
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: HashMap<String, String>,
-}
-
-/// The safetensors files of a Hugging Face model folder: one, or the shards its index names.
-pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
-    }
-    let index = folder.join("model.safetensors.index.json");
-    if !index.is_file() {
-        return Err(Error::Weights {
-            path: folder.to_path_buf(),
-            message: "no model.safetensors and no model.safetensors.index.json here; \
-                      save the model with safe serialisation"
-                .into(),
-        });
-    }
-    let text = std::fs::read_to_string(&index).map_err(|e| Error::io(&index, e))?;
-    let parsed: Index = serde_json::from_str(&text).map_err(|e| Error::Weights {
-        path: index.clone(),
-        message: e.to_string(),
-    })?;
-    let names: BTreeSet<_> = parsed.weight_map.into_values().collect();
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
+use crate::{Error, Result, foreign};
 
 /// All tensors of a file, as f32 on the CPU.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
@@ -58,13 +29,14 @@ pub(crate) fn read_as<T>(
         message,
     };
     let map = map(path)?;
-    let parsed = SafeTensors::deserialize(&map).map_err(|e| damaged(path, &e))?;
+    let parsed = SafeTensors::deserialize(&map).map_err(|e| damaged(path, &map, &e))?;
     parsed
         .iter()
         .map(|(name, view)| {
             if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
                 return Err(weights(format!(
-                    "{name} holds {:?} numbers; only f64, f32, f16 and bf16 can be used",
+                    "{name} holds {:?} numbers; only f64, f32, f16 and bf16 can be used: if the file is quantised, take the one it was \
+                     made from, or a GGUF file",
                     view.dtype()
                 )));
             }
@@ -76,21 +48,59 @@ pub(crate) fn read_as<T>(
 
 /// The texts beside the tensors of a file.
 pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>> {
-    let (_, header) = SafeTensors::read_metadata(&map(path)?).map_err(|e| damaged(path, &e))?;
+    let map = map(path)?;
+    let (_, header) = SafeTensors::read_metadata(&map).map_err(|e| damaged(path, &map, &e))?;
     Ok(header.metadata().clone().unwrap_or_default())
 }
 
 fn map(path: &Path) -> Result<memmap2::Mmap> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    if length == 0 {
+        // No memory can be mapped of nothing.
+        return Err(no_weights(path, &[], "empty"));
+    }
     // SAFETY: the map lives only while values are copied out of it; files here are replaced by rename, never changed in place.
     unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, e))
 }
 
-fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+fn damaged(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
+    no_weights(path, bytes, &error.to_string())
+}
+
+/// What a file is that should be safetensors, as far as its first bytes tell.
+fn no_weights(path: &Path, bytes: &[u8], error: &str) -> Error {
+    let kind = foreign::kind(bytes).filter(|kind| *kind != foreign::SAFETENSORS);
+    let message = match (announced(bytes), kind) {
+        (Some(whole), _) if whole > bytes.len() as u64 => format!(
+            "cut off: {} bytes of the {whole} that its header speaks of; fetch or write it again",
+            bytes.len()
+        ),
+        (None, Some(kind)) => kind.to_string(),
+        _ => format!("not a whole safetensors file ({error}); fetch or write it again"),
+    };
     Error::Weights {
         path: path.to_path_buf(),
-        message: format!("not a whole safetensors file ({error}); fetch or write it again"),
+        message,
     }
+}
+
+/// The bytes of the whole file, by its header.
+fn announced(bytes: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Place {
+        data_offsets: [u64; 2],
+    }
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let end = usize::try_from(length).ok()?.checked_add(8)?;
+    if end > bytes.len() && bytes.get(8) == Some(&b'{') {
+        return Some(end as u64);
+    }
+    let header: HashMap<String, serde_json::Value> = serde_json::from_slice(bytes.get(8..end)?).ok()?;
+    let places = header
+        .into_values()
+        .filter_map(|value| Some(serde_json::from_value::<Place>(value).ok()?.data_offsets[1]));
+    places.max()?.checked_add(end as u64)
 }
 
 /// Writes tensors, in the order of their names, to a file that appears whole or not at all.

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::HEAD;
+use super::{EMBEDDING, HEAD};
 
 /// Which modules carry an adapter, or which do not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ impl TargetModules {
     pub(super) fn matches(&self, module: &str) -> bool {
         match self {
             TargetModules::Names(names) => names.iter().any(|name| ends_in(module, name)),
-            _ if self.is_all_linear() => module != HEAD,
+            _ if self.is_all_linear() => module != HEAD && module != EMBEDDING,
             TargetModules::Pattern(pattern) => {
                 whole(pattern).is_ok_and(|regex| regex.is_match(module).unwrap_or(false))
             }
