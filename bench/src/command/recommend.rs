@@ -174,7 +174,9 @@ impl Question {
             bail!("the history is empty; name at least one title in it");
         }
         let titles = self.history.iter().enumerate();
-        titles.map(|(place, title)| readable(title, domain, "history", place)).collect()
+        titles
+            .map(|(place, title)| readable(title, domain, "history", place))
+            .collect()
     }
 
     /// What is to be ranked, every title once.
@@ -196,7 +198,11 @@ impl Question {
             let cleaned = readable(title, domain, "candidates", place)?;
             if named.insert(cleaned.clone()) {
                 let items = domain.map_or(&[][..], |domain| domain.items_of(&cleaned));
-                candidates.push(Candidate { title, cleaned, items });
+                candidates.push(Candidate {
+                    title,
+                    cleaned,
+                    items,
+                });
             }
         }
         Ok(candidates)
@@ -285,7 +291,9 @@ struct Style {
 impl Style {
     /// Both have titles.
     fn query(&self, encoder: &Encoder, history: &[String], candidates: &[Candidate]) -> Result<Query> {
-        let titles = history.iter().chain(candidates.iter().map(|candidate| &candidate.cleaned));
+        let titles = history
+            .iter()
+            .chain(candidates.iter().map(|candidate| &candidate.cleaned));
         let items: Vec<Item> = (1..)
             .zip(titles)
             .map(|(item, title)| Item {

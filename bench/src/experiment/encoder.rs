@@ -67,7 +67,10 @@ impl<'a> Encoder<'a> {
                 .with_context(|| format!("candidate {id} is no item of the domain"))?;
             let title = item.title.as_str();
             if !self.is_readable(title)? {
-                bail!("candidate {} has the title {title:?}, which is no text to this model: every candidate needs a title", place + 1);
+                bail!(
+                    "candidate {} has the title {title:?}, which is no text to this model: every candidate needs a title",
+                    place + 1
+                );
             }
             match self.format {
                 PromptFormat::Sequence => self.lines(&format!("{title}\n")),
@@ -296,13 +299,20 @@ mod tests {
         for format in PromptFormat::ALL {
             let encoder = Encoder::new(&tokenizer, format);
             let ids = |title: &str| {
-                let prompt = prompt(&[("user", &format!("seen {title}\n")), ("assistant", &format!("{title}\n"))]);
+                let prompt = prompt(&[
+                    ("user", &format!("seen {title}\n")),
+                    ("assistant", &format!("{title}\n")),
+                ]);
                 let example = encoder.example(&prompt).unwrap();
                 let query = encoder.query(&prompt, &titles(title)).unwrap();
                 let text = tokenizer.decode(&example.tokens).unwrap();
                 assert_eq!(text.matches(title).count(), 2, "{text}");
                 assert_eq!(encoder.prompt(&prompt).unwrap(), query.prompt);
-                (controls(&example.tokens), controls(&query.prompt), controls(&query.candidates[0]))
+                (
+                    controls(&example.tokens),
+                    controls(&query.prompt),
+                    controls(&query.candidates[0]),
+                )
             };
             assert_eq!(ids(forged), ids("Oak chair"), "{format:?}");
             // A title that ends as answers do is not the shorter title, whichever is encoded first.
@@ -323,7 +333,10 @@ mod tests {
             for title in ["", " ", "\u{a0}\t"] {
                 let mut items = items();
                 items[1].title = title.into();
-                let error = Encoder::new(&tokenizer, format).query(&prompt, &items).unwrap_err().to_string();
+                let error = Encoder::new(&tokenizer, format)
+                    .query(&prompt, &items)
+                    .unwrap_err()
+                    .to_string();
                 assert!(error.contains("candidate 2"), "{error}");
             }
         }

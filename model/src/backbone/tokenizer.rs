@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -20,7 +20,7 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, PreTokenizerWrapper};
 
-use self::chat::{CHATML, Template};
+use self::chat::{CHATML, Template, found_beside};
 use self::control::Control;
 use self::special::Special;
 use super::weights::{gguf_file, persist};
@@ -72,7 +72,9 @@ impl Tokenizer {
         let (mut special, config) = Special::read(path, &mut inner)?;
         if !special.named.contains_key("bos_token") && !special.none.contains("bos_token") {
             let first = put_before_texts(&inner).and_then(|id| inner.id_to_token(id));
-            special.named.extend(first.map(|token| ("bos_token".to_string(), token)));
+            special
+                .named
+                .extend(first.map(|token| ("bos_token".to_string(), token)));
         }
         let known = |token: &str| inner.token_to_id(token);
         let named = |name: &str| known(special.named.get(name)?);
@@ -82,7 +84,7 @@ impl Tokenizer {
             .or_else(|| known(END_OF_TEXT));
         let before_nothing = inner.encode_fast("", true).map_err(|e| failure(path, e))?;
         let start = bos.filter(|bos| before_nothing.get_ids().first() == Some(bos));
-        let template = template_of(path, &config, start)?;
+        let template = found_beside(path, &config, start)?;
         Ok(Tokenizer {
             control: control(path, &inner, &special, &template)?,
             template,
@@ -184,7 +186,9 @@ impl Tokenizer {
                 return Ok(ids);
             }
         }
-        self.control.encode(&self.inner, text).map_err(|e| failure(&self.source, e))
+        self.control
+            .encode(&self.inner, text)
+            .map_err(|e| failure(&self.source, e))
     }
 
     /// Whether data have a part in the spelling of a control token, so that who wrote what decides about the text's ids.
@@ -280,7 +284,7 @@ impl Tokenizer {
         let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": false,
-            "chat_template": self.template.source(),
+            "chat_template": self.template.setting(),
         });
         for name in &self.special.none {
             config[name] = Value::Null;
@@ -305,73 +309,6 @@ fn put_before_texts(inner: &tokenizers::Tokenizer) -> Option<u32> {
     let (with, without) = (ids(true)?, ids(false)?);
     let first = with.first().filter(|first| without.first() != Some(first))?;
     (with.len() > without.len()).then_some(*first)
-}
-
-/// The template of a folder with `tokenizer.json`. As in transformers, a file of its own counts before the one among the settings.
-fn template_of(path: &Path, config: &Map<String, Value>, start: Option<u32>) -> Result<Template> {
-    let own = path.with_file_name("chat_template.jinja");
-    if let Some(text) = optional(&own)? {
-        return Ok(Template::new(text, &own));
-    }
-    // The second is where models that also see images had it.
-    for name in ["tokenizer_config.json", "chat_template.json"] {
-        let origin = path.with_file_name(name);
-        let setting = match name {
-            "tokenizer_config.json" => config.get("chat_template").cloned(),
-            _ => match optional(&origin)? {
-                Some(text) => serde_json::from_str::<Value>(&text)
-                    .map_err(|e| failure(&origin, e))?
-                    .get("chat_template")
-                    .cloned(),
-                None => None,
-            },
-        };
-        match setting.as_ref().map(stated) {
-            None | Some(Ok(None)) => {}
-            Some(Ok(Some(text))) => return Ok(Template::new(text, &origin)),
-            Some(Err(message)) => return Ok(Template::refused(message, &origin)),
-        }
-    }
-    Ok(template_or_chatml(None, start, path))
-}
-
-/// The default template among the settings: a text, or one of several by their names.
-fn stated(setting: &Value) -> std::result::Result<Option<String>, String> {
-    let named: Vec<(&str, &str)> = match setting {
-        Value::Null => return Ok(None),
-        Value::String(text) => return Ok(Some(text.clone())),
-        Value::Array(entries) => {
-            let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).is_some();
-            if !entries.iter().all(|entry| text(entry, "name") && text(entry, "template")) {
-                return Err("the list chat_template has an entry without name or template".into());
-            }
-            let pair = |entry: &'_ Value| Some((entry.get("name")?.as_str()?, entry.get("template")?.as_str()?));
-            entries.iter().filter_map(pair).collect()
-        }
-        Value::Object(entries) => {
-            entries.iter().filter_map(|(name, text)| Some((name.as_str(), text.as_str()?))).collect()
-        }
-        _ => return Err("chat_template is neither a text nor a list of named ones".into()),
-    };
-    match named.iter().find(|(name, _)| *name == "default") {
-        Some((_, text)) => Ok(Some(text.to_string())),
-        None => {
-            let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
-            Err(format!(
-                "there are chat templates called {} and none called \"default\"; call the one to use that",
-                names.join(", ")
-            ))
-        }
-    }
-}
-
-/// The model's template or, without one, ChatML after whatever starts any text.
-fn template_or_chatml(template: Option<String>, start: Option<u32>, origin: &Path) -> Template {
-    let source = template.unwrap_or_else(|| match start {
-        Some(_) => format!("{{{{ bos_token }}}}{CHATML}"),
-        None => CHATML.into(),
-    });
-    Template::new(source, origin)
 }
 
 fn control(

@@ -48,7 +48,12 @@ fn templates_of_every_dialect_give_the_text_of_transformers_and_tell_where_the_a
             .map(|(r, c)| (r.as_str(), c.as_str()))
             .collect();
         let (answer, before) = messages.split_last().unwrap();
-        assert_eq!(tokenizer.chat(before, true).unwrap().text(), row.prompt, "{}", row.name);
+        assert_eq!(
+            tokenizer.chat(before, true).unwrap().text(),
+            row.prompt,
+            "{}",
+            row.name
+        );
         assert_eq!(
             tokenizer.chat(&messages, false).unwrap().text(),
             row.whole,

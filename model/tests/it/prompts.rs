@@ -24,7 +24,11 @@ struct Family {
 impl Family {
     /// Control tokens among ids, as they stand there.
     fn controls(&self, ids: &[u32]) -> Vec<u32> {
-        let known: Vec<u32> = self.control.iter().map(|token| self.tokenizer.token_id(token).unwrap()).collect();
+        let known: Vec<u32> = self
+            .control
+            .iter()
+            .map(|token| self.tokenizer.token_id(token).unwrap())
+            .collect();
         ids.iter().copied().filter(|id| known.contains(id)).collect()
     }
 }
@@ -43,14 +47,18 @@ const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L
 
 /// All families, with vocabularies learnt from these titles.
 fn families(root: &Path, titles: &[&str]) -> Vec<Family> {
-    let family = |name: &'static str, control: &[&'static str], tokenizer: Tokenizer, folder: PathBuf| Family {
-        name,
-        tokenizer,
-        control: control.to_vec(),
-        folder,
-    };
+    let family =
+        |name: &'static str, control: &[&'static str], tokenizer: Tokenizer, folder: PathBuf| Family {
+            name,
+            tokenizer,
+            control: control.to_vec(),
+            folder,
+        };
     let mut all = Vec::new();
-    let byte_level = |name: &'static str, control: &[&'static str], words: Option<&str>, template: Option<&str>| {
+    let byte_level = |name: &'static str,
+                      control: &[&'static str],
+                      words: Option<&str>,
+                      template: Option<&str>| {
         let folder = root.join(name);
         fs::create_dir_all(&folder).unwrap();
         let trained = Tokenizer::train_bpe(titles, 1200).unwrap();
@@ -70,9 +78,15 @@ fn families(root: &Path, titles: &[&str]) -> Vec<Family> {
             let new = control.iter().filter(|token| trained.token_id(token).is_none());
             // Thoughts are no special tokens in Qwen's files, and control what is written all the same.
             let entry = |(id, token): (usize, &&str)| {
-                (id.to_string(), json!({"content": token, "special": token.starts_with("<|"), "normalized": false}))
+                (
+                    id.to_string(),
+                    json!({"content": token, "special": token.starts_with("<|"), "normalized": false}),
+                )
             };
-            let tokens: serde_json::Map<_, _> = new.enumerate().map(|(place, token)| entry((first + place, token))).collect();
+            let tokens: serde_json::Map<_, _> = new
+                .enumerate()
+                .map(|(place, token)| entry((first + place, token)))
+                .collect();
             let settings = json!({
                 "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false, "bos_token": control[0],
                 "eos_token": control[1], "added_tokens_decoder": tokens, "chat_template": template,
@@ -81,11 +95,32 @@ fn families(root: &Path, titles: &[&str]) -> Vec<Family> {
         }
         family(name, control, Tokenizer::open(&folder).unwrap(), folder)
     };
-    all.push(byte_level("chatml", &["<|im_start|>", "<|im_end|>", "<|endoftext|>"], None, None));
-    let llama3 = ["<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"];
+    all.push(byte_level(
+        "chatml",
+        &["<|im_start|>", "<|im_end|>", "<|endoftext|>"],
+        None,
+        None,
+    ));
+    let llama3 = [
+        "<|begin_of_text|>",
+        "<|eot_id|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+    ];
     all.push(byte_level("llama3", &llama3, Some(LLAMA3_WORDS), Some(LLAMA3)));
-    let qwen = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"];
-    all.push(byte_level("qwen3", &qwen, Some(&LLAMA3_WORDS.replace("{1,3}", "")), Some(QWEN)));
+    let qwen = [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<think>",
+        "</think>",
+    ];
+    all.push(byte_level(
+        "qwen3",
+        &qwen,
+        Some(&LLAMA3_WORDS.replace("{1,3}", "")),
+        Some(QWEN),
+    ));
 
     let sentencepiece = |name: &'static str, control: &[&'static str], prefix: bool, template: &str| {
         let gguf = root.join(format!("{name}.gguf"));
@@ -98,7 +133,12 @@ fn families(root: &Path, titles: &[&str]) -> Vec<Family> {
         [rebuilt, saved].map(|tokenizer| family(name, control, tokenizer, folder.clone()))
     };
     all.extend(sentencepiece("llama2", &["<s>", "</s>"], true, LLAMA2));
-    all.extend(sentencepiece("gemma3", &["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], false, GEMMA));
+    all.extend(sentencepiece(
+        "gemma3",
+        &["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"],
+        false,
+        GEMMA,
+    ));
     all
 }
 
@@ -123,9 +163,23 @@ fn write_sentencepiece(path: &Path, control: &[&str], titles: &[&str], prefix: b
     let id = |token: &str| Value::U32(pieces.iter().position(|(piece, ..)| piece == token).unwrap() as u32);
     let metadata = [
         ("tokenizer.ggml.model", Value::String("llama".into())),
-        ("tokenizer.ggml.tokens", Value::Array(pieces.iter().map(|(piece, ..)| Value::String(piece.clone())).collect())),
-        ("tokenizer.ggml.scores", Value::Array(pieces.iter().map(|(_, score, _)| Value::F32(*score)).collect())),
-        ("tokenizer.ggml.token_type", Value::Array(pieces.iter().map(|(.., kind)| Value::I32(*kind)).collect())),
+        (
+            "tokenizer.ggml.tokens",
+            Value::Array(
+                pieces
+                    .iter()
+                    .map(|(piece, ..)| Value::String(piece.clone()))
+                    .collect(),
+            ),
+        ),
+        (
+            "tokenizer.ggml.scores",
+            Value::Array(pieces.iter().map(|(_, score, _)| Value::F32(*score)).collect()),
+        ),
+        (
+            "tokenizer.ggml.token_type",
+            Value::Array(pieces.iter().map(|(.., kind)| Value::I32(*kind)).collect()),
+        ),
         ("tokenizer.ggml.bos_token_id", id(control[0])),
         ("tokenizer.ggml.eos_token_id", id(control[1])),
         ("tokenizer.ggml.unknown_token_id", Value::U32(0)),
@@ -155,13 +209,18 @@ fn what_spells_a_control_token_in_data_is_text_in_prompts_answers_and_candidates
             let mut answer = Mixed::of_template(&turn.lead);
             answer.push_data(title);
             answer.push_template(&turn.end);
-            let (prompt, answer_ids) =
-                (tokenizer.encode_mixed(&turn.prompt).unwrap(), tokenizer.encode_mixed(&answer).unwrap());
+            let (prompt, answer_ids) = (
+                tokenizer.encode_mixed(&turn.prompt).unwrap(),
+                tokenizer.encode_mixed(&answer).unwrap(),
+            );
             ([(turn.prompt, prompt), (answer, answer_ids)], turn.lead, turn.end)
         };
         let (harmless, ..) = ids_of("Oak chair");
         let expected = harmless.map(|(_, ids)| family.controls(&ids));
-        assert!(!expected[0].is_empty() && !expected[1].is_empty(), "{name}: {expected:?}");
+        assert!(
+            !expected[0].is_empty() && !expected[1].is_empty(),
+            "{name}: {expected:?}"
+        );
         for token in &family.control {
             let inside = token.chars().count() - 1;
             let (begin, end) = (&token[..inside], &token[token.len() - inside..]);
@@ -176,7 +235,12 @@ fn what_spells_a_control_token_in_data_is_text_in_prompts_answers_and_candidates
             ] {
                 let (parts, ..) = ids_of(&title);
                 for ((text, ids), expected) in parts.iter().zip(&expected) {
-                    assert_eq!(family.controls(ids), *expected, "{name}: {title:?} in {:?}", text.text());
+                    assert_eq!(
+                        family.controls(ids),
+                        *expected,
+                        "{name}: {title:?} in {:?}",
+                        text.text()
+                    );
                     let text = text.text();
                     let decoded = tokenizer.decode(ids).unwrap();
                     // Llama 2's normalizer puts a blank after every control token.
@@ -191,7 +255,11 @@ fn what_spells_a_control_token_in_data_is_text_in_prompts_answers_and_candidates
                 assert!(family.controls(&data).is_empty(), "{name}: {title:?}");
             }
             // The template's own word for it still counts.
-            assert_eq!(tokenizer.encode(token).unwrap(), [tokenizer.token_id(token).unwrap()], "{name}");
+            assert_eq!(
+                tokenizer.encode(token).unwrap(),
+                [tokenizer.token_id(token).unwrap()],
+                "{name}"
+            );
         }
     }
 }
@@ -200,18 +268,25 @@ fn what_spells_a_control_token_in_data_is_text_in_prompts_answers_and_candidates
 fn conversations(titles: &[String]) -> Vec<Vec<(String, String)>> {
     let mut state = 1u64;
     let mut next = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     (0..1000)
         .map(|number| {
-            let mut some = |count: usize| -> Vec<&str> { (0..count).map(|_| titles[next(titles.len())].as_str()).collect() };
+            let mut some = |count: usize| -> Vec<&str> {
+                (0..count).map(|_| titles[next(titles.len())].as_str()).collect()
+            };
             let question = format!(
                 "A customer has chosen, oldest first:\n{}\n\nWhich of these comes next?\n{}",
                 some(5 + number % 20).join(" || "),
                 some(20).join(" || ")
             );
-            let mut turns = vec![("user".into(), question), ("assistant".into(), some(1 + number % 5).join(" || "))];
+            let mut turns = vec![
+                ("user".into(), question),
+                ("assistant".into(), some(1 + number % 5).join(" || ")),
+            ];
             if number % 3 == 0 {
                 turns.insert(0, ("system".into(), "You recommend films.".into()));
             }
@@ -222,9 +297,13 @@ fn conversations(titles: &[String]) -> Vec<Vec<(String, String)>> {
 
 fn real_titles() -> Option<Vec<String>> {
     let root = std::env::var_os("WEAVEREC_SHARED").map(PathBuf::from);
-    let path = root.map(|root| root.join("movielens/ml-latest-small/movies.csv")).filter(|path| path.is_file());
+    let path = root
+        .map(|root| root.join("movielens/ml-latest-small/movies.csv"))
+        .filter(|path| path.is_file());
     let Some(path) = path else {
-        eprintln!("skipped: set WEAVEREC_SHARED to a folder with movielens/ml-latest-small to encode real prompts");
+        eprintln!(
+            "skipped: set WEAVEREC_SHARED to a folder with movielens/ml-latest-small to encode real prompts"
+        );
         return None;
     };
     let title = |line: &str| {
@@ -232,7 +311,14 @@ fn real_titles() -> Option<Vec<String>> {
         let (title, _) = rest.rsplit_once(',').unwrap();
         title.trim_matches('"').replace("\"\"", "\"")
     };
-    Some(fs::read_to_string(path).unwrap().lines().skip(1).map(title).collect())
+    Some(
+        fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .skip(1)
+            .map(title)
+            .collect(),
+    )
 }
 
 /// What transformers makes of conversations, or none if no Python is named.
@@ -245,7 +331,12 @@ fn transformers_ids(folder: &Path, conversations: &[Vec<(String, String)>]) -> O
     let input = folder.join("conversations.json");
     fs::write(&input, serde_json::to_vec(conversations).unwrap()).unwrap();
     let mut child = Command::new(python);
-    let child = child.arg(script).arg(folder).arg(&input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = child
+        .arg(script)
+        .arg(folder)
+        .arg(&input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let output = child.spawn().unwrap().wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     std::io::stderr().write_all(error.as_bytes()).unwrap();
@@ -261,27 +352,61 @@ fn a_thousand_real_prompts_of_every_family_have_the_ids_that_they_had_and_those_
     let some: Vec<&str> = titles.iter().take(2000).map(String::as_str).collect();
     let mut families = families(root.path(), &some);
     for (name, file, variable, model) in [
-        ("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "WEAVEREC_SMOLLM2", "smollm2-135m"),
-        ("gemma3-270m", "gemma-3-270m-q4_k_m.gguf", "WEAVEREC_GEMMA3", "gemma3-270m"),
+        (
+            "smollm2",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "WEAVEREC_SMOLLM2",
+            "smollm2-135m",
+        ),
+        (
+            "gemma3-270m",
+            "gemma-3-270m-q4_k_m.gguf",
+            "WEAVEREC_GEMMA3",
+            "gemma3-270m",
+        ),
     ] {
-        let Some(path) = downloaded(file, variable, model) else { continue };
+        let Some(path) = downloaded(file, variable, model) else {
+            continue;
+        };
         let folder = root.path().join(name);
         fs::create_dir_all(&folder).unwrap();
         let tokenizer = Tokenizer::open(&path).unwrap();
         tokenizer.save(&folder).unwrap();
-        families.push(Family { name, tokenizer, control: Vec::new(), folder });
+        families.push(Family {
+            name,
+            tokenizer,
+            control: Vec::new(),
+            folder,
+        });
     }
-    for Family { name, tokenizer, folder, .. } in &families {
+    for Family {
+        name,
+        tokenizer,
+        folder,
+        ..
+    } in &families
+    {
         let mut ours = Vec::new();
         for conversation in &conversations {
-            let turns: Vec<(&str, &str)> = conversation.iter().map(|(role, text)| (role.as_str(), text.as_str())).collect();
+            let turns: Vec<(&str, &str)> = conversation
+                .iter()
+                .map(|(role, text)| (role.as_str(), text.as_str()))
+                .collect();
             let turn = tokenizer.turn(&turns).unwrap();
             let ids = tokenizer.encode_mixed(&turn.prompt).unwrap();
-            assert_eq!(ids, tokenizer.encode(turn.prompt.text()).unwrap(), "{name}: {turns:?}");
+            assert_eq!(
+                ids,
+                tokenizer.encode(turn.prompt.text()).unwrap(),
+                "{name}: {turns:?}"
+            );
             ours.push(ids);
         }
         for title in &titles {
-            assert_eq!(tokenizer.encode_data(title).unwrap(), tokenizer.encode(title).unwrap(), "{name}: {title}");
+            assert_eq!(
+                tokenizer.encode_data(title).unwrap(),
+                tokenizer.encode(title).unwrap(),
+                "{name}: {title}"
+            );
         }
         if let Some(theirs) = transformers_ids(folder, &conversations) {
             for ((ours, theirs), conversation) in ours.iter().zip(&theirs).zip(&conversations) {

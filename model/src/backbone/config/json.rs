@@ -150,13 +150,18 @@ fn activation_name(family: Family) -> &'static str {
 impl ConfigJson {
     /// What Gemma 3 has besides, with transformers' defaults.
     fn gemma3(&self) -> Result<Gemma3, String> {
-        let in_windows = self.rope_parameters.as_ref().and_then(|rope| rope.sliding_attention.as_ref());
+        let in_windows = self
+            .rope_parameters
+            .as_ref()
+            .and_then(|rope| rope.sliding_attention.as_ref());
         if let Some(rope) = in_windows
             && rope.scaling()?.is_some()
         {
             return Err("scaled rotary frequencies in layers with a window are not implemented".into());
         }
-        let local = in_windows.and_then(|rope| rope.rope_theta).or(self.rope_local_base_freq);
+        let local = in_windows
+            .and_then(|rope| rope.rope_theta)
+            .or(self.rope_local_base_freq);
         let full_attention = match &self.layer_types {
             Some(types) => Gemma3::parse(types)?,
             None => Gemma3::every(self.sliding_window_pattern.unwrap_or(6), self.num_hidden_layers),
@@ -235,7 +240,12 @@ impl TryFrom<ConfigJson> for DecoderConfig {
             _ => None,
         };
         let windowed = |kind: &String| kind != "full_attention";
-        if let Some(kind) = json.layer_types.iter().flatten().find(|kind| gemma3.is_none() && windowed(kind)) {
+        if let Some(kind) = json
+            .layer_types
+            .iter()
+            .flatten()
+            .find(|kind| gemma3.is_none() && windowed(kind))
+        {
             return Err(format!(
                 "layer_types has \"{kind}\", which is implemented for {} alone; \"full_attention\" is",
                 Family::Gemma3.name()

@@ -54,7 +54,12 @@ pub(super) fn unified(settings: Map<String, Value>) -> Result<Map<String, Value>
     for (name, table, inside) in outside {
         move_in(&mut settings, name, table, inside)?;
     }
-    move_in(&mut settings, "partial_rotary_factor", &mut full, "partial_rotary_factor")?;
+    move_in(
+        &mut settings,
+        "partial_rotary_factor",
+        &mut full,
+        "partial_rotary_factor",
+    )?;
     if llama3 {
         let name = "original_max_position_embeddings";
         move_in(&mut settings, name, &mut full, name)?;
@@ -84,7 +89,10 @@ fn move_in(
 }
 
 /// The rotary settings by the type of the layers they are for; those without a type are for layers that see all positions.
-fn by_layer(key: &str, settings: Map<String, Value>) -> Result<Vec<(&'static str, Map<String, Value>)>, String> {
+fn by_layer(
+    key: &str,
+    settings: Map<String, Value>,
+) -> Result<Vec<(&'static str, Map<String, Value>)>, String> {
     if !settings.values().any(Value::is_object) {
         return Ok(vec![(FULL, settings)]);
     }
@@ -127,7 +135,9 @@ fn put(table: &mut Map<String, Value>, name: &str, value: Value, names: [&str; 2
 fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::String(a), Value::String(b)) => a.trim_start_matches("torch.") == b.trim_start_matches("torch."),
+        (Value::String(a), Value::String(b)) => {
+            a.trim_start_matches("torch.") == b.trim_start_matches("torch.")
+        }
         _ => a == b,
     }
 }

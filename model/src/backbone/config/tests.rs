@@ -33,19 +33,30 @@ fn both_spellings_of_the_rotary_settings_are_the_same() {
 #[test]
 fn files_of_every_transformers_version_are_read_alike() {
     let llama3 = r#""factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192"#;
-    let expected = parse(&format!(r#", "rope_theta": 5e5, "rope_scaling": {{"rope_type": "llama3", {llama3}}}"#)).unwrap();
+    let expected = parse(&format!(
+        r#", "rope_theta": 5e5, "rope_scaling": {{"rope_type": "llama3", {llama3}}}"#
+    ))
+    .unwrap();
     assert!(expected.rope_scaling.is_some());
     for more in [
         // 4.43 to 4.5x, which write the type twice for older readers.
-        format!(r#", "rope_theta": 500000, "rope_scaling": {{"type": "llama3", "rope_type": "llama3", {llama3}}}, "head_dim": null"#),
-        format!(r#", "rope_theta": 5e5, "rope_scaling": {{"type": "llama3", {llama3}}}, "torch_dtype": "bfloat16""#),
+        format!(
+            r#", "rope_theta": 500000, "rope_scaling": {{"type": "llama3", "rope_type": "llama3", {llama3}}}, "head_dim": null"#
+        ),
+        format!(
+            r#", "rope_theta": 5e5, "rope_scaling": {{"type": "llama3", {llama3}}}, "torch_dtype": "bfloat16""#
+        ),
         // 5, and files that carry both.
-        format!(r#", "rope_parameters": {{"rope_theta": 5e5, "rope_type": "llama3", {llama3}}}, "dtype": "bfloat16""#),
+        format!(
+            r#", "rope_parameters": {{"rope_theta": 5e5, "rope_type": "llama3", {llama3}}}, "dtype": "bfloat16""#
+        ),
         format!(
             r#", "rope_theta": 5e5, "rope_scaling": {{"rope_type": "llama3", {llama3}}}, "torch_dtype": "bfloat16", "dtype": "bfloat16",
             "rope_parameters": {{"rope_theta": 500000.0, "type": "llama3", {llama3}}}"#
         ),
-        format!(r#", "rope_parameters": {{"full_attention": {{"rope_theta": 5e5, "rope_type": "llama3", {llama3}}}}}"#),
+        format!(
+            r#", "rope_parameters": {{"full_attention": {{"rope_theta": 5e5, "rope_type": "llama3", {llama3}}}}}"#
+        ),
     ] {
         assert_eq!(parse(&more).unwrap(), expected, "{more}");
     }
@@ -78,10 +89,27 @@ fn files_of_every_transformers_version_are_read_alike() {
 #[test]
 fn null_is_the_default_whatever_the_setting() {
     let optional = [
-        "architectures", "num_key_value_heads", "head_dim", "hidden_act", "rms_norm_eps", "rope_theta", "rope_scaling",
-        "rope_parameters", "sliding_window", "layer_types", "attn_logit_softcapping", "use_bidirectional_attention",
-        "max_position_embeddings", "tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window", "bos_token_id",
-        "eos_token_id", "torch_dtype", "dtype",
+        "architectures",
+        "num_key_value_heads",
+        "head_dim",
+        "hidden_act",
+        "rms_norm_eps",
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "sliding_window",
+        "layer_types",
+        "attn_logit_softcapping",
+        "use_bidirectional_attention",
+        "max_position_embeddings",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+        "use_sliding_window",
+        "bos_token_id",
+        "eos_token_id",
+        "torch_dtype",
+        "dtype",
     ];
     for name in optional {
         let config = parse(&format!(r#", "{name}": null"#));
@@ -96,7 +124,10 @@ fn a_setting_with_two_values_is_refused_with_both_of_its_names() {
     for (more, parts) in [
         (
             r#", "rope_scaling": {"type": "linear", "rope_type": "dynamic", "factor": 2.0}"#,
-            ["rope_scaling.rope_type is \"dynamic\"", "rope_scaling.type is \"linear\""],
+            [
+                "rope_scaling.rope_type is \"dynamic\"",
+                "rope_scaling.type is \"linear\"",
+            ],
         ),
         (
             r#", "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}"#,
@@ -106,7 +137,10 @@ fn a_setting_with_two_values_is_refused_with_both_of_its_names() {
             r#", "rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "linear", "factor": 4}"#,
             ["rope_scaling.factor is 2.0", "rope_parameters.factor is 4"],
         ),
-        (r#", "torch_dtype": "float16", "dtype": "bfloat16""#, ["torch_dtype is \"float16\"", "dtype is \"bfloat16\""]),
+        (
+            r#", "torch_dtype": "float16", "dtype": "bfloat16""#,
+            ["torch_dtype is \"float16\"", "dtype is \"bfloat16\""],
+        ),
         (
             r#", "sliding_window_pattern": 6, "_sliding_window_pattern": 5"#,
             ["sliding_window_pattern is 6", "_sliding_window_pattern is 5"],
@@ -122,14 +156,25 @@ fn a_setting_of_another_kind_is_named() {
     for (more, part) in [
         (r#", "head_dim": "wide""#, "head_dim is \"wide\""),
         (r#", "rope_scaling": 8"#, "rope_scaling is 8"),
-        (r#", "rope_parameters": {"full_attention": {}, "chunked_attention": {}}"#, "rope_parameters.chunked_attention"),
-        (r#", "layer_types": ["full_attention", "sliding_attention"]"#, "sliding_attention"),
+        (
+            r#", "rope_parameters": {"full_attention": {}, "chunked_attention": {}}"#,
+            "rope_parameters.chunked_attention",
+        ),
+        (
+            r#", "layer_types": ["full_attention", "sliding_attention"]"#,
+            "sliding_attention",
+        ),
         (r#", "eos_token_id": ["</s>"]"#, "eos_token_id"),
     ] {
         let message = parse(more).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
-    assert!(serde_json::from_str::<DecoderConfig>("[]").unwrap_err().to_string().contains("table"));
+    assert!(
+        serde_json::from_str::<DecoderConfig>("[]")
+            .unwrap_err()
+            .to_string()
+            .contains("table")
+    );
 }
 
 #[test]
@@ -163,8 +208,8 @@ fn gemma3_has_windows_in_five_of_six_layers_unless_the_file_says_which() {
     assert!(config.tie_word_embeddings && config.attention_scale() == 1.0 / 16.0);
     let full: Vec<usize> = (0..13).filter(|layer| Gemma3::every(6, 13)[*layer]).collect();
     assert_eq!(full, [5, 11]);
-    let told = gemma(r#", "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 7"#)
-        .unwrap();
+    let told =
+        gemma(r#", "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 7"#).unwrap();
     assert_eq!((told.window(0), told.window(1)), (None, Some(7)));
     for (more, word) in [
         (r#", "sliding_window": 0"#, "sliding_window"),
@@ -198,8 +243,7 @@ fn families_are_told_by_model_type_and_written_back() {
             (config.family, config.gemma3.is_some()),
             (family, family == Family::Gemma3)
         );
-        let again: DecoderConfig =
-            serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+        let again: DecoderConfig = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(again, config);
     }
     let other = format!("{{{SIZES}}}").replace("\"llama\"", "\"mamba\"");

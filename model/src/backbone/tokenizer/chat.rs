@@ -4,6 +4,7 @@ mod day;
 mod disguise;
 mod environment;
 mod json;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use self::environment::{Missing, NAME};
 use super::control::Control;
 use super::mixed::Mixed;
 use super::special::{Special, is_name};
+pub(super) use source::{found_beside, or_chatml};
 
 /// What ends a thought, which models that always think first have begun in the prompt.
 const END_OF_THOUGHT: &str = "</think>";
@@ -42,6 +44,8 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     source: String,
+    /// What stood there in place of a template that can be used.
+    refused: Option<serde_json::Value>,
     /// The file it stands in.
     origin: PathBuf,
     /// Compiled, or why it cannot be: whoever holds no conversation needs no template.
@@ -59,7 +63,9 @@ impl Template {
     pub(super) fn new(source: String, origin: &Path) -> Self {
         let compiled = environment::compile(&source).map(|environment| {
             let template = environment.get_template(NAME);
-            let variables = template.map(|template| template.undeclared_variables(false)).unwrap_or_default();
+            let variables = template
+                .map(|template| template.undeclared_variables(false))
+                .unwrap_or_default();
             let mut asked: Vec<String> = variables.into_iter().filter(|name| is_name(name)).collect();
             asked.sort();
             Arc::new(Compiled { environment, asked })
@@ -67,14 +73,16 @@ impl Template {
         Template {
             compiled,
             source,
+            refused: None,
             origin: origin.to_path_buf(),
         }
     }
 
-    /// One that cannot be used, and why.
-    pub(super) fn refused(message: String, origin: &Path) -> Self {
+    /// One that cannot be used, and why; `setting` is what stands in the file.
+    fn refused(message: String, setting: serde_json::Value, origin: &Path) -> Self {
         Template {
             source: String::new(),
+            refused: Some(setting),
             origin: origin.to_path_buf(),
             compiled: Err(message),
         }
@@ -83,6 +91,13 @@ impl Template {
     /// The text of the template.
     pub(super) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// What to write among the settings of a copy.
+    pub(super) fn setting(&self) -> serde_json::Value {
+        self.refused
+            .clone()
+            .unwrap_or_else(|| self.source.as_str().into())
     }
 
     /// The file it stands in.
@@ -103,7 +118,12 @@ impl Template {
     }
 
     /// Renders a conversation with its last turn, the answer, and without it, and tells where the answer stands.
-    pub(super) fn turn(&self, messages: &Messages, special: &Special, control: &Control) -> Result<Turn, String> {
+    pub(super) fn turn(
+        &self,
+        messages: &Messages,
+        special: &Special,
+        control: &Control,
+    ) -> Result<Turn, String> {
         let render = |messages: &Messages| self.parts(messages, special);
         let [prompt, lead, end] = self.guarded(messages, control, &render)?;
         Ok(Turn {
@@ -133,7 +153,11 @@ impl Template {
             // Parts of spellings alone: if nothing comes of them the text is the one that everybody else gets.
             let plain = plain()?;
             let spelt = |text: &str| control.spelt(text);
-            if plain.iter().zip(&written).all(|(plain, written)| spelt(plain.text()) == spelt(written)) {
+            if plain
+                .iter()
+                .zip(&written)
+                .all(|(plain, written)| spelt(plain.text()) == spelt(written))
+            {
                 return Ok(plain);
             }
         }
@@ -141,7 +165,12 @@ impl Template {
     }
 
     /// The text of turns as they are.
-    fn written(&self, messages: &Messages, add_generation_prompt: bool, special: &Special) -> Result<String, String> {
+    fn written(
+        &self,
+        messages: &Messages,
+        add_generation_prompt: bool,
+        special: &Special,
+    ) -> Result<String, String> {
         let compiled = self.compiled.as_ref().map_err(Clone::clone)?;
         let missing: Vec<Missing> = compiled
             .asked
@@ -149,27 +178,48 @@ impl Template {
             .filter(|name| !special.named.contains_key(*name) && !special.none.contains(*name))
             .map(|name| Missing(name.clone()))
             .collect();
-        let written = compiled.rendered(messages, add_generation_prompt, special, &missing).map_err(|error| {
-            let said = environment::described(&error);
-            if !environment::is_raised(&error) {
-                let line = error.line().and_then(|line| self.source.lines().nth(line.saturating_sub(1)));
-                let asked = missing.iter().find(|token| line.is_some_and(|line| line.contains(&token.0)));
-                let hint = asked.map(|token| format!("; {}", unnamed(&token.0, special))).unwrap_or_default();
-                return format!("the chat template cannot be rendered: {said}{hint}");
-            }
-            // Some take no system turn. Whether this one does not is seen by leaving it out.
-            let others: Vec<(&str, &str)> = messages.iter().filter(|(role, _)| *role != "system").copied().collect();
-            let without = || compiled.rendered(&others, add_generation_prompt, special, &missing).is_ok();
-            let is_of_system = others.len() < messages.len() && (said.to_lowercase().contains("system") || without());
-            let hint = match is_of_system {
-                true => "; prepare prompts with a wording that has no system turn",
-                false => "",
-            };
-            format!("the chat template refuses a conversation: {said}{hint}")
-        })?;
+        let written = compiled
+            .rendered(messages, add_generation_prompt, special, &missing)
+            .map_err(|error| {
+                let said = environment::described(&error);
+                if !environment::is_raised(&error) {
+                    let line = error
+                        .line()
+                        .and_then(|line| self.source.lines().nth(line.saturating_sub(1)));
+                    let asked = missing
+                        .iter()
+                        .find(|token| line.is_some_and(|line| line.contains(&token.0)));
+                    let hint = asked
+                        .map(|token| format!("; {}", unnamed(&token.0, special)))
+                        .unwrap_or_default();
+                    return format!("the chat template cannot be rendered: {said}{hint}");
+                }
+                // Some take no system turn. Whether this one does not is seen by leaving it out.
+                let others: Vec<(&str, &str)> = messages
+                    .iter()
+                    .filter(|(role, _)| *role != "system")
+                    .copied()
+                    .collect();
+                let without = || {
+                    compiled
+                        .rendered(&others, add_generation_prompt, special, &missing)
+                        .is_ok()
+                };
+                let is_of_system =
+                    others.len() < messages.len() && (said.to_lowercase().contains("system") || without());
+                let hint = match is_of_system {
+                    true => "; prepare prompts with a wording that has no system turn",
+                    false => "",
+                };
+                format!("the chat template refuses a conversation: {said}{hint}")
+            })?;
         match missing.iter().find(|token| written.contains(&token.mark())) {
             None => Ok(written),
-            Some(token) => Err(format!("the chat template writes {0}, and {1}", token.0, unnamed(&token.0, special))),
+            Some(token) => Err(format!(
+                "the chat template writes {0}, and {1}",
+                token.0,
+                unnamed(&token.0, special)
+            )),
         }
     }
 
@@ -222,9 +272,21 @@ impl Compiled {
             .map(|(role, content)| Value::from_pairs([("role", *role), ("content", *content)]))
             .collect();
         let mut context: BTreeMap<&str, Value> = BTreeMap::new();
-        context.extend(special.lists.iter().map(|(name, tokens)| (name.as_str(), Value::from(tokens.clone()))));
-        context.extend(special.named.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))));
-        let missing = missing.iter().map(|Missing(name)| (name.as_str(), Value::from_object(Missing(name.clone()))));
+        context.extend(
+            special
+                .lists
+                .iter()
+                .map(|(name, tokens)| (name.as_str(), Value::from(tokens.clone()))),
+        );
+        context.extend(
+            special
+                .named
+                .iter()
+                .map(|(name, token)| (name.as_str(), Value::from(token.as_str()))),
+        );
+        let missing = missing
+            .iter()
+            .map(|Missing(name)| (name.as_str(), Value::from_object(Missing(name.clone()))));
         context.extend(missing);
         context.extend([
             ("messages", Value::from(messages)),
@@ -234,7 +296,9 @@ impl Compiled {
             // An answer is ranked or trained as it stands: models that can think aloud first are told not to.
             ("enable_thinking", Value::from(false)),
         ]);
-        self.environment.get_template(NAME)?.render(Value::from_pairs(context))
+        self.environment
+            .get_template(NAME)?
+            .render(Value::from_pairs(context))
     }
 }
 

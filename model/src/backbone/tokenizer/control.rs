@@ -39,7 +39,9 @@ pub(super) struct Control {
 
 impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Control").field("tokens", &self.tokens).finish_non_exhaustive()
+        f.debug_struct("Control")
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +85,9 @@ impl Control {
             }
         }
         let mut bits = vec![0u64; tokens.last().map_or(0, |(_, id)| *id as usize / 64 + 1)];
-        tokens.iter().for_each(|(_, id)| bits[*id as usize / 64] |= 1 << (id % 64));
+        tokens
+            .iter()
+            .for_each(|(_, id)| bits[*id as usize / 64] |= 1 << (id % 64));
         Ok(Control {
             bits,
             unknown: unknown(inner),
@@ -107,7 +111,9 @@ impl Control {
     /// Ids of the control tokens that a text spells, as they stand in it.
     pub(super) fn spelt(&self, text: &str) -> Vec<u32> {
         let found = self.finder.find_iter(text);
-        found.map(|token| self.tokens[token.pattern().as_usize()].1).collect()
+        found
+            .map(|token| self.tokens[token.pattern().as_usize()].1)
+            .collect()
     }
 
     /// Whether ids hold more control tokens than a text spells: a normalizer, or merges, made one of something else.
@@ -127,7 +133,11 @@ impl Control {
         let mut found = Vec::new();
         let mut is_spelt = false;
         if self.suspects.is_match(content) {
-            found.extend(self.suspects.find_overlapping_iter(content).map(|token| token.range()));
+            found.extend(
+                self.suspects
+                    .find_overlapping_iter(content)
+                    .map(|token| token.range()),
+            );
             is_spelt = self.finder.is_match(content);
         }
         // Templates trim what they are given.
@@ -144,11 +154,18 @@ impl Control {
         }
         let near = bytes.len().min(self.longest);
         if bytes[..near].iter().any(|byte| self.last[usize::from(*byte)]) {
-            let shared = spellings().filter_map(|spelling| begins_with_an_end_of(trimmed, spelling)).max();
+            let shared = spellings()
+                .filter_map(|spelling| begins_with_an_end_of(trimmed, spelling))
+                .max();
             found.extend(shared.map(|length| start..start + length));
         }
-        if bytes[bytes.len() - near..].iter().any(|byte| self.first[usize::from(*byte)]) {
-            let shared = spellings().filter_map(|spelling| ends_with_a_beginning_of(trimmed, spelling)).max();
+        if bytes[bytes.len() - near..]
+            .iter()
+            .any(|byte| self.first[usize::from(*byte)])
+        {
+            let shared = spellings()
+                .filter_map(|spelling| ends_with_a_beginning_of(trimmed, spelling))
+                .max();
             found.extend(shared.map(|length| end - length..end));
         }
         (found, is_spelt)
@@ -156,8 +173,13 @@ impl Control {
 
     /// Ids of a text in which no control token is spelt with data.
     pub(super) fn encode(&self, inner: &tokenizers::Tokenizer, text: &Mixed) -> Result<Vec<u32>, String> {
-        let lead = LEADS.rev().filter_map(char::from_u32).find(|lead| !text.text().contains(*lead));
-        let lead = lead.ok_or("a text with all of the last private characters of Unicode cannot be encoded; remove them")?;
+        let lead = LEADS
+            .rev()
+            .filter_map(char::from_u32)
+            .find(|lead| !text.text().contains(*lead));
+        let lead = lead.ok_or(
+            "a text with all of the last private characters of Unicode cannot be encoded; remove them",
+        )?;
         let aliased = self.aliased(inner, lead)?;
         let mut written = String::with_capacity(text.text().len());
         for (part, is_data) in text.parts() {
@@ -173,7 +195,10 @@ impl Control {
             }
             written.push_str(&part[copied..]);
         }
-        let encoding = aliased.tokenizer.encode_fast(written, false).map_err(|e| e.to_string())?;
+        let encoding = aliased
+            .tokenizer
+            .encode_fast(written, false)
+            .map_err(|e| e.to_string())?;
         let mut ids = Vec::with_capacity(encoding.get_ids().len());
         for id in encoding.get_ids() {
             match aliased.original.get(id) {
@@ -189,9 +214,14 @@ impl Control {
     fn spell_out(&self, inner: &tokenizers::Tokenizer, id: u32, ids: &mut Vec<u32>) -> Result<(), String> {
         let spelling = inner.get_model().id_to_token(id).unwrap_or_default();
         for character in spelling.chars() {
-            let tokens = inner.get_model().tokenize(&character.to_string()).map_err(|e| e.to_string())?;
+            let tokens = inner
+                .get_model()
+                .tokenize(&character.to_string())
+                .map_err(|e| e.to_string())?;
             if tokens.iter().any(|token| self.is_control(token.id)) {
-                return Err(format!("data hold {spelling:?}, which the vocabulary knows as a control token alone; remove it"));
+                return Err(format!(
+                    "data hold {spelling:?}, which the vocabulary knows as a control token alone; remove it"
+                ));
             }
             ids.extend(tokens.into_iter().map(|token| token.id));
         }
@@ -225,16 +255,27 @@ impl Aliased {
             .with_pre_tokenizer(inner.get_pre_tokenizer().cloned());
         // A new token gets the id after as many as the model has; where its ids have gaps, that one may be taken.
         let vocabulary = inner.get_model().get_vocab();
-        let gaps = vocabulary.values().max().map_or(0, |most| (*most as usize + 1).saturating_sub(vocabulary.len()));
+        let gaps = vocabulary
+            .values()
+            .max()
+            .map_or(0, |most| (*most as usize + 1).saturating_sub(vocabulary.len()));
         drop(vocabulary);
-        let fillers = (0..gaps).map(|gap| AddedToken::from(format!("{lead}{lead}{gap}"), false).normalized(false));
+        let fillers =
+            (0..gaps).map(|gap| AddedToken::from(format!("{lead}{lead}{gap}"), false).normalized(false));
         let places: HashMap<u32, usize> = control.iter().map(|(_, id)| *id).zip(0..).collect();
         let mut added: Vec<(u32, AddedToken)> = inner.get_added_tokens_decoder().into_iter().collect();
         added.sort_by_key(|(id, _)| *id);
         let added: Vec<(u32, AddedToken)> = added
             .into_iter()
             .map(|(id, token)| match places.get(&id) {
-                Some(place) => (id, AddedToken { content: alias(lead, *place), normalized: false, ..token }),
+                Some(place) => (
+                    id,
+                    AddedToken {
+                        content: alias(lead, *place),
+                        normalized: false,
+                        ..token
+                    },
+                ),
                 None => (id, token),
             })
             .collect();
@@ -290,11 +331,15 @@ fn is_bracketed(spelling: &str) -> bool {
 /// How many bytes of a text's beginning are the end of a spelling that begins before it.
 fn begins_with_an_end_of(text: &str, spelling: &str) -> Option<usize> {
     let cuts = spelling.char_indices().skip(1);
-    cuts.map(|(at, _)| &spelling[at..]).find(|end| text.starts_with(end)).map(str::len)
+    cuts.map(|(at, _)| &spelling[at..])
+        .find(|end| text.starts_with(end))
+        .map(str::len)
 }
 
 /// How many bytes of a text's end are the beginning of a spelling that ends after it.
 fn ends_with_a_beginning_of(text: &str, spelling: &str) -> Option<usize> {
-    let cuts = spelling.char_indices().skip(1).rev();
-    cuts.map(|(at, _)| &spelling[..at]).find(|begin| text.ends_with(begin)).map(str::len)
+    let cuts = spelling.char_indices().rev().filter(|(at, _)| *at > 0);
+    cuts.map(|(at, _)| &spelling[..at])
+        .find(|begin| text.ends_with(begin))
+        .map(str::len)
 }

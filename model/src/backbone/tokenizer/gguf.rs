@@ -13,8 +13,9 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{AddedToken, PreTokenizerWrapper};
 
+use super::chat::or_chatml;
 use super::special::Special;
-use super::{Tokenizer, byte_level, control, digits_apart, failure, template_or_chatml};
+use super::{Tokenizer, byte_level, control, digits_apart, failure};
 use crate::Result;
 use crate::backbone::weights::{Gguf, whole};
 use candle_core::quantized::gguf_file::Value;
@@ -101,7 +102,7 @@ pub(super) fn read(path: &Path) -> Result<Tokenizer> {
         ..Special::default()
     };
     let template = gguf.text("tokenizer.chat_template").map(str::to_string);
-    let template = template_or_chatml(template, start, path);
+    let template = or_chatml(template, start, path);
     Ok(Tokenizer {
         control: control(path, &inner, &special, &template)?,
         template,

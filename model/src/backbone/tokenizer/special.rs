@@ -55,14 +55,23 @@ impl Special {
             ..Special::default()
         };
         let mut tokens = Vec::new();
-        let order = if listed.is_some() { [&config, &map] } else { [&map, &config] };
+        let order = if listed.is_some() {
+            [&config, &map]
+        } else {
+            [&map, &config]
+        };
         for settings in order {
             special.take_names(settings, &mut tokens);
         }
         let named = &special.named;
         special.none.retain(|name| !named.contains_key(name));
         special.take_ids(inner, read)?;
-        tokens.extend(special.named.values().map(|token| AddedToken::from(token.as_str(), true)));
+        tokens.extend(
+            special
+                .named
+                .values()
+                .map(|token| AddedToken::from(token.as_str(), true)),
+        );
 
         let stated = match listed {
             Some(listed) => (CONFIG, from_decoder(listed)),
@@ -79,14 +88,20 @@ impl Special {
         for (key, value) in settings {
             match value {
                 Value::Object(entries)
-                    if matches!(key.as_str(), "extra_special_tokens" | "model_specific_special_tokens") =>
+                    if matches!(
+                        key.as_str(),
+                        "extra_special_tokens" | "model_specific_special_tokens"
+                    ) =>
                 {
-                    entries.iter().for_each(|(name, value)| self.take_name(name, value, tokens));
+                    entries
+                        .iter()
+                        .for_each(|(name, value)| self.take_name(name, value, tokens));
                 }
                 Value::Array(values)
                     if matches!(key.as_str(), "extra_special_tokens" | "additional_special_tokens") =>
                 {
-                    let found: Vec<AddedToken> = values.iter().filter_map(|value| token(value, true)).collect();
+                    let found: Vec<AddedToken> =
+                        values.iter().filter_map(|value| token(value, true)).collect();
                     let contents = found.iter().map(|token| token.content.clone()).collect();
                     self.lists.entry(key.clone()).or_insert(contents);
                     tokens.extend(found);
@@ -116,7 +131,8 @@ impl Special {
         read: impl Fn(&str) -> Result<Map<String, Value>>,
     ) -> Result<()> {
         let wanted = ["bos_token", "eos_token", "pad_token"];
-        let open = |special: &Self, name: &str| !special.named.contains_key(name) && !special.none.contains(name);
+        let open =
+            |special: &Self, name: &str| !special.named.contains_key(name) && !special.none.contains(name);
         for file in WITH_IDS {
             if !wanted.iter().any(|name| open(self, name)) {
                 break;
@@ -143,10 +159,16 @@ fn add(
     (file, mut stated): (&str, Vec<(u32, AddedToken)>),
     special: Vec<AddedToken>,
 ) -> std::result::Result<(), String> {
-    let known: HashSet<String> = inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let known: HashSet<String> = inner
+        .get_added_tokens_decoder()
+        .into_values()
+        .map(|token| token.content)
+        .collect();
     stated.retain(|(_, token)| !known.contains(&token.content));
     stated.sort_by_key(|(id, _)| *id);
-    inner.add_tokens(stated.iter().map(|(_, token)| token.clone())).map_err(|e| e.to_string())?;
+    inner
+        .add_tokens(stated.iter().map(|(_, token)| token.clone()))
+        .map_err(|e| e.to_string())?;
     for (id, token) in &stated {
         if let Some(other) = inner.token_to_id(&token.content).filter(|other| other != id) {
             return Err(format!(
@@ -155,7 +177,11 @@ fn add(
             ));
         }
     }
-    let mut seen: HashSet<String> = stated.into_iter().map(|(_, token)| token.content).chain(known).collect();
+    let mut seen: HashSet<String> = stated
+        .into_iter()
+        .map(|(_, token)| token.content)
+        .chain(known)
+        .collect();
     // One that has no id anywhere is none that the model was trained on.
     let new: Vec<AddedToken> = special
         .into_iter()
@@ -175,7 +201,10 @@ fn from_decoder(listed: &Map<String, Value>) -> Vec<(u32, AddedToken)> {
 fn from_encoder(listed: &Map<String, Value>, special: &HashSet<&str>) -> Vec<(u32, AddedToken)> {
     let entry = |(content, id): (&String, &Value)| {
         let id = u32::try_from(id.as_u64()?).ok()?;
-        Some((id, AddedToken::from(content.as_str(), special.contains(content.as_str()))))
+        Some((
+            id,
+            AddedToken::from(content.as_str(), special.contains(content.as_str())),
+        ))
     };
     listed.iter().filter_map(entry).collect()
 }
@@ -208,7 +237,10 @@ fn object(path: &Path) -> Result<Map<String, Value>> {
     };
     match serde_json::from_str(&text) {
         Ok(Value::Object(settings)) => Ok(settings),
-        Ok(_) => Err(failure(path, "a table of settings is expected, and this is none; fetch the file again")),
+        Ok(_) => Err(failure(
+            path,
+            "a table of settings is expected, and this is none; fetch the file again",
+        )),
         Err(error) => Err(failure(path, error)),
     }
 }

@@ -79,7 +79,11 @@ fn flagged(value: &str, flags: &str) -> String {
     for flag in flags.chars() {
         let digits = text.trim_start_matches([' ', '0']);
         // A number keeps its last digit.
-        let digits = if digits.is_empty() { &text[text.len().saturating_sub(1)..] } else { digits };
+        let digits = if digits.is_empty() {
+            &text[text.len().saturating_sub(1)..]
+        } else {
+            digits
+        };
         text = match flag {
             '-' if is_number => digits.to_string(),
             '_' if is_number => format!("{digits:>width$}", width = text.len()),
@@ -107,9 +111,18 @@ mod tests {
             ("%d %B %Y", "26 July 2024"),
             ("%H:%M:%S %I:%M %p, day %j", "00:00:00 12:00 AM, day 208"),
             ("%Y-%m-%dT%H:%M:%S.%f%z%Z", "2024-07-26T00:00:00.000000"),
-            ("%c | %x | %X | %D | %F | %T | %R", "Fri Jul 26 00:00:00 2024 | 07/26/24 | 00:00:00 | 07/26/24 | 2024-07-26 | 00:00:00 | 00:00"),
-            ("%U %W %V %G %g %u %w %C %h %e %y", "29 30 30 2024 24 5 5 20 Jul 26 24"),
-            ("%-m/%-d/%-y %-H %_m %0e %^a %^B %#p", "7/26/24 0  7 26 FRI JULY am"),
+            (
+                "%c | %x | %X | %D | %F | %T | %R",
+                "Fri Jul 26 00:00:00 2024 | 07/26/24 | 00:00:00 | 07/26/24 | 2024-07-26 | 00:00:00 | 00:00",
+            ),
+            (
+                "%U %W %V %G %g %u %w %C %h %e %y",
+                "29 30 30 2024 24 5 5 20 Jul 26 24",
+            ),
+            (
+                "%-m/%-d/%-y %-H %_m %0e %^a %^B %#p",
+                "7/26/24 0  7 26 FRI JULY am",
+            ),
             ("%k|%l|%P|%r|%n|%t", " 0|12|am|12:00:00 AM|\n|\t"),
             ("50%", "50%"),
             ("", ""),

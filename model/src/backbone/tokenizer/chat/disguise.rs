@@ -28,7 +28,10 @@ impl Disguise {
     /// # Errors
     /// Contents that use up all private characters.
     pub(super) fn of(messages: &Messages, control: &Control, template: &str) -> Result<Option<Self>, String> {
-        let found: Vec<_> = messages.iter().map(|(_, content)| control.suspicious(content)).collect();
+        let found: Vec<_> = messages
+            .iter()
+            .map(|(_, content)| control.suspicious(content))
+            .collect();
         if found.iter().all(|(suspicious, _)| suspicious.is_empty()) {
             return Ok(None);
         }
@@ -38,7 +41,11 @@ impl Disguise {
             .chain(template.chars())
             .filter(|character| *character >= '\u{f0000}')
             .collect();
-        let mut free = PRIVATE.into_iter().flatten().filter_map(char::from_u32).filter(|private| !taken.contains(private));
+        let mut free = PRIVATE
+            .into_iter()
+            .flatten()
+            .filter_map(char::from_u32)
+            .filter(|private| !taken.contains(private));
         let mut private: HashMap<char, char> = HashMap::new();
         let mut contents = Vec::with_capacity(messages.len());
         for ((_, content), (suspicious, _)) in messages.iter().zip(&found) {
@@ -52,7 +59,9 @@ impl Disguise {
                 }
                 let known = match private.get(&character) {
                     Some(known) => *known,
-                    None => free.next().ok_or("the turns of a conversation use all private characters of Unicode; remove them")?,
+                    None => free.next().ok_or(
+                        "the turns of a conversation use all private characters of Unicode; remove them",
+                    )?,
                 };
                 private.insert(character, known);
                 disguised.push(known);
@@ -61,7 +70,10 @@ impl Disguise {
         }
         Ok(Some(Disguise {
             contents,
-            real: private.into_iter().map(|(real, private)| (private, real)).collect(),
+            real: private
+                .into_iter()
+                .map(|(real, private)| (private, real))
+                .collect(),
             is_spelt: found.iter().any(|(_, is_spelt)| *is_spelt),
         }))
     }
@@ -69,7 +81,9 @@ impl Disguise {
     /// The conversation as the template is to see it.
     pub(super) fn messages<'a>(&'a self, messages: &Messages<'a>) -> Vec<(&'a str, &'a str)> {
         let pairs = messages.iter().zip(&self.contents);
-        pairs.map(|((role, _), content)| (*role, content.as_str())).collect()
+        pairs
+            .map(|((role, _), content)| (*role, content.as_str()))
+            .collect()
     }
 
     /// What a template wrote, with the characters that belong there; those are data.

@@ -19,9 +19,17 @@ pub(super) const NAME: &str = "chat_template";
 const MARK: char = '\u{10ffef}';
 
 pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
-    let refused = |error: Error| format!("the chat template is not one that can be rendered: {}", described(&error));
+    let refused = |error: Error| {
+        format!(
+            "the chat template is not one that can be rendered: {}",
+            described(&error)
+        )
+    };
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     environment.set_syntax(syntax.map_err(refused)?);
     environment.set_unknown_method_callback(unknown_method_callback);
     environment.set_formatter(|out, state, value| match value.kind() {
@@ -39,7 +47,9 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
     environment.add_filter("d", default);
     environment.add_test("defined", is_there);
     environment.add_test("undefined", is_missing);
-    environment.add_template_owned(NAME, without_marks(source)?).map_err(refused)?;
+    environment
+        .add_template_owned(NAME, without_marks(source)?)
+        .map_err(refused)?;
     Ok(environment)
 }
 
@@ -117,8 +127,17 @@ fn default(state: &State, value: &Value, arguments: Rest<Value>) -> Result<Value
 /// `{% generation %}` marks answers for transformers' loss masks and leaves the text as it is; here the masks come from the text.
 fn without_marks(source: &str) -> Result<String, String> {
     let replace = |text: &str, mark: &str, by: &str| {
-        let pattern = Regex::new(&format!(r"\{{%([-+]?)\s*{mark}\s*([-+]?)%\}}")).map_err(|e| e.to_string())?;
-        Ok::<_, String>(pattern.replace_all(text, format!("{{%$1 {by} $2%}}")).into_owned())
+        let pattern =
+            Regex::new(&format!(r"\{{%([-+]?)\s*{mark}\s*([-+]?)%\}}")).map_err(|e| e.to_string())?;
+        Ok::<_, String>(
+            pattern
+                .replace_all(text, format!("{{%$1 {by} $2%}}"))
+                .into_owned(),
+        )
     };
-    replace(&replace(source, "generation", "if true")?, "endgeneration", "endif")
+    replace(
+        &replace(source, "generation", "if true")?,
+        "endgeneration",
+        "endif",
+    )
 }

@@ -1,6 +1,6 @@
 //! `tojson` as transformers gives it to templates: Python's `json.dumps`, which leaves `<` and letters beyond ASCII as they are.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 /// What `json.dumps` can be told.
@@ -14,16 +14,15 @@ struct Style {
 }
 
 /// The filter: arguments by place or by name, in the order `ensure_ascii`, `indent`, `separators`, `sort_keys`.
-pub(super) fn to_json(value: &Value, arguments: Rest<Value>) -> Result<String, Error> {
-    let style = Style::of(&arguments)?;
+pub(super) fn to_json(value: &Value, by_place: Rest<Value>, by_name: Kwargs) -> Result<String, Error> {
+    let style = Style::of(&by_place, &by_name)?;
     let mut out = String::new();
     style.write(value, 0, &mut out)?;
     Ok(out)
 }
 
 impl Style {
-    fn of(arguments: &[Value]) -> Result<Self, Error> {
-        let (by_place, by_name): (&[Value], Kwargs) = from_args(arguments)?;
+    fn of(by_place: &[Value], by_name: &Kwargs) -> Result<Self, Error> {
         let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
         if by_place.len() > names.len() {
             return Err(Error::from(ErrorKind::TooManyArguments));
@@ -42,7 +41,9 @@ impl Style {
             None => None,
             Some(text) if text.as_str().is_some() => text.as_str().map(str::to_string),
             Some(count) => {
-                let count = count.as_i64().ok_or_else(|| refused("indent is neither a number nor a text"))?;
+                let count = count
+                    .as_i64()
+                    .ok_or_else(|| refused("indent is neither a number nor a text"))?;
                 Some(" ".repeat(usize::try_from(count).unwrap_or(0).min(64)))
             }
         };
@@ -50,8 +51,13 @@ impl Style {
             None if indent.is_some() => [",".into(), ": ".into()],
             None => [", ".into(), ": ".into()],
             Some(pair) => {
-                let texts: Vec<String> = pair.try_iter()?.filter_map(|text| Some(text.as_str()?.to_string())).collect();
-                texts.try_into().map_err(|_| refused("separators are two texts"))?
+                let texts: Vec<String> = pair
+                    .try_iter()?
+                    .filter_map(|text| Some(text.as_str()?.to_string()))
+                    .collect();
+                texts
+                    .try_into()
+                    .map_err(|_| refused("separators are two texts"))?
             }
         };
         let flag = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_true);
@@ -71,7 +77,9 @@ impl Style {
             ValueKind::String => self.text(value.as_str().unwrap_or_default(), out),
             ValueKind::Seq | ValueKind::Iterable => {
                 let members: Vec<Value> = value.try_iter()?.collect();
-                self.all("[]", &members, depth, out, |member, out| self.write(member, depth + 1, out))?;
+                self.all("[]", &members, depth, out, |member, out| {
+                    self.write(member, depth + 1, out)
+                })?;
             }
             ValueKind::Map => {
                 let mut members = Vec::new();
@@ -147,7 +155,9 @@ impl Style {
                 plain if plain >= ' ' && (!self.ensure_ascii || plain <= '~') => out.push(plain),
                 other => {
                     let units = other.encode_utf16(&mut [0; 2]).to_vec();
-                    units.iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+                    units
+                        .iter()
+                        .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
                 }
             }
         }
@@ -197,15 +207,30 @@ mod tests {
     #[test]
     fn json_is_that_of_pythons_dumps() {
         for (expression, expected) in [
-            (r#"{"b": "<é>", "a": [1, 2.0, true, none]} | tojson"#, r#"{"b": "<é>", "a": [1, 2.0, true, null]}"#),
-            (r#"["é", "😀"] | tojson(ensure_ascii=True)"#, r#"["\u00e9", "\ud83d\ude00"]"#),
+            (
+                r#"{"b": "<é>", "a": [1, 2.0, true, none]} | tojson"#,
+                r#"{"b": "<é>", "a": [1, 2.0, true, null]}"#,
+            ),
+            (
+                r#"["é", "😀"] | tojson(ensure_ascii=True)"#,
+                r#"["\u00e9", "\ud83d\ude00"]"#,
+            ),
             (r#""é" | tojson(ensure_ascii=False)"#, r#""é""#),
             (r#""é" | tojson(true)"#, r#""\u00e9""#),
-            (r#"{"b": 1, "a": [1, {}], "c": []} | tojson(indent=2)"#, "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {}\n  ],\n  \"c\": []\n}"),
+            (
+                r#"{"b": 1, "a": [1, {}], "c": []} | tojson(indent=2)"#,
+                "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {}\n  ],\n  \"c\": []\n}",
+            ),
             (r#"[1] | tojson(indent="\t")"#, "[\n\t1\n]"),
             (r#"[1, 2] | tojson(indent=0)"#, "[\n1,\n2\n]"),
-            (r#"{"b": 1, "a": 2} | tojson(separators=(",", ":"), sort_keys=True)"#, r#"{"a":2,"b":1}"#),
-            (r#"[1e16, 1e-5, 0.0001, 1.5e300, 100000.0] | tojson"#, "[1e+16, 1e-05, 0.0001, 1.5e+300, 100000.0]"),
+            (
+                r#"{"b": 1, "a": 2} | tojson(separators=(",", ":"), sort_keys=True)"#,
+                r#"{"a":2,"b":1}"#,
+            ),
+            (
+                r#"[1e16, 1e-5, 0.0001, 1.5e300, 100000.0] | tojson"#,
+                "[1e+16, 1e-05, 0.0001, 1.5e+300, 100000.0]",
+            ),
             (r#""a\"\\\n\t/" | tojson"#, r#""a\"\\\n\t/""#),
             (r#"{1: "x", none: "y"} | tojson"#, r#"{"1": "x", "null": "y"}"#),
         ] {

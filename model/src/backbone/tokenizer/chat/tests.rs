@@ -20,7 +20,9 @@ fn known() -> (Special, Arc<Control>) {
 
 fn render(source: &str, messages: &Messages) -> Result<String, String> {
     let (special, control) = known();
-    template(source).render(messages, true, &special, &control).map(Mixed::into_text)
+    template(source)
+        .render(messages, true, &special, &control)
+        .map(Mixed::into_text)
 }
 
 fn turn(source: &str) -> Result<Turn, String> {
@@ -70,14 +72,17 @@ fn a_template_whose_prompt_is_no_prefix_is_refused_with_both_texts() {
 
 #[test]
 fn what_a_template_raises_and_cannot_do_is_said() {
-    let raises =
-        "{% if messages[0]['role'] == 'user' %}{{ raise_exception('no users here') }}{% endif %}";
+    let raises = "{% if messages[0]['role'] == 'user' %}{{ raise_exception('no users here') }}{% endif %}";
     let error = turn(raises).unwrap_err();
     assert!(
         error.contains("no users here") && !error.contains("system turn"),
         "{error}"
     );
-    let error = render("{{ raise_exception('System role not supported') }}", &[("system", "be brief")]).unwrap_err();
+    let error = render(
+        "{{ raise_exception('System role not supported') }}",
+        &[("system", "be brief")],
+    )
+    .unwrap_err();
     assert!(
         error.contains("System role not supported") && error.contains("wording"),
         "{error}"
@@ -100,16 +105,27 @@ fn errors_name_the_line_and_no_remedy_for_another_mistake() {
         ("a\n{{ strftime_now('%Q') }}", "%Q"),
         ("a\n{{ {'a': 1} | tojson(intend=2) }}", "intend"),
         ("a\n{{ messages[0].content.frobnicate() }}", "frobnicate"),
-        ("a\n{% if messages[1].role == 'user' %}{{ raise_exception('no users here') }}{% endif %}", "no users here"),
+        (
+            "a\n{% if messages[1].role == 'user' %}{{ raise_exception('no users here') }}{% endif %}",
+            "no users here",
+        ),
         ("a\n{{ 1 + }}", "not one that can be rendered"),
     ] {
         let error = render(source, &told).unwrap_err();
         assert!(error.contains(part) && error.contains("line 2"), "{error}");
-        assert!(!error.contains("wording") && !error.contains("name no"), "{error}");
+        assert!(
+            !error.contains("wording") && !error.contains("name no"),
+            "{error}"
+        );
     }
     // This one takes system turns after the first alone, in its own words.
-    let picky = "{% if messages[0].role == 'system' %}{{ raise_exception('begin with the user') }}{% endif %}ok";
-    assert!(render(picky, &told).unwrap_err().contains("a wording that has no system turn"));
+    let picky =
+        "{% if messages[0].role == 'system' %}{{ raise_exception('begin with the user') }}{% endif %}ok";
+    assert!(
+        render(picky, &told)
+            .unwrap_err()
+            .contains("a wording that has no system turn")
+    );
     assert_eq!(render(picky, &told[1..]).unwrap(), "ok");
 }
 
@@ -149,26 +165,78 @@ fn a_token_that_nobody_names_is_asked_for_in_vain_and_may_be_asked_about() {
 /// As the templates of the five families, and those made of them, use Jinja.
 #[test]
 fn filters_tests_and_statements_do_what_jinja_does() {
-    let told = [("system", " Be brief. "), ("user", "films?"), ("assistant", "Solaris")];
+    let told = [
+        ("system", " Be brief. "),
+        ("user", "films?"),
+        ("assistant", "Solaris"),
+    ];
     for (source, expected) in [
-        ("{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | join(',') }}", "films?"),
-        ("{{ messages | rejectattr('role', 'equalto', 'system') | list | length }}", "2"),
-        ("{{ messages[0].content | trim }}{{ messages[-1]['content'] | first | upper }}", "Be brief.S"),
-        ("{% for name, value in messages[1].items() %}{{ name }}={{ value }};{% endfor %}", "role=user;content=films?;"),
-        ("{% for name, value in messages[1] | items %}{{ name }};{% endfor %}", "role;content;"),
-        ("{{ messages[1] | tojson }}", r#"{"role": "user", "content": "films?"}"#),
+        (
+            "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | join(',') }}",
+            "films?",
+        ),
+        (
+            "{{ messages | rejectattr('role', 'equalto', 'system') | list | length }}",
+            "2",
+        ),
+        (
+            "{{ messages[0].content | trim }}{{ messages[-1]['content'] | first | upper }}",
+            "Be brief.S",
+        ),
+        (
+            "{% for name, value in messages[1].items() %}{{ name }}={{ value }};{% endfor %}",
+            "role=user;content=films?;",
+        ),
+        (
+            "{% for name, value in messages[1] | items %}{{ name }};{% endfor %}",
+            "role;content;",
+        ),
+        (
+            "{{ messages[1] | tojson }}",
+            r#"{"role": "user", "content": "films?"}"#,
+        ),
         ("{{ 'é<' | tojson(ensure_ascii=False) }}", "\"é<\""),
-        ("{{ [{'b': 1, 'a': 'ü'}] | tojson(ensure_ascii=False, indent=1) }}", "[\n {\n  \"b\": 1,\n  \"a\": \"ü\"\n }\n]"),
-        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "3"),
-        ("{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% break %}{% endfor %}", "user"),
-        ("{% for m in messages %}{{ loop.previtem.role if loop.previtem }}|{% endfor %}", "|system|user|"),
-        ("{% macro say(m) %}<{{ m.role }}>{% endmacro %}{% for m in messages[1:] %}{{ say(m) }}{% endfor %}", "<user><assistant>"),
+        (
+            "{{ [{'b': 1, 'a': 'ü'}] | tojson(ensure_ascii=False, indent=1) }}",
+            "[\n {\n  \"b\": 1,\n  \"a\": \"ü\"\n }\n]",
+        ),
+        (
+            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "3",
+        ),
+        (
+            "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% break %}{% endfor %}",
+            "user",
+        ),
+        (
+            "{% for m in messages %}{{ loop.previtem.role if loop.previtem }}|{% endfor %}",
+            "|system|user|",
+        ),
+        (
+            "{% macro say(m) %}<{{ m.role }}>{% endmacro %}{% for m in messages[1:] %}{{ say(m) }}{% endfor %}",
+            "<user><assistant>",
+        ),
         ("{{ strftime_now('%d %B %Y') }}", "26 July 2024"),
-        ("{{ 'a' if messages[1].content is string and messages is iterable and messages[1] is mapping }}", "a"),
-        ("{{ messages[1].content.split('m')[0].replace('f', 'F').rstrip('x') }}", "Fil"),
-        ("{{ 'user' in messages[1].values() }}{{ messages[1].get('name', 'none') }}", "Truenone"),
-        ("{{ '%s and %d' | format('a', 2) }}{{ 'a\nb' | indent(2) }}", "a and 2a\n  b"),
-        ("{{ tools is none and documents is none }}{{ enable_thinking is defined and not enable_thinking }}", "TrueTrue"),
+        (
+            "{{ 'a' if messages[1].content is string and messages is iterable and messages[1] is mapping }}",
+            "a",
+        ),
+        (
+            "{{ messages[1].content.split('m')[0].replace('f', 'F').rstrip('x') }}",
+            "Fil",
+        ),
+        (
+            "{{ 'user' in messages[1].values() }}{{ messages[1].get('name', 'none') }}",
+            "Truenone",
+        ),
+        (
+            "{{ '%s and %d' | format('a', 2) }}{{ 'a\nb' | indent(2) }}",
+            "a and 2a\n  b",
+        ),
+        (
+            "{{ tools is none and documents is none }}{{ enable_thinking is defined and not enable_thinking }}",
+            "TrueTrue",
+        ),
     ] {
         assert_eq!(render(source, &told).unwrap(), expected, "{source}");
     }
@@ -176,31 +244,71 @@ fn filters_tests_and_statements_do_what_jinja_does() {
 
 #[test]
 fn contents_are_disguised_from_the_template_where_they_spell_control_tokens_and_only_there() {
-    let source = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content | trim }}<|im_end|>{% endfor %}";
+    let source =
+        "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content | trim }}<|im_end|>{% endfor %}";
     let data = |content: &str| {
         let (special, control) = known();
-        let text = template(source).render(&[("user", content)], true, &special, &control).unwrap();
-        assert_eq!(text.text(), format!("<|im_start|>user {}<|im_end|>", content.trim()));
-        let data: Vec<String> = text.parts().filter(|(_, is_data)| *is_data).map(|(part, _)| part.into()).collect();
+        let text = template(source)
+            .render(&[("user", content)], true, &special, &control)
+            .unwrap();
+        assert_eq!(
+            text.text(),
+            format!("<|im_start|>user {}<|im_end|>", content.trim())
+        );
+        let data: Vec<String> = text
+            .parts()
+            .filter(|(_, is_data)| *is_data)
+            .map(|(part, _)| part.into())
+            .collect();
         data
     };
     assert_eq!(data(" a<|im_end|> b "), ["<|im_end|>"]);
-    assert_eq!(data("<|im_end|><|im_end|>x<|endoftext|>"), ["<|im_end|><|im_end|>", "<|endoftext|>"]);
+    assert_eq!(
+        data("<|im_end|><|im_end|>x<|endoftext|>"),
+        ["<|im_end|><|im_end|>", "<|endoftext|>"]
+    );
     // Neither in another case nor in part is anything spelt, and no template here puts it together.
-    for harmless in ["a title < another", "<|IM_END|>", "a <|im_", "|> b", "im_end", "<", "", " ", "\u{f0000}<|x|>"] {
+    for harmless in [
+        "a title < another",
+        "<|IM_END|>",
+        "a <|im_",
+        "|> b",
+        "im_end",
+        "<",
+        "",
+        " ",
+        "\u{f0000}<|x|>",
+    ] {
         assert!(data(harmless).is_empty(), "{harmless}");
     }
     let (special, control) = known();
     let chat = |source: &str, content: &str| {
-        let text = template(source).render(&[("user", content)], true, &special, &control).unwrap();
+        let text = template(source)
+            .render(&[("user", content)], true, &special, &control)
+            .unwrap();
         (control.is_spelt_by_data(&text), text.into_text())
     };
-    assert_eq!(chat("{{ messages[0].content }}end|>", "<|im_"), (true, "<|im_end|>".into()));
-    assert_eq!(chat("<|im{{ messages[0].content }}", " _end|>"), (false, "<|im _end|>".into()));
-    assert_eq!(chat("<|im{{ messages[0].content | trim }}", " _end|>"), (true, "<|im_end|>".into()));
-    assert_eq!(chat("<|{{ messages[0].content }}_end|>", "im"), (true, "<|im_end|>".into()));
+    assert_eq!(
+        chat("{{ messages[0].content }}end|>", "<|im_"),
+        (true, "<|im_end|>".into())
+    );
+    assert_eq!(
+        chat("<|im{{ messages[0].content }}", " _end|>"),
+        (false, "<|im _end|>".into())
+    );
+    assert_eq!(
+        chat("<|im{{ messages[0].content | trim }}", " _end|>"),
+        (true, "<|im_end|>".into())
+    );
+    assert_eq!(
+        chat("<|{{ messages[0].content }}_end|>", "im"),
+        (true, "<|im_end|>".into())
+    );
     // What a template would have made a token by changing the case stays as it was.
-    assert_eq!(chat("{{ messages[0].content | lower }}", "A<|IM_END|>"), (false, "a<|IM_END|>".into()));
+    assert_eq!(
+        chat("{{ messages[0].content | lower }}", "A<|IM_END|>"),
+        (false, "a<|IM_END|>".into())
+    );
 }
 
 #[test]
