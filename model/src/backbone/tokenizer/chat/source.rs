@@ -65,7 +65,9 @@ fn stated(setting: &Value, origin: &Path) -> Option<Template> {
                 match (text("name"), text("template")) {
                     (Some(name), Some(template)) => named.push((name, template)),
                     _ => {
-                        return refused("the list chat_template has an entry without name or template".into());
+                        return refused(
+                            "the list chat_template has an entry without name or template".into(),
+                        );
                     }
                 }
             }
