@@ -1,5 +1,6 @@
 //! `weaverec recommend`.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use weaverec_model::rank::{Normalisation, Query, list, top};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
+use weaverec_pipeline::title::clean;
 
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
@@ -21,7 +23,9 @@ use crate::progress::Meter;
 /// Rank candidates for a history: JSON in, JSON out.
 ///
 /// The input is an object, or a list of them, with the titles of a history, oldest first, and the titles to choose from:
-/// {"history": ["Solaris", "Stalker"], "candidates": ["Mirror", "Jaws"]}
+/// {"history": ["Solaris", "Stalker"], "candidates": ["Mirror", "Jaws"]}. A title is ranked once however often it is named, and with
+/// --domain comes with the ids of the `items` that bear it; a domain's titles are ranked without those of the history. Titles are
+/// cleaned as `prepare` does before the model reads them.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -66,7 +70,7 @@ Examples:
 struct Question {
     /// Titles, oldest first.
     history: Vec<String>,
-    /// Titles to rank; none: the domain's.
+    /// Titles to rank; none: the domain's but those of the history.
     #[serde(default)]
     candidates: Vec<String>,
 }
@@ -84,8 +88,20 @@ struct Answer<'a> {
 #[derive(Debug, Serialize)]
 struct Ranked<'a> {
     title: &'a str,
+    /// The domain's items with this title.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    items: &'a [String],
     /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens.
     score: f32,
+}
+
+/// A title to choose.
+struct Candidate<'a> {
+    /// As it was given.
+    title: &'a str,
+    /// As the model reads it.
+    cleaned: String,
+    items: &'a [String],
 }
 
 /// Runs the command.
@@ -104,19 +120,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(folder) => arguments.adapters.fold(folder, &model)?,
     };
     let encoder = Encoder::new(&model.tokenizer, style.format);
-    let queries: Vec<(Query, &[String])> = questions
+    let queries: Vec<(Query, Vec<Candidate>)> = questions
         .iter()
         .enumerate()
         .map(|(place, question)| {
-            let candidates = match (question.candidates.as_slice(), &domain) {
-                ([], Some(domain)) => domain.catalogue(style.format),
-                (named, _) => Ok(named),
+            let query = || -> Result<_> {
+                let history = question.history(domain.as_ref())?;
+                let candidates = question.candidates(&history, domain.as_ref(), style.format)?;
+                Ok((style.query(&encoder, &history, &candidates)?, candidates))
             };
-            let query = candidates.and_then(|candidates| {
-                let query = style.query(&encoder, &question.history, candidates)?;
-                Ok((query, candidates))
-            });
-            query.with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))
+            query().with_context(|| format!("question {} of {}", place + 1, arguments.input.display()))
         })
         .collect::<Result<_>>()?;
     let meter = Meter::start("ranking");
@@ -156,9 +169,62 @@ fn read(path: &Path) -> Result<(Vec<Question>, bool)> {
     parse().map_err(|error| anyhow!("{}: {error}: {shape}", path.display()))
 }
 
+impl Question {
+    /// The titles of the history as the model reads them.
+    fn history(&self, domain: Option<&Domain>) -> Result<Vec<String>> {
+        if self.history.is_empty() {
+            bail!("the history is empty; name at least one title in it");
+        }
+        let titles = self.history.iter().enumerate();
+        titles
+            .map(|(place, title)| readable(title, domain, "history", place))
+            .collect()
+    }
+
+    /// What is to be ranked, every title once.
+    fn candidates<'a>(
+        &'a self,
+        history: &[String],
+        domain: Option<&'a Domain>,
+        format: PromptFormat,
+    ) -> Result<Vec<Candidate<'a>>> {
+        if self.candidates.is_empty() {
+            return match domain {
+                Some(domain) => domain.catalogue(history, format),
+                None => bail!("candidates are needed, or --domain with a prepared folder that has some"),
+            };
+        }
+        let mut named = HashSet::new();
+        let mut candidates = Vec::with_capacity(self.candidates.len());
+        for (place, title) in self.candidates.iter().enumerate() {
+            let cleaned = readable(title, domain, "candidates", place)?;
+            if named.insert(cleaned.clone()) {
+                let items = domain.map_or(&[][..], |domain| domain.items_of(&cleaned));
+                candidates.push(Candidate {
+                    title,
+                    cleaned,
+                    items,
+                });
+            }
+        }
+        Ok(candidates)
+    }
+}
+
+/// A title as `prepare` cleans it: one line, no separator of titles inside.
+fn readable(title: &str, domain: Option<&Domain>, key: &str, place: usize) -> Result<String> {
+    clean(title, domain.map_or(usize::MAX, |domain| domain.max_title_chars)).with_context(|| {
+        format!("title {} of `{key}` is {title:?}, in which there is no title to read; name it otherwise or leave it out", place + 1)
+    })
+}
+
 /// What of a prepared folder matters here.
 struct Domain {
+    /// Every title once, in the order of the items.
     titles: Vec<String>,
+    /// The ids of the items that bear a title.
+    items: HashMap<String, Vec<String>>,
+    max_title_chars: usize,
     /// Candidates of one of its prompts.
     shown: usize,
     format: PromptFormat,
@@ -169,17 +235,44 @@ impl Domain {
     fn open(folder: &Path) -> Result<Self> {
         let prepared = Prepared::open(folder)?;
         let parameters = &prepared.manifest().parameters;
+        let mut titles = Vec::new();
+        let mut items: HashMap<String, Vec<String>> = HashMap::new();
+        for item in prepared.items()? {
+            let bearers = items.entry(item.title.clone()).or_default();
+            if bearers.is_empty() {
+                titles.push(item.title);
+            }
+            bearers.push(item.item_id);
+        }
         Ok(Domain {
-            titles: prepared.items()?.into_iter().map(|item| item.title).collect(),
+            titles,
+            items,
+            max_title_chars: parameters.max_title_chars,
             shown: parameters.candidates,
             format: parameters.format,
             wording: parameters.wording.clone(),
         })
     }
 
-    /// All titles, as candidates of a prompt of the format.
-    fn catalogue(&self, format: PromptFormat) -> Result<&[String]> {
-        let (count, shown) = (self.titles.len(), self.shown);
+    fn items_of(&self, title: &str) -> &[String] {
+        self.items.get(title).map_or(&[], Vec::as_slice)
+    }
+
+    /// All titles that are not in the history, as candidates of a prompt of the format.
+    fn catalogue(&self, history: &[String], format: PromptFormat) -> Result<Vec<Candidate<'_>>> {
+        let seen: HashSet<&str> = history.iter().map(String::as_str).collect();
+        let unseen = self.titles.iter().filter(|title| !seen.contains(title.as_str()));
+        let candidates: Vec<Candidate> = unseen
+            .map(|title| Candidate {
+                title,
+                cleaned: title.clone(),
+                items: self.items_of(title),
+            })
+            .collect();
+        let (count, shown) = (candidates.len(), self.shown);
+        if count == 0 {
+            bail!("every title of the domain is in the history: nothing is left to recommend");
+        }
         if format.lists_candidates() && count > shown {
             bail!(
                 "a prompt of the format {} shows its candidates, and the domain's prompts have {shown} where there are {count} titles: name \
@@ -187,7 +280,7 @@ impl Domain {
                 format.name()
             );
         }
-        Ok(&self.titles)
+        Ok(candidates)
     }
 }
 
@@ -198,13 +291,11 @@ struct Style {
 }
 
 impl Style {
-    fn query(&self, encoder: &Encoder, history: &[String], candidates: &[String]) -> Result<Query> {
-        if history.is_empty() || candidates.is_empty() {
-            bail!(
-                "a history and candidates are needed; without candidates, --domain names a prepared folder that has some"
-            );
-        }
-        let titles = history.iter().chain(candidates);
+    /// Both have titles.
+    fn query(&self, encoder: &Encoder, history: &[String], candidates: &[Candidate]) -> Result<Query> {
+        let titles = history
+            .iter()
+            .chain(candidates.iter().map(|candidate| &candidate.cleaned));
         let items: Vec<Item> = (1..)
             .zip(titles)
             .map(|(item, title)| Item {
@@ -246,7 +337,7 @@ impl Style {
 fn answer<'a>(
     decoder: &Decoder,
     query: &Query,
-    candidates: &'a [String],
+    candidates: &'a [Candidate],
     arguments: &Arguments,
 ) -> Result<Answer<'a>> {
     let normalisation = match arguments.length_normalised {
@@ -257,7 +348,8 @@ fn answer<'a>(
     let ranking = best
         .into_iter()
         .map(|best| Ranked {
-            title: &candidates[best.place],
+            title: candidates[best.place].title,
+            items: candidates[best.place].items,
             score: best.score,
         })
         .collect();
@@ -266,7 +358,7 @@ fn answer<'a>(
         length => Some(
             list(decoder, query, length)?
                 .into_iter()
-                .map(|place| candidates[place].as_str())
+                .map(|place| candidates[place].title)
                 .collect(),
         ),
     };

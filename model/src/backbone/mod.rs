@@ -10,5 +10,5 @@ pub mod weights;
 pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
 pub use decoder::Decoder;
 pub use pass::{KvCache, Pass};
-pub use tokenizer::{Tokenizer, Turn};
+pub use tokenizer::{Mixed, Tokenizer, Turn};
 pub use weights::{Precision, Weights};

@@ -1,12 +1,16 @@
 //! Text to token ids and back: a tokenizer from `tokenizer.json`, rebuilt from GGUF metadata, or trained here.
 
 mod chat;
+mod control;
 mod gguf;
+mod mixed;
+mod special;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -16,11 +20,14 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, PreTokenizerWrapper};
 
-use self::chat::{CHATML, Template};
+use self::chat::{CHATML, Template, found_beside};
+use self::control::Control;
+use self::special::Special;
 use super::weights::{gguf_file, persist};
 use crate::{Error, Result, foreign};
 
 pub use self::chat::Turn;
+pub use self::mixed::Mixed;
 
 const END_OF_TEXT: &str = "<|endoftext|>";
 const TURN_START: &str = "<|im_start|>";
@@ -35,13 +42,11 @@ pub struct Tokenizer {
     eos: Option<u32>,
     /// The token that the model expects before any text, if it does.
     start: Option<u32>,
-    /// The special tokens that the metadata name, by their names in templates.
-    named: BTreeMap<String, String>,
+    /// The special tokens by their names in templates.
+    special: Special,
     template: Template,
+    control: Arc<Control>,
 }
-
-/// The special tokens that templates may ask for.
-const NAMED: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 impl Tokenizer {
     /// Opens the tokenizer of a model: a folder with `tokenizer.json`, that file itself, or a `.gguf` file.
@@ -68,44 +73,31 @@ impl Tokenizer {
         // What some program's last call cut or filled up to is stored too, and is no property of the model.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| failure(path, e))?;
-        let beside = path.with_file_name("tokenizer_config.json");
-        let config: Value = match optional(&beside)? {
-            Some(text) => foreign::json(text.as_bytes()).map_err(|e| failure(&beside, e))?,
-            None => Value::Null,
-        };
-        let text = |value: &Value| {
-            Some(
-                value
-                    .as_str()
-                    .or_else(|| value.get("content")?.as_str())?
-                    .to_string(),
-            )
-        };
-        let named: BTreeMap<String, String> = NAMED
-            .into_iter()
-            .filter_map(|name| Some((name.to_string(), text(config.get(name)?)?)))
-            .collect();
+        let (mut special, config) = Special::read(path, &mut inner)?;
+        if !special.named.contains_key("bos_token") && !special.none.contains("bos_token") {
+            let first = put_before_texts(&inner).and_then(|id| inner.id_to_token(id));
+            special
+                .named
+                .extend(first.map(|token| ("bos_token".to_string(), token)));
+        }
         let known = |token: &str| inner.token_to_id(token);
-        let special = |name: &str| known(named.get(name)?);
-        let bos = special("bos_token").or_else(|| known(TURN_START));
-        let eos = special("eos_token")
+        let named = |name: &str| known(special.named.get(name)?);
+        let bos = named("bos_token").or_else(|| known(TURN_START));
+        let eos = named("eos_token")
             .or_else(|| known(TURN_END))
             .or_else(|| known(END_OF_TEXT));
         let before_nothing = inner.encode_fast("", true).map_err(|e| failure(path, e))?;
         let start = bos.filter(|bos| before_nothing.get_ids().first() == Some(bos));
-        // As in transformers, a file of its own counts before the one among the settings.
-        let template = match optional(&path.with_file_name("chat_template.jinja"))? {
-            Some(text) => Some(text),
-            None => config.get("chat_template").and_then(stated),
-        };
+        let template = found_beside(path, &config, start)?;
         Ok(Tokenizer {
-            template: template_or_chatml(template, start),
+            control: control(path, &inner, &special, &template)?,
+            template,
             inner,
             source: path.to_path_buf(),
             bos,
             eos,
             start,
-            named,
+            special,
         })
     }
 
@@ -147,18 +139,25 @@ impl Tokenizer {
             ("eos_token", TURN_END),
             ("pad_token", TURN_END),
         ];
+        let special = Special {
+            named: named.map(|(name, token)| (name.into(), token.into())).into(),
+            ..Special::default()
+        };
+        let template = Template::new(CHATML.into(), &source);
         Ok(Tokenizer {
+            control: control(&source, &inner, &special, &template)?,
+            template,
             inner,
             source,
             bos,
             eos,
             start: None,
-            named: named.map(|(name, token)| (name.into(), token.into())).into(),
-            template: Template::new(CHATML.into()),
+            special,
         })
     }
 
-    /// Ids of a text; special tokens written in the text become their ids, none are added.
+    /// Ids of a text that is wholly a template's, or otherwise known: special tokens written in the text become their ids, none are
+    /// added. What comes from data goes through [`encode_data`](Self::encode_data) or [`encode_mixed`](Self::encode_mixed).
     ///
     /// # Errors
     /// Only if the tokenizer's file is inconsistent.
@@ -168,6 +167,37 @@ impl Tokenizer {
             .encode_fast(text, false)
             .map_err(|e| failure(&self.source, e))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Ids of a text that is data: those of [`encode`](Self::encode), but what spells a control token is text like any other.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and data that no other tokens than a control token can spell.
+    pub fn encode_data(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_mixed(&Mixed::of_data(text))
+    }
+
+    /// Ids of a text that a template and data made: those of [`encode`](Self::encode), but what data have a part in the spelling of is
+    /// text, whole or in part. Control tokens are special tokens, those that have a name, those written as `<|…|>`, and those in `<…>` or
+    /// `[…]` that the template writes; all other added tokens are words.
+    ///
+    /// # Errors
+    /// Those of [`encode_data`](Self::encode_data).
+    pub fn encode_mixed(&self, text: &Mixed) -> Result<Vec<u32>> {
+        if !self.control.is_spelt_by_data(text) {
+            let ids = self.encode(text.text())?;
+            if !self.control.has_more_than_spelt(&ids, text.text()) {
+                return Ok(ids);
+            }
+        }
+        self.control
+            .encode(&self.inner, text)
+            .map_err(|e| failure(&self.source, e))
+    }
+
+    /// Whether data have a part in the spelling of a control token, so that who wrote what decides about the text's ids.
+    pub fn is_control_spelt_by_data(&self, text: &Mixed) -> bool {
+        self.control.is_spelt_by_data(text)
     }
 
     /// The text of ids, special tokens included: `decode(encode(text))` is `text`.
@@ -205,16 +235,16 @@ impl Tokenizer {
         self.start
     }
 
-    /// A conversation of (role, content) turns as text, by the model's own template, or as ChatML where it brings none.
+    /// A conversation of (role, content) turns as text, by the model's own template, or as ChatML where it brings none. Contents are data.
     ///
     /// With `add_generation_prompt` the text ends where the assistant's answer begins.
     ///
     /// # Errors
-    /// A template that cannot be rendered, or that refuses the conversation.
-    pub fn chat(&self, messages: &[(&str, &str)], add_generation_prompt: bool) -> Result<String> {
+    /// A template that cannot be rendered, that refuses the conversation, or that writes a special token which nothing names.
+    pub fn chat(&self, messages: &[(&str, &str)], add_generation_prompt: bool) -> Result<Mixed> {
         self.template
-            .render(messages, add_generation_prompt, &self.named)
-            .map_err(|message| failure(&self.source, message))
+            .render(messages, add_generation_prompt, &self.special, &self.control)
+            .map_err(|message| failure(self.template.origin(), message))
     }
 
     /// Where the last turn of a conversation, the answer, stands in its text.
@@ -223,8 +253,8 @@ impl Tokenizer {
     /// Those of [`chat`](Self::chat), and a template that writes what comes before the answer differently once it is there.
     pub fn turn(&self, messages: &[(&str, &str)]) -> Result<Turn> {
         self.template
-            .turn(messages, &self.named)
-            .map_err(|message| failure(&self.source, message))
+            .turn(messages, &self.special, &self.control)
+            .map_err(|message| failure(self.template.origin(), message))
     }
 
     /// A hash of everything that decides which tokens a text or a conversation becomes.
@@ -239,8 +269,11 @@ impl Tokenizer {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
-        for (name, token) in &self.named {
+        for (name, token) in &self.special.named {
             hash.update(format!("{name}={token}\n").as_bytes());
+        }
+        for (name, tokens) in &self.special.lists {
+            hash.update(format!("{name}={tokens:?}\n").as_bytes());
         }
         Ok(format!("{:016x}", hash.digest()))
     }
@@ -255,9 +288,15 @@ impl Tokenizer {
         let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": false,
-            "chat_template": self.template.source(),
+            "chat_template": self.template.setting(),
         });
-        for (name, token) in &self.named {
+        for name in &self.special.none {
+            config[name] = Value::Null;
+        }
+        for (name, tokens) in &self.special.lists {
+            config[name] = tokens.as_slice().into();
+        }
+        for (name, token) in &self.special.named {
             config[name] = token.as_str().into();
         }
         persist::write_file(
@@ -268,26 +307,24 @@ impl Tokenizer {
     }
 }
 
-/// The default template among the settings: a text, or a list of named ones.
-fn stated(setting: &Value) -> Option<String> {
-    let default = |entries: &Vec<Value>| {
-        let mut entries = entries.iter();
-        let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))?;
-        Some(entry.get("template")?.as_str()?.to_string())
-    };
-    match setting {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(entries) => default(entries),
-        _ => None,
-    }
+/// The token that the vocabulary's own file puts before every text, if it does.
+fn put_before_texts(inner: &tokenizers::Tokenizer) -> Option<u32> {
+    let ids = |all: bool| Some(inner.encode_fast("a", all).ok()?.get_ids().to_vec());
+    let (with, without) = (ids(true)?, ids(false)?);
+    let first = with.first().filter(|first| without.first() != Some(first))?;
+    (with.len() > without.len()).then_some(*first)
 }
 
-/// The model's template or, without one, ChatML after whatever starts any text.
-fn template_or_chatml(template: Option<String>, start: Option<u32>) -> Template {
-    Template::new(template.unwrap_or_else(|| match start {
-        Some(_) => format!("{{{{ bos_token }}}}{CHATML}"),
-        None => CHATML.into(),
-    }))
+fn control(
+    path: &Path,
+    inner: &tokenizers::Tokenizer,
+    special: &Special,
+    template: &Template,
+) -> Result<Arc<Control>> {
+    let names = special.named.values().chain(special.lists.values().flatten());
+    let named: HashSet<&str> = names.map(String::as_str).collect();
+    let control = Control::of(inner, &named, template.source());
+    control.map(Arc::new).map_err(|message| failure(path, message))
 }
 
 /// The text of a file that need not be there.

@@ -164,7 +164,8 @@ struct Part<'a> {
     candidates: Vec<&'a [u32]>,
 }
 
-/// Log-likelihoods of a whole catalogue of candidates, as many at a time as memory is meant for, those that begin alike together.
+/// Log-likelihoods of a whole catalogue of candidates, as many at a time as memory is meant for, those that begin alike together. Equal
+/// candidates are one: two passes may round the same sum otherwise.
 pub(super) fn sums_in_parts(
     decoder: &Decoder,
     beginning: &Beginning,
@@ -173,21 +174,22 @@ pub(super) fn sums_in_parts(
 ) -> Result<Vec<f32>> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_key(|place| candidates[*place]);
+    let equal: Vec<&[usize]> = order.chunk_by(|a, b| candidates[*a] == candidates[*b]).collect();
     let mut found = vec![0.0; candidates.len()];
-    let mut places = order.as_slice();
-    while !places.is_empty() {
+    let mut groups = equal.as_slice();
+    while !groups.is_empty() {
         let mut tokens = 0;
-        let fitting = places.iter().take_while(|place| {
-            tokens += candidates[**place].len();
+        let fitting = groups.iter().take_while(|places| {
+            tokens += candidates[places[0]].len();
             tokens <= MOST_CANDIDATE_TOKENS
         });
-        let (some, later) = places.split_at(fitting.count().max(1));
-        let candidates = some.iter().map(|place| candidates[*place]).collect();
+        let (some, later) = groups.split_at(fitting.count().max(1));
+        let candidates = some.iter().map(|places| candidates[places[0]]).collect();
         let sums = sums(decoder, beginning, &[Part { rest, candidates }])?;
-        for (place, sum) in some.iter().zip(sums.into_iter().flatten()) {
-            found[*place] = sum;
+        for (places, sum) in some.iter().zip(sums.into_iter().flatten()) {
+            places.iter().for_each(|place| found[*place] = sum);
         }
-        places = later;
+        groups = later;
     }
     Ok(found)
 }

@@ -66,6 +66,23 @@ fn what_is_shared_changes_no_likelihood_however_users_are_batched() {
 }
 
 #[test]
+fn equal_candidates_have_one_score_however_many_passes_a_catalogue_takes() {
+    let candidates: Vec<Vec<u32>> = (0..4000u32).map(|i| vec![1 + i % 7, 1 + i % 11, 0]).collect();
+    let query = Query {
+        prompt: vec![1, 2, 3],
+        candidates,
+    };
+    assert!(!query.fits());
+    let scores = score(&tiny(), std::slice::from_ref(&query), Normalisation::Sum, 1000).unwrap();
+    let mut known = std::collections::HashMap::new();
+    for (candidate, score) in query.candidates.iter().zip(&scores[0]) {
+        let first = known.entry(candidate).or_insert(*score);
+        assert_eq!(first, score, "{candidate:?}");
+    }
+    assert_eq!(known.len(), 77);
+}
+
+#[test]
 fn the_mean_divides_by_the_number_of_tokens() {
     let sums = score(&tiny(), &queries(), Normalisation::Sum, 100).unwrap();
     let means = score(&tiny(), &queries(), Normalisation::Mean, 100).unwrap();

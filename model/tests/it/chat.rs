@@ -48,16 +48,21 @@ fn templates_of_every_dialect_give_the_text_of_transformers_and_tell_where_the_a
             .map(|(r, c)| (r.as_str(), c.as_str()))
             .collect();
         let (answer, before) = messages.split_last().unwrap();
-        assert_eq!(tokenizer.chat(before, true).unwrap(), row.prompt, "{}", row.name);
         assert_eq!(
-            tokenizer.chat(&messages, false).unwrap(),
+            tokenizer.chat(before, true).unwrap().text(),
+            row.prompt,
+            "{}",
+            row.name
+        );
+        assert_eq!(
+            tokenizer.chat(&messages, false).unwrap().text(),
             row.whole,
             "{}",
             row.name
         );
         let turn = tokenizer.turn(&messages).unwrap();
-        assert_eq!(turn.prompt, row.prompt, "{}", row.name);
-        let rebuilt = format!("{}{}{}{}", turn.prompt, turn.lead, answer.1, turn.end);
+        assert_eq!(turn.prompt.text(), row.prompt, "{}", row.name);
+        let rebuilt = format!("{}{}{}{}", turn.prompt.text(), turn.lead, answer.1, turn.end);
         assert_eq!(rebuilt, row.whole.trim_end(), "{}", row.name);
     }
 }

@@ -37,12 +37,18 @@ fn every_text_gets_the_ids_of_llama_cpp() {
     let user = "<|im_start|>user\nhi<|im_end|>\n";
     for tokenizer in [&tokenizer, &saved] {
         let turn = tokenizer.turn(&[("user", "hi"), ("assistant", "hello")]).unwrap();
-        assert_eq!(turn.prompt, format!("{system}{user}<|im_start|>assistant\n"));
+        assert_eq!(
+            turn.prompt.text(),
+            format!("{system}{user}<|im_start|>assistant\n")
+        );
         assert_eq!((turn.lead.as_str(), turn.end.as_str()), ("", "<|im_end|>"));
         let told = tokenizer
             .chat(&[("system", "be brief"), ("user", "hi")], false)
             .unwrap();
-        assert_eq!(told, format!("<|im_start|>system\nbe brief<|im_end|>\n{user}"));
+        assert_eq!(
+            told.text(),
+            format!("<|im_start|>system\nbe brief<|im_end|>\n{user}")
+        );
     }
 }
 

@@ -1,8 +1,9 @@
 //! `config.json` as it is spelt, and what transformers takes where it is silent.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{DecoderConfig, Family, Gemma3, MOST_LAYERS, RopeScaling};
+use super::{DecoderConfig, Family, Gemma3, MOST_LAYERS, RopeScaling, spelling};
 use crate::op::Activation;
 
 /// The file as it is spelt; every key optional that transformers has a default for.
@@ -38,11 +39,7 @@ pub(super) struct ConfigJson {
     query_pre_attn_scalar: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sliding_window: Option<usize>,
-    #[serde(
-        default,
-        alias = "_sliding_window_pattern",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sliding_window_pattern: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer_types: Option<Vec<String>>,
@@ -74,8 +71,6 @@ pub(super) struct ConfigJson {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct RopeJson {
-    /// Older files say `type`.
-    #[serde(alias = "type")]
     rope_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rope_theta: Option<f64>,
@@ -87,15 +82,13 @@ struct RopeJson {
     partial_rotary_factor: Option<f64>,
 }
 
-/// One set of rotary settings, or one for each type of layer.
+/// Rotary settings of each type of layer; [`spelling`] gives those without types to all layers.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum RopeParameters {
-    ByLayer {
-        full_attention: RopeJson,
-        sliding_attention: RopeJson,
-    },
-    One(RopeJson),
+struct RopeParameters {
+    #[serde(default)]
+    full_attention: RopeJson,
+    #[serde(default)]
+    sliding_attention: Option<RopeJson>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -157,19 +150,18 @@ fn activation_name(family: Family) -> &'static str {
 impl ConfigJson {
     /// What Gemma 3 has besides, with transformers' defaults.
     fn gemma3(&self) -> Result<Gemma3, String> {
-        let local = match &self.rope_parameters {
-            Some(RopeParameters::ByLayer {
-                sliding_attention, ..
-            }) => {
-                if sliding_attention.scaling()?.is_some() {
-                    return Err(
-                        "scaled rotary frequencies in layers with a window are not implemented".into(),
-                    );
-                }
-                sliding_attention.rope_theta
-            }
-            _ => self.rope_local_base_freq,
-        };
+        let in_windows = self
+            .rope_parameters
+            .as_ref()
+            .and_then(|rope| rope.sliding_attention.as_ref());
+        if let Some(rope) = in_windows
+            && rope.scaling()?.is_some()
+        {
+            return Err("scaled rotary frequencies in layers with a window are not implemented".into());
+        }
+        let local = in_windows
+            .and_then(|rope| rope.rope_theta)
+            .or(self.rope_local_base_freq);
         let full_attention = match &self.layer_types {
             Some(types) => Gemma3::parse(types)?,
             // Before a list of so many layers is made.
@@ -188,6 +180,34 @@ impl ConfigJson {
             local_rope_theta: local.unwrap_or(10_000.0),
         })
     }
+}
+
+impl TryFrom<Value> for DecoderConfig {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let Value::Object(settings) = value else {
+            return Err("a table of settings is expected, and this is none".into());
+        };
+        let settings = spelling::unified(settings)?;
+        let json: ConfigJson = serde_json::from_value(Value::Object(settings.clone()))
+            .map_err(|error| culprit(&settings, &error.to_string()).unwrap_or_else(|| error.to_string()))?;
+        json.try_into()
+    }
+}
+
+/// The setting without which the file would be read, or fail in another way, with what is wrong with it.
+fn culprit(settings: &Map<String, Value>, error: &str) -> Option<String> {
+    settings.iter().find_map(|(key, value)| {
+        let mut others = settings.clone();
+        others.remove(key);
+        let parsed = serde_json::from_value::<ConfigJson>(Value::Object(others));
+        let other = parsed.err().is_none_or(|other| other.to_string() != error);
+        other.then(|| {
+            let value: String = value.to_string().chars().take(80).collect();
+            format!("{key} is {value}: {error}")
+        })
+    })
 }
 
 impl TryFrom<ConfigJson> for DecoderConfig {
@@ -226,9 +246,20 @@ impl TryFrom<ConfigJson> for DecoderConfig {
             Family::Gemma3 => Some(json.gemma3()?),
             _ => None,
         };
+        let windowed = |kind: &String| kind != "full_attention";
+        if let Some(kind) = json
+            .layer_types
+            .iter()
+            .flatten()
+            .find(|kind| gemma3.is_none() && windowed(kind))
+        {
+            return Err(format!(
+                "layer_types has \"{kind}\", which is implemented for {} alone; \"full_attention\" is",
+                Family::Gemma3.name()
+            ));
+        }
         let rope = match json.rope_parameters {
-            Some(RopeParameters::One(rope)) => rope,
-            Some(RopeParameters::ByLayer { full_attention, .. }) => full_attention,
+            Some(by_layer) => by_layer.full_attention,
             None => json.rope_scaling.unwrap_or_default(),
         };
         let default_theta = if gemma3.is_some() { 1_000_000.0 } else { 10_000.0 };

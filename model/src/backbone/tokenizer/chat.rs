@@ -1,17 +1,25 @@
 //! Conversations as text, by the template that a model brings along.
-//!
-//! Such templates are Jinja as transformers' `apply_chat_template` renders it: blocks take their line breaks with them, Python's
-//! methods work on strings and tables, and `raise_exception` refuses a conversation.
+
+mod day;
+mod disguise;
+mod environment;
+mod json;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fancy_regex::Regex;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
+use minijinja::{Environment, Error, Value};
 
-const NAME: &str = "chat_template";
+use self::disguise::{Disguise, Messages};
+use self::environment::{Missing, NAME};
+use super::control::Control;
+use super::mixed::Mixed;
+use super::special::{Special, is_name};
+pub(super) use source::{found_beside, or_chatml};
 
 /// What ends a thought, which models that always think first have begun in the prompt.
 const END_OF_THOUGHT: &str = "</think>";
@@ -24,7 +32,7 @@ pub(super) const CHATML: &str = "{% for message in messages %}{{'<|im_start|>' +
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// Everything before the answer.
-    pub prompt: String,
+    pub prompt: Mixed,
     /// What comes between the prompt and the answer: nothing in most templates, white space in some, and the end of an empty thought in
     /// those of models that always think first.
     pub lead: String,
@@ -36,15 +44,47 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     source: String,
+    /// What stood there in place of a template that can be used.
+    refused: Option<serde_json::Value>,
+    /// The file it stands in.
+    origin: PathBuf,
     /// Compiled, or why it cannot be: whoever holds no conversation needs no template.
-    compiled: Result<Arc<Environment<'static>>, String>,
+    compiled: Result<Arc<Compiled>, String>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    environment: Environment<'static>,
+    /// Names of special tokens that it may ask for.
+    asked: Vec<String>,
 }
 
 impl Template {
-    pub(super) fn new(source: String) -> Self {
+    pub(super) fn new(source: String, origin: &Path) -> Self {
+        let compiled = environment::compile(&source).map(|environment| {
+            let template = environment.get_template(NAME);
+            let variables = template
+                .map(|template| template.undeclared_variables(false))
+                .unwrap_or_default();
+            let mut asked: Vec<String> = variables.into_iter().filter(|name| is_name(name)).collect();
+            asked.sort();
+            Arc::new(Compiled { environment, asked })
+        });
         Template {
-            compiled: compile(&source).map(Arc::new),
+            compiled,
             source,
+            refused: None,
+            origin: origin.to_path_buf(),
+        }
+    }
+
+    /// One that cannot be used, and why; `setting` is what stands in the file.
+    fn refused(message: String, setting: serde_json::Value, origin: &Path) -> Self {
+        Template {
+            source: String::new(),
+            refused: Some(setting),
+            origin: origin.to_path_buf(),
+            compiled: Err(message),
         }
     }
 
@@ -53,54 +93,143 @@ impl Template {
         &self.source
     }
 
-    /// The text of (role, content) turns; `tokens` are the special tokens by the names that templates know them by.
+    /// What to write among the settings of a copy.
+    pub(super) fn setting(&self) -> serde_json::Value {
+        self.refused
+            .clone()
+            .unwrap_or_else(|| self.source.as_str().into())
+    }
+
+    /// The file it stands in.
+    pub(super) fn origin(&self) -> &Path {
+        &self.origin
+    }
+
+    /// The text of (role, content) turns.
     pub(super) fn render(
         &self,
-        messages: &[(&str, &str)],
+        messages: &Messages,
         add_generation_prompt: bool,
-        tokens: &BTreeMap<String, String>,
-    ) -> Result<String, String> {
-        let environment = self.compiled.as_ref().map_err(Clone::clone)?;
-        let has_system_turn = messages.iter().any(|(role, _)| *role == "system");
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|(role, content)| Value::from_pairs([("role", *role), ("content", *content)]))
-            .collect();
-        let mut context: BTreeMap<&str, Value> = tokens
-            .iter()
-            .map(|(name, token)| (name.as_str(), Value::from(token.as_str())))
-            .collect();
-        context.extend([
-            ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
-            ("tools", Value::from(())),
-            ("documents", Value::from(())),
-            // An answer is ranked or trained as it stands: models that can think aloud first are told not to.
-            ("enable_thinking", Value::from(false)),
-        ]);
-        let rendered = environment
-            .get_template(NAME)
-            .and_then(|template| template.render(Value::from_pairs(context)));
-        rendered.map_err(|error| {
-            let hint = match has_system_turn {
-                true => "; if it takes no system turn, prepare prompts with a wording that has none",
-                false => "",
-            };
-            format!("the chat template refuses a conversation: {error}{hint}")
-        })
+        special: &Special,
+        control: &Control,
+    ) -> Result<Mixed, String> {
+        let render = |messages: &Messages| Ok([self.written(messages, add_generation_prompt, special)?]);
+        self.guarded(messages, control, &render).map(|[text]| text)
     }
 
     /// Renders a conversation with its last turn, the answer, and without it, and tells where the answer stands.
     pub(super) fn turn(
         &self,
-        messages: &[(&str, &str)],
-        tokens: &BTreeMap<String, String>,
+        messages: &Messages,
+        special: &Special,
+        control: &Control,
     ) -> Result<Turn, String> {
+        let render = |messages: &Messages| self.parts(messages, special);
+        let [prompt, lead, end] = self.guarded(messages, control, &render)?;
+        Ok(Turn {
+            prompt,
+            lead: lead.into_text(),
+            end: end.into_text(),
+        })
+    }
+
+    /// What `render` makes of the messages, and which part of it is data that control tokens could be spelt with.
+    fn guarded<const N: usize>(
+        &self,
+        messages: &Messages,
+        control: &Control,
+        render: &dyn Fn(&Messages) -> Result<[String; N], String>,
+    ) -> Result<[Mixed; N], String> {
+        let plain = || Ok(render(messages)?.map(|text| Mixed::of_template(&text)));
+        let Some(disguise) = Disguise::of(messages, control, &self.source)? else {
+            return plain();
+        };
+        let written = render(&disguise.messages(messages)).map_err(|error| match plain() {
+            // What it says of contents it says of those that were given.
+            Err(said) => said,
+            Ok(_) => disguise.lift(&error).into_text(),
+        })?;
+        if !disguise.is_spelt {
+            // Parts of spellings alone: if nothing comes of them the text is the one that everybody else gets.
+            let plain = plain()?;
+            let spelt = |text: &str| control.spelt(text);
+            if plain
+                .iter()
+                .zip(&written)
+                .all(|(plain, written)| spelt(plain.text()) == spelt(written))
+            {
+                return Ok(plain);
+            }
+        }
+        Ok(written.map(|text| disguise.lift(&text)))
+    }
+
+    /// The text of turns as they are.
+    fn written(
+        &self,
+        messages: &Messages,
+        add_generation_prompt: bool,
+        special: &Special,
+    ) -> Result<String, String> {
+        let compiled = self.compiled.as_ref().map_err(Clone::clone)?;
+        let missing: Vec<Missing> = compiled
+            .asked
+            .iter()
+            .filter(|name| !special.named.contains_key(*name) && !special.none.contains(*name))
+            .map(|name| Missing(name.clone()))
+            .collect();
+        let written = compiled
+            .rendered(messages, add_generation_prompt, special, &missing)
+            .map_err(|error| {
+                let said = environment::described(&error);
+                if !environment::is_raised(&error) {
+                    let line = error
+                        .line()
+                        .and_then(|line| self.source.lines().nth(line.saturating_sub(1)));
+                    let asked = missing
+                        .iter()
+                        .find(|token| line.is_some_and(|line| line.contains(&token.0)));
+                    let hint = asked
+                        .map(|token| format!("; {}", unnamed(&token.0, special)))
+                        .unwrap_or_default();
+                    return format!("the chat template cannot be rendered: {said}{hint}");
+                }
+                // Some take no system turn. Whether this one does not is seen by leaving it out.
+                let others: Vec<(&str, &str)> = messages
+                    .iter()
+                    .filter(|(role, _)| *role != "system")
+                    .copied()
+                    .collect();
+                let without = || {
+                    compiled
+                        .rendered(&others, add_generation_prompt, special, &missing)
+                        .is_ok()
+                };
+                let is_of_system =
+                    others.len() < messages.len() && (said.to_lowercase().contains("system") || without());
+                let hint = match is_of_system {
+                    true => "; prepare prompts with a wording that has no system turn",
+                    false => "",
+                };
+                format!("the chat template refuses a conversation: {said}{hint}")
+            })?;
+        match missing.iter().find(|token| written.contains(&token.mark())) {
+            None => Ok(written),
+            Some(token) => Err(format!(
+                "the chat template writes {0}, and {1}",
+                token.0,
+                unnamed(&token.0, special)
+            )),
+        }
+    }
+
+    /// A prompt, what leads from it to the answer, and what ends that.
+    fn parts(&self, messages: &Messages, special: &Special) -> Result<[String; 3], String> {
         let Some(((_, answer), before)) = messages.split_last() else {
             return Err("a conversation without turns has no answer".into());
         };
-        let prompt = self.render(before, true, tokens)?;
-        let whole = self.render(messages, false, tokens)?;
+        let prompt = self.written(before, true, special)?;
+        let whole = self.written(messages, false, special)?;
         let Some(rest) = whole.strip_prefix(&prompt) else {
             let same = common(&prompt, &whole);
             return Err(format!(
@@ -122,86 +251,60 @@ impl Template {
                 first(answered)
             ));
         };
-        Ok(Turn {
-            lead: rest[..rest.len() - answered.len()].to_string(),
-            end: end.trim_end().to_string(),
+        Ok([
             prompt,
-        })
+            rest[..rest.len() - answered.len()].to_string(),
+            end.trim_end().to_string(),
+        ])
     }
 }
 
-fn compile(source: &str) -> Result<Environment<'static>, String> {
-    let refused = |error| format!("the chat template is not one that can be rendered: {error}");
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build();
-    environment.set_syntax(syntax.map_err(refused)?);
-    environment.set_unknown_method_callback(unknown_method_callback);
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<(), minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
-    environment.add_function("strftime_now", strftime);
-    environment
-        .add_template_owned(NAME, without_marks(source)?)
-        .map_err(refused)?;
-    Ok(environment)
-}
-
-/// `{% generation %}` marks answers for transformers' loss masks and leaves the text as it is; here the masks come from the text.
-fn without_marks(source: &str) -> Result<String, String> {
-    let replace = |text: &str, mark: &str, by: &str| {
-        let pattern =
-            Regex::new(&format!(r"\{{%([-+]?)\s*{mark}\s*([-+]?)%\}}")).map_err(|e| e.to_string())?;
-        Ok::<_, String>(
-            pattern
-                .replace_all(text, format!("{{%$1 {by} $2%}}"))
-                .into_owned(),
-        )
-    };
-    replace(
-        &replace(source, "generation", "if true")?,
-        "endgeneration",
-        "endif",
-    )
-}
-
-/// The day on which prompts are written: always the one that Llama 3's templates fall back to. A prompt that changed overnight would
-/// be another one than the adapter was trained on.
-fn strftime(format: &str) -> Result<String, minijinja::Error> {
-    let mut text = String::new();
-    let mut rest = format.chars();
-    while let Some(c) = rest.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
-        }
-        text.push_str(match rest.next() {
-            Some('d' | 'e') => "26",
-            Some('b' | 'h') => "Jul",
-            Some('B') => "July",
-            Some('m') => "07",
-            Some('Y') => "2024",
-            Some('y') => "24",
-            Some('a') => "Fri",
-            Some('A') => "Friday",
-            Some('j') => "208",
-            Some('H' | 'M' | 'S') => "00",
-            Some('F') => "2024-07-26",
-            Some('T') => "00:00:00",
-            Some('%') => "%",
-            other => {
-                let code = other.map(String::from).unwrap_or_default();
-                let message = format!("strftime_now does not know %{code}");
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
-            }
-        });
+impl Compiled {
+    fn rendered(
+        &self,
+        messages: &Messages,
+        add_generation_prompt: bool,
+        special: &Special,
+        missing: &[Missing],
+    ) -> Result<String, Error> {
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|(role, content)| Value::from_pairs([("role", *role), ("content", *content)]))
+            .collect();
+        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+        context.extend(
+            special
+                .lists
+                .iter()
+                .map(|(name, tokens)| (name.as_str(), Value::from(tokens.clone()))),
+        );
+        context.extend(
+            special
+                .named
+                .iter()
+                .map(|(name, token)| (name.as_str(), Value::from(token.as_str()))),
+        );
+        let missing = missing
+            .iter()
+            .map(|Missing(name)| (name.as_str(), Value::from_object(Missing(name.clone()))));
+        context.extend(missing);
+        context.extend([
+            ("messages", Value::from(messages)),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+            // An answer is ranked or trained as it stands: models that can think aloud first are told not to.
+            ("enable_thinking", Value::from(false)),
+        ]);
+        self.environment
+            .get_template(NAME)?
+            .render(Value::from_pairs(context))
     }
-    Ok(text)
+}
+
+/// What there is to do about a token without a name.
+fn unnamed(token: &str, special: &Special) -> String {
+    format!("{} name no {token}: {}", special.sources, special.remedy)
 }
 
 /// How many bytes two texts have in common from their beginnings.
@@ -217,102 +320,4 @@ fn first(text: &str) -> String {
 fn last(text: &str) -> String {
     let skip = text.chars().count().saturating_sub(40);
     text.chars().skip(skip).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    const MESSAGES: [(&str, &str); 2] = [("user", "films?"), ("assistant", " Solaris ")];
-
-    fn turn(source: &str) -> Result<Turn, String> {
-        Template::new(source.into()).turn(&MESSAGES, &BTreeMap::new())
-    }
-
-    fn parts(source: &str) -> [String; 3] {
-        let turn = turn(source).unwrap();
-        [turn.prompt, turn.lead, turn.end]
-    }
-
-    #[test]
-    fn an_answer_begins_where_the_prompt_without_it_ends() {
-        assert_eq!(
-            parts(
-                CHATML
-                    .replace("message['content']", "message['content'] | trim")
-                    .as_str()
-            ),
-            [
-                "<|im_start|>user\nfilms?<|im_end|>\n<|im_start|>assistant\n",
-                "",
-                "<|im_end|>"
-            ]
-        );
-        // A blank that belongs to the answer's first token.
-        let inst = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content.strip() }} \
-                    </s>{% endif %}{% endfor %}";
-        assert_eq!(parts(inst), ["[INST] films? [/INST]", " ", " </s>"]);
-    }
-
-    #[test]
-    fn a_template_whose_prompt_is_no_prefix_is_refused_with_both_texts() {
-        let counts = "{{ messages | length }} turns {% for m in messages %}{{ m.content }}{% endfor %}";
-        let error = turn(counts).unwrap_err();
-        for part in ["\"1 turns", "\"2 turns", "where the loss begins"] {
-            assert!(error.contains(part), "{error}");
-        }
-        let heedless = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
-        let error = turn(heedless).unwrap_err();
-        assert!(
-            error.contains("assistant:") && error.contains("add_generation_prompt"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn what_a_template_raises_and_cannot_do_is_said() {
-        let raises =
-            "{% if messages[0]['role'] == 'user' %}{{ raise_exception('no users here') }}{% endif %}";
-        let error = turn(raises).unwrap_err();
-        assert!(
-            error.contains("no users here") && !error.contains("system turn"),
-            "{error}"
-        );
-        let strict = Template::new("{{ raise_exception('System role not supported') }}".into());
-        let error = strict
-            .render(&[("system", "be brief")], true, &BTreeMap::new())
-            .unwrap_err();
-        assert!(
-            error.contains("System role not supported") && error.contains("wording"),
-            "{error}"
-        );
-        assert!(
-            turn("{% for %}")
-                .unwrap_err()
-                .contains("not one that can be rendered")
-        );
-        assert!(turn("{{ strftime_now('%Q') }}").unwrap_err().contains("%Q"));
-        assert!(Template::new("x".into()).turn(&[], &BTreeMap::new()).is_err());
-    }
-
-    #[test]
-    fn marks_of_generation_leave_the_text_as_it_is() {
-        let marked = "{% for m in messages %}{{ m.role }}|{% generation %}{{ m.content }}{%- endgeneration -%} {% endfor %}";
-        let plain = "{% for m in messages %}{{ m.role }}|{{ m.content }}{% endfor %}";
-        let text = |source: &str| {
-            Template::new(source.into())
-                .render(&MESSAGES, false, &BTreeMap::new())
-                .unwrap()
-        };
-        assert_eq!(text(marked), text(plain));
-    }
-
-    #[test]
-    fn the_day_in_a_prompt_never_changes() {
-        assert_eq!(
-            strftime("%d %b %Y, %A 100%%").unwrap(),
-            "26 Jul 2024, Friday 100%"
-        );
-    }
 }

@@ -2,7 +2,6 @@
 
 mod sentencepiece;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use tokenizers::models::bpe::BPE;
@@ -14,7 +13,9 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{AddedToken, PreTokenizerWrapper};
 
-use super::{NAMED, Tokenizer, byte_level, digits_apart, failure, template_or_chatml};
+use super::chat::or_chatml;
+use super::special::Special;
+use super::{Tokenizer, byte_level, control, digits_apart, failure};
 use crate::Result;
 use crate::backbone::weights::{Gguf, whole};
 use candle_core::quantized::gguf_file::Value;
@@ -81,21 +82,36 @@ pub(super) fn read(path: &Path) -> Result<Tokenizer> {
             .map_err(|e| failure(path, e))?;
         inner.with_post_processor(Some(before));
     }
-    let keys = [bos, id("eos"), id("unknown"), id("padding")];
-    let named: BTreeMap<String, String> = NAMED
-        .into_iter()
-        .zip(keys)
-        .filter_map(|(name, id)| Some((name.to_string(), tokens[id? as usize].to_string())))
-        .collect();
+    let eos = id("eos");
+    let names = [
+        ("bos_token", bos),
+        ("eos_token", eos),
+        ("unk_token", id("unknown")),
+        ("pad_token", id("padding")),
+        ("sep_token", id("seperator")),
+        ("cls_token", id("cls")),
+        ("mask_token", id("mask")),
+    ];
+    let special = Special {
+        named: names
+            .into_iter()
+            .filter_map(|(name, id)| Some((name.to_string(), tokens[id? as usize].to_string())))
+            .collect(),
+        sources: "the metadata".into(),
+        remedy: "take the model's Hugging Face folder, and name it in tokenizer_config.json",
+        ..Special::default()
+    };
     let template = gguf.text("tokenizer.chat_template").map(str::to_string);
+    let template = or_chatml(template, start, path);
     Ok(Tokenizer {
+        control: control(path, &inner, &special, &template)?,
+        template,
         inner,
         source: path.to_path_buf(),
         bos,
-        eos: keys[1],
+        eos,
         start,
-        named,
-        template: template_or_chatml(template, start),
+        special,
     })
 }
 

@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod folder;
+
 use std::fs::File;
 
 use candle_core::quantized::gguf_file::{self, Value};
+
+use serde_json::Value as Json;
 
 use super::*;
 
@@ -36,7 +40,7 @@ fn what_a_file_would_cut_or_fill_up_to_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
     trained().save(folder.path()).unwrap();
     let path = folder.path().join("tokenizer.json");
-    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut json: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     json["truncation"] = serde_json::json!({
         "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0
     });
@@ -72,17 +76,17 @@ fn without_a_template_chat_is_chatml_and_its_special_tokens_are_single_ids() {
     let tokenizer = trained();
     let turns = [("system", "be helpful"), ("user", "hi"), ("assistant", "hello")];
     assert_eq!(
-        tokenizer.chat(&turns[1..2], false).unwrap(),
+        tokenizer.chat(&turns[1..2], false).unwrap().text(),
         "<|im_start|>user\nhi<|im_end|>\n"
     );
     let turn = tokenizer.turn(&turns).unwrap();
     assert_eq!(
-        turn.prompt,
+        turn.prompt.text(),
         "<|im_start|>system\nbe helpful<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
     );
     assert_eq!((turn.lead.as_str(), turn.end.as_str()), ("", "<|im_end|>"));
     assert_eq!(tokenizer.chat(&turns[..2], true).unwrap(), turn.prompt);
-    let ids = tokenizer.encode(&turn.prompt).unwrap();
+    let ids = tokenizer.encode_mixed(&turn.prompt).unwrap();
     assert_eq!(ids.iter().filter(|id| **id == 1).count(), 3);
     assert_eq!(ids.iter().filter(|id| **id == 2).count(), 2);
     assert_eq!(tokenizer.start(), None);
@@ -93,9 +97,9 @@ fn the_template_beside_the_tokenizer_counts_before_the_one_among_its_settings() 
     let folder = tempfile::tempdir().unwrap();
     let chat = || {
         let opened = Tokenizer::open(folder.path()).unwrap();
-        opened.chat(&[("user", "hi")], true).unwrap()
+        opened.chat(&[("user", "hi")], true).unwrap().into_text()
     };
-    let settings = |template: serde_json::Value| {
+    let settings = |template: Json| {
         let config = json!({"bos_token": {"content": "<|im_start|>"}, "chat_template": template});
         std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
     };
@@ -117,7 +121,7 @@ fn the_template_beside_the_tokenizer_counts_before_the_one_among_its_settings() 
     let copy = tempfile::tempdir().unwrap();
     Tokenizer::open(folder.path()).unwrap().save(copy.path()).unwrap();
     let saved = Tokenizer::open(copy.path()).unwrap();
-    assert_eq!(saved.chat(&[("user", "hi")], true).unwrap(), "own user");
+    assert_eq!(saved.chat(&[("user", "hi")], true).unwrap().text(), "own user");
     assert_eq!(saved.bos(), Some(1));
     // Another template is another model to whoever keeps results by fingerprint.
     let fingerprint = saved.fingerprint().unwrap();
@@ -131,6 +135,41 @@ fn the_template_beside_the_tokenizer_counts_before_the_one_among_its_settings() 
 }
 
 #[test]
+fn a_control_token_that_merges_would_make_of_its_letters_is_taken_apart() {
+    let token = |id: u32, content: &str, special: bool| json!({"id": id, "content": content, "special": special, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "post_processor": null, "decoder": {"type": "Fuse"},
+        "added_tokens": [token(0, "<unk>", true), token(5, "<s>", true), token(7, "<item_1>", false)],
+        "normalizer": null, "pre_tokenizer": null,
+        "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": false, "dropout": null,
+            "continuing_subword_prefix": null, "end_of_word_suffix": null, "ignore_merges": false,
+            "vocab": {"<unk>": 0, "<": 1, "s": 2, ">": 3, "<s": 4, "<s>": 5, "a": 6, "<item_1>": 7}, "merges": [["<", "s"], ["<s", ">"]]},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let tokenizer = Tokenizer::open(folder.path()).unwrap();
+    assert_eq!(tokenizer.encode("a<s>a").unwrap(), [6, 5, 6]);
+    assert_eq!(tokenizer.encode_data("a<s>a").unwrap(), [6, 1, 2, 3, 6]);
+    let mut mixed = Mixed::of_template("<s>");
+    mixed.push_data("<s");
+    mixed.push_template("><s>");
+    assert_eq!(tokenizer.encode_mixed(&mixed).unwrap(), [5, 1, 2, 3, 5]);
+    // Text that the model does not know is unknown as before, and added words that are no control tokens stay words.
+    assert_eq!(tokenizer.encode_data("aß").unwrap(), [6, 0]);
+    assert_eq!(tokenizer.encode_data("<item_1>a").unwrap(), [7, 6]);
+    assert_eq!(tokenizer.encode_data("<item_1><s>").unwrap(), [7, 1, 2, 3]);
+    // What has a name is a control token too, though the vocabulary has it as a word.
+    std::fs::write(
+        folder.path().join("special_tokens_map.json"),
+        r#"{"eos_token": "<s"}"#,
+    )
+    .unwrap();
+    let tokenizer = Tokenizer::open(folder.path()).unwrap();
+    assert_eq!(tokenizer.encode("<sa").unwrap(), [4, 6]);
+    assert_eq!(tokenizer.encode_data("<sa").unwrap(), [1, 2, 6]);
+}
+
+#[test]
 fn a_template_that_cannot_be_rendered_fails_when_it_is_needed_and_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     trained().save(folder.path()).unwrap();
@@ -139,7 +178,7 @@ fn a_template_that_cannot_be_rendered_fails_when_it_is_needed_and_names_the_file
     opened.encode("text needs no template").unwrap();
     let error = opened.chat(&[("user", "hi")], true).unwrap_err().to_string();
     assert!(
-        error.contains("tokenizer.json") && error.contains("chat template"),
+        error.contains("chat_template.jinja") && error.contains("chat template"),
         "{error}"
     );
 }
@@ -162,7 +201,7 @@ fn a_tokenizer_written_reads_back_the_same() {
 
 /// A GGUF file that holds nothing but the metadata of a tokenizer.
 fn gguf(path: &Path, tokenizer: &Tokenizer, pre: &str) {
-    let json: serde_json::Value = serde_json::from_str(&tokenizer.inner.to_string(false).unwrap()).unwrap();
+    let json: Json = serde_json::from_str(&tokenizer.inner.to_string(false).unwrap()).unwrap();
     let text = |text: &str| Value::String(text.into());
     let mut tokens = vec![String::new(); tokenizer.vocab_size()];
     for (token, id) in json["model"]["vocab"].as_object().unwrap() {
@@ -207,7 +246,7 @@ fn gguf_metadata_rebuilds_the_tokenizer_it_came_from() {
     let rebuilt = Tokenizer::open(&path).unwrap();
     assert_eq!((rebuilt.bos(), rebuilt.eos()), (Some(1), Some(2)));
     assert_eq!(rebuilt.vocab_size(), original.vocab_size());
-    assert!(rebuilt.chat(&[], false).unwrap().contains("system\nHello"));
+    assert!(rebuilt.chat(&[], false).unwrap().text().contains("system\nHello"));
     for text in TEXTS
         .into_iter()
         .chain(["<|im_start|>user\n 12 cats <|im_end|>", "  two  spaces "])
@@ -303,6 +342,7 @@ fn sentencepiece_joins_by_score_and_falls_back_to_bytes() {
         tokenizer
             .chat(&[("user", "a")], true)
             .unwrap()
+            .text()
             .starts_with("<s><|im_start|>user")
     );
     tokenizer.save(folder.path()).unwrap();
