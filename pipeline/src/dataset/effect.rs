@@ -223,6 +223,7 @@ pub(crate) fn position(name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::super::DatasetDescription;
 
     fn parsed(files: [&str; 2], format: &str, more: &str) -> Result<DatasetDescription, String> {

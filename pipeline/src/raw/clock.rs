@@ -369,12 +369,12 @@ mod tests {
 
     #[test]
     fn times_that_are_missing_and_a_few_that_do_not_fit_are_lines_of_their_own() {
-        let mut clock = clock("iso");
+        let mut short = clock("iso");
         for text in ["", " ", "2020-09-13", "soon", ""] {
-            let _ = clock.millis(Time::Text(text));
+            let _ = short.millis(Time::Text(text));
         }
-        assert!(clock.end_file().is_ok());
-        let mut long = super::tests::clock("iso");
+        assert!(short.end_file().is_ok());
+        let mut long = clock("iso");
         let stop = (0..).position(|_| matches!(long.millis(Time::Text("soon")), Err(Refusal::File(_))));
         assert_eq!(stop, Some(SAMPLE as usize - 1));
     }
