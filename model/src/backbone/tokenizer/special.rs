@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::{failure, optional};
-use crate::Result;
+use crate::{Result, foreign};
 
 /// The files that names come from, the settings first.
 const CONFIG: &str = "tokenizer_config.json";
@@ -235,7 +235,7 @@ fn object(path: &Path) -> Result<Map<String, Value>> {
     let Some(text) = optional(path)? else {
         return Ok(Map::new());
     };
-    match serde_json::from_str(&text) {
+    match foreign::json(text.as_bytes()) {
         Ok(Value::Object(settings)) => Ok(settings),
         Ok(_) => Err(failure(
             path,
