@@ -75,7 +75,7 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
 fn half_of_the_items_are_enough_and_fewer_may_be_put_up_with() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = films(folder.path(), 60);
-    let half = |film| {
+    let half = |film: usize| {
         if film <= 20 {
             film.to_string()
         } else {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::array::AsArray;
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;

@@ -2,6 +2,8 @@
 //! structures in one another. A type that says nothing to its column is an error that names both; of categories a note.
 
 mod column;
+#[cfg(test)]
+mod tests;
 mod time;
 mod value;
 mod words;
