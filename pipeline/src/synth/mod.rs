@@ -317,6 +317,7 @@ fn describe(domain: &Domain, written: &Written) -> DatasetDescription {
         interactions: vec![interactions],
         items: vec![items],
         items_optional: false,
+        leading_articles: None,
         licence: "generated; free of any right".to_string(),
         citation: String::new(),
         notes: "Generated with a known preference structure; see synth.json.".to_string(),
