@@ -9,6 +9,7 @@ use weaverec_model::lora::{Adapter, Base, LoraConfig, Reading};
 use weaverec_pipeline::fetch::{self, Model};
 
 use crate::experiment::backbone::LanguageModel;
+use crate::progress::say;
 
 /// How adapters are read.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ impl Adapters {
     pub fn fold(&self, folder: &Path, model: &LanguageModel) -> Result<Decoder> {
         let adapter = self.read(folder, Some(model.decoder.config()))?;
         if let Some(doubt) = doubt(&adapter, folder, &model.base, &model.path) {
-            tracing::warn!("{}: {doubt}", folder.display());
+            say(format!("warning: {}: {doubt}", folder.display()));
         }
         let decoder = model.decoder.folded(&adapter);
         decoder.with_context(|| format!("{} cannot be used on {}", folder.display(), model.base.name))

@@ -138,7 +138,7 @@ fn check_base(folders: &[PathBuf], adapters: &[Adapter], path: &Path, weights: &
             }
             _ => {
                 if let Some(doubt) = doubt_of_name(adapter, folder, &name, path) {
-                    tracing::warn!("{}: {doubt}", folder.display());
+                    say(format!("warning: {}: {doubt}", folder.display()));
                 }
             }
         }

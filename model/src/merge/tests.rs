@@ -467,7 +467,7 @@ fn copies_of_the_base_must_be_the_bases_and_change_nothing() {
     assert_eq!(with.fingerprint().unwrap(), without.fingerprint().unwrap());
     let error = fold(&mut base(&other), &one, 1.0).unwrap_err().to_string();
     assert!(
-        error.contains("model.embed_tokens") && error.contains("240 of its 240"),
+        error.contains("model.embed_tokens") && error.contains("of its 240 values"),
         "{error}"
     );
     // Rounded to 16 bits it is the same still.

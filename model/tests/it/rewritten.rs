@@ -212,7 +212,7 @@ fn a_copy_of_the_base_says_nothing_and_one_of_another_base_is_refused() {
     for (folder, word) in [
         (
             with("model.embed_tokens", values(64, 32, 0.0)),
-            "2048 of its 2048 values",
+            " of its 2048 values",
         ),
         (with("model.embed_tokens", values(66, 32, 0.0)), "[66, 32]"),
         (with_head(values(64, 32, 0.0)), "lm_head"),

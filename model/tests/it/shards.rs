@@ -99,8 +99,8 @@ fn what_lies_in_the_place_of_weights_is_named() {
     let path = |name: &str| folder.path().join(name);
     for (name, word) in [
         ("model.onnx", "another tool"),
-        ("weights.safetensors", "name it model.safetensors"),
         ("pytorch_model.bin", "save_pretrained"),
+        ("weights.safetensors", "name it model.safetensors"),
     ] {
         std::fs::write(path(name), "x").unwrap();
         let said = error(folder.path());

@@ -163,6 +163,9 @@ fn without_weights(names: &BTreeSet<String>) -> String {
             .cloned()
     };
     let none = format!("no {SINGLE} and no {INDEX} here");
+    if let Some(name) = ending(&[".safetensors"]) {
+        return format!("{none}; if {name} holds the whole model, name it {SINGLE}");
+    }
     if let Some(name) = ending(&[".bin", ".pth", ".pt", ".ckpt", ".bin.index.json"]) {
         return format!(
             "{none}, only pickled weights ({name}), which could hold programs and are not read; save the model with transformers' \
@@ -171,9 +174,6 @@ fn without_weights(names: &BTreeSet<String>) -> String {
     }
     if let Some(name) = ending(&[".h5", ".msgpack", ".onnx"]) {
         return format!("{none}, and {name} is of another tool; save the model as safetensors");
-    }
-    if let Some(name) = ending(&[".safetensors"]) {
-        return format!("{none}; if {name} holds the whole model, name it {SINGLE}");
     }
     format!("{none}; save the model with safe serialisation")
 }
