@@ -10,7 +10,7 @@ use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::schema::Split;
 
-use crate::support::{assert_nothing_written, films, named, prepared, run};
+use crate::support::{assert_nothing_written, elsewhere, films, named, prepared, run};
 
 /// Puts bytes at the end of the ratings; returns the number and the offset of the first line put there.
 fn append(config: &PrepareConfig, bytes: &[u8]) -> (u64, u64) {
@@ -100,7 +100,7 @@ fn gzip_members_one_after_another_are_one_file() {
     // Cut in the middle of a line, as block compressors do.
     let (first, second) = text.split_at(text.len() / 2);
     store_gz(&config, "ratings.csv", &[gzip(first), gzip(second)].concat());
-    let members = prepared(&named(&config, "members"));
+    let members = prepared(&elsewhere(&config, "members"));
     assert_eq!(whole.sequences().unwrap(), members.sequences().unwrap());
     assert!(!whole.sequences().unwrap().is_empty());
 }
@@ -269,7 +269,7 @@ fn clocks_in_milliseconds_and_microseconds_are_told_from_seconds() {
     for (zeros, unit) in [("000", "ms"), ("000000", "us")] {
         let folder = tempfile::tempdir().unwrap();
         let mut config = films(folder.path(), 60);
-        let seconds = prepared(&named(&config, "seconds")).sequences().unwrap();
+        let seconds = prepared(&elsewhere(&config, "seconds")).sequences().unwrap();
         let path = config.raw.join("ratings.csv");
         let text = std::fs::read_to_string(&path).unwrap();
         let (header, rows) = text.split_once('\n').unwrap();
@@ -412,7 +412,7 @@ fn byte_order_marks_and_carriage_returns_are_no_part_of_a_value() {
         let text = std::fs::read_to_string(&path).unwrap().replace('\n', "\r\n");
         std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
     }
-    let windows = prepared(&named(&config, "windows"));
+    let windows = prepared(&elsewhere(&config, "windows"));
     assert_eq!(plain.sequences().unwrap(), windows.sequences().unwrap());
     assert_eq!(plain.items().unwrap(), windows.items().unwrap());
     assert_eq!(windows.manifest().rejects, BTreeMap::new());

@@ -8,7 +8,7 @@ use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::prepared::Prepared;
 
-use crate::support::{assert_nothing_written, films, named, prepared, run};
+use crate::support::{assert_nothing_written, elsewhere, films, named, prepared, run};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -77,7 +77,7 @@ fn same(one: &Prepared, other: &Prepared, what: &str) {
 fn however_a_file_is_stored_the_same_comes_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let (config, text) = ratings(folder.path());
-    let plain = prepared(&named(&config, "plain"));
+    let plain = prepared(&elsewhere(&config, "plain"));
     let zeros = vec![0; 512];
     let le = |mark| utf16(&text, mark, u16::to_le_bytes);
     let be = |mark| utf16(&text, mark, u16::to_be_bytes);
@@ -121,7 +121,7 @@ fn however_a_file_is_stored_the_same_comes_of_it() {
     ];
     for (at, (name, bytes)) in ways.into_iter().enumerate() {
         store(&config, name, &bytes);
-        let found = prepared(&named(&config, &format!("way-{at}")));
+        let found = prepared(&elsewhere(&config, &format!("way-{at}")));
         same(&plain, &found, &format!("{at}: {name}"));
         let input = &found.manifest().inputs[0];
         assert!(input.path.starts_with(name), "{}", input.path.display());

@@ -33,6 +33,14 @@ pub fn named(config: &PrepareConfig, name: &str) -> PrepareConfig {
     }
 }
 
+/// A config like this one whose folder lies elsewhere under the same name: ties of time are broken by what a set is called.
+pub fn elsewhere(config: &PrepareConfig, out: &str) -> PrepareConfig {
+    PrepareConfig {
+        out: config.out.with_file_name(out),
+        ..config.clone()
+    }
+}
+
 /// A MovieLens set of `users` people and 40 films; every seventh rating is exported twice.
 pub fn films(folder: &Path, users: usize) -> PrepareConfig {
     let mut movies = String::from("movieId,title,genres\n");
