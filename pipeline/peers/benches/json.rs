@@ -6,11 +6,12 @@
 //! Each library is used as it is fastest at this: `jiter` steps from key to key and passes over values without decoding them,
 //! `sonic-rs` gives values lazily, or fills a structure; `serde_json` fills the same structure. All of them check the form of what they
 //! pass over, as we do.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use serde::Deserialize;
@@ -185,6 +186,29 @@ const WAYS: [(&str, Way); 6] = [
     ("serde_json, into a structure", serde_structure),
 ];
 
+/// How many times as long as ours each way takes: the median of rounds in which all take turns, so that what else the machine does
+/// meets them alike.
+fn compare(text: &[u8]) {
+    const ROUNDS: usize = 31;
+    let mut rows = Rows::default();
+    let mut shares = [const { Vec::new() }; WAYS.len()];
+    for _ in 0..ROUNDS {
+        let seconds = WAYS.map(|(_, read)| {
+            rows.clear();
+            let start = Instant::now();
+            read(black_box(text), &mut rows);
+            start.elapsed().as_secs_f64()
+        });
+        for (shares, taken) in shares.iter_mut().zip(seconds) {
+            shares.push(taken / seconds[0]);
+        }
+    }
+    for ((way, _), shares) in WAYS.iter().zip(&mut shares) {
+        shares.sort_by(f64::total_cmp);
+        println!("  {:.2} times as long as weaverec: {way}", shares[ROUNDS / 2]);
+    }
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut sets = vec![
@@ -196,6 +220,8 @@ fn main() {
     }
     for (name, text) in &sets {
         let mut group = criterion.benchmark_group(format!("line to row, {name}"));
+        println!("line to row, {name}:");
+        compare(text);
         group.throughput(Throughput::Bytes(text.len() as u64));
         let (mut rows, mut first) = (Rows::default(), None);
         for (way, read) in WAYS {
