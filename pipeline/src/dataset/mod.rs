@@ -18,7 +18,7 @@ pub use format::RawFormat;
 pub(crate) use format::TableKind;
 pub use source::{PythonPackage, RemoteFile, Source};
 pub use time::{TimeFormat, TimeUnit};
-pub(crate) use time::{TimeReader, is_date_in_digits, ways_of_most, zone};
+pub(crate) use time::{TimeReader, is_date_in_digits, ways, zone};
 pub use verify::{Counted, Verification, verify};
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use pattern::Pattern;
-pub(crate) use suggest::{is_date_in_digits, ways_of_most, zone};
+pub(crate) use suggest::{is_date_in_digits, ways, zone};
 
 /// A unit in which a clock counts since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use super::header::shown;
 use super::scan::Refusal;
-use crate::dataset::{TimeFormat, TimeReader, TimeUnit, is_date_in_digits, ways_of_most, zone};
+use crate::dataset::{TimeFormat, TimeReader, TimeUnit, is_date_in_digits, ways, zone};
 
 /// How many telling times are looked at before a file is given up.
 const SAMPLE: u64 = 1_000;
@@ -177,7 +177,7 @@ impl Clock {
         }
         let form = format!("do not fit `time = \"{}\"`", self.format);
         let example = self.examples.first().map_or("", String::as_str);
-        let ways = ways_of_most(&self.examples);
+        let ways = ways(&self.examples);
         if let Some(way) = ways.first() {
             let either = ways
                 .get(1)

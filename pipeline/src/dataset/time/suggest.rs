@@ -67,7 +67,7 @@ pub(crate) fn is_date_in_digits(value: f64) -> bool {
 }
 
 /// The ways to write times that read all of some texts: none, one, or two if the texts do not tell which of them is meant.
-pub(crate) fn ways(texts: &[String]) -> Vec<String> {
+fn ways_of_all(texts: &[String]) -> Vec<String> {
     if texts.is_empty() {
         return Vec::new();
     }
@@ -84,8 +84,8 @@ pub(crate) fn ways(texts: &[String]) -> Vec<String> {
 }
 
 /// The same of most of some texts, for those among which are others.
-pub(crate) fn ways_of_most(texts: &[String]) -> Vec<String> {
-    let all = ways(texts);
+pub(crate) fn ways(texts: &[String]) -> Vec<String> {
+    let all = ways_of_all(texts);
     if !all.is_empty() {
         return all;
     }
@@ -96,7 +96,7 @@ pub(crate) fn ways_of_most(texts: &[String]) -> Vec<String> {
         };
         found.first().is_some_and(read)
     };
-    let of_one = texts.iter().take(3).map(|text| ways(from_ref(text)));
+    let of_one = texts.iter().take(3).map(|text| ways_of_all(from_ref(text)));
     of_one.into_iter().find(most).unwrap_or_default()
 }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn of(texts: &[&str]) -> Vec<String> {
-        ways(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        ways_of_all(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_few_other_texts_do_not_hide_how_most_are_written() {
         let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
-        let found = |all: &[&str]| ways_of_most(&texts(all));
+        let found = |all: &[&str]| ways(&texts(all));
         assert_eq!(found(&["soon", "13/09/2020", "14/09/2020"]), ["%d/%m/%Y"]);
         assert_eq!(found(&["7", "1600000000", "1600000001"]), ["s"]);
         assert_eq!(found(&["soon", "13/09/2020"]), Vec::<String>::new());
