@@ -1,8 +1,9 @@
 //! From a log's times to milliseconds, with an eye on clocks that count in another unit, or write times otherwise, than the description
 //! says.
 //!
-//! A single time that does not fit is a bad line. When most times of a file do not, the description is wrong: reading stops after
-//! [`SAMPLE`] of them, or at the end of a shorter file, and says what to write instead.
+//! A single time that does not fit is a bad line. When most times of a file do not and another way to write them would read those, or when
+//! none fits, the description is wrong: reading stops after [`SAMPLE`] of them, or at the end of a shorter file, and says what to write
+//! instead.
 
 use super::scan::Refusal;
 use crate::dataset::{TimeFormat, TimeReader, TimeUnit, is_date_in_digits, ways, zone};
@@ -176,11 +177,7 @@ impl Clock {
         }
         let form = format!("do not fit `time = \"{}\"`", self.format);
         let example = self.examples.first().map_or("", String::as_str);
-        // Where they are of several kinds, what reads the first is better than nothing.
-        let first = &self.examples[..self.examples.len().min(1)];
-        let ways = Some(ways(&self.examples))
-            .filter(|ways| !ways.is_empty())
-            .unwrap_or_else(|| ways(first));
+        let ways = ways(&self.examples);
         if let Some(way) = ways.first() {
             let either = ways
                 .get(1)
@@ -190,6 +187,10 @@ impl Clock {
                 (Refusal::File(message), Some(either)) => Refusal::File(message + &either),
                 (refusal, _) => refusal,
             });
+        }
+        // Where some times fit and nothing reads the others, these are lines of their own, however many.
+        if self.fit > 0 {
+            return Ok(());
         }
         let hint = match zone(&self.examples) {
             Some((name, Some(way))) => format!(
@@ -374,6 +375,11 @@ mod tests {
             let _ = short.millis(Time::Text(text));
         }
         assert!(short.end_file().is_ok());
+        let mut mixed = clock("iso");
+        for text in ["Posted yesterday", "2020-09-13", "soon", "never"] {
+            let _ = mixed.millis(Time::Text(text));
+        }
+        assert!(mixed.end_file().is_ok(), "nothing else reads them");
         let mut long = clock("iso");
         let stop = (0..).position(|_| matches!(long.millis(Time::Text("soon")), Err(Refusal::File(_))));
         assert_eq!(stop, Some(SAMPLE as usize - 1));

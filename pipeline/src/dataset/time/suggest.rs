@@ -1,5 +1,7 @@
 //! Which way to write times would read some that the described one does not.
 
+use std::slice::from_ref;
+
 use super::pattern::Pattern;
 use super::{TimeReader, TimeUnit};
 
@@ -65,7 +67,7 @@ pub(crate) fn is_date_in_digits(value: f64) -> bool {
 }
 
 /// The ways to write times that read all of some texts: none, one, or two if the texts do not tell which of them is meant.
-pub(crate) fn ways(texts: &[String]) -> Vec<String> {
+fn ways_of_all(texts: &[String]) -> Vec<String> {
     if texts.is_empty() {
         return Vec::new();
     }
@@ -81,7 +83,27 @@ pub(crate) fn ways(texts: &[String]) -> Vec<String> {
     }
 }
 
+/// The same of most of some texts, for those among which are others.
+pub(crate) fn ways(texts: &[String]) -> Vec<String> {
+    let all = ways_of_all(texts);
+    if !all.is_empty() {
+        return all;
+    }
+    let most = |found: &Vec<String>| {
+        let read = |way: &String| {
+            let read = texts.iter().filter(|text| reads(way, from_ref(*text)));
+            2 * read.count() > texts.len()
+        };
+        found.first().is_some_and(read)
+    };
+    let of_one = texts.iter().take(3).map(|text| ways_of_all(from_ref(text)));
+    of_one.into_iter().find(most).unwrap_or_default()
+}
+
 fn reads(way: &str, texts: &[String]) -> bool {
+    if let Some(unit) = TimeUnit::ALL.into_iter().find(|unit| unit.symbol() == way) {
+        return self::unit(texts) == Some(unit);
+    }
     let reader = if way == "iso" {
         TimeReader::Iso
     } else {
@@ -140,7 +162,7 @@ mod tests {
     use super::*;
 
     fn of(texts: &[&str]) -> Vec<String> {
-        ways(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        ways_of_all(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -169,6 +191,15 @@ mod tests {
         assert_eq!(of(&["soon"]), Vec::<String>::new());
         assert_eq!(of(&["1600000000", "1600000000000"]), Vec::<String>::new());
         assert_eq!(of(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_few_other_texts_do_not_hide_how_most_are_written() {
+        let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+        let found = |all: &[&str]| ways(&texts(all));
+        assert_eq!(found(&["soon", "13/09/2020", "14/09/2020"]), ["%d/%m/%Y"]);
+        assert_eq!(found(&["7", "1600000000", "1600000001"]), ["s"]);
+        assert_eq!(found(&["soon", "13/09/2020"]), Vec::<String>::new());
     }
 
     #[test]
