@@ -93,7 +93,7 @@ pub fn plain(text: &str) -> String {
         out.push(char);
     }
     debug_assert!(!out.contains(TITLE_SEPARATOR));
-    let kept = out.trim_end_matches(|c: char| c == ' ' || c == '|').len();
+    let kept = out.trim_end_matches([' ', '|']).len();
     out.truncate(kept);
     out
 }

@@ -378,8 +378,8 @@ impl Attributes {
         let mut at = from + name;
         let blanks = count(&bytes[at..], is_blank);
         if bytes.get(at + blanks) != Some(&b'=') {
-            let flag = |flag: &&str| flag.as_bytes().eq_ignore_ascii_case(&bytes[from..at]);
-            self.bare |= !FLAGS.iter().any(|name| flag(&name));
+            let flag = |flag: &str| flag.as_bytes().eq_ignore_ascii_case(&bytes[from..at]);
+            self.bare |= !FLAGS.iter().any(|name| flag(name));
             return Some(at);
         }
         at += blanks + 1;

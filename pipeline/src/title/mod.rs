@@ -214,20 +214,29 @@ impl Rules {
         // A cut must not leave a comma or an opened bracket hanging, nor what would read as an article at the end.
         let clear =
             |text: &'a str| text.trim_end_matches(|c: char| c == ' ' || c == '|' || ",;:-(&/".contains(c));
-        let mut whole = clear(whole);
-        while self.leading_articles {
-            let shorter = clear(article::without_hanging(whole));
-            if shorter.len() == whole.len() {
-                break;
-            }
-            whole = shorter;
+        let whole = clear(whole);
+        if self.leading_articles {
+            without_hanging_articles(whole, clear)
+        } else {
+            whole
         }
-        whole
     }
 
     fn is_missing(&self, text: &str) -> bool {
         let spelled = |word: &str| text == word;
         self.missing.iter().any(|word| spelled(word)) || PLACEHOLDERS.iter().any(|word| spelled(word))
+    }
+}
+
+/// The text without articles at its end, cleared of what is left hanging before each.
+fn without_hanging_articles<'a>(text: &'a str, clear: impl Fn(&'a str) -> &'a str) -> &'a str {
+    let mut whole = text;
+    loop {
+        let shorter = clear(article::without_hanging(whole));
+        if shorter.len() == whole.len() {
+            return whole;
+        }
+        whole = shorter;
     }
 }
 

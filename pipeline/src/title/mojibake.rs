@@ -118,8 +118,11 @@ fn sequences(text: &str) -> Vec<Sequence> {
     found
 }
 
+/// Whether signs with this meaning are one character, and whether that is sure.
+type Judge = fn(char, &[char], &Around) -> Option<bool>;
+
 fn sequence(text: &str, start: usize, first: char, before: Option<char>) -> Option<Sequence> {
-    let readings: [(&Table, fn(char, &[char], &Around) -> Option<bool>); 4] = [
+    let readings: [(&Table, Judge); 4] = [
         (&WESTERN, western),
         (&CENTRAL, western),
         (&CYRILLIC, |means, _, _| is_punctuation(means).then_some(true)),
