@@ -10,8 +10,8 @@ pub const CURVE: &str = "training.jsonl";
 /// What a result of `weaverec merge` was made of.
 pub const MERGE: &str = "merge.json";
 
-/// Names of the files of an adapter.
-const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+/// Names of the files of an adapter; the last says which base it was trained over.
+const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "base.json"];
 
 /// Names of the files of a model.
 const MODEL: [&str; 8] = [

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::folder::contents;
 use super::{fail, succeed, weaverec};
 
-const SYNTH: [&str; 11] = [
+const SYNTH: [&str; 13] = [
     "datasets",
     "synth",
     "--out",
@@ -17,6 +17,8 @@ const SYNTH: [&str; 11] = [
     "40",
     "--items",
     "40",
+    "--dirt",
+    "0",
     "--domain",
     "home=amazon2014",
     "--seed",
@@ -111,7 +113,7 @@ fn no_command_writes_over_an_input_or_over_somebody_s_files() {
         (synth("prepared"), "a prepared folder is there"),
         (prepare(".", "a"), "an adapter is there"),
         (prepare(".", "raw"), "holds a raw file"),
-        (merge("a/adapter_config.json"), "is a file"),
+        (merge("raw/home/home.toml"), "is a file"),
     ] {
         let error = fail(at, &arguments);
         assert!(error.contains(words), "{arguments:?}: {error}");
