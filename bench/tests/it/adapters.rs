@@ -63,7 +63,7 @@ fn workplace() -> tempfile::TempDir {
     succeed(
         at,
         &[
-            "datasets", "synth", "--out", "raw", "--users", "40", "--items", "40", "--dirt", "0",
+            "datasets", "synth", "--out", "raw", "--users", "60", "--items", "60", "--dirt", "0",
         ],
     );
     let description = "raw/synth-films/synth-films.toml";
