@@ -69,8 +69,9 @@ impl PrepareConfig {
         }
     }
 
-    /// The folder's name.
-    pub fn folder_name(&self) -> String {
+    /// What is prepared, whatever its folder is called: the data set, and the domain of it. It is part of the key that orders ties of
+    /// time, so that one data set prepared twice under two names has the same order.
+    pub fn domain_name(&self) -> String {
         let domain = self.parameters.filter.domain.as_ref().map(|domain| {
             let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
             format!(
@@ -78,9 +79,12 @@ impl PrepareConfig {
                 domain.to_lowercase().chars().map(plain).collect::<String>()
             )
         });
-        self.name
-            .clone()
-            .unwrap_or_else(|| format!("{}{}", self.dataset.name, domain.unwrap_or_default()))
+        format!("{}{}", self.dataset.name, domain.unwrap_or_default())
+    }
+
+    /// The folder's name.
+    pub fn folder_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.domain_name())
     }
 
     /// Where the prepared folder will be.

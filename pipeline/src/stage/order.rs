@@ -59,7 +59,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Under the parameters of a folder called `domain`.
+    /// Under the parameters of a domain, called as [`crate::prepare::PrepareConfig::domain_name`] does.
     pub fn new(parameters: &Parameters, domain: &str) -> Self {
         Self {
             ties: parameters.ties,

@@ -33,7 +33,7 @@ pub fn named(config: &PrepareConfig, name: &str) -> PrepareConfig {
     }
 }
 
-/// A config like this one whose folder lies elsewhere under the same name: ties of time are broken by what a set is called.
+/// A config like this one whose folder lies elsewhere under the same name: negatives are drawn by what a folder is called.
 pub fn elsewhere(config: &PrepareConfig, out: &str) -> PrepareConfig {
     PrepareConfig {
         out: config.out.with_file_name(out),
