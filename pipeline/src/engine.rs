@@ -73,7 +73,7 @@ impl Engine {
     /// An engine with `threads` partitions (0: one a core) and all the memory there is.
     pub fn new(threads: usize) -> Result<Self> {
         let threads = cores(threads);
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let runtime = runtime().build_arc()?;
         Ok(Self {
             context: SessionContext::new_with_config_rt(session(threads), runtime),
             threads,
@@ -101,7 +101,7 @@ impl Engine {
         config.options_mut().execution.sort_spill_reservation_bytes = for_merging;
         let memory = FairSpillPool::new(reserved as usize);
         let disk = DiskManagerMode::Directories(vec![folder.path().to_owned()]);
-        let runtime = RuntimeEnvBuilder::new()
+        let runtime = runtime()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(memory, NAMED_CONSUMERS)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()?;
@@ -129,7 +129,7 @@ impl Engine {
             .map_err(|source| Error::io(place, "find", source))?;
         let folder = Scratch::new(&place, "spill")?;
         let threads = cores(threads);
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let runtime = runtime().build_arc()?;
         Ok(Self {
             context: cluster.session(session(threads), runtime, folder.path()),
             threads,
@@ -278,6 +278,15 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Error::Usage(format!("cannot start {threads} threads: {error}")))?;
     Ok(Arc::new(pool))
+}
+
+/// A runtime that remembers nothing of files: DataFusion knows them again by path within their store, size and time alone, which two
+/// files in two folders may share.
+fn runtime() -> RuntimeEnvBuilder {
+    RuntimeEnvBuilder::new()
+        .with_metadata_cache_limit(0)
+        .with_file_statistics_cache_limit(0)
+        .with_object_list_cache_limit(0)
 }
 
 fn session(threads: usize) -> SessionConfig {

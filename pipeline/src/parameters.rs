@@ -130,10 +130,12 @@ impl Parameters {
 
     /// How the titles of a data set are cleaned.
     pub fn title_rules(&self, dataset: &DatasetDescription) -> title::Rules {
+        let usual = title::Rules::new(self.max_title_chars);
         title::Rules {
             leading_articles: dataset.leading_articles(),
             repair: self.repair_text,
-            ..title::Rules::new(self.max_title_chars)
+            missing: dataset.missing.clone().unwrap_or(usual.missing),
+            ..usual
         }
     }
 

@@ -166,6 +166,9 @@ pub fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     if let Some(url) = url(folder) {
         return object::folders(url);
     }
+    if let Some(inside) = archive::folder(folder) {
+        return inside.folders();
+    }
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -71,7 +71,7 @@ pub(super) fn check(description: &DatasetDescription) -> Result<(), String> {
     for names in [&description.interactions, &description.items] {
         if let Some(name) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
             return Err(format!(
-                "file name `{}` stands twice; name each file once",
+                "file name `{}` stands twice, and its rows would be read twice; name each file once",
                 names[name]
             ));
         }

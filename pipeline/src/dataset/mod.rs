@@ -65,8 +65,9 @@ pub struct DatasetDescription {
     /// or a pattern such as `"%d/%m/%Y %H:%M"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeFormat>,
-    /// What stands for no value in texts, besides nothing at all; by default, in the formats `recbole` and `generic`, `\\N`, `NULL`,
-    /// `null`, `None`, `nan`, `NaN`, `NaT` and `<NA>`, and in the others nothing. `missing = []`: every text is a value.
+    /// What stands for no value in texts, titles included, besides nothing at all; by default, in the formats `recbole` and `generic`,
+    /// `\\N`, `NULL`, `null`, `None`, `nan`, `NaN`, `NaT` and `<NA>`, in the others nothing, and in titles
+    /// [`crate::title::MISSING`]. `missing = []`: every text is a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<String>>,
     /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
@@ -152,17 +153,6 @@ impl DatasetDescription {
         for name in self.interactions.iter().chain(&self.items) {
             files::check(name).map_err(|message| format!("file name `{name}`: {message}"))?;
         }
-        for names in [&self.interactions, &self.items] {
-            let twice = names
-                .iter()
-                .enumerate()
-                .find(|(at, name)| names[..*at].contains(name));
-            if let Some((_, name)) = twice {
-                return Err(format!(
-                    "file name `{name}` stands twice; its rows would be read twice"
-                ));
-            }
-        }
         if !self.domains.is_empty() && self.domain_column.is_none() {
             return Err(
                 "key `domains` needs `domain_column`; add domain_column = \"first-category\"".to_string(),
@@ -209,7 +199,7 @@ impl DatasetDescription {
             item: &self.columns.item,
             rating: &self.columns.rating,
             time: &self.columns.timestamp,
-            described: &self.columns.item,
+            described: self.columns.items.item.as_deref().unwrap_or(&self.columns.item),
         })
     }
 
@@ -262,15 +252,17 @@ const OF_COLUMNS: [&str; 10] = [
 ];
 
 /// Keys of the description itself.
-const OF_ALL: [&str; 14] = [
+const OF_ALL: [&str; 16] = [
     "name",
     "title",
     "platform",
     "format",
     "time",
+    "missing",
     "interactions",
     "items",
     "items_optional",
+    "leading_articles",
     "licence",
     "citation",
     "notes",

@@ -10,7 +10,7 @@ use super::clock::{Clock, Time};
 use super::id::trimmed;
 use super::place::{Lines, place};
 use super::scan::Refusal;
-use crate::dataset::{DatasetDescription, Missing, Names};
+use crate::dataset::{DatasetDescription, Missing, Names, position};
 use crate::error::Result;
 
 /// Rows a batch: large enough for vectorised work, small enough that a few of them, one a file, cost no memory.
@@ -187,7 +187,10 @@ impl<'d> InteractionTable<'d> {
 
 /// What is said of a row without one of the values that every row has.
 fn lacks(name: &str) -> Refusal {
-    format!("lacks {name}").into()
+    match position(name) {
+        Some(number) => format!("lacks column {number}").into(),
+        None => format!("lacks {name}").into(),
+    }
 }
 
 /// Interactions as batches of texts ([`interactions_schema`], with places for lines), each handed over when it is full.

@@ -126,6 +126,17 @@ impl Inside {
         Ok(found)
     }
 
+    /// The folders right below that name.
+    pub fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let names = files(&self.archive)?;
+        let right = names.iter().filter_map(|name| self.below(name)?.split_once('/'));
+        let mut folders: Vec<&str> = right.map(|(folder, _)| folder).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let above = self.archive.join(&self.name);
+        Ok(folders.into_iter().map(|name| above.join(name)).collect())
+    }
+
     fn below<'n>(&self, name: &'n str) -> Option<&'n str> {
         match self.name.as_str() {
             "" => Some(name),

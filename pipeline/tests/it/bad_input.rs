@@ -342,6 +342,8 @@ fn a_user_with_100000_interactions_is_prepared_as_any_other() {
     }
     std::fs::write(config.raw.join("ratings.csv"), ratings).unwrap();
     config.parameters.max_train = 30_000;
+    // Nobody has described what the robot saw.
+    config.parameters.allow_missing_items = true;
     let folder = prepared(&config);
     let sequences = folder.sequences().unwrap();
     let robot = sequences
