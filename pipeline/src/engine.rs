@@ -73,7 +73,7 @@ impl Engine {
     /// An engine with `threads` partitions (0: one a core) and all the memory there is.
     pub fn new(threads: usize) -> Result<Self> {
         let threads = cores(threads);
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let runtime = runtime().build_arc()?;
         Ok(Self {
             context: SessionContext::new_with_config_rt(session(threads), runtime),
             threads,
@@ -101,7 +101,7 @@ impl Engine {
         config.options_mut().execution.sort_spill_reservation_bytes = for_merging;
         let memory = FairSpillPool::new(reserved as usize);
         let disk = DiskManagerMode::Directories(vec![folder.path().to_owned()]);
-        let runtime = RuntimeEnvBuilder::new()
+        let runtime = runtime()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(memory, NAMED_CONSUMERS)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()?;
@@ -129,7 +129,7 @@ impl Engine {
             .map_err(|source| Error::io(place, "find", source))?;
         let folder = Scratch::new(&place, "spill")?;
         let threads = cores(threads);
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let runtime = runtime().build_arc()?;
         Ok(Self {
             context: cluster.session(session(threads), runtime, folder.path()),
             threads,
@@ -278,6 +278,14 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Error::Usage(format!("cannot start {threads} threads: {error}")))?;
     Ok(Arc::new(pool))
+}
+
+/// Without DataFusion's caches of what stands in files: they know a file by its path within its store, size and time, and two folders
+/// may have a file of one name, size and time. Every file is opened once or twice, and there is nothing to gain.
+fn runtime() -> RuntimeEnvBuilder {
+    RuntimeEnvBuilder::new()
+        .with_metadata_cache_limit(0)
+        .with_file_statistics_cache_limit(0)
 }
 
 fn session(threads: usize) -> SessionConfig {
