@@ -280,8 +280,8 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     Ok(Arc::new(pool))
 }
 
-/// A runtime that remembers nothing of files: DataFusion knows them again by path within their store, size and time alone, which two
-/// files in two folders may share.
+/// Without DataFusion's caches of what stands in files: they know a file by its path within its store, size and time, and two folders
+/// may have a file of one name, size and time. Every file is opened once or twice, and there is nothing to gain.
 fn runtime() -> RuntimeEnvBuilder {
     RuntimeEnvBuilder::new()
         .with_metadata_cache_limit(0)

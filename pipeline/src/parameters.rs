@@ -128,6 +128,19 @@ impl Parameters {
         format!("{}, {ties}", self.split.name())
     }
 
+    /// What is prepared, whatever its folder is called: the data set and the domain of it. It is part of the key that orders ties of
+    /// time, so that one data set prepared under two names has one order.
+    pub fn domain_name(&self, dataset: &DatasetDescription) -> String {
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
+        match &self.filter.domain {
+            None => dataset.name.clone(),
+            Some(domain) => {
+                let domain: String = domain.to_lowercase().chars().map(plain).collect();
+                format!("{}-{domain}", dataset.name)
+            }
+        }
+    }
+
     /// How the titles of a data set are cleaned.
     pub fn title_rules(&self, dataset: &DatasetDescription) -> title::Rules {
         let usual = title::Rules::new(self.max_title_chars);

@@ -69,22 +69,11 @@ impl PrepareConfig {
         }
     }
 
-    /// What is prepared, whatever its folder is called: the data set, and the domain of it. It is part of the key that orders ties of
-    /// time, so that one data set prepared twice under two names has the same order.
-    pub fn domain_name(&self) -> String {
-        let domain = self.parameters.filter.domain.as_ref().map(|domain| {
-            let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
-            format!(
-                "-{}",
-                domain.to_lowercase().chars().map(plain).collect::<String>()
-            )
-        });
-        format!("{}{}", self.dataset.name, domain.unwrap_or_default())
-    }
-
     /// The folder's name.
     pub fn folder_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.domain_name())
+        self.name
+            .clone()
+            .unwrap_or_else(|| self.parameters.domain_name(&self.dataset))
     }
 
     /// Where the prepared folder will be.

@@ -9,6 +9,7 @@ use crate::texts::Texts;
 /// Looks at interactions one after another.
 pub struct TieCheck<'a> {
     manifest: &'a Manifest,
+    domain: String,
     user: u32,
     user_id: String,
     time: i64,
@@ -23,6 +24,7 @@ impl<'a> TieCheck<'a> {
     pub fn new(manifest: &'a Manifest) -> Self {
         Self {
             manifest,
+            domain: manifest.parameters.domain_name(&manifest.dataset),
             user: 0,
             user_id: String::new(),
             time: 0,
@@ -74,7 +76,7 @@ impl<'a> TieCheck<'a> {
         let mut keys = vec![(0, 0); rows.len()];
         for repeats in rows.chunk_by(|left, right| item(*left) == item(*right)) {
             for (occurrence, row) in (0..).zip(repeats) {
-                let (seed, domain) = (self.manifest.parameters.tie_seed, &self.manifest.name);
+                let (seed, domain) = (self.manifest.parameters.tie_seed, &self.domain);
                 let key = tie_key(seed, domain, &self.user_id, self.time, item(*row), occurrence);
                 keys[*row as usize] = (key, self.lines[*row as usize]);
             }

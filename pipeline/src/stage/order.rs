@@ -11,6 +11,7 @@ use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::common::cast::{as_int64_array, as_string_array};
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::DatasetDescription;
 use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::seed::{self, Fields};
@@ -59,12 +60,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// Under the parameters of a domain, called as [`crate::prepare::PrepareConfig::domain_name`] does.
-    pub fn new(parameters: &Parameters, domain: &str) -> Self {
+    /// Under the parameters of a prepared data set.
+    pub fn new(parameters: &Parameters, dataset: &DatasetDescription) -> Self {
         Self {
             ties: parameters.ties,
             seed: parameters.tie_seed,
-            domain: domain.to_owned(),
+            domain: parameters.domain_name(dataset),
         }
     }
 
@@ -247,12 +248,11 @@ mod tests {
     use super::*;
 
     fn order(ties: Ties) -> Order {
-        let parameters = Parameters {
+        Order {
             ties,
-            tie_seed: 9,
-            ..Parameters::default()
-        };
-        Order::new(&parameters, "shop")
+            seed: 9,
+            domain: "shop".to_owned(),
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub async fn build(
     folder: &Path,
 ) -> Result<Made> {
     let parameters = &config.parameters;
-    let order = Order::new(parameters, &config.domain_name());
+    let order = Order::new(parameters, &config.dataset);
     let described = descriptions(described).await?;
     engine.install(|| {
         let (histories, counts, left) = choose(parameters, &order, &packed, &described);

@@ -45,7 +45,7 @@ pub async fn build(
     let mut tally = Tally::new(holdout, &catalogue.items);
     let mut visit =
         |history: &sequence::History| tally.note(&history.items, &history.timestamps, &history.places);
-    let order = Order::new(parameters, &config.domain_name());
+    let order = Order::new(parameters, &config.dataset);
     let mut ordered = OrderedBatches::new(&order);
     // One scan over the interactions by user and time writes them and the sequences, and counts on the way.
     let mut write = |batch: RecordBatch| {

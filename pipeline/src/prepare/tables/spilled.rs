@@ -44,7 +44,7 @@ fn choose_and_write(
     sorted: usize,
 ) -> Result<Made> {
     let parameters = &config.parameters;
-    let order = Order::new(parameters, &config.domain_name());
+    let order = Order::new(parameters, &config.dataset);
     let domain = parameters
         .filter
         .by_category()
