@@ -181,7 +181,10 @@ fn batch(packed: &Packed) -> RecordBatch {
 fn cores(c: &mut Criterion) {
     let packed = packed();
     let core = KCore { users: 5, items: 5 };
-    let order = Order::new(&Parameters::default(), "d");
+    let order = Order::new(
+        &Parameters::default(),
+        &DatasetDescription::load("movielens-100k").unwrap(),
+    );
     let mut group = c.benchmark_group("k-core of 240,000 interactions");
     group.sample_size(10);
     group.bench_function("packed rows", |b| {

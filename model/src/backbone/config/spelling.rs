@@ -88,11 +88,11 @@ fn move_in(
     }
 }
 
+/// Rotary settings by the type of layer.
+type ByLayer = Vec<(&'static str, Map<String, Value>)>;
+
 /// The rotary settings by the type of the layers they are for; those without a type are for layers that see all positions.
-fn by_layer(
-    key: &str,
-    settings: Map<String, Value>,
-) -> Result<Vec<(&'static str, Map<String, Value>)>, String> {
+fn by_layer(key: &str, settings: Map<String, Value>) -> Result<ByLayer, String> {
     if !settings.values().any(Value::is_object) {
         return Ok(vec![(FULL, settings)]);
     }
