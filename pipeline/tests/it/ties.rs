@@ -17,13 +17,13 @@ use crate::support::{named, prepared, run, shared};
 #[test]
 fn events_of_one_moment_are_in_the_order_of_their_tie_keys() {
     let rows = [(1, 9, 50), (1, 30, 20), (1, 8, 20), (1, 7, 60), (1, 10, 20)];
-    let (_folder, mut config) = with_ratings(&rows);
+    let (folder, mut config) = with_ratings(&rows);
     let mut orders = BTreeSet::new();
     for seed in 0..8 {
-        config = named(&config, &format!("seed-{seed}"));
+        config.out = folder.path().join(format!("seed-{seed}"));
         config.parameters.tie_seed = seed;
         let mut tied = ["10", "30", "8"];
-        tied.sort_by_key(|item| tie_key(seed, &config.folder_name(), "1", 20_000, item, 0));
+        tied.sort_by_key(|item| tie_key(seed, &config.dataset.name, "1", 20_000, item, 0));
         let found = sequences(&config).remove("1").unwrap();
         assert_eq!(found[..3], tied);
         assert_eq!(found[3..], ["9", "7"], "time comes first");
@@ -169,7 +169,8 @@ fn standard_errors(gains: &[f64]) -> f64 {
 /// the lines of this file, which is sorted by item. Returns the set as the first seed prepares it.
 fn ids_give_nothing_away(config: &PrepareConfig, seeds: std::ops::Range<u64>, least: usize) -> Prepared {
     let with = |name: &str, ties: Ties, tie_seed: u64| {
-        let mut config = named(config, name);
+        let mut config = config.clone();
+        config.out.push(name);
         (config.parameters.ties, config.parameters.tie_seed) = (ties, tie_seed);
         prepared(&config)
     };
@@ -201,7 +202,7 @@ fn ids_give_nothing_away(config: &PrepareConfig, seeds: std::ops::Range<u64>, le
 #[test]
 fn ids_give_nothing_away_in_a_generated_log_sorted_by_item() {
     let (_folder, config) = with_ratings(&sorted_by_item());
-    ids_give_nothing_away(&config, 0..6, 3_000);
+    ids_give_nothing_away(&config, 0..16, 8_000);
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn ids_give_nothing_away_in_movielens() {
     let mut config = PrepareConfig::new(dataset, raw, out.path());
     config.threads = 2;
     config.parameters.max_train = 100;
-    let ties = ids_give_nothing_away(&config, 0..4, 400).manifest().ties;
+    let ties = ids_give_nothing_away(&config, 0..16, 1_600).manifest().ties;
     assert_eq!(ties.test_targets.of, 671);
     assert!((ties.test_targets.share() - 0.189).abs() < 0.0005, "{ties}");
     assert!(
