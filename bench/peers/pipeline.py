@@ -400,7 +400,7 @@ def section(millions, result):
         "| ratio | measured | aim |",
         "|---|---:|---:|",
         f"| tables, {short(rival)} (the faster of Polars and DuckDB) / weaverec, time | "
-        f"{fastest[rival]['seconds'] / mine['seconds']:.1f} | ≥ {AIMS.get(millions, 2.3)} |",
+        f"{fastest[rival]['seconds'] / mine['seconds']:.1f} | ≥ {AIMS.get(int(millions), 2.3)} |",
         f"| the same without the peer's `literal_eval` (ours includes its own reading of those lines) | "
         f"{min(fair(fastest[name]) for name in tables if 'pandas' not in name) / mine['seconds']:.1f} | |",
         f"| tables, weaverec / {short(lean)} (the leaner of the two), peak memory | {mine['memory'] / fastest[lean]['memory']:.2f} | ≤ 0.5 |",

@@ -72,7 +72,7 @@ enum Command {
 /// Runs the program on the process' arguments.
 pub fn run() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tokenizers::models=error"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colours(

@@ -126,9 +126,8 @@ fn names(place: &Path) -> Result<Option<Vec<String>>> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let is_unfinished = [scratch::PREFIX, UNFINISHED]
-            .iter()
-            .any(|start| name.starts_with(start));
+        let is_unfinished =
+            scratch::is_ours(&name) || name.strip_prefix(UNFINISHED).is_some_and(scratch::is_drawn);
         if !LITTER.contains(&name.as_str()) && !is_unfinished {
             names.push(name);
         }

@@ -7,8 +7,9 @@
 //!
 //! Where folders cannot be locked (some network file systems, systems other than Unix) nothing is taken for left behind.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -22,6 +23,28 @@ pub(crate) const LOCK: &str = ".weaverec-lock-";
 
 /// Purpose of a folder that keeps what is being replaced; what lies in one that was left behind is put back.
 pub(crate) const REPLACED: &str = "replaced";
+
+/// What scratch folders are made for; nothing else that is called alike is ours.
+const PURPOSES: [&str; 4] = ["staging", "spill", "fetch", REPLACED];
+
+/// How long another run may take to make a folder or a lock, in tries of [`PAUSE`]; then it is somebody else's lock on the place.
+const PATIENCE: u32 = 300;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Whether a file or folder has a name that only this program gives: of a lock, or of a scratch folder.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name.starts_with(LOCK) || name.strip_prefix(PREFIX).is_some_and(is_scratch)
+}
+
+fn is_scratch(purpose: &str) -> bool {
+    let drawn = purpose.rsplit_once('-').filter(|(_, end)| is_drawn(end));
+    drawn.is_some_and(|(start, _)| PURPOSES.contains(&start))
+}
+
+/// Whether it is what `tempfile` puts behind a name.
+pub(crate) fn is_drawn(end: &str) -> bool {
+    end.len() == 6 && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
 
 /// A hidden folder that goes when this value does.
 #[derive(Debug)]
@@ -56,11 +79,18 @@ impl Scratch {
     }
 }
 
-/// Waits until nobody else holds the folder and holds it until the value returned goes; `None` where folders cannot be locked.
+/// Waits until no other run holds the folder and holds it until the value returned goes; `None` where folders cannot be locked, and where
+/// somebody holds it for longer than any run does (a script that runs under `flock`).
 pub(crate) fn lock(folder: &Path) -> Option<File> {
     let file = File::open(folder).ok()?;
-    file.lock().ok()?;
-    Some(file)
+    for _ in 0..PATIENCE {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 /// Removes the scratch folders and the locks in `place` that belong to no living process.
@@ -76,12 +106,22 @@ pub fn sweep(place: &Path) {
         let Some(purpose) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        if !is_ours(&name) {
+            continue;
+        }
         let folder = entry.path();
         let Ok(owner) = File::open(&folder) else { continue };
         if owner.try_lock().is_err() {
             continue;
         }
         if name.starts_with(LOCK) {
+            // Ours are empty.
+            if !owner
+                .metadata()
+                .is_ok_and(|found| found.is_file() && found.len() == 0)
+            {
+                continue;
+            }
             // Whoever has opened it meanwhile finds it gone once it is locked, and makes another.
             let _ = std::fs::remove_file(&folder);
             continue;
@@ -176,6 +216,36 @@ mod tests {
             }
         });
         assert!(names(place.path()).is_empty());
+    }
+
+    #[test]
+    fn what_is_only_called_alike_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let names_of_others = [
+            ".weaverec-models",
+            ".weaverec-staging-of-mine",
+            ".weaverec-spill-abc",
+        ];
+        for name in names_of_others {
+            std::fs::create_dir(place.path().join(name)).unwrap();
+        }
+        std::fs::write(place.path().join(".weaverec-lock-recipe"), "a pound of flour").unwrap();
+        sweep(place.path());
+        let mut expected: Vec<&str> = names_of_others
+            .into_iter()
+            .chain([".weaverec-lock-recipe"])
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(names(place.path()), expected);
+    }
+
+    #[test]
+    fn a_place_that_somebody_holds_for_long_is_no_reason_to_wait_for_ever() {
+        let place = tempfile::tempdir().unwrap();
+        let held = File::open(place.path()).unwrap();
+        held.lock().unwrap();
+        let mine = Scratch::new(place.path(), "staging").unwrap();
+        assert!(mine.path().is_dir());
     }
 
     #[test]

@@ -262,6 +262,7 @@ fn markup(head: &[u8]) -> Option<&'static str> {
             "this is an XML document, such as a server answers in place of a file; fetch the file again, or export it as csv",
         );
     }
+    let head = head.trim_ascii_end();
     (head == b"Entry not found" || head == b"Not Found" || head.starts_with(b"404: ")).then_some(
         "this is a server's answer that there is no such file; check the address and fetch it again",
     )

@@ -147,7 +147,10 @@ impl Parameters {
         title::Rules {
             leading_articles: dataset.leading_articles(),
             repair: self.repair_text,
-            missing: dataset.missing.clone().unwrap_or(usual.missing),
+            missing: match &dataset.missing {
+                Some(spellings) => spellings.iter().map(|text| text.trim().to_owned()).collect(),
+                None => usual.missing,
+            },
             ..usual
         }
     }

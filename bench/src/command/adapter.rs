@@ -55,7 +55,12 @@ pub fn doubt(adapter: &Adapter, folder: &Path, base: &Base, path: &Path) -> Opti
 
 /// The same by the name that an adapter has of its base, which is all that PEFT's adapters have.
 pub fn doubt_of_name(adapter: &Adapter, folder: &Path, base: &str, path: &Path) -> Option<String> {
-    let named = adapter.config.base_model_name_or_path.as_deref()?;
+    // PEFT writes an empty name where it knows none.
+    let named = adapter
+        .config
+        .base_model_name_or_path
+        .as_deref()
+        .filter(|name| !name.is_empty())?;
     let is_there = || located(named, folder).is_some_and(|own| is_same_place(&own, path));
     let same = named == base || is_there() || is_called(path, named);
     (!same).then(|| {
@@ -120,7 +125,12 @@ fn is_called(path: &Path, name: &str) -> bool {
         .map(|part| part.to_string_lossy().to_lowercase())
         .collect();
     let as_folder = |part: &String| *part == last || part.ends_with(&format!("--{last}"));
-    parts.iter().any(as_folder)
+    // What was fetched lies in a folder called after its revision.
+    let own = match parts.as_slice() {
+        [.., own, revision] if revision == "main" => Some(own),
+        parts => parts.last(),
+    };
+    own.is_some_and(as_folder)
         || parts.last().is_some_and(|file| {
             let rest = file.strip_prefix(&last);
             file.ends_with(".gguf") && rest.is_some_and(|rest| rest.starts_with(['.', '-', '_']))

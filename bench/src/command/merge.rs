@@ -82,6 +82,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .with_context(|| format!("as an adapter of {}", path.display())),
     };
     let mut adapters: Vec<Adapter> = arguments.adapters.iter().map(read).collect::<Result<_>>()?;
+    if base.is_none() && !adapters.iter().any(Adapter::knows_layers) {
+        say(
+            "warning: nothing says how many layers the base has, so that factors which the last of them lack go unseen; --base names it",
+        );
+    }
     if arguments.other_base {
         adapters.iter_mut().for_each(|adapter| adapter.base = None);
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_output::{Claim, Input};
@@ -82,6 +82,13 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
         data.folder()
             .map(|folder| Input::partly(folder, "the folder of raw logs")),
     );
+    if weaverec_output::resolve(&work)?.starts_with(weaverec_output::resolve(&out)?) {
+        bail!(
+            "{} lies inside {}, which a report would replace; name a work folder outside of the report's",
+            work.display(),
+            out.display()
+        );
+    }
     let records = Claim::take(&work, WORK, &inputs)?;
     inputs.push(Input::partly(&work, "the work folder"));
     let claim = Claim::take(&out, REPORT, &inputs)?;

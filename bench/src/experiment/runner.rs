@@ -13,6 +13,7 @@ use weaverec_model::merge;
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Example, mean_loss, train_lora, training_flops};
 use weaverec_model::weave::Mixture;
+use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
 use super::cell::{Cell, Kind, Ranking, Record, Training};
@@ -261,8 +262,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         None,
     );
     workshop.store.keep(&adapter.cell, &record, |folder| {
-        let curve = folder.join(CURVE);
-        std::fs::write(&curve, curve_lines).with_context(|| format!("cannot write {}", curve.display()))?;
+        write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
         Ok(trained.save(&folder.join("adapter"))?)
     })?;
     Ok(checkpoint.remove()?)

@@ -29,6 +29,9 @@ use crate::{Error, Result, foreign};
 pub use self::chat::Turn;
 pub use self::mixed::Mixed;
 
+/// Largest id of a token: tables are as long.
+const LARGEST: u32 = 1 << 24;
+
 const END_OF_TEXT: &str = "<|endoftext|>";
 const TURN_START: &str = "<|im_start|>";
 const TURN_END: &str = "<|im_end|>";
@@ -70,6 +73,12 @@ impl Tokenizer {
                 Some(kind) => failure(path, kind),
                 None => failure(path, e),
             })?;
+        if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id > LARGEST) {
+            let message = format!(
+                "the token {token:?} has the id {id}, which no model's vocabulary reaches; fetch the file again"
+            );
+            return Err(failure(path, message));
+        }
         // What some program's last call cut or filled up to is stored too, and is no property of the model.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| failure(path, e))?;

@@ -34,6 +34,12 @@ impl Adapter {
         .min(MOST_LAYERS)
     }
 
+    /// Whether the adapter itself says how many layers its base has, or which of them it is for, so that missing factors are seen without
+    /// the base.
+    pub fn knows_layers(&self) -> bool {
+        self.base.is_some() || !self.config.named_layers().is_empty()
+    }
+
     /// Refuses an adapter that lacks factors for modules which its settings target in a base of so many layers.
     pub(crate) fn check_coverage(&self, layers: usize) -> Result<(), String> {
         let targeted = self.targeted(layers);

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// Where the values stand in files of the formats RecBole and generic. A column named here and absent from a file is an error for
-/// `user`, `item`, `timestamp` and `title`; without `rating` or `categories` there are none.
+/// Where the values stand in files of the formats RecBole and generic. A column named here and absent from a file is an error;
+/// where `rating` or `categories` keeps its usual name and is absent, there are none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Columns {
@@ -97,6 +97,16 @@ impl Default for Columns {
 }
 
 impl Columns {
+    /// Whether the description says where ratings are, so that they must be there.
+    pub(crate) fn names_rating(&self) -> bool {
+        self.rating != Columns::default().rating
+    }
+
+    /// The same of categories.
+    pub(crate) fn names_categories(&self) -> bool {
+        self.categories != Columns::default().categories
+    }
+
     /// Whether nothing was said about them.
     pub fn are_default(&self) -> bool {
         *self == Columns::default()

@@ -71,7 +71,7 @@ fn ratings(
         let found = Interaction {
             user: &user,
             item: &item,
-            rating: Some(rating.trim().parse().map_err(|_| "rating is no number")?),
+            rating: table.rating(&rating)?,
             time: Time::Text(&time),
         };
         table.push(&found, RATINGS, line)
@@ -88,7 +88,7 @@ fn reviews(
     let mut fields = json::Fields::new(["reviewerID", "asin", "overall", "unixReviewTime"]);
     scan.each_record(path, progress, |bytes, line| {
         let [user, item, rating, time] = fields.of(bytes)?;
-        let (user, item) = (json::text(user)?, json::text(item)?);
+        let (user, item) = (json::id(user)?, json::id(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
             user: user.as_deref().unwrap_or_default(),
@@ -110,7 +110,7 @@ pub(crate) fn metadata_2018(
     let mut fields = json::Fields::new(["asin", "title", "category"]);
     scan.each_record(path, progress, |bytes, line| {
         let [asin, title, category] = fields.of(bytes)?;
-        let item = json::text(asin)?.unwrap_or_default();
+        let item = json::id(asin)?.unwrap_or_default();
         let (title, category) = (json::value(title)?, json::value(category)?);
         let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();

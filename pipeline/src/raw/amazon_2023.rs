@@ -63,7 +63,7 @@ fn reviews(
     let mut fields = json::Fields::new(["user_id", "parent_asin", "rating", "timestamp"]);
     scan.each_record(path, progress, |bytes, line| {
         let [user, item, rating, time] = fields.of(bytes)?;
-        let (user, item) = (json::text(user)?, json::text(item)?);
+        let (user, item) = (json::id(user)?, json::id(item)?);
         let (rating, time) = (json::number(rating)?, json::number(time)?);
         let found = Interaction {
             user: user.as_deref().unwrap_or_default(),
@@ -85,7 +85,7 @@ pub(crate) fn metadata(
     let mut fields = json::Fields::new(["parent_asin", "title", "main_category", "categories"]);
     scan.each_record(path, progress, |bytes, line| {
         let [item, title, main, listed] = fields.of(bytes)?;
-        let item = json::text(item)?.unwrap_or_default();
+        let item = json::id(item)?.unwrap_or_default();
         let (title, main, listed) = (json::value(title)?, json::value(main)?, json::value(listed)?);
         let title = title.as_ref().and_then(Json::as_str);
         let mut categories = Vec::new();

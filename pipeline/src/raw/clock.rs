@@ -65,6 +65,11 @@ impl Clock {
         }
     }
 
+    /// Whether times are counts of a unit.
+    pub fn counts(&self) -> bool {
+        matches!(self.reader, TimeReader::Unit(_))
+    }
+
     /// Milliseconds since 1970, UTC.
     pub fn millis(&mut self, time: Time<'_>) -> Result<i64, Refusal> {
         let millis = match (time, &self.reader) {
@@ -74,9 +79,18 @@ impl Clock {
                 Ok(value) => self.counted(value, *unit)?,
                 Err(_) => return Err(self.refuse(text, "timestamp is no number".to_owned())),
             },
-            (Time::Number(value), _) => {
-                let reason = "timestamp is a number where a date is expected".to_owned();
-                return Err(self.refuse(&value.to_string(), reason));
+            (Time::Number(value), reader) => {
+                // A date may be written as a number: 20200913.
+                match is_date_in_digits(value).then(|| reader.calendar(&value.to_string())) {
+                    Some(Some(millis)) => {
+                        self.fits()?;
+                        millis as f64
+                    }
+                    _ => {
+                        let reason = "timestamp is a number where a date is expected".to_owned();
+                        return Err(self.refuse(&value.to_string(), reason));
+                    }
+                }
             }
             (Time::Text(text), reader) => match reader.calendar(text) {
                 Some(millis) => {
@@ -142,7 +156,8 @@ impl Clock {
             return reason.into();
         }
         self.unfit += 1;
-        if self.examples.len() < KEPT && text.len() <= LONGEST {
+        // One is quoted, whatever its length; the others are only tried on other forms.
+        if self.examples.is_empty() || self.examples.len() < KEPT && text.len() <= LONGEST {
             self.examples.push(text.to_owned());
         }
         self.after_some().err().unwrap_or_else(|| reason.into())

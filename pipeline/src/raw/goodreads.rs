@@ -27,7 +27,7 @@ pub(crate) fn shelvings(
     let mut fields = json::Fields::new(["user_id", "book_id", "rating", "date_added"]);
     scan.each_record(path, progress, |bytes, line| {
         let [user, item, rating, date] = fields.of(bytes)?;
-        let (user, item, date) = (json::text(user)?, json::text(item)?, json::text(date)?);
+        let (user, item, date) = (json::id(user)?, json::id(item)?, json::text(date)?);
         let found = Interaction {
             user: user.as_deref().unwrap_or_default(),
             item: item.as_deref().unwrap_or_default(),
@@ -48,7 +48,7 @@ pub(crate) fn books(
     let mut fields = json::Fields::new(["book_id", "title"]);
     scan.each_record(path, progress, |bytes, line| {
         let [item, title] = fields.of(bytes)?;
-        let (item, title) = (json::text(item)?, json::value(title)?);
+        let (item, title) = (json::id(item)?, json::value(title)?);
         let item = item.as_deref().unwrap_or_default();
         table.push(item, title.as_ref().and_then(Json::as_str), None, line)
     })

@@ -202,6 +202,7 @@ pub(crate) fn read_into(
         let mut scan = Scan::new(
             options.salvage,
             expected(description.format, *part, path),
+            root,
             scratch,
         );
         read_file(description, (*part, *number, path), &mut scan, sink, progress).map(|()| scan)
@@ -211,12 +212,13 @@ pub(crate) fn read_into(
 
     // Of several errors the first file's counts, whichever came first.
     let join = |files: Vec<Result<Scan>>| -> Result<Scan> {
-        files
-            .into_iter()
-            .try_fold(Scan::new(false, Expected::Text, scratch), |mut joined, file| {
+        files.into_iter().try_fold(
+            Scan::new(false, Expected::Text, root, scratch),
+            |mut joined, file| {
                 joined.append(file?);
                 Ok(joined)
-            })
+            },
+        )
     };
     let mut scan = join(files)?;
     let interaction_lines = Lines::of(std::mem::take(&mut scan.file_lines));

@@ -35,7 +35,7 @@ pub(crate) fn interactions(
                 Wanted::named("columns.user", &columns.user, true),
                 Wanted::named("columns.item", &columns.item, true),
                 Wanted::named("columns.timestamp", &columns.timestamp, true),
-                Wanted::named("columns.rating", &columns.rating, false),
+                Wanted::named("columns.rating", &columns.rating, columns.names_rating()),
             ];
             Ok((header.places(&wanted)?, header.names.len()))
         },
@@ -70,7 +70,11 @@ pub(crate) fn items(
             let wanted = [
                 Wanted::named("columns.items.item", &columns.item, true),
                 Wanted::named("columns.title", &columns.title, true),
-                Wanted::named("columns.categories", &columns.categories, false),
+                Wanted::named(
+                    "columns.categories",
+                    &columns.categories,
+                    columns.names_categories(),
+                ),
             ];
             Ok((header.places(&wanted)?, header.names.len()))
         },

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::json::Malformed;
 use super::line::{Line, LineReader};
@@ -108,6 +108,8 @@ struct Waiting {
 pub(crate) struct Scan {
     salvage: bool,
     expected: Expected,
+    /// The raw folder.
+    root: PathBuf,
     pub rejects: Rejects,
     pub inputs: Vec<InputFile>,
     pub lines: u64,
@@ -119,11 +121,17 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
+    /// The path of a file within the raw folder: where that lies is nobody's business.
+    pub fn within_root<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
     /// Nothing yet, of lines that should hold what `expected` says; rejects beyond a few are kept in `scratch`.
-    pub fn new(salvage: bool, expected: Expected, scratch: Option<&Path>) -> Self {
+    pub fn new(salvage: bool, expected: Expected, root: &Path, scratch: Option<&Path>) -> Self {
         Scan {
             salvage,
             expected,
+            root: root.to_path_buf(),
             rejects: Rejects::new(scratch),
             inputs: Vec::new(),
             lines: 0,
@@ -294,10 +302,11 @@ impl Scan {
         if line.bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        let before = self.lines;
         let answer = row(self, line.bytes, line.number);
         if let Err(Refusal::Open(escape)) = answer {
             // It counts when it is known what it is.
-            self.lines -= 1;
+            self.lines = before;
             lines.unclosed.open(line, escape);
             return Ok(());
         }

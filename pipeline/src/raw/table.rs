@@ -163,6 +163,11 @@ impl<'d> InteractionTable<'d> {
         }
     }
 
+    /// Whether times are numbers, and no dates.
+    pub fn counts_time(&self) -> bool {
+        self.clock.counts()
+    }
+
     fn millis(&mut self, time: Time<'_>) -> Result<i64, Refusal> {
         match time {
             Time::Text(text) if self.missing.is(trimmed(text)) => Err(lacks(self.names.time)),

@@ -61,9 +61,13 @@ pub(crate) fn files(archive: &Path) -> io::Result<Vec<String>> {
     Ok(names.filter(|name| !name.ends_with('/')).collect())
 }
 
-/// Some programs write the separator of their system.
+/// A name as a path within the archive, whatever wrote it: some programs write the separator of their system, or steps that lead nowhere
+/// or out of the archive. A folder keeps its last `/`.
 fn normal(name: &str) -> String {
-    name.replace('\\', "/")
+    let name = name.replace('\\', "/");
+    let end = if name.ends_with('/') { "/" } else { "" };
+    let parts = name.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
+    parts.collect::<Vec<_>>().join("/") + end
 }
 
 fn open(archive: &Path) -> io::Result<ZipArchive<File>> {
@@ -375,6 +379,19 @@ mod tests {
                 error.contains(word) && error.contains("unpack the archive"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn no_name_in_an_archive_leads_out_of_it() {
+        for (name, path) in [
+            ("./e.csv", "e.csv"),
+            ("/etc/e.csv", "etc/e.csv"),
+            ("a/../../e.csv", "a/e.csv"),
+            ("a\\b\\", "a/b/"),
+            ("a/b.csv", "a/b.csv"),
+        ] {
+            assert_eq!(normal(name), path);
         }
     }
 }

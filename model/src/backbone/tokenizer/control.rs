@@ -140,6 +140,11 @@ impl Control {
             );
             is_spelt = self.finder.is_match(content);
         }
+        // And some take words out of the middle of it (`/no_think`), which may join what is no spelling as it stands.
+        found.extend(content.char_indices().filter_map(|(at, sign)| {
+            let begins = self.first[usize::from(content.as_bytes()[at])];
+            (begins && !sign.is_alphanumeric() && !sign.is_whitespace()).then(|| at..at + sign.len_utf8())
+        }));
         // Templates trim what they are given.
         let (start, trimmed) = (content.len() - content.trim_start().len(), content.trim());
         let end = start + trimmed.len();

@@ -27,7 +27,7 @@ pub(super) fn interactions(
             Wanted::named("columns.user", &columns.user, true),
             Wanted::named("columns.item", &columns.item, true),
             Wanted::named("columns.timestamp", &columns.timestamp, true),
-            Wanted::named("columns.rating", &columns.rating, false),
+            Wanted::named("columns.rating", &columns.rating, columns.names_rating()),
         ],
     };
     let decimal = columns.decimal;
@@ -40,7 +40,7 @@ pub(super) fn interactions(
             let [user, item, time, rating] = fields.pick(utf8(bytes)?)?;
             let rating = number(rating, decimal, &columns.rating)?;
             let time = match decimal {
-                Some(_) if may_count(&time) => number(time, decimal, &columns.timestamp)?,
+                Some(_) if table.counts_time() => number(time, decimal, &columns.timestamp)?,
                 _ => time,
             };
             let row = Row {
@@ -71,7 +71,11 @@ pub(super) fn items(
         wanted: [
             Wanted::named("columns.items.item", &columns.item, true),
             Wanted::named("columns.title", &columns.title, true),
-            Wanted::named("columns.categories", &columns.categories, false),
+            Wanted::named(
+                "columns.categories",
+                &columns.categories,
+                columns.names_categories(),
+            ),
         ],
     };
     scan.each_line_after(
@@ -165,12 +169,6 @@ fn called(column: &str) -> String {
         Some(number) => format!("column {number}"),
         None => column.to_owned(),
     }
-}
-
-/// Whether a text may be a count of time with a fraction, and is no date.
-fn may_count(time: &str) -> bool {
-    time.bytes()
-        .all(|byte| byte.is_ascii_digit() || b"., ".contains(&byte))
 }
 
 /// A number as a point has it, though a file may have a comma in its place.

@@ -9,6 +9,7 @@ use super::super::json::{self, Fields, Malformed};
 use super::super::nested::json_words;
 use super::super::{id, partition};
 use super::{Columns, InteractionTable, ItemTable, Progress, Refusal, Result, Row, Scan, Time, categories};
+use crate::error::Error;
 
 pub(super) fn interactions(
     path: &Path,
@@ -18,10 +19,12 @@ pub(super) fn interactions(
     progress: &dyn Progress,
 ) -> Result<()> {
     let keys = [&columns.user, &columns.item, &columns.rating, &columns.timestamp].map(String::as_str);
-    let folders = keys.map(|key| partition::value(path, key).flatten());
+    let folders = keys.map(|key| partition::value(scan.within_root(path), key).flatten());
     let mut members = Members::new(keys);
+    let mut rated = !columns.names_rating() || folders[2].is_some();
     scan.each_record(path, progress, |bytes, line| {
         let [user, item, rating, time] = members.of(bytes)?;
+        rated |= rating.is_some();
         let number = json::number(time).ok().flatten();
         let (user, item) = (id(user, keys[0])?, id(item, keys[1])?);
         let (rating, time) = (scalar(rating, keys[2])?, scalar(time, keys[3])?);
@@ -34,6 +37,21 @@ pub(super) fn interactions(
                 .or_else(|| time.as_deref().or(folders[3].as_deref()).map(Time::Text)),
         };
         row.push(table, line)
+    })?;
+    never(rated, path, keys[2], scan)
+}
+
+/// Refuses a file without a key that the description names and no line has.
+fn never(seen: bool, path: &Path, key: &str, scan: &Scan) -> Result<()> {
+    if seen || scan.lines == 0 {
+        return Ok(());
+    }
+    Err(Error::Format {
+        path: path.to_path_buf(),
+        offset: 0,
+        message: format!(
+            "no line has the key {key}, which the description names; mend the name, or leave it out"
+        ),
     })
 }
 
@@ -45,14 +63,17 @@ pub(super) fn items(
     progress: &dyn Progress,
 ) -> Result<()> {
     let keys = [&columns.item, &columns.title, &columns.categories].map(String::as_str);
-    let folders = keys.map(|key| partition::value(path, key).flatten());
+    let folders = keys.map(|key| partition::value(scan.within_root(path), key).flatten());
     let mut members = Members::new(keys);
+    let mut listed_once = !columns.names_categories() || folders[2].is_some();
     scan.each_record(path, progress, |bytes, line| {
         let [item, title, listed] = members.of(bytes)?;
+        listed_once |= listed.is_some();
         let item = id(item, keys[0])?;
         // A title may be a number (the film 1917); anything else is none, and no reason to lose the item.
         let title = scalar(title, keys[1]).ok().flatten();
-        let listed = json::value(listed)?;
+        // What cannot be read costs the categories, not the item.
+        let listed = json::value(listed).ok().flatten();
         let words = match &listed {
             Some(Json::String(text)) => categories(text, columns),
             None => folders[2]
@@ -71,7 +92,8 @@ pub(super) fn items(
             Some(&words),
             line,
         )
-    })
+    })?;
+    never(listed_once, path, keys[2], scan)
 }
 
 /// Takes members by their names or, where there is none of a name, by paths: `user.id` is the member `id` of the object `user`.
@@ -121,6 +143,7 @@ impl<'k, const N: usize> Members<'k, N> {
 /// A text, or a number as the id that it is; nothing for null.
 fn id<'v>(value: Option<&'v [u8]>, key: &str) -> Result<Option<Cow<'v, str>>, Refusal> {
     match scalar(value, key)? {
+        Some(Cow::Owned(_)) if value.is_some_and(|value| value[0] == b'"') => Ok(json::id(value)?),
         Some(Cow::Borrowed(number)) if value.is_some_and(|value| value[0] != b'"') => {
             id::of_digits(number, key).map(Some).map_err(Refusal::File)
         }

@@ -5,6 +5,8 @@
 //! structures nest, in JSON and Parquet, `user.id` is the column `id` within `user`, unless a column is called just that.
 
 mod delimited;
+#[cfg(test)]
+mod described_tests;
 mod json;
 mod parquet;
 #[cfg(test)]

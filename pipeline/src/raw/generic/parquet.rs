@@ -34,11 +34,13 @@ pub(super) fn interactions(
     table: &mut InteractionTable,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let needed = [columns.user.as_str(), &columns.item, &columns.timestamp];
+    let all = [&columns.user, &columns.item, &columns.timestamp, &columns.rating].map(String::as_str);
+    // What the description names must be there.
+    let (needed, optional) = all.split_at(3 + usize::from(columns.names_rating()));
     each_batch(
         path,
-        &needed,
-        &[&columns.rating],
+        needed,
+        optional,
         scan,
         progress,
         |found| {
@@ -71,12 +73,13 @@ pub(super) fn items(
     table: &mut ItemTable,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let needed = [columns.item.as_str(), &columns.title];
+    let all = [&columns.item, &columns.title, &columns.categories].map(String::as_str);
+    let (needed, optional) = all.split_at(2 + usize::from(columns.names_categories()));
     let mut lost = None;
     each_batch(
         path,
-        &needed,
-        &[&columns.categories],
+        needed,
+        optional,
         scan,
         progress,
         |found| {
@@ -144,10 +147,17 @@ where
         return Err(broken(format!("has the column {name} twice; rename one of them")));
     }
     let places: Vec<_> = asked()
-        .map(|name| column::Place::find(name, reader.schema(), reader.parquet_schema(), path))
+        .map(|name| {
+            column::Place::find(
+                name,
+                reader.schema(),
+                reader.parquet_schema(),
+                scan.within_root(path),
+            )
+        })
         .collect();
     if let Some((name, _)) = needed.iter().zip(&places).find(|(_, place)| place.is_none()) {
-        let told = partition::columns(path);
+        let told = partition::columns(scan.within_root(path));
         let names: Vec<&str> = names
             .iter()
             .copied()

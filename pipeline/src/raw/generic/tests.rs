@@ -45,6 +45,15 @@ impl Set {
     }
 
     pub fn read(&self, interactions: &str, items: &str) -> Result<RawTables, String> {
+        self.read_from(self.folder.path(), interactions, items)
+    }
+
+    fn read_from(
+        &self,
+        root: &std::path::Path,
+        interactions: &str,
+        items: &str,
+    ) -> Result<RawTables, String> {
         let items = if items.is_empty() {
             String::new()
         } else {
@@ -56,13 +65,17 @@ impl Set {
             self.format, self.more
         );
         let description = DatasetDescription::parse(&text, "t.toml").unwrap();
-        read(
-            &description,
-            self.folder.path(),
-            &ReadOptions::default(),
-            &NoProgress,
-        )
-        .map_err(|error| error.to_string())
+        read(&description, root, &ReadOptions::default(), &NoProgress).map_err(|error| error.to_string())
+    }
+
+    /// Where a file of it lies.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Reads interactions from a raw folder within the set's.
+    pub fn read_below(&self, root: &str, interactions: &str) -> Result<RawTables, String> {
+        self.read_from(&self.path(root), interactions, "")
     }
 
     /// The interactions of a file.

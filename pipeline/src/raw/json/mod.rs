@@ -29,6 +29,9 @@ pub enum Malformed {
     /// A wanted key does not hold what it should, or is there twice.
     #[error("a key holds a value of the wrong type or stands twice")]
     WrongType,
+    /// An id with half a character, which ids of others may differ in.
+    #[error("an id holds half a character")]
+    HalfCharacter,
 }
 
 /// Heads that are remembered, and bytes of each: more than any log's lines have, little enough to be looked through.
@@ -134,6 +137,22 @@ impl<'k, const N: usize> Fields<'k, N> {
             *expected = self.heads.len();
         }
         named
+    }
+}
+
+/// A text that is an id; nothing where the key is absent or null.
+///
+/// # Errors
+/// It is something else, or no UTF-8, or has an escape for half a character: without that, two ids may be one.
+pub fn id(value: Option<&[u8]>) -> Result<Option<Cow<'_, str>>, Malformed> {
+    match text(value) {
+        Ok(Some(Cow::Owned(_))) => {
+            let strict = value.and_then(|value| serde_json::from_slice(value).ok());
+            strict
+                .map(|id| Some(Cow::Owned(id)))
+                .ok_or(Malformed::HalfCharacter)
+        }
+        plain => plain,
     }
 }
 
