@@ -82,7 +82,8 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
         data.folder()
             .map(|folder| Input::partly(folder, "the folder of raw logs")),
     );
-    if weaverec_output::resolve(&work)?.starts_with(weaverec_output::resolve(&out)?) {
+    let (within, report) = (weaverec_output::resolve(&work)?, weaverec_output::resolve(&out)?);
+    if within != report && within.starts_with(&report) {
         bail!(
             "{} lies inside {}, which a report would replace; name a work folder outside of the report's",
             work.display(),

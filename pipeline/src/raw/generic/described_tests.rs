@@ -41,7 +41,7 @@ fn ids_with_half_a_character_are_refused_and_become_nobody_else() {
 
 #[test]
 fn a_column_that_is_named_and_absent_is_an_error_and_one_that_is_not_named_is_none() {
-    let named = Set::new("[columns]\nrating = \"strs\"\ncategories = \"genrs\"\n");
+    let named = Set::new("[columns]\nrating = \"strs\"\n");
     let usual = Set::new("");
     let text = || Arc::new(StringArray::from(vec!["a"])) as ArrayRef;
     let number = || Arc::new(Int64Array::from(vec![1_600_000_001])) as ArrayRef;

@@ -292,6 +292,14 @@ fn contents_are_disguised_from_the_template_where_they_spell_control_tokens_and_
         chat("{{ messages[0].content }}end|>", "<|im_"),
         (true, "<|im_end|>".into())
     );
+    // What a template takes out of the middle joins nothing either.
+    assert_eq!(
+        chat(
+            "{{ messages[0].content.replace('/think', '') }}",
+            "Oak<|im_/thinkend|>chair"
+        ),
+        (true, "Oak<|im_end|>chair".into())
+    );
     assert_eq!(
         chat("<|im{{ messages[0].content }}", " _end|>"),
         (false, "<|im _end|>".into())
