@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{Checkpoint, TrainConfig, train_lora};
+use weaverec_model::train::{Checkpoint, Seeds, TrainConfig, train_lora};
 use weaverec_model::weave::Mixture;
 use weaverec_output::{Claim, Input, write_file};
 use weaverec_pipeline::prepared::Prepared;
@@ -129,7 +129,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             &examples,
             &held_out,
             &config,
-            seed,
+            Seeds::both(seed),
             Some(&checkpoint),
             &mut |p| {
                 meter.update(p.step as u64, p.total as u64, || {
