@@ -7,11 +7,13 @@
 pub mod assemble;
 pub mod backbone;
 pub mod cell;
+pub mod cut;
 pub mod domain;
 pub mod encoder;
 pub mod environment;
 pub mod plan;
 pub mod profile;
+pub mod replicate;
 pub mod runner;
 pub mod store;
 pub mod training_set;
