@@ -103,7 +103,7 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
         }
         studies.push(assemble::study(&bench, &plan, &workshop.store)?);
     }
-    report::write_all(&studies, &claim, &workshop.environment)?;
+    report::write_all(&studies, &claim, &serde_json::to_value(&workshop.environment)?)?;
     for study in &studies {
         super::print(report::terminal(study)?)?;
     }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use weaverec_model::weave::Domains as DomainSet;
 
-use super::cell::{Record, Training};
+use super::cell::{Record, ScoredCase, Training};
 use super::plan::{AdapterKey, Plan, Scorer, alone, members, runs};
 use super::profile::Scenario;
 use super::runner::Bench;
 use super::store::Store;
 use crate::method::Method;
-use crate::report::input::{self, Family, Row, Run};
+use crate::metric::pessimistic_rank;
+use crate::report::input::{self, Family, Row, Run, UserScore};
 
 /// The study's part of the report.
 ///
@@ -120,14 +121,14 @@ fn run(
     let merged = members.len() > 1;
     Ok(Run {
         seed,
-        candidate_hash: bench.domain(&scenario.target)?.candidate_hash.clone(),
-        users: ranking.users,
+        candidate_hash: ranking.candidate_hash,
+        users: ranking.cases.iter().map(user).collect(),
         // An empty sum of floats is −0, which a report would show.
         train_seconds: trainings.iter().map(|t| t.outcome.seconds).sum::<f64>() + 0.0,
         train_tokens: trainings.iter().map(|t| t.outcome.tokens).sum(),
         train_flops: trainings.iter().map(|t| t.flops).sum::<f64>() + 0.0,
-        rank_seconds: record.seconds,
-        peak_memory_bytes: record.peak_memory_bytes,
+        rank_seconds: ranking.rank_seconds,
+        peak_memory_bytes: record.cost.peak_memory_bytes.unwrap_or(0),
         invalid_output_rate: ranking.invalid_output_rate,
         validation_loss: ranking.validation_loss,
         loss_curve: match trainings.as_slice() {
@@ -144,6 +145,15 @@ fn run(
             .map(|(domains, _)| (member_id(domains, scenario), 1.0 / members.len() as f64))
             .collect(),
     })
+}
+
+fn user(case: &ScoredCase) -> UserScore {
+    let (rank, tied) = pessimistic_rank(&case.scores, case.target as usize);
+    UserScore {
+        user_id: case.user_id.clone(),
+        rank,
+        tied,
+    }
 }
 
 fn training(plan: &Plan, store: &Store, key: &AdapterKey) -> Result<Training> {

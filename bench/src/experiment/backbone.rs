@@ -12,6 +12,7 @@ use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::Split;
 
 use super::cell::{Cell, Kind, Training};
+use super::cost::Cost;
 use super::domain::Domains;
 use super::encoder::Encoder;
 use super::profile::{Backbone, NanoSizes, Profile, Study};
@@ -147,7 +148,7 @@ fn pretrained_here(
             examples: examples.len(),
             outcome,
         };
-        let record = workshop.record(&cell, started.elapsed().as_secs_f64(), Some(training), None);
+        let record = workshop.record(&cell, Cost::since(started), Some(training), None);
         workshop.store.keep(&cell, &record, |folder| {
             weights.save(folder, &config)?;
             tokenizer.save(folder)?;

@@ -7,13 +7,16 @@
 pub mod assemble;
 pub mod backbone;
 pub mod cell;
+pub mod cost;
 pub mod cut;
 pub mod domain;
 pub mod encoder;
 pub mod environment;
+pub mod numerics;
 pub mod plan;
 pub mod profile;
 pub mod replicate;
 pub mod runner;
+pub mod scores;
 pub mod store;
 pub mod training_set;

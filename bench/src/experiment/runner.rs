@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use weaverec_model::device::{Compute, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
@@ -16,19 +15,19 @@ use weaverec_model::weave::Mixture;
 use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
-use super::cell::{Cell, Kind, Ranking, Record, Training};
+use super::cell::{Cell, Kind, Ranking, Record, ScoredCase, Training};
+use super::cost::Cost;
+use super::cut::Cut;
 use super::domain::{self, DomainData, Domains};
 use super::encoder::Encoder;
-use super::environment;
+use super::environment::Environment;
 use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
 use super::store::Store;
 use super::training_set::TrainingSet;
 use crate::method::{language_model, popularity, random};
-use crate::metric::pessimistic_rank;
 use crate::output::CURVE;
 use crate::progress::{Meter, duration, say};
-use crate::report::input::UserScore;
 
 /// Where work is done and with how many threads.
 pub struct Workshop {
@@ -41,7 +40,7 @@ pub struct Workshop {
     /// What models compute with.
     pub compute: Compute,
     /// What goes into records about the machine.
-    pub environment: Value,
+    pub environment: Environment,
 }
 
 impl Workshop {
@@ -52,7 +51,7 @@ impl Workshop {
             store: Store::open(work.join("cells"))?,
             threads,
             compute,
-            environment: environment::describe(threads, compute),
+            environment: Environment::here(threads, compute),
         })
     }
 
@@ -60,20 +59,14 @@ impl Workshop {
     pub fn record(
         &self,
         cell: &Cell,
-        seconds: f64,
+        cost: Cost,
         training: Option<Training>,
         ranking: Option<Ranking>,
     ) -> Record {
         Record {
-            kind: cell.kind,
-            label: cell.label.clone(),
-            key: cell.key.clone(),
-            configuration: cell.configuration.clone(),
-            environment: self.environment.clone(),
-            seconds,
-            peak_memory_bytes: environment::peak_memory_bytes(),
             training,
             ranking,
+            ..Record::new(cell, self.environment.clone(), cost)
         }
     }
 }
@@ -255,12 +248,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         flops,
         outcome,
     };
-    let record = workshop.record(
-        &adapter.cell,
-        started.elapsed().as_secs_f64(),
-        Some(training),
-        None,
-    );
+    let record = workshop.record(&adapter.cell, Cost::since(started), Some(training), None);
     workshop.store.keep(&adapter.cell, &record, |folder| {
         write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
         Ok(trained.save(&folder.join("adapter"))?)
@@ -278,11 +266,8 @@ fn rank(
     let target = bench.domain(&ranking.target)?;
     let meter = Meter::start(ranking.cell.label.clone());
     let started = Instant::now();
-    let mut result = Ranking {
-        validation_loss: None,
-        invalid_output_rate: None,
-        users: Vec::new(),
-    };
+    let (mut validation_loss, mut invalid_output_rate) = (None, None);
+    let mut scoring = started;
     let scores = match &ranking.scorer {
         Scorer::Random { seed } => random::scores(&target.test, *seed),
         Scorer::Popularity => popularity::scores(&target.test, &target.items),
@@ -309,8 +294,8 @@ fn rank(
             let validation =
                 &target.validation[..target.validation.len().min(bench.profile.adapter.held_out)];
             let validation = encoder.examples(validation)?;
-            result.validation_loss = mean_loss(&decoder, &validation, config.batch_tokens)?;
-            result.invalid_output_rate = language_model::invalid_output_rate(
+            validation_loss = mean_loss(&decoder, &validation, config.batch_tokens)?;
+            invalid_output_rate = language_model::invalid_output_rate(
                 &decoder,
                 encoder,
                 &target.test,
@@ -318,9 +303,18 @@ fn rank(
                 config,
                 format,
             )?;
+            scoring = Instant::now();
             language_model::scores(&decoder, encoder, &target.test, &target.items, config, &meter)?
         }
     };
+    let rank_seconds = scoring.elapsed().as_secs_f64();
+    let count = |id: &u32| {
+        target
+            .items
+            .get(*id as usize - 1)
+            .map_or(0, |item| item.train_count)
+    };
+    let mut cases = Vec::new();
     for (prompt, scores) in target.test.iter().zip(scores) {
         let at = prompt.candidates.iter().position(|c| *c == prompt.target);
         let at = at.with_context(|| {
@@ -329,15 +323,31 @@ fn rank(
                 prompt.user_id
             )
         })?;
-        let (rank, tied) = pessimistic_rank(&scores, at);
-        result.users.push(UserScore {
+        cases.push(ScoredCase {
             user_id: prompt.user_id.clone(),
-            rank,
-            tied,
+            cut: Cut::Final,
+            target: at as u32,
+            popularity: prompt.candidates.iter().map(count).collect(),
+            candidates: prompt.candidates.clone(),
+            scores,
+            neutral: Vec::new(),
+            tokens: Vec::new(),
+            descends: prompt.history.last().is_some_and(|last| prompt.target < *last),
+            ties: false,
         });
     }
-    meter.finish(format!("{} users", result.users.len()));
-    let record = workshop.record(&ranking.cell, started.elapsed().as_secs_f64(), None, Some(result));
+    meter.finish(format!("{} users", cases.len()));
+    let manifest = target.folder.manifest();
+    let result = Ranking {
+        candidate_hash: target.candidate_hash.clone(),
+        split: manifest.split.clone(),
+        order: manifest.tie_advice().unwrap_or_default(),
+        rank_seconds,
+        validation_loss,
+        invalid_output_rate,
+        cases,
+    };
+    let record = workshop.record(&ranking.cell, Cost::since(started), None, Some(result));
     debug_assert_eq!(ranking.cell.kind, Kind::Ranking);
     workshop.store.keep(&ranking.cell, &record, |_| Ok(()))
 }

@@ -1,21 +1,16 @@
 //! The store of finished cells: a folder each, written beside its place and renamed into it, never changed afterwards.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, RecordBatch, StringArray, UInt32Array};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use weaverec_output::Staged;
 
 use super::cell::{Cell, Record};
+use super::scores;
 use crate::output::write_json;
-use crate::report::input::UserScore;
 
 const RECORD: &str = "record.json";
-const USERS: &str = "users.parquet";
+const SCORES: &str = "scores.parquet";
 
 /// A folder of run records.
 #[derive(Clone, Debug)]
@@ -47,7 +42,7 @@ impl Store {
         self.folder(cell).join(RECORD).is_file()
     }
 
-    /// The record of a finished cell, with its users' ranks.
+    /// The record of a finished cell, with its users' scores.
     pub fn load(&self, cell: &Cell) -> Result<Record> {
         let folder = self.folder(cell);
         let path = folder.join(RECORD);
@@ -58,7 +53,7 @@ impl Store {
         let mut record: Record = serde_json::from_str(&text)
             .with_context(|| format!("{}: delete its folder to run the cell again", path.display()))?;
         if let Some(ranking) = &mut record.ranking {
-            ranking.users = read_users(&folder.join(USERS))?;
+            ranking.cases = scores::read(&folder.join(SCORES))?;
         }
         Ok(record)
     }
@@ -74,7 +69,7 @@ impl Store {
         let staged = Staged::beside(&folder)?;
         artefacts(staged.path())?;
         if let Some(ranking) = &record.ranking {
-            write_users(&staged.path().join(USERS), &ranking.users)?;
+            scores::write(&staged.path().join(SCORES), &ranking.cases)?;
         }
         write_json(&staged.path().join(RECORD), record)?;
         // What may be there was left by a version that did not finish it; a finished cell is never run again.
@@ -82,95 +77,32 @@ impl Store {
     }
 }
 
-fn write_users(path: &Path, users: &[UserScore]) -> Result<()> {
-    let batch = RecordBatch::try_from_iter([
-        (
-            "user_id",
-            Arc::new(StringArray::from_iter_values(users.iter().map(|u| &u.user_id))) as Arc<dyn Array>,
-        ),
-        (
-            "rank",
-            Arc::new(UInt32Array::from_iter_values(users.iter().map(|u| u.rank))),
-        ),
-        (
-            "tied",
-            Arc::new(UInt32Array::from_iter_values(users.iter().map(|u| u.tied))),
-        ),
-    ])?;
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None)?;
-    writer.write(&batch)?;
-    writer.close()?;
-    Ok(())
-}
-
-fn read_users(path: &Path) -> Result<Vec<UserScore>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut users = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-        let batch = batch?;
-        let broken = || {
-            format!(
-                "{} has other columns: delete its folder to run the cell again",
-                path.display()
-            )
-        };
-        let text = batch
-            .column(0)
-            .as_any()
-            .downcast_ref::<StringArray>()
-            .with_context(broken)?;
-        let number = |i: usize| {
-            batch
-                .column(i)
-                .as_any()
-                .downcast_ref::<UInt32Array>()
-                .with_context(broken)
-        };
-        let (rank, tied) = (number(1)?, number(2)?);
-        users.extend((0..batch.num_rows()).map(|i| UserScore {
-            user_id: text.value(i).to_string(),
-            rank: rank.value(i),
-            tied: tied.value(i),
-        }));
-    }
-    Ok(users)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use weaverec_model::device::Compute;
+
     use super::super::cell::{Kind, Ranking};
+    use super::super::cost::Cost;
+    use super::super::environment::Environment;
     use super::*;
 
     fn record(cell: &Cell) -> Record {
-        let users = vec![
-            UserScore {
-                user_id: "a".into(),
-                rank: 1,
-                tied: 0,
-            },
-            UserScore {
-                user_id: "b".into(),
-                rank: 7,
-                tied: 2,
-            },
-        ];
-        Record {
-            kind: cell.kind,
-            label: cell.label.clone(),
-            key: cell.key.clone(),
-            configuration: cell.configuration.clone(),
-            environment: serde_json::json!({}),
-            seconds: 1.5,
-            peak_memory_bytes: 10,
-            training: None,
-            ranking: Some(Ranking {
-                validation_loss: Some(2.0),
-                invalid_output_rate: None,
-                users,
-            }),
-        }
+        let cost = Cost {
+            wall_seconds: 1.5,
+            ..Cost::default()
+        };
+        let mut record = Record::new(cell, Environment::here(1, Compute::default()), cost);
+        record.ranking = Some(Ranking {
+            candidate_hash: "c".into(),
+            split: "leave-one-out".into(),
+            order: String::new(),
+            rank_seconds: 0.5,
+            validation_loss: Some(2.0),
+            invalid_output_rate: None,
+            cases: scores::tests::some(),
+        });
+        record
     }
 
     #[test]
@@ -194,7 +126,7 @@ mod tests {
         store.keep(&cell, &record(&cell), |_| Ok(())).unwrap();
         assert!(store.has(&cell));
         let back = store.load(&cell).unwrap();
-        assert_eq!(back.ranking.unwrap().users, record(&cell).ranking.unwrap().users);
-        assert_eq!(back.seconds, 1.5);
+        assert_eq!(back.ranking.unwrap(), record(&cell).ranking.unwrap());
+        assert_eq!(back.cost.wall_seconds, 1.5);
     }
 }

@@ -31,7 +31,7 @@ pub use block::{BlockWeights, Kept, KeptBytes, Projection, Surroundings, block};
 pub use composed::with_composed;
 pub use cross_entropy::cross_entropy;
 pub use gated::{Activation, gated};
-pub use gemm::{threads, with_threads};
+pub use gemm::{kernel, threads, with_threads};
 pub use linear::{LoraFactors, linear};
 pub use log_probability::log_probabilities;
 pub(crate) use math::mix;
