@@ -48,9 +48,9 @@ impl Cut {
 /// A user's place among all users of a domain; users are taken in this order wherever only some are needed, so that fewer are
 /// always the first of more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Standing(u64);
+pub struct Lot(u64);
 
-impl Standing {
+impl Lot {
     /// Of a user as named in the raw log. `domain` is what was prepared, whatever it is called in a study, so that two studies of one
     /// data set cut it alike.
     pub fn of(seed: u64, domain: &str, user: &str) -> Self {
@@ -61,7 +61,7 @@ impl Standing {
         }
         let mut first = [0; 8];
         hash.finalize_xof().fill(&mut first);
-        Standing(u64::from_le_bytes(first))
+        Lot(u64::from_le_bytes(first))
     }
 
     /// The part it lies in.
@@ -108,13 +108,13 @@ impl Sizes {
     }
 }
 
-/// Keeps the first so many of what it is given, by standing.
+/// Keeps the first so many of what it is given, by lot.
 #[derive(Debug)]
 pub struct First<T> {
     limit: usize,
-    kept: Vec<(Standing, T)>,
+    kept: Vec<(Lot, T)>,
     /// The last that can be kept, once there are enough.
-    last: Option<Standing>,
+    last: Option<Lot>,
 }
 
 impl<T> First<T> {
@@ -128,11 +128,11 @@ impl<T> First<T> {
     }
 
     /// Takes one more, which is made only if it may be kept.
-    pub fn offer(&mut self, standing: Standing, make: impl FnOnce() -> T) {
-        if self.limit == 0 || self.last.is_some_and(|last| standing > last) {
+    pub fn offer(&mut self, lot: Lot, make: impl FnOnce() -> T) {
+        if self.limit == 0 || self.last.is_some_and(|last| lot > last) {
             return;
         }
-        self.kept.push((standing, make()));
+        self.kept.push((lot, make()));
         // Sorted now and then rather than always: there may be a great many, in any order.
         if self.kept.len() >= (2 * self.limit).max(64) {
             self.cut_back();
@@ -140,10 +140,10 @@ impl<T> First<T> {
     }
 
     fn cut_back(&mut self) {
-        self.kept.sort_by_key(|(standing, _)| *standing);
+        self.kept.sort_by_key(|(lot, _)| *lot);
         self.kept.truncate(self.limit);
         if self.kept.len() == self.limit {
-            self.last = self.kept.last().map(|(standing, _)| *standing);
+            self.last = self.kept.last().map(|(lot, _)| *lot);
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_parts_have_the_shares_that_they_are_said_to_have() {
         let mut sizes = Sizes::default();
-        users().for_each(|user| sizes.add(Standing::of(0, "beauty", &user).cut()));
+        users().for_each(|user| sizes.add(Lot::of(0, "beauty", &user).cut()));
         for (cut, share) in [
             (Cut::Selection, 0.10),
             (Cut::Calibration, 0.20),
@@ -181,19 +181,19 @@ mod tests {
 
     #[test]
     fn seed_domain_and_user_decide_and_nothing_else() {
-        let standing = Standing::of(0, "beauty", "A1");
-        assert_eq!(standing, Standing::of(0, "beauty", "A1"));
+        let lot = Lot::of(0, "beauty", "A1");
+        assert_eq!(lot, Lot::of(0, "beauty", "A1"));
         for other in [
-            Standing::of(1, "beauty", "A1"),
-            Standing::of(0, "sports", "A1"),
-            Standing::of(0, "beauty", "A2"),
-            Standing::of(0, "beautyA", "1"),
+            Lot::of(1, "beauty", "A1"),
+            Lot::of(0, "sports", "A1"),
+            Lot::of(0, "beauty", "A2"),
+            Lot::of(0, "beautyA", "1"),
         ] {
-            assert_ne!(standing, other);
+            assert_ne!(lot, other);
         }
         // Two domains cut their users independently: of those that choose in one, a tenth choose in the other.
         let both = users().filter(|user| {
-            ["a", "b"].map(|domain| Standing::of(0, domain, user).cut()) == [Cut::Selection; 2]
+            ["a", "b"].map(|domain| Lot::of(0, domain, user).cut()) == [Cut::Selection; 2]
         });
         let both = both.count();
         assert!((300..500).contains(&both), "{both}");
@@ -208,7 +208,7 @@ mod tests {
             }
             let mut first = First::new(limit);
             for name in names {
-                first.offer(Standing::of(3, "beauty", &name), || name.clone());
+                first.offer(Lot::of(3, "beauty", &name), || name.clone());
             }
             first.into_vec()
         };

@@ -12,7 +12,7 @@ use weaverec_pipeline::schema::{Item, Prompt, Split};
 use weaverec_pipeline::stage::{DomainFilter, KCore};
 use weaverec_pipeline::{fetch, synth};
 
-use super::cut::{Cut, First, Sizes, Standing};
+use super::cut::{Cut, First, Sizes, Lot};
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
 use crate::progress::{Stages, say};
 
@@ -34,7 +34,7 @@ pub struct DomainData {
     pub selection: Vec<Prompt>,
     /// Validation prompts of users that are reported: they choose nothing, and tell how well a model does on the domain's text.
     pub diagnosis: Vec<Prompt>,
-    /// Test prompts of the users that are ranked, in the order of their standing.
+    /// Test prompts of the users that are ranked, in the order of their lot.
     pub ranked: Vec<Prompt>,
 }
 
@@ -174,32 +174,32 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
     let folder = Prepared::open(folder)?;
     let manifest = folder.manifest();
     let key = manifest.parameters.domain_name(&manifest.dataset);
-    let standing = |user: &str| Standing::of(profile.cut_seed, &key, user);
+    let lot = |user: &str| Lot::of(profile.cut_seed, &key, user);
     let held_out = profile.adapter.held_out;
     let mut users = Sizes::default();
     let (mut selection, mut diagnosis) = (First::new(held_out), First::new(held_out));
     folder.each_prompt(Split::Validation, |row| {
-        let standing = standing(row.user_id);
-        let cut = standing.cut();
+        let lot = lot(row.user_id);
+        let cut = lot.cut();
         if !cut.is_reported() {
             users.add(cut);
         }
         if cut == Cut::Selection {
-            selection.offer(standing, || row.to_prompt());
+            selection.offer(lot, || row.to_prompt());
         } else if cut == profile.report_on {
-            diagnosis.offer(standing, || row.to_prompt());
+            diagnosis.offer(lot, || row.to_prompt());
         }
         Ok(())
     })?;
     let mut ranked = First::new(profile.prepare.users);
     folder.each_prompt(Split::Test, |row| {
-        let standing = standing(row.user_id);
-        let cut = standing.cut();
+        let lot = lot(row.user_id);
+        let cut = lot.cut();
         if cut.is_reported() {
             users.add(cut);
         }
         if cut == profile.report_on {
-            ranked.offer(standing, || row.to_prompt());
+            ranked.offer(lot, || row.to_prompt());
         }
         Ok(())
     })?;

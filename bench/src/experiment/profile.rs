@@ -11,6 +11,10 @@ use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
 use weaverec_pipeline::schema::PromptFormat;
 
+use super::cut::Cut;
+use super::replicate::Replicate;
+use crate::claim::Claims;
+use crate::method::Method;
 use crate::report::input::ScenarioKind;
 
 /// The profiles that come with the program.
@@ -26,9 +30,22 @@ pub struct Profile {
     /// Short name; names the folders of its records and reports.
     pub name: String,
     /// What it is for, in a sentence.
+    #[serde(default)]
     pub description: String,
-    /// Seeds of training; every tuned row is run once a seed.
-    pub seeds: Vec<u64>,
+    /// What its results are good for, where that needs saying: reports say it before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// How many times everything that is drawn by chance is drawn: training subsets, initial values, orders, dropout, and a nano
+    /// backbone.
+    pub replicates: Replicate,
+    /// The part of the test users that is ranked and reported.
+    pub report_on: Cut,
+    /// Key of the cut of users into those that choose and those that are reported.
+    #[serde(default)]
+    pub cut_seed: u64,
+    /// What is to be shown.
+    #[serde(default)]
+    pub claims: Claims,
     /// The language model.
     pub backbone: Backbone,
     /// What it computes with.
@@ -74,8 +91,9 @@ pub struct NanoSizes {
     pub decoder: NanoConfig,
     /// Its pre-training.
     pub pretrain: TrainConfig,
-    /// Seed of its initial values.
-    pub seed: u64,
+    /// Whether all replicates share the first one's, which is cheaper, and of which nothing may be concluded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_backbone: bool,
 }
 
 /// How domains are prepared; see `weaverec prepare --help` for each.
@@ -96,7 +114,7 @@ pub struct Prepare {
     pub max_title_chars: usize,
     /// Candidates a test user, the target included.
     pub candidates: usize,
-    /// Most test users, and most validation users, a domain.
+    /// Most test users that are ranked in a domain.
     pub users: usize,
     /// Most training prompts written a domain.
     pub max_train: usize,
@@ -117,7 +135,8 @@ pub struct Adapter {
     pub dropout: f64,
     /// Most training prompts of a domain that an adapter sees.
     pub prompts_per_domain: usize,
-    /// Validation prompts a domain for early stopping; they are never trained on.
+    /// Validation prompts a domain that choose the best step, of users on whom nothing is reported; and as many of users that are reported,
+    /// which choose nothing, for the loss that a diagnosis shows.
     pub held_out: usize,
     /// Length and speed.
     pub train: TrainConfig,
@@ -238,17 +257,79 @@ impl Profile {
                 (name.to_string(), text)
             }
         };
-        let profile: Profile = toml::from_str(&text).with_context(|| origin.clone())?;
+        let profile = Profile::parse(&text).with_context(|| origin.clone())?;
         profile.check().with_context(|| origin)?;
         Ok(profile)
     }
 
+    fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = toml::from_str(text)?;
+        if table.contains_key("seeds") {
+            let count = table["seeds"].as_array().map_or(3, Vec::len);
+            bail!(
+                "`seeds` is no key any more: write `replicates = {count}`; each replicate draws its training subset, initial values, order, \
+                 dropout and nano backbone from its number"
+            );
+        }
+        if table.get("backbone").is_some_and(|backbone| backbone.get("seed").is_some()) {
+            bail!(
+                "`seed` is no key of [backbone] any more: leave it out, and each replicate pre-trains a backbone of its own; \
+                 `one_backbone = true` lets all share the first one's"
+            );
+        }
+        Ok(toml::from_str(text)?)
+    }
+
+    /// All that decides a study of this profile, as the study's record is named after it: the profile with no other study, and without
+    /// what changes nothing, such as the device.
+    ///
+    /// # Errors
+    /// None that a profile which was read could cause.
+    pub fn identity(&self, study: &Study) -> Result<serde_json::Value> {
+        let alone = Profile {
+            description: String::new(),
+            compute: Compute {
+                arithmetic: self.compute.arithmetic,
+                ..Compute::default()
+            },
+            studies: vec![study.clone()],
+            ..self.clone()
+        };
+        Ok(serde_json::to_value(alone)?)
+    }
+
     fn check(&self) -> Result<()> {
-        if self.seeds.is_empty() {
-            bail!("`seeds` is empty: name at least one");
+        if self.replicates == 0 {
+            bail!("`replicates` is 0: give at least 1, and 5 where something is to be claimed");
+        }
+        if !self.report_on.is_reported() {
+            bail!(
+                "`report_on` is \"{}\", but nothing is reported on users that choose: write \"dev\" or \"final\"",
+                self.report_on.name()
+            );
+        }
+        if self.prepare.users == 0 {
+            bail!("[prepare] `users` is 0: nobody would be ranked");
+        }
+        self.claims.check()?;
+        let rows: Vec<&str> = Method::all().map(Method::id).collect();
+        if !rows.contains(&self.claims.woven.as_str()) {
+            bail!(
+                "[claims] woven is {}, which is no row of the table: {}",
+                self.claims.woven,
+                rows.join(", ")
+            );
         }
         for study in &self.studies {
             without_effect(study)?;
+            let scenarios: Vec<String> = study.scenarios.iter().map(Scenario::name).collect();
+            if !scenarios.iter().any(|name| self.claims.concerns(name)) {
+                bail!(
+                    "study {}: [claims] names none of its scenarios, which are {}",
+                    study.name,
+                    scenarios.join(", ")
+                );
+            }
             let studied: Vec<&str> = study
                 .domains
                 .iter()
@@ -401,12 +482,67 @@ mod tests {
 
     #[test]
     fn an_unknown_key_or_domain_is_named() {
-        let text = BUILTIN[0].1.replacen("seeds =", "sedes =", 1);
+        let text = BUILTIN[0].1.replacen("replicates =", "replicas =", 1);
         let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
-        assert!(error.contains("sedes"), "{error}");
+        assert!(error.contains("replicas"), "{error}");
         let mut profile = Profile::load("quick").unwrap();
         profile.studies[0].scenarios[0].target = "nowhere".into();
         assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
+    }
+
+    #[test]
+    fn keys_of_earlier_versions_say_what_to_write() {
+        let with = |from: &str, to: &str| {
+            let text = BUILTIN[0].1.replacen(from, to, 1);
+            assert_ne!(text, BUILTIN[0].1, "{from}");
+            Profile::parse(&text).unwrap_err().to_string()
+        };
+        let error = with("replicates = 3", "seeds = [1, 2, 3, 4]");
+        assert!(error.contains("`replicates = 4`"), "{error}");
+        let error = with("kind = \"nano\"", "kind = \"nano\"\nseed = 1");
+        assert!(error.contains("one_backbone"), "{error}");
+    }
+
+    #[test]
+    fn what_nothing_could_be_reported_on_is_refused() {
+        let of = |change: &dyn Fn(&mut Profile)| {
+            let mut profile = Profile::load("quick").unwrap();
+            change(&mut profile);
+            profile.check().unwrap_err().to_string()
+        };
+        assert!(of(&|profile| profile.replicates = 0).contains("`replicates`"));
+        assert!(of(&|profile| profile.report_on = Cut::Calibration).contains("\"dev\" or \"final\""));
+        assert!(of(&|profile| profile.prepare.users = 0).contains("`users`"));
+        assert!(of(&|profile| profile.claims.woven = "spun".into()).contains("weaverec"));
+        assert!(of(&|profile| profile.claims.scenarios = vec!["nowhere".into()]).contains("comedy → drama"));
+    }
+
+    #[test]
+    fn a_study_is_known_by_all_that_decides_it_and_by_nothing_else() {
+        let profile = Profile::load("quick").unwrap();
+        let identity = |change: &dyn Fn(&mut Profile)| {
+            let mut profile = profile.clone();
+            change(&mut profile);
+            profile.identity(&profile.studies[0]).unwrap()
+        };
+        let as_it_is = identity(&|_| ());
+        assert_eq!(as_it_is, identity(&|profile| profile.description = "else".into()));
+        assert_eq!(as_it_is, identity(&|profile| profile.compute.device = DeviceName::Cuda(0)));
+        assert_eq!(as_it_is, identity(&|profile| profile.studies.truncate(1)));
+        for change in [
+            &(|profile: &mut Profile| profile.replicates += 1) as &dyn Fn(&mut Profile),
+            &|profile| profile.report_on = Cut::Final,
+            &|profile| profile.cut_seed = 1,
+            &|profile| profile.claims.margin = 0.05,
+            &|profile| profile.adapter.train.learning_rate = 1.0,
+            &|profile| profile.compute.arithmetic = Arithmetic::Bf16,
+            &|profile| profile.studies[0].scenarios.truncate(1),
+        ] {
+            assert_ne!(as_it_is, identity(change));
+        }
+        // What was named after it can be made from it again.
+        let again: Profile = serde_json::from_value(as_it_is.clone()).unwrap();
+        assert_eq!(again.identity(&again.studies[0]).unwrap(), as_it_is);
     }
 
     #[test]

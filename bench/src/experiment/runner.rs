@@ -10,24 +10,32 @@ use weaverec_model::device::{Compute, DeviceName};
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{Checkpoint, Example, mean_loss, train_lora, training_flops};
+use weaverec_model::train::{Checkpoint, Example, Outcome, mean_loss, train_lora, training_flops};
 use weaverec_model::weave::Mixture;
 use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
-use super::cell::{Cell, Kind, Ranking, Record, ScoredCase, Training};
+use super::cell::{Cell, Choice, Ranking, Record, ScoredCase, Training};
 use super::cost::Cost;
 use super::cut::Cut;
-use super::domain::{self, DomainData, Domains};
+use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
 use super::environment::Environment;
-use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
-use super::profile::{Data, Profile, Study};
+use super::library::Library;
+use super::materials::{Bench, Materials};
+use super::plan::{AdapterCell, BackboneCell, RankingCell, Scorer, Unit};
+use super::profile::Backbone;
+use super::replicate;
 use super::store::Store;
-use super::training_set::TrainingSet;
+use super::study_record;
+use super::training_set::{ChosenBy, Part, TrainingSet};
+use super::work::Work;
 use crate::method::{language_model, popularity, random};
-use crate::output::CURVE;
+use crate::output::{CELLS, CURVE};
 use crate::progress::{Meter, duration, say};
+
+/// An adapter's folder in that of its cell.
+const ADAPTER: &str = "adapter";
 
 /// Where work is done and with how many threads.
 pub struct Workshop {
@@ -48,7 +56,7 @@ impl Workshop {
     pub fn open(work: &Path, threads: usize, compute: Compute) -> Result<Self> {
         Ok(Workshop {
             work: work.to_path_buf(),
-            store: Store::open(work.join("cells"))?,
+            store: Store::open(work.join(CELLS))?,
             threads,
             compute,
             environment: Environment::here(threads, compute),
@@ -56,97 +64,156 @@ impl Workshop {
     }
 
     /// The record of a cell that has just been finished.
-    pub fn record(
-        &self,
-        cell: &Cell,
-        cost: Cost,
-        training: Option<Training>,
-        ranking: Option<Ranking>,
-    ) -> Record {
-        Record {
-            training,
-            ranking,
-            ..Record::new(cell, self.environment.clone(), cost)
+    pub fn record(&self, cell: &Cell, cost: Cost) -> Record {
+        Record::new(cell, self.environment.clone(), cost)
+    }
+
+    /// The folder of an adapter that was trained here; none where only its record is at hand.
+    fn adapter(&self, cell: &Cell) -> Option<PathBuf> {
+        let folder = self.store.folder(cell).join(ADAPTER);
+        (self.store.has(cell) && folder.is_dir()).then_some(folder)
+    }
+}
+
+/// What is missing of a unit, here.
+#[derive(Debug, Default)]
+pub struct Missing<'a> {
+    /// Backbones whose weights are not here and are needed.
+    pub backbones: Vec<&'a BackboneCell>,
+    /// Adapters of which there is no record, or whose weights are not here and are needed.
+    pub adapters: Vec<&'a AdapterCell>,
+    /// Rankings of which there is no record.
+    pub rankings: Vec<&'a RankingCell>,
+}
+
+impl<'a> Missing<'a> {
+    /// Of these units, each cell once. Only what a missing ranking needs is missing: the records of a finished unit are enough, wherever
+    /// it was run.
+    ///
+    /// # Errors
+    /// A plan that lacks a cell.
+    pub fn of(
+        bench: &'a Bench,
+        units: impl IntoIterator<Item = &'a Unit>,
+        library: &Library,
+        workshop: &Workshop,
+    ) -> Result<Self> {
+        let plan = &bench.plan;
+        let mut missing = Missing::default();
+        for unit in units {
+            for key in &unit.rankings {
+                let ranking = plan.ranking(key)?;
+                let unfinished = !library.has(&ranking.cell);
+                if unfinished && !missing.rankings.iter().any(|r| r.cell.key == ranking.cell.key) {
+                    missing.rankings.push(ranking);
+                }
+                let mut trains = false;
+                for member in ranking.scorer.members() {
+                    let adapter = plan.adapter(member)?;
+                    let needed = match unfinished {
+                        true => workshop.adapter(&adapter.cell).is_none(),
+                        false => !library.has(&adapter.cell),
+                    };
+                    trains |= needed;
+                    if needed && !missing.adapters.iter().any(|a| a.cell.key == adapter.cell.key) {
+                        missing.adapters.push(adapter);
+                    }
+                }
+                let base = ranking.scorer.base().filter(|_| unfinished || trains);
+                if let Some(backbone) = base.and_then(|base| plan.backbones.get(&base))
+                    && !workshop.store.has(&backbone.cell)
+                    && !missing.backbones.iter().any(|b| b.cell.key == backbone.cell.key)
+                {
+                    missing.backbones.push(backbone);
+                }
+            }
         }
+        Ok(missing)
+    }
+
+    /// Every cell of it, with what there is to compute.
+    pub fn cells(&self) -> Vec<(&'a Cell, Work)> {
+        let backbones = self.backbones.iter().map(|backbone| (&backbone.cell, backbone.work));
+        let adapters = self.adapters.iter().map(|adapter| (&adapter.cell, adapter.work));
+        let rankings = self.rankings.iter().map(|ranking| (&ranking.cell, ranking.work));
+        backbones.chain(adapters).chain(rankings).collect()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.backbones.is_empty() && self.adapters.is_empty() && self.rankings.is_empty()
     }
 }
 
-/// A study with its domains and language model at hand.
-pub struct Bench<'a> {
-    /// The profile it belongs to.
-    pub profile: &'a Profile,
-    /// The study.
-    pub study: &'a Study,
-    /// Its prepared domains.
-    pub domains: Domains,
-    /// Its language model.
-    pub model: LanguageModel,
+/// Runs what is missing of these units: the backbones that they need, then one unit after another, whose records are exported when it is
+/// finished. The [materials](Bench::gather) must be there unless nothing is missing.
+///
+/// # Errors
+/// The first cell that fails; what is finished by then is kept.
+pub fn run(bench: &Bench, units: &[&Unit], library: &Library, workshop: &Workshop) -> Result<()> {
+    let missing = Missing::of(bench, units.iter().copied(), library, workshop)?;
+    run_missing(
+        "backbones",
+        &missing.backbones,
+        |backbone| &backbone.cell,
+        workshop,
+        |backbone, threads| with_threads(threads, || pretrain(bench, backbone, workshop)),
+    )?;
+    for (number, unit) in units.iter().enumerate() {
+        let missing = Missing::of(bench, [*unit], library, workshop)?;
+        if !missing.is_empty() {
+            let name = bench.name(unit);
+            say(format!("  unit {} of {}: {name}", number + 1, units.len()));
+            run_unit(bench, unit, &missing, workshop).with_context(|| name)?;
+        }
+        library.export(std::iter::once(&bench.study.cell).chain(bench.plan.cells(unit)))?;
+    }
+    Ok(())
 }
 
-impl<'a> Bench<'a> {
-    /// Prepares a study's domains and loads (or pre-trains) its language model.
-    pub fn set_up(profile: &'a Profile, study: &'a Study, data: &Data, workshop: &Workshop) -> Result<Self> {
-        say(format!(
-            "{}: preparing {} domains",
-            study.title,
-            study.domains.len()
-        ));
-        let domains = domain::prepare_study(study, &profile.prepare, data, &workshop.work, workshop.threads)?;
-        let model = backbone::load(profile, study, &domains, workshop)?;
-        Ok(Bench {
-            profile,
-            study,
-            domains,
-            model,
-        })
-    }
-
-    /// A domain by name; scenarios were checked against the study's domains.
-    pub fn domain(&self, name: &str) -> Result<&DomainData> {
-        self.domains
-            .get(name)
-            .with_context(|| format!("the domain {name} was not prepared"))
-    }
-}
-
-/// Runs every missing cell of a study.
-pub fn run(bench: &Bench, plan: &Plan, workshop: &Workshop) -> Result<()> {
-    let encoder = Encoder::new(&bench.model.tokenizer, bench.profile.prepare.format);
-    let adapters: Vec<&AdapterCell> = plan.adapters.values().collect();
+fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) -> Result<()> {
+    let materials = bench.materials()?;
+    let here;
+    let model = match &materials.model {
+        Some(fetched) => fetched,
+        None => {
+            let base = bench.study.base(unit.replicate);
+            let backbone = bench.plan.backbones.get(&base);
+            let backbone = backbone.context("the backbone of this unit is not planned")?;
+            here = backbone::pretrained_here(&workshop.store.folder(&backbone.cell), workshop.compute)?;
+            &here
+        }
+    };
     run_missing(
         "adapters",
-        &adapters,
-        |a| &a.cell,
+        &missing.adapters,
+        |adapter| &adapter.cell,
         workshop,
-        |adapter, threads| with_threads(threads, || train(bench, adapter, workshop)),
+        |adapter, threads| with_threads(threads, || train(bench, adapter, model, materials, workshop)),
     )?;
-    let rankings: Vec<&RankingCell> = plan.rankings.values().collect();
+    let encoder = Encoder::new(&model.tokenizer, bench.study.profile.prepare.format);
     run_missing(
         "rankings",
-        &rankings,
-        |r| &r.cell,
+        &missing.rankings,
+        |ranking| &ranking.cell,
         workshop,
-        |ranking, threads| with_threads(threads, || rank(bench, plan, &encoder, ranking, workshop)),
+        |ranking, threads| {
+            with_threads(threads, || rank(bench, ranking, model, &encoder, materials, workshop))
+        },
     )
 }
 
-/// Runs the cells that are not finished, as many at a time as there are threads.
+/// Runs cells, as many at a time as there are threads.
 ///
 /// Cells are independent and small products gain little from a second thread, so a thread a cell is the fastest way to finish
 /// many; only when fewer cells than threads are left do they share. On a GPU, which one cell can fill, they take turns.
 fn run_missing<T: Sync>(
     what: &str,
-    cells: &[&T],
+    missing: &[&T],
     cell: impl Fn(&T) -> &Cell + Sync,
     workshop: &Workshop,
     run: impl Fn(&T, usize) -> Result<()> + Sync,
 ) -> Result<()> {
-    let missing: Vec<&&T> = cells.iter().filter(|c| !workshop.store.has(cell(c))).collect();
-    say(format!(
-        "  {what}: {} to do, {} kept from earlier runs",
-        missing.len(),
-        cells.len() - missing.len()
-    ));
     if missing.is_empty() {
         return Ok(());
     }
@@ -190,31 +257,48 @@ fn run_missing<T: Sync>(
     }
 }
 
-fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()> {
-    let config = &bench.profile.adapter;
+fn pretrain(bench: &Bench, backbone: &BackboneCell, workshop: &Workshop) -> Result<()> {
+    let Backbone::Nano(sizes) = &bench.study.profile.backbone else {
+        anyhow::bail!("this profile pre-trains no backbone");
+    };
+    backbone::pretrain(backbone, sizes, &bench.study, &bench.materials()?.domains, workshop)
+}
+
+fn train(
+    bench: &Bench,
+    adapter: &AdapterCell,
+    model: &LanguageModel,
+    materials: &Materials,
+    workshop: &Workshop,
+) -> Result<()> {
+    let config = &bench.study.profile.adapter;
     let meter = Meter::start(adapter.cell.label.clone());
     let started = Instant::now();
-    let domains = adapter.domains.iter().map(|name| bench.domain(name));
-    let folders = domains.map(|domain| domain.map(|domain| &domain.folder));
+    let domains = adapter.domains.iter().map(|name| materials.domain(name));
+    let parts = domains.map(|domain| {
+        domain.map(|domain| Part {
+            folder: &domain.folder,
+            chosen_by: ChosenBy::These(&domain.selection),
+        })
+    });
     let TrainingSet { examples, held_out } = TrainingSet::read(
-        &folders.collect::<Result<Vec<_>>>()?,
-        &bench.model.tokenizer,
+        &parts.collect::<Result<Vec<_>>>()?,
+        &model.tokenizer,
         Mixture::capped(config.prompts_per_domain),
-        config.held_out,
-        adapter.seed,
+        adapter.seeds.data,
         &meter,
     )?;
-    let checkpoint = Checkpoint::new(workshop.store.checkpoint(&adapter.cell), &bench.model.fingerprint);
+    let checkpoint = Checkpoint::new(workshop.store.checkpoint(&adapter.cell), &model.fingerprint);
     let mut lora = LoraConfig::new(config.rank, config.alpha);
     lora.lora_dropout = config.dropout;
-    lora.base_model_name_or_path = Some(bench.model.base.name.clone());
+    lora.base_model_name_or_path = Some(model.base.name.clone());
     let (mut trained, outcome) = train_lora(
-        &bench.model.decoder,
+        &model.decoder,
         lora,
         &examples,
         &held_out,
         &config.train,
-        adapter.seed,
+        adapter.seeds,
         Some(&checkpoint),
         &mut |p| {
             meter.update(p.step as u64, p.total as u64, || {
@@ -226,7 +310,7 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
             });
         },
     )?;
-    trained.base = Some(bench.model.base.clone());
+    trained.base = Some(model.base.clone());
     meter.finish(format!(
         "held-out loss {:.3} at step {}, {:.0} tokens/s",
         outcome.held_out_loss.unwrap_or(f64::NAN),
@@ -237,117 +321,170 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
     let rows: usize = examples.iter().map(|e| e.tokens.len() - 1).sum();
     let share = outcome.tokens as f64 / rows.max(1) as f64;
     let flops = training_flops(
-        bench.model.decoder.config(),
+        model.decoder.config(),
         outcome.tokens,
         (targets as f64 * share) as u64,
         rows as f64 / examples.len().max(1) as f64,
     );
     let curve_lines = outcome.json_lines();
-    let training = Training {
+    let mut record = workshop.record(&adapter.cell, Cost::since(started));
+    record.choices = chosen_step(&outcome, held_out.len());
+    record.training = Some(Training {
         examples: examples.len(),
         flops,
         outcome,
-    };
-    let record = workshop.record(&adapter.cell, Cost::since(started), Some(training), None);
+    });
     workshop.store.keep(&adapter.cell, &record, |folder| {
         write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
-        Ok(trained.save(&folder.join("adapter"))?)
+        Ok(trained.save(&folder.join(ADAPTER))?)
     })?;
     Ok(checkpoint.remove()?)
 }
 
+/// The choice of a step, by so many held-out prompts, each of another user.
+pub fn chosen_step(outcome: &Outcome, users: usize) -> Vec<Choice> {
+    let chosen = outcome.held_out_loss.map(|_| Choice {
+        what: "step".into(),
+        value: format!("{} of {}", outcome.best_step, outcome.steps).into(),
+        cut: Cut::Selection,
+        users,
+    });
+    chosen.into_iter().collect()
+}
+
+/// What scoring came to, for every user in order.
+struct Scored {
+    scores: Vec<Vec<f32>>,
+    /// Tokens of every candidate, where there are any.
+    tokens: Vec<Vec<u32>>,
+    seconds: f64,
+    validation_loss: Option<f64>,
+    invalid_output_rate: Option<f64>,
+}
+
 fn rank(
     bench: &Bench,
-    plan: &Plan,
-    encoder: &Encoder,
     ranking: &RankingCell,
+    model: &LanguageModel,
+    encoder: &Encoder,
+    materials: &Materials,
     workshop: &Workshop,
 ) -> Result<()> {
-    let target = bench.domain(&ranking.target)?;
+    let target = materials.domain(&ranking.target)?;
     let meter = Meter::start(ranking.cell.label.clone());
     let started = Instant::now();
-    let (mut validation_loss, mut invalid_output_rate) = (None, None);
-    let mut scoring = started;
-    let scores = match &ranking.scorer {
-        Scorer::Random { seed } => random::scores(&target.test, *seed),
-        Scorer::Popularity => popularity::scores(&target.test, &target.items),
-        Scorer::LanguageModel { members } => {
+    let counted = |scores: fn(&DomainData, u64) -> Vec<Vec<f32>>, seed: u64| {
+        let scoring = Instant::now();
+        let scores = scores(target, seed);
+        Scored {
+            tokens: vec![Vec::new(); scores.len()],
+            scores,
+            seconds: scoring.elapsed().as_secs_f64(),
+            validation_loss: None,
+            invalid_output_rate: None,
+        }
+    };
+    let scored = match &ranking.scorer {
+        Scorer::Random { replicate } => counted(
+            |target, seed| random::scores(&target.ranked, seed),
+            replicate::random_seed(*replicate),
+        ),
+        Scorer::Popularity => counted(|target, _| popularity::scores(&target.ranked, &target.items), 0),
+        Scorer::LanguageModel { members, .. } => {
             let adapters: Vec<Adapter> = members
                 .iter()
                 .map(|key| {
-                    let cell = &plan
-                        .adapters
-                        .get(key)
-                        .context("an adapter of this ranking is not planned")?
-                        .cell;
-                    Ok(Adapter::load(&workshop.store.folder(cell).join("adapter"))?)
+                    let cell = &bench.plan.adapter(key)?.cell;
+                    let folder = workshop.adapter(cell);
+                    Ok(Adapter::load(&folder.with_context(|| {
+                        format!("the weights of {} are not in the store", cell.label)
+                    })?)?)
                 })
                 .collect::<Result<_>>()?;
-            let decoder = match adapters.is_empty() {
-                true => bench.model.decoder.clone(),
-                false => bench
-                    .model
-                    .decoder
-                    .folded(&merge::uniform(&adapters.iter().collect::<Vec<_>>())?)?,
-            };
-            let (config, format) = (&bench.profile.rank, bench.profile.prepare.format);
-            let validation =
-                &target.validation[..target.validation.len().min(bench.profile.adapter.held_out)];
-            let validation = encoder.examples(validation)?;
-            validation_loss = mean_loss(&decoder, &validation, config.batch_tokens)?;
-            invalid_output_rate = language_model::invalid_output_rate(
-                &decoder,
-                encoder,
-                &target.test,
-                &target.items,
-                config,
-                format,
-            )?;
-            scoring = Instant::now();
-            language_model::scores(&decoder, encoder, &target.test, &target.items, config, &meter)?
+            by_likelihood(bench, &adapters, model, encoder, target, &meter)?
         }
     };
-    let rank_seconds = scoring.elapsed().as_secs_f64();
+    meter.finish(format!("{} users", scored.scores.len()));
+    let mut record = workshop.record(&ranking.cell, Cost::since(started));
+    record.ranking = Some(result(bench, target, scored)?);
+    workshop.store.keep(&ranking.cell, &record, |_| Ok(()))
+}
+
+fn by_likelihood(
+    bench: &Bench,
+    adapters: &[Adapter],
+    model: &LanguageModel,
+    encoder: &Encoder,
+    target: &DomainData,
+    meter: &Meter,
+) -> Result<Scored> {
+    let profile = &bench.study.profile;
+    let (config, format) = (&profile.rank, profile.prepare.format);
+    let decoder = match adapters {
+        [] => model.decoder.clone(),
+        some => model.decoder.folded(&merge::uniform(&some.iter().collect::<Vec<_>>())?)?,
+    };
+    let diagnosis = encoder.examples(&target.diagnosis)?;
+    let validation_loss = mean_loss(&decoder, &diagnosis, config.batch_tokens)?;
+    let invalid_output_rate =
+        language_model::invalid_output_rate(&decoder, encoder, &target.ranked, &target.items, config, format)?;
+    let queries = language_model::queries(encoder, &target.ranked, &target.items)?;
+    let scoring = Instant::now();
+    let scores = language_model::scores(&decoder, &queries, config, meter)?;
+    let length = |candidate: &Vec<u32>| candidate.len() as u32;
+    Ok(Scored {
+        scores,
+        tokens: queries
+            .iter()
+            .map(|query| query.candidates.iter().map(length).collect())
+            .collect(),
+        seconds: scoring.elapsed().as_secs_f64(),
+        validation_loss,
+        invalid_output_rate,
+    })
+}
+
+/// The record of a ranking: its scores with all that is needed to rank by them, and the hash of what was scored.
+fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking> {
     let count = |id: &u32| {
-        target
-            .items
-            .get(*id as usize - 1)
-            .map_or(0, |item| item.train_count)
+        let item = target.items.get(*id as usize - 1);
+        item.map_or(0, |item| item.train_count)
     };
     let mut cases = Vec::new();
-    for (prompt, scores) in target.test.iter().zip(scores) {
+    let scores = scored.scores.into_iter().zip(scored.tokens);
+    for (prompt, (scores, tokens)) in target.ranked.iter().zip(scores) {
         let at = prompt.candidates.iter().position(|c| *c == prompt.target);
-        let at = at.with_context(|| {
-            format!(
-                "the target of user {} is not among the candidates",
-                prompt.user_id
-            )
-        })?;
+        let at =
+            at.with_context(|| format!("the target of user {} is not among the candidates", prompt.user_id))?;
         cases.push(ScoredCase {
             user_id: prompt.user_id.clone(),
-            cut: Cut::Final,
-            target: at as u32,
+            cut: bench.study.profile.report_on,
+            target: u32::try_from(at)?,
             popularity: prompt.candidates.iter().map(count).collect(),
             candidates: prompt.candidates.clone(),
             scores,
             neutral: Vec::new(),
-            tokens: Vec::new(),
-            descends: prompt.history.last().is_some_and(|last| prompt.target < *last),
+            tokens,
+            descends: false,
             ties: false,
         });
     }
-    meter.finish(format!("{} users", cases.len()));
     let manifest = target.folder.manifest();
-    let result = Ranking {
-        candidate_hash: target.candidate_hash.clone(),
+    Ok(Ranking {
+        candidate_hash: scored_hash(&cases),
         split: manifest.split.clone(),
-        order: manifest.tie_advice().unwrap_or_default(),
-        rank_seconds,
-        validation_loss,
-        invalid_output_rate,
+        order: study_record::order(manifest),
+        rank_seconds: scored.seconds,
+        validation_loss: scored.validation_loss,
+        invalid_output_rate: scored.invalid_output_rate,
         cases,
-    };
-    let record = workshop.record(&ranking.cell, Cost::since(started), None, Some(result));
-    debug_assert_eq!(ranking.cell.kind, Kind::Ranking);
-    workshop.store.keep(&ranking.cell, &record, |_| Ok(()))
+    })
+}
+
+/// The hash of the users and candidates that were scored, from the scores themselves.
+pub fn scored_hash(cases: &[ScoredCase]) -> String {
+    candidate_hash(cases.iter().map(|case| {
+        let target = case.candidates.get(case.target as usize);
+        (case.user_id.as_str(), target.copied().unwrap_or(0), case.candidates.as_slice())
+    }))
 }

@@ -1,0 +1,53 @@
+//! Where finished cells are looked for: the store of this machine's run, and the records that other runs have left beside the report.
+
+use anyhow::{Context, Result};
+
+use super::cell::{Cell, Record};
+use super::store::Store;
+
+/// What is finished, and where.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// Cells that were run here, with their weights.
+    pub own: Store,
+    /// Records without weights, of this and of other machines; what is finished here is copied there.
+    pub exported: Option<Store>,
+}
+
+impl Library {
+    /// Whether there is a record of the cell.
+    pub fn has(&self, cell: &Cell) -> bool {
+        self.own.has(cell) || self.exported.as_ref().is_some_and(|records| records.has(cell))
+    }
+
+    /// The record of a cell: the exported one where there is one, so that a report made here is the one that is made of the exported
+    /// records alone.
+    ///
+    /// # Errors
+    /// A cell that is not finished, or whose record cannot be read.
+    pub fn load(&self, cell: &Cell) -> Result<Record> {
+        match &self.exported {
+            Some(records) if records.has(cell) => records.load(cell),
+            _ => self.own.load(cell),
+        }
+    }
+
+    /// Copies the records of these cells to the exported ones, those that were run here and are not there yet.
+    ///
+    /// # Errors
+    /// A record that cannot be read or written.
+    pub fn export<'a>(&self, cells: impl IntoIterator<Item = &'a Cell>) -> Result<()> {
+        let Some(records) = &self.exported else {
+            return Ok(());
+        };
+        for cell in cells {
+            if self.own.has(cell) && !records.has(cell) {
+                let record = self.own.load(cell)?;
+                records
+                    .keep(cell, &record, |_| Ok(()))
+                    .with_context(|| format!("cannot export the record of {}", cell.label))?;
+            }
+        }
+        Ok(())
+    }
+}
