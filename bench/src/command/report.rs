@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_output::{Claim, Input};
 
-use super::reproduce::{Experiment, Setting, cells, store_at, write_report};
+use super::reproduce::{Experiment, Setting, write_report};
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
+use crate::experiment::store::Store;
 use crate::experiment::study_record::StudyRecord;
-use crate::output::{RECORDS, REPORT};
+use crate::output::{CELLS, RECORDS, REPORT};
 
 /// Write the report of a profile again from its records: no raw logs, no model, and nothing trained or ranked.
 ///
@@ -35,21 +36,17 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let setting = Setting::new(arguments.of)?;
     let places = match &arguments.records {
         Some(records) => vec![records.clone()],
-        None => vec![cells(&setting.work), setting.out.join(RECORDS)],
+        None => vec![setting.work.join(CELLS), setting.out.join(RECORDS)],
     };
-    let mut stores = Vec::new();
-    for place in &places {
-        stores.extend(store_at(place)?);
-    }
-    let mut stores = stores.into_iter();
-    let Some(own) = stores.next() else {
+    let mut there = places.iter().filter(|place| place.is_dir());
+    let named = || {
         let named: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        bail!("there are no records in {}: `weaverec reproduce` makes them", named.join(" or "));
+        named.join(" or ")
     };
-    let library = Library {
-        own,
-        exported: stores.next(),
+    let Some(own) = there.next() else {
+        bail!("there are no records in {}: `weaverec reproduce` makes them", named());
     };
+    let library = Library::new(Store::open(own)?, there.next().cloned())?;
     let claim = match &arguments.records {
         None => setting.claim_report()?,
         Some(records) => Claim::take(&setting.out, REPORT, &[Input::partly(records, "the folder of records")])?,
@@ -58,10 +55,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     for study in setting.profile.studies(&setting.data)? {
         let cell = StudyRecord::cell(&setting.profile, study)?;
         if !library.has(&cell) {
-            let named: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
             bail!(
                 "{} has no record of the study {} as profile {} describes it now: run it first, or use the profile that it was run with",
-                named.join(" or "),
+                named(),
                 study.name,
                 setting.profile.name
             );

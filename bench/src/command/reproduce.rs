@@ -13,9 +13,8 @@ use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
 use crate::experiment::profile::{Data, Profile};
 use crate::experiment::runner::{self, Missing, Workshop};
-use crate::experiment::store::Store;
 use crate::experiment::unit::Units;
-use crate::output::{CELLS, RECORDS, REPORT, WORK};
+use crate::output::{RECORDS, REPORT, WORK};
 use crate::progress::{duration, say};
 use crate::report::{self, Study};
 
@@ -165,14 +164,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
         false => Some(setting.claim_report()?),
     };
     let workshop = Workshop::open(records.place(), threads, profile.compute)?;
-    let exported = match &claim {
-        Some(claim) => Some(Store::open(claim.place().join(RECORDS))?),
-        None => store_at(setting.out.join(RECORDS))?,
-    };
-    let library = Library {
-        own: workshop.store.clone(),
-        exported,
-    };
+    let exported = claim.as_ref().map_or(setting.out.as_path(), Claim::place).join(RECORDS);
+    let library = Library::new(workshop.store.clone(), Some(exported))?;
     let mut benches = Vec::new();
     for study in profile.studies(data)? {
         benches.push(Bench::open(profile, study, data, &library, &workshop)?);
@@ -220,18 +213,4 @@ pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Resu
         super::print(report::terminal(study)?)?;
     }
     Ok(())
-}
-
-/// The store in a folder, where there is one.
-///
-/// # Errors
-/// A folder that cannot be opened.
-pub fn store_at(folder: impl AsRef<Path>) -> Result<Option<Store>> {
-    let folder = folder.as_ref();
-    folder.is_dir().then(|| Store::open(folder)).transpose()
-}
-
-/// The folder of run records in a work folder.
-pub fn cells(work: &Path) -> PathBuf {
-    work.join(CELLS)
 }

@@ -167,10 +167,7 @@ mod tests {
     #[test]
     fn like_cells_tell_how_long_others_take_and_else_a_rate_that_is_stated() {
         let folder = tempfile::tempdir().unwrap();
-        let library = Library {
-            own: Store::open(folder.path()).unwrap(),
-            exported: None,
-        };
+        let library = Library::new(Store::open(folder.path()).unwrap(), None).unwrap();
         let (plan, here) = (plan(), Environment::here(2, Compute::default()));
         let rates = || Rates::of([&plan], &library, &here, 2, DeviceName::Cpu).unwrap();
         let of = |rates: &Rates| rates.seconds(cells(&plan));
