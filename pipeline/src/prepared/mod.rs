@@ -1,12 +1,15 @@
 //! The prepared folder: the only place that knows its layout, schema and manifest.
 
+mod id_order;
 mod layout;
 mod lengths;
 mod manifest;
+mod repeats;
 mod row;
 mod ties;
 mod write;
 
+pub use id_order::IdOrder;
 pub use layout::{
     CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
     SHARD_ROWS, TABLE_ROWS, interactions as interactions_schema, items as items_schema,
@@ -14,6 +17,7 @@ pub use layout::{
 };
 pub use lengths::Lengths;
 pub use manifest::{FileEntry, Manifest, STAGES, StageCount, fingerprint};
+pub use repeats::RepeatReport;
 pub use row::PromptRow;
 pub use ties::{Share, TieReport};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};

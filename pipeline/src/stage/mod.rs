@@ -24,6 +24,7 @@ pub mod rating;
 pub mod recipe;
 pub mod sequence;
 pub mod split;
+pub mod target;
 pub mod window;
 
 pub use candidates::{Candidates, Negatives};
@@ -36,4 +37,5 @@ pub use order::{Order, Ties};
 pub use prompt::{PromptStyle, Wording};
 pub use recipe::Recipe;
 pub use split::{Cut, Holdout, SplitPolicy, TimeCut};
+pub use target::{Repeats, Targets, Titles};
 pub use window::TimeWindow;
