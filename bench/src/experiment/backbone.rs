@@ -9,7 +9,8 @@ use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
 use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{Item, Split};
+use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::Domains;
@@ -170,7 +171,8 @@ fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
 }
 
 /// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
-/// the items of all domains. No interaction of a studied domain is in it. The auxiliary test prompts are held out.
+/// the items of all domains, in an order that knows nothing of their ids: neighbours by id were published, or bought, together. No
+/// interaction of a studied domain is in it. The auxiliary test prompts are held out.
 fn auxiliary_text(
     encoder: &Encoder,
     auxiliary: &[&str],
@@ -185,7 +187,16 @@ fn auxiliary_text(
         held_out.extend(encoder.examples(domain.test.iter().take(100))?);
     }
     for domain in domains.values() {
-        for items in domain.items.chunks(DESCRIPTIONS) {
+        let mut items: Vec<&Item> = domain.items.iter().collect();
+        items.sort_by_cached_key(|item| {
+            let parts = [
+                b"description".as_slice(),
+                domain.name.as_bytes(),
+                item.item_id.as_bytes(),
+            ];
+            (seed::key(&parts), item.item)
+        });
+        for items in items.chunks(DESCRIPTIONS) {
             let text: String = items
                 .iter()
                 .map(|i| format!("{} ({})\n", i.title, i.categories))

@@ -6,6 +6,7 @@
 
 pub mod assemble;
 pub mod backbone;
+pub mod case;
 pub mod cell;
 pub mod domain;
 pub mod encoder;

@@ -35,6 +35,10 @@ pub enum Scorer {
     },
     /// By training counts.
     Popularity,
+    /// By raw id, ahead of the last item's.
+    NextId,
+    /// By raw id, behind the last item's.
+    PreviousId,
     /// By likelihood, with the uniform merge of these adapters folded in; none is zero-shot.
     LanguageModel {
         /// The adapters, sorted.
@@ -122,6 +126,14 @@ impl Plan {
                 configuration["popularity"] = json!("training interactions");
                 format!("{target}: popularity")
             }
+            Scorer::NextId | Scorer::PreviousId => {
+                let probe = match scorer {
+                    Scorer::NextId => Method::NextId,
+                    _ => Method::PreviousId,
+                };
+                configuration["probe"] = json!(probe.id());
+                format!("{target}: {}", probe.label())
+            }
             Scorer::LanguageModel { members } => {
                 let keys: Vec<&str> = members
                     .iter()
@@ -154,6 +166,8 @@ pub fn runs(method: Method, scenario: &Scenario, seeds: &[u64]) -> Vec<(u64, Sco
             .map(|seed| (*seed, Scorer::Random { seed: *seed }))
             .collect(),
         Method::Popularity => vec![(0, Scorer::Popularity)],
+        Method::NextId => vec![(0, Scorer::NextId)],
+        Method::PreviousId => vec![(0, Scorer::PreviousId)],
         Method::ZeroShot => vec![(0, Scorer::LanguageModel { members: Vec::new() })],
         Method::Adapters(recipe) => {
             let members = recipe.members(&scenario.weave());

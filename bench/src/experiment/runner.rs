@@ -24,7 +24,7 @@ use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
 use super::store::Store;
 use super::training_set::TrainingSet;
-use crate::method::{language_model, popularity, random};
+use crate::method::{language_model, next_id, popularity, previous_id, random};
 use crate::metric::pessimistic_rank;
 use crate::output::CURVE;
 use crate::progress::{Meter, duration, say};
@@ -286,6 +286,8 @@ fn rank(
     let scores = match &ranking.scorer {
         Scorer::Random { seed } => random::scores(&target.test, *seed),
         Scorer::Popularity => popularity::scores(&target.test, &target.items),
+        Scorer::NextId => next_id::scores(&target.test, &target.items),
+        Scorer::PreviousId => previous_id::scores(&target.test, &target.items),
         Scorer::LanguageModel { members } => {
             let adapters: Vec<Adapter> = members
                 .iter()

@@ -18,9 +18,9 @@ use datafusion::prelude::DataFrame;
 
 use crate::engine::{BATCH_ROWS, Engine};
 use crate::error::{Error, Result};
+use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
 use crate::prepare::store::Rows;
-use crate::parameters::Parameters;
 use crate::prepared::{
     self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, RepeatReport, StageCount, TieReport,
 };

@@ -73,7 +73,10 @@ mod tests {
         for (place, item) in (1..).zip(&dense) {
             assert_eq!(order.place(*item), place);
         }
-        dense.iter().map(|item| ids[*item as usize - 1].to_owned()).collect()
+        dense
+            .iter()
+            .map(|item| ids[*item as usize - 1].to_owned())
+            .collect()
     }
 
     #[test]
@@ -83,7 +86,10 @@ mod tests {
         assert_eq!(ordered(&["B1", "A10", "A9"]), ["A10", "A9", "B1"]);
         assert_eq!(ordered(&["10", "9", "x", "y"]), ["10", "9", "x", "y"]);
         // As the ids of books, some of which end in a letter.
-        assert_eq!(ordered(&["014", "01X", "013", "021"]), ["013", "014", "01X", "021"]);
+        assert_eq!(
+            ordered(&["014", "01X", "013", "021"]),
+            ["013", "014", "01X", "021"]
+        );
         assert_eq!(ordered(&[]), Vec::<String>::new());
     }
 }

@@ -35,6 +35,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::raw::Reject;
 use crate::schema::{Item, Prompt, Split};
+use crate::stage::{Holdout, Targets, Titles};
 use crate::storage;
 
 /// One user's interactions, oldest first.
@@ -44,7 +45,7 @@ pub struct Sequence {
     pub user_id: String,
     /// Dense item ids.
     pub items: Vec<u32>,
-    /// Milliseconds UTC, one an item.
+    /// Milliseconds UTC, one an item; within a burst ([`tie_window_ms`](crate::parameters::Parameters::tie_window_ms)) in no order.
     pub timestamps: Vec<i64>,
 }
 
@@ -145,6 +146,13 @@ impl Prepared {
     /// The items; index 0 holds item 1.
     pub fn items(&self) -> Result<Vec<Item>> {
         read_items(&self.folder.join(ITEMS))
+    }
+
+    /// Which interactions of a user are asked for.
+    pub fn targets(&self) -> Result<Targets> {
+        let holdout = self.manifest.cut.map_or(Holdout::LastTwo, Holdout::From);
+        let titles = Titles::of(&self.items()?);
+        Ok(Targets::new(&self.manifest.parameters, holdout, titles))
     }
 
     /// Hands over the interactions one by one, by user and time.

@@ -8,8 +8,8 @@
 //! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`sequence`] also `user`, `item` |
 //! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
-//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `rank` |
-//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `messages` |
+//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `rank` |
+//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `messages` |
 
 pub mod candidates;
 pub mod catalogue;

@@ -308,7 +308,8 @@ mod tests {
                 test_from,
                 validation,
             };
-            cut.among(times.clone()).map(|cut| (cut.validation_from, cut.test_from))
+            cut.among(times.clone())
+                .map(|cut| (cut.validation_from, cut.test_from))
         };
         assert_eq!(cut(50, 0.1).unwrap(), (45, 50));
         assert_eq!(cut(500, 0.25).unwrap(), (75, 500));

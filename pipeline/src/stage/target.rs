@@ -206,7 +206,8 @@ impl Targets {
         let mut looks = items.len() * LOOKS;
         for at in from..until {
             if looks < at {
-                let mut seen: HashSet<u32> = items[..at].iter().map(|item| self.titles.first(*item)).collect();
+                let mut seen: HashSet<u32> =
+                    items[..at].iter().map(|item| self.titles.first(*item)).collect();
                 return (at..until).find(|at| seen.insert(self.titles.first(items[*at])));
             }
             looks -= at;
@@ -295,8 +296,16 @@ mod tests {
             )
         };
         let novel = |items: &[u32]| of(items, Repeats::Novel);
-        assert_eq!(novel(&[1, 2, 3, 2, 4, 1]), (2, 2, Some(2), Some(4)), "2 and 1 are old");
-        assert_eq!(novel(&[1, 2, 3, 10]), (1, 1, Some(1), Some(2)), "10 is called as 1");
+        assert_eq!(
+            novel(&[1, 2, 3, 2, 4, 1]),
+            (2, 2, Some(2), Some(4)),
+            "2 and 1 are old"
+        );
+        assert_eq!(
+            novel(&[1, 2, 3, 10]),
+            (1, 1, Some(1), Some(2)),
+            "10 is called as 1"
+        );
         assert_eq!(novel(&[1, 1, 2, 2, 3, 3]), (2, 2, Some(2), Some(4)));
         assert_eq!(novel(&[1, 1, 2, 2]), (4, 0, None, None), "two titles are too few");
         assert_eq!(of(&[1, 2, 3, 2, 4, 1], Repeats::Keep), (4, 4, Some(4), Some(5)));
@@ -329,7 +338,11 @@ mod tests {
         assert_eq!(novel(&all, &[1, 9, 10, 11, 20, 30]), (2, 2, Some(2), Some(4)));
         assert_eq!(novel(&[1, 2], &[1, 9]), (2, 2, None, None), "nothing held out");
         assert_eq!(novel(&[1, 2], &[1, 25]), (1, 1, None, Some(1)), "no validation");
-        assert_eq!(novel(&[1, 2], &[25, 30]), (0, 0, None, None), "no history at the cut");
+        assert_eq!(
+            novel(&[1, 2], &[25, 30]),
+            (0, 0, None, None),
+            "no history at the cut"
+        );
         assert_eq!(
             novel(&[1, 2], &[10, 25]),
             (0, 0, None, Some(1)),

@@ -6,10 +6,11 @@ use crate::stage::target::{Parts, Repeats, Targets};
 /// Counts a user's, whose sequence was parted like this.
 pub fn note(report: &mut RepeatReport, targets: &Targets, items: &[u32], times: &[i64], parts: Parts) {
     let kept = targets.parts_with_repeats(times);
-    let mut look = |target: Option<usize>, found: Option<usize>, shares: (&mut Share, &mut Share)| {
+    let look = |target: Option<usize>, found: Option<usize>, shares: (&mut Share, &mut Share)| {
         let Some(target) = target else { return };
         // What was found to be new is not looked at again.
-        let new = targets.repeats() == Repeats::Novel && found == Some(target) || targets.is_new(items, target);
+        let new =
+            targets.repeats() == Repeats::Novel && found == Some(target) || targets.is_new(items, target);
         let same = !new && items[..target].contains(&items[target]);
         shares.0.add(same);
         shares.1.add(!new && !same);
@@ -37,7 +38,11 @@ mod tests {
             .map(|item| Item {
                 item,
                 item_id: item.to_string(),
-                title: if item == 5 { "1".to_owned() } else { item.to_string() },
+                title: if item == 5 {
+                    "1".to_owned()
+                } else {
+                    item.to_string()
+                },
                 categories: String::new(),
                 train_count: 0,
             })
@@ -57,7 +62,13 @@ mod tests {
 
     #[test]
     fn repeats_are_counted_whether_they_are_kept_or_not() {
-        let users: [&[u32]; 5] = [&[1, 2, 3, 4], &[1, 2, 3, 2, 5, 1], &[1, 2, 1, 2], &[2, 1, 5], &[1, 2]];
+        let users: [&[u32]; 5] = [
+            &[1, 2, 3, 4],
+            &[1, 2, 3, 2, 5, 1],
+            &[1, 2, 1, 2],
+            &[2, 1, 5],
+            &[1, 2],
+        ];
         let share = |count, of| Share { count, of };
         let both = RepeatReport {
             test_items: share(2, 4),

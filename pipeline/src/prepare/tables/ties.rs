@@ -151,7 +151,10 @@ mod tests {
         assert_eq!(counts(report.neighbours), (3, 4));
         assert_eq!(counts(report.test_targets), (1, 1));
         assert_eq!(counts(report.ascending), (3, 3));
-        assert_eq!(counts(within(1, &["a", "b", "c", "d", "e"], &rows[..0]).neighbours), (0, 0));
+        assert_eq!(
+            counts(within(1, &["a", "b", "c", "d", "e"], &rows[..0]).neighbours),
+            (0, 0)
+        );
     }
 
     #[test]
