@@ -9,7 +9,8 @@ use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
 use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{Item, Split};
+use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
 use super::cost::Cost;
@@ -187,8 +188,8 @@ pub fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer
 }
 
 /// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
-/// the items of all domains. No interaction of a studied domain is in it. The best step is chosen on validation prompts of held-out users
-/// of the auxiliary domains.
+/// the items of all domains, in an order that knows nothing of their ids: neighbours by id were published, or bought, together. No
+/// interaction of a studied domain is in it. The best step is chosen on validation prompts of held-out users of the auxiliary domains.
 pub fn auxiliary_text(
     encoder: &Encoder,
     auxiliary: &[&str],
@@ -203,7 +204,16 @@ pub fn auxiliary_text(
         held_out.extend(encoder.examples(&domain.selection)?);
     }
     for domain in domains.values() {
-        for items in domain.items.chunks(DESCRIPTIONS) {
+        let mut items: Vec<&Item> = domain.items.iter().collect();
+        items.sort_by_cached_key(|item| {
+            let parts = [
+                b"description".as_slice(),
+                domain.name.as_bytes(),
+                item.item_id.as_bytes(),
+            ];
+            (seed::key(&parts), item.item)
+        });
+        for items in items.chunks(DESCRIPTIONS) {
             let text: String = items
                 .iter()
                 .map(|i| format!("{} ({})\n", i.title, i.categories))

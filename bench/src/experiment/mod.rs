@@ -8,6 +8,7 @@
 
 pub mod assemble;
 pub mod backbone;
+pub mod case;
 pub mod cell;
 pub mod cost;
 pub mod cut;

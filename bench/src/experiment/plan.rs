@@ -53,6 +53,10 @@ pub enum Scorer {
     },
     /// By training counts.
     Popularity,
+    /// By raw id, ahead of the last item's.
+    NextId,
+    /// By raw id, behind the last item's.
+    PreviousId,
     /// By likelihood, with the uniform merge of these adapters folded in; none is zero-shot.
     LanguageModel {
         /// The replicate whose language model it is.
@@ -170,6 +174,14 @@ impl Plan {
                 configuration["popularity"] = json!("training interactions");
                 format!("{target}: popularity")
             }
+            Scorer::NextId | Scorer::PreviousId => {
+                let probe = match scorer {
+                    Scorer::NextId => Method::NextId,
+                    _ => Method::PreviousId,
+                };
+                configuration["probe"] = json!(probe.id());
+                format!("{target}: {}", probe.label())
+            }
             Scorer::LanguageModel { base, members } => {
                 let keys: Vec<&str> = members
                     .iter()
@@ -252,7 +264,7 @@ impl Scorer {
     pub fn is_deterministic(&self, study: &StudyRecord) -> bool {
         match self {
             Scorer::Random { .. } => false,
-            Scorer::Popularity => true,
+            Scorer::Popularity | Scorer::NextId | Scorer::PreviousId => true,
             Scorer::LanguageModel { members, .. } => members.is_empty() && study.facts.bases.len() == 1,
         }
     }
@@ -263,6 +275,8 @@ pub fn scorer(method: Method, study: &StudyRecord, scenario: &Scenario, replicat
     match method {
         Method::Random => Scorer::Random { replicate },
         Method::Popularity => Scorer::Popularity,
+        Method::NextId => Scorer::NextId,
+        Method::PreviousId => Scorer::PreviousId,
         Method::ZeroShot => merged(Vec::new(), study, replicate),
         Method::Adapters(recipe) => merged(recipe.members(&scenario.weave()), study, replicate),
     }

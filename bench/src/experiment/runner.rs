@@ -15,6 +15,7 @@ use weaverec_model::weave::Mixture;
 use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
+use super::case::Cases;
 use super::cell::{Cell, Choice, Ranking, Record, ScoredCase, Training};
 use super::cost::Cost;
 use super::cut::Cut;
@@ -30,7 +31,7 @@ use super::store::Store;
 use super::study_record;
 use super::training_set::{ChosenBy, Part, TrainingSet};
 use super::work::Work;
-use crate::method::{language_model, popularity, random};
+use crate::method::{language_model, next_id, popularity, previous_id, random};
 use crate::output::{CELLS, CURVE};
 use crate::progress::{Meter, duration, say};
 
@@ -390,6 +391,8 @@ fn rank(
             replicate::random_seed(*replicate),
         ),
         Scorer::Popularity => counted(|target, _| popularity::scores(&target.ranked, &target.items), 0),
+        Scorer::NextId => counted(|target, _| next_id::scores(&target.ranked, &target.items), 0),
+        Scorer::PreviousId => counted(|target, _| previous_id::scores(&target.ranked, &target.items), 0),
         Scorer::LanguageModel { members, .. } => {
             let adapters: Vec<Adapter> = members
                 .iter()
@@ -450,12 +453,14 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
         let item = target.items.get(*id as usize - 1);
         item.map_or(0, |item| item.train_count)
     };
+    let looks = Cases::of(&target.items);
     let mut cases = Vec::new();
     let scores = scored.scores.into_iter().zip(scored.tokens);
     for (prompt, (scores, tokens)) in target.ranked.iter().zip(scores) {
         let at = prompt.candidates.iter().position(|c| *c == prompt.target);
         let at =
             at.with_context(|| format!("the target of user {} is not among the candidates", prompt.user_id))?;
+        let case = looks.case(prompt);
         cases.push(ScoredCase {
             user_id: prompt.user_id.clone(),
             cut: bench.study.profile.report_on,
@@ -465,8 +470,8 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
             scores,
             neutral: Vec::new(),
             tokens,
-            descends: false,
-            ties: false,
+            descends: case.descends,
+            ties: case.ties,
         });
     }
     let manifest = target.folder.manifest();

@@ -85,6 +85,8 @@ pub enum Family {
     Woven,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
     Member,
+    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
+    Probe,
 }
 
 impl Family {
@@ -99,6 +101,7 @@ impl Family {
             Self::NaiveMerging => "naive merging",
             Self::Woven => "woven",
             Self::Member => "member",
+            Self::Probe => "probe",
         }
     }
 

@@ -1,6 +1,10 @@
 //! The order of a user's events: by time, and within a moment by a tie key that knows neither the item's place among the ids nor the
 //! line's place in the file.
 //!
+//! A moment is one time, or, with a [window](Parameters::tie_window_ms), a burst: events each of which follows the one before it within
+//! the window. Whoever rates everything in one sitting did not consume it in the order of the clicks, so that a burst counts as tied from
+//! its first event to its last.
+//!
 //! Published logs are sorted by user and item, so that either place gives the next item away wherever times tie. The key is a hash of
 //! what the event is, and the only thing besides it is [`Parameters::tie_seed`]: other draws of the same order are another seed away.
 
@@ -27,13 +31,81 @@ pub enum Ties {
     Line,
 }
 
-/// Whether two events that follow each other are at one moment: the one place that says so.
-pub(crate) fn tied(earlier: i64, later: i64) -> bool {
-    earlier == later
+/// Whether two events that follow each other in time are at one moment, under a window in ms: the one place that says so.
+pub(crate) fn tied(earlier: i64, later: i64, window: i64) -> bool {
+    later.saturating_sub(earlier) <= window
 }
 
-/// The key that orders events of one user at one moment (ms UTC), ids as in the raw log. `occurrence` numbers repeats of one item at
-/// one moment, from 0, in the order of lines.
+/// The moments of a user's events, by their times in the order of events. Within a burst that is not the order of time; bursts follow
+/// each other all the same.
+#[derive(Debug)]
+pub(crate) struct Moments<'t> {
+    times: &'t [i64],
+    /// Whether an event is at the moment of the one before it; empty without a window, where the times say so.
+    goes_on: Vec<bool>,
+}
+
+impl<'t> Moments<'t> {
+    /// Of times in ms, under a window in ms.
+    pub fn of(times: &'t [i64], window: i64) -> Self {
+        let mut goes_on = Vec::new();
+        if window > 0 {
+            // A new moment begins where everything that follows is later than everything before, by more than the window.
+            goes_on.resize(times.len(), false);
+            let mut later: Vec<i64> = times.to_vec();
+            for at in (1..times.len()).rev() {
+                later[at - 1] = later[at - 1].min(later[at]);
+            }
+            let mut latest = i64::MIN;
+            for at in 1..times.len() {
+                latest = latest.max(times[at - 1]);
+                goes_on[at] = tied(latest, later[at], window);
+            }
+        }
+        Self { times, goes_on }
+    }
+
+    /// Whether the event at `at`, which must not be the first, is at the moment of the one before it.
+    pub fn goes_on(&self, at: usize) -> bool {
+        match self.goes_on.get(at) {
+            Some(goes_on) => *goes_on,
+            None => self.times[at - 1] == self.times[at],
+        }
+    }
+
+    /// How many events are at moments that were over before `time`: a burst is over with its last event.
+    pub fn before(&self, time: i64) -> usize {
+        if self.goes_on.is_empty() {
+            return self.times.partition_point(|found| *found < time);
+        }
+        let mut first = self.times.iter().position(|found| *found >= time);
+        while let Some(at) = first
+            && at > 0
+            && self.goes_on(at)
+        {
+            first = Some(at - 1);
+        }
+        first.unwrap_or(self.times.len())
+    }
+
+    /// The moments, as ranges of events.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            (start < self.times.len()).then(|| {
+                let first = start;
+                start += 1;
+                while start < self.times.len() && self.goes_on(start) {
+                    start += 1;
+                }
+                first..start
+            })
+        })
+    }
+}
+
+/// The key that orders events of one user at one moment, ids as in the raw log. `time` is the event's own (ms UTC), whatever moment it
+/// belongs to; `occurrence` numbers repeats of one item at one time, from 0, in the order of lines.
 ///
 /// ```
 /// use weaverec_pipeline::{seed, stage::order::tie_key};
@@ -57,6 +129,8 @@ pub struct Order {
     ties: Ties,
     seed: u64,
     domain: String,
+    /// Milliseconds.
+    window: i64,
 }
 
 impl Order {
@@ -66,7 +140,13 @@ impl Order {
             ties: parameters.ties,
             seed: parameters.tie_seed,
             domain: parameters.domain_name(dataset),
+            window: parameters.tie_window_ms,
         }
+    }
+
+    /// Whether two events that follow each other in time are at one moment.
+    pub fn tied(&self, earlier: i64, later: i64) -> bool {
+        tied(earlier, later, self.window)
     }
 
     /// Orders the tied rows of one user after another.
@@ -92,18 +172,24 @@ pub struct TieBreaker<'o, R> {
     keyed: Vec<(u64, i64, R)>,
 }
 
-impl<R: Copy> TieBreaker<'_, R> {
+impl<'o, R: Copy> TieBreaker<'o, R> {
+    /// The rule.
+    pub fn order(&self) -> &'o Order {
+        self.order
+    }
+
     /// To be called before another user's rows.
     pub fn next_user(&mut self) {
         self.user = None;
     }
 
-    /// Puts the rows of one moment of the user at hand in order. Repeats of an item must stand together, in the order of lines.
+    /// Puts the rows of one moment of the user at hand in order. Repeats of an item at one time must stand together, in the order of
+    /// lines.
     pub fn sort<'t>(
         &mut self,
         user: &str,
-        time: i64,
         rows: &mut [R],
+        time: impl Fn(R) -> i64,
         item: impl Fn(R) -> &'t str,
         line: impl Fn(R) -> i64,
     ) {
@@ -111,11 +197,15 @@ impl<R: Copy> TieBreaker<'_, R> {
             rows.sort_unstable_by_key(|row| line(*row));
             return;
         }
-        let shared = self.moment(user, time);
         self.keyed.clear();
+        let (mut shared, mut at) = (0, None);
         let (mut before, mut occurrence) = (None, 0_u64);
         for row in rows.iter() {
-            let item = item(*row);
+            let (time, item) = (time(*row), item(*row));
+            if at != Some(time) {
+                shared = self.at(user, time);
+                (at, before) = (Some(time), None);
+            }
             occurrence = if before == Some(item) { occurrence + 1 } else { 0 };
             before = Some(item);
             self.fields.truncate(shared);
@@ -129,8 +219,8 @@ impl<R: Copy> TieBreaker<'_, R> {
         }
     }
 
-    /// Puts together what the keys of one moment have in common, and says how many bytes that is.
-    fn moment(&mut self, user: &str, time: i64) -> usize {
+    /// Puts together what the keys of one time have in common, and says how many bytes that is.
+    fn at(&mut self, user: &str, time: i64) -> usize {
         let known = match self.user {
             Some(known) => known,
             None => {
@@ -177,8 +267,8 @@ impl<'b> Columns<'b> {
     }
 
     /// Whether a row is at the moment of the one before it.
-    fn goes_on(&self, row: usize) -> bool {
-        tied(self.times.value(row - 1), self.times.value(row))
+    fn goes_on(&self, order: &Order, row: usize) -> bool {
+        order.tied(self.times.value(row - 1), self.times.value(row))
             && self.users.value(row - 1) == self.users.value(row)
     }
 }
@@ -199,7 +289,10 @@ impl<'o> OrderedBatches<'o> {
             None => batch,
         };
         let columns = Columns::of(&all)?;
-        let last = (1..all.num_rows()).rev().find(|row| !columns.goes_on(*row));
+        let order = self.breaker.order();
+        let last = (1..all.num_rows())
+            .rev()
+            .find(|row| !columns.goes_on(order, *row));
         let last = last.unwrap_or(0);
         let done = self.ordered(&all, 0..last)?;
         self.open = Some(all.slice(last, all.num_rows() - last));
@@ -217,18 +310,19 @@ impl<'o> OrderedBatches<'o> {
         let columns = Columns::of(batch)?;
         let mut places: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
         let mut changed = false;
-        for run in places.chunk_by_mut(|_, row| columns.goes_on(*row as usize)) {
+        let order = self.breaker.order();
+        for run in places.chunk_by_mut(|_, row| columns.goes_on(order, *row as usize)) {
             if run.len() < 2 {
                 continue;
             }
-            let first = run[0] as usize;
-            let (user, time) = (columns.users.value(first), columns.times.value(first));
-            let (item, line) = (
+            let user = columns.users.value(run[0] as usize);
+            let (time, item, line) = (
+                |row: u32| columns.times.value(row as usize),
                 |row: u32| columns.items.value(row as usize),
                 |row: u32| columns.lines.value(row as usize),
             );
             self.breaker.next_user();
-            self.breaker.sort(user, time, run, item, line);
+            self.breaker.sort(user, run, time, item, line);
             changed = true;
         }
         if !changed {
@@ -247,27 +341,56 @@ mod tests {
 
     use super::*;
 
-    fn order(ties: Ties) -> Order {
+    fn order(ties: Ties, window: i64) -> Order {
         Order {
             ties,
             seed: 9,
             domain: "shop".to_owned(),
+            window,
         }
     }
 
     #[test]
+    fn a_burst_goes_on_as_long_as_each_event_follows_within_the_window() {
+        // In the order of events: 0 is alone, 50 to 58 are one burst though its ends are further apart than 5, 70 comes twice.
+        let times = [0, 58, 50, 54, 70, 70];
+        let ranges = |window: i64| Moments::of(&times, window).ranges().collect::<Vec<_>>();
+        assert_eq!(ranges(5), [0..1, 1..4, 4..6]);
+        assert_eq!(ranges(12), [0..1, 1..6]);
+        assert_eq!(ranges(50), [0..6]);
+        let sorted = [0, 50, 54, 58, 70, 70];
+        let ranges: Vec<_> = Moments::of(&sorted, 0).ranges().collect();
+        assert_eq!(ranges, [0..1, 1..2, 2..3, 3..4, 4..6]);
+        assert_eq!(Moments::of(&[], 9).ranges().count(), 0);
+    }
+
+    #[test]
+    fn a_burst_that_goes_on_beyond_a_time_is_not_before_it() {
+        let times = [0, 58, 50, 54, 70, 70];
+        let before = |window: i64, time| Moments::of(&times, window).before(time);
+        assert_eq!((before(5, 0), before(5, 1), before(5, 50)), (0, 1, 1));
+        assert_eq!((before(5, 54), before(5, 58), before(5, 59)), (1, 1, 4));
+        assert_eq!((before(5, 70), before(5, 71)), (4, 6));
+        assert_eq!((before(12, 71), before(12, 70), before(50, 70)), (6, 1, 0));
+        let sorted = [0, 50, 54, 58, 70, 70];
+        let before = |time| Moments::of(&sorted, 0).before(time);
+        assert_eq!((before(54), before(55), before(70)), (2, 3, 4));
+    }
+
+    #[test]
     fn keys_put_together_step_by_step_are_those_of_the_formula() {
-        let order = order(Ties::Hash);
+        let order = order(Ties::Hash, 0);
         let mut breaker = order.breaker();
-        // (item, line), two users and two moments, with a repeat.
-        let rows = [("b", 4), ("b", 7), ("c", 1), ("a", 9)];
-        for (user, time) in [("u", 5), ("u", 6), ("v", 6)] {
+        // (item, line), two users and two moments, with a repeat, all at one time or the last two later, the last item a second time.
+        let rows = [("b", 4), ("b", 7), ("c", 1), ("a", 9), ("a", 12)];
+        for (user, time, burst) in [("u", 5, 0), ("u", 6, 1), ("v", 6, 1)] {
             breaker.next_user();
             let mut sorted = rows;
-            breaker.sort(user, time, &mut sorted, |row| row.0, |row| row.1);
+            let time = |row: (&str, i64)| time + if row.1 >= 9 { burst * (row.1 - 8) } else { 0 };
+            breaker.sort(user, &mut sorted, time, |row| row.0, |row| row.1);
             let key = |row: &(&str, i64)| {
-                let occurrence = u64::from(*row == ("b", 7));
-                tie_key(9, "shop", user, time, row.0, occurrence)
+                let repeats = *row == ("b", 7) || burst == 0 && *row == ("a", 12);
+                tie_key(9, "shop", user, time(*row), row.0, u64::from(repeats))
             };
             let mut expected = rows;
             expected.sort_by_key(key);
@@ -277,9 +400,11 @@ mod tests {
 
     #[test]
     fn lines_order_ties_where_they_are_asked_to() {
-        let order = order(Ties::Line);
+        let order = order(Ties::Line, 0);
         let mut rows = [("a", 9), ("b", 4), ("b", 7), ("c", 1)];
-        order.breaker().sort("u", 5, &mut rows, |row| row.0, |row| row.1);
+        order
+            .breaker()
+            .sort("u", &mut rows, |_| 5, |row| row.0, |row| row.1);
         assert_eq!(rows.map(|row| row.1), [1, 4, 7, 9]);
     }
 
@@ -308,8 +433,8 @@ mod tests {
         for run in rows.chunk_by_mut(|left, right| (left.0, left.2, left.1) == (right.0, right.2, right.1)) {
             run.sort_unstable_by_key(|row| row.3);
         }
-        for ties in [Ties::Hash, Ties::Line] {
-            let order = order(ties);
+        for (ties, window) in [(Ties::Hash, 0), (Ties::Line, 0), (Ties::Hash, 1), (Ties::Line, 1)] {
+            let order = order(ties, window);
             let whole = |size: usize| {
                 let mut ordered = OrderedBatches::new(&order);
                 let mut done: Vec<RecordBatch> = rows
@@ -323,7 +448,7 @@ mod tests {
             assert_eq!(expected.num_rows(), rows.len());
             assert_ne!(expected, batch(&rows), "ties are not by item");
             for size in [1, 2, 3, 5, 8, 13] {
-                assert_eq!(whole(size), expected, "{ties:?}, {size}");
+                assert_eq!(whole(size), expected, "{ties:?}, {window}, {size}");
             }
         }
     }

@@ -115,7 +115,8 @@ pub fn class(family: Family) -> &'static str {
         Family::Joint => "joint",
         Family::NaiveMerging => "naive",
         Family::Woven => "woven",
-        Family::Member => "member",
+        // Neither competes.
+        Family::Member | Family::Probe => "member",
     }
 }
 
