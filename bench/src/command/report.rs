@@ -44,12 +44,19 @@ pub fn run(arguments: Arguments) -> Result<()> {
         named.join(" or ")
     };
     let Some(own) = there.next() else {
-        bail!("there are no records in {}: `weaverec reproduce` makes them", named());
+        bail!(
+            "there are no records in {}: `weaverec reproduce` makes them",
+            named()
+        );
     };
     let library = Library::new(Store::open(own)?, there.next().cloned())?;
     let claim = match &arguments.records {
         None => setting.claim_report()?,
-        Some(records) => Claim::take(&setting.out, REPORT, &[Input::partly(records, "the folder of records")])?,
+        Some(records) => Claim::take(
+            &setting.out,
+            REPORT,
+            &[Input::partly(records, "the folder of records")],
+        )?,
     };
     let mut benches = Vec::new();
     for study in setting.profile.studies(&setting.data)? {

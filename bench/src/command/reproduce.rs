@@ -164,7 +164,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         false => Some(setting.claim_report()?),
     };
     let workshop = Workshop::open(records.place(), threads, profile.compute)?;
-    let exported = claim.as_ref().map_or(setting.out.as_path(), Claim::place).join(RECORDS);
+    let exported = claim
+        .as_ref()
+        .map_or(setting.out.as_path(), Claim::place)
+        .join(RECORDS);
     let library = Library::new(workshop.store.clone(), Some(exported))?;
     let mut benches = Vec::new();
     for study in profile.studies(data)? {
@@ -176,7 +179,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     for (study, units) in chosen.into_iter().enumerate() {
         let bench = &mut benches[study];
-        let units_of = |bench: &Bench| -> Vec<_> { units.iter().map(|unit| bench.plan.units[*unit].clone()).collect() };
+        let units_of =
+            |bench: &Bench| -> Vec<_> { units.iter().map(|unit| bench.plan.units[*unit].clone()).collect() };
         let units: Vec<_> = units_of(bench);
         let unfinished = Missing::of(bench, &units, &library, &workshop)?.cells().len();
         say(format!(

@@ -23,7 +23,11 @@ pub fn chosen(benches: &[Bench], units: &Units) -> Result<Vec<Vec<usize>>> {
         let own = before..before + bench.plan.units.len();
         before = own.end;
         let start = own.start;
-        places.iter().filter(|place| own.contains(place)).map(|place| place - start).collect()
+        places
+            .iter()
+            .filter(|place| own.contains(place))
+            .map(|place| place - start)
+            .collect()
     });
     Ok(of_study.collect())
 }

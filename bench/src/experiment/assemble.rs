@@ -59,7 +59,9 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
     }
     let mut claims = profile.claims.clone();
     let of_some = !claims.scenarios.is_empty();
-    claims.scenarios.retain(|named| scenarios.iter().any(|scenario| scenario.name == *named));
+    claims
+        .scenarios
+        .retain(|named| scenarios.iter().any(|scenario| scenario.name == *named));
     if of_some && claims.scenarios.is_empty() {
         bail!(
             "study {} of profile {}: no unit of a scenario that [claims] names is finished; `weaverec reproduce` runs what is missing",
@@ -88,7 +90,12 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
         report_on: profile.report_on,
         notes: stated.chain(of_domains).chain(notes).collect(),
         environments: environments(seen.values().map(|(environment, _)| environment))?,
-        numerics: seen.values().map(|(_, numerics)| *numerics).collect::<BTreeSet<_>>().into_iter().collect(),
+        numerics: seen
+            .values()
+            .map(|(_, numerics)| *numerics)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         choices,
         scenarios,
     })
@@ -122,7 +129,12 @@ struct Records<'a> {
 impl Records<'_> {
     /// The replicates of a scenario of which every record is there.
     fn finished(&self, scenario: usize) -> Vec<Replicate> {
-        let is_finished = |unit: &&Unit| self.plan.cells(unit).into_iter().all(|cell| self.library.has(cell));
+        let is_finished = |unit: &&Unit| {
+            self.plan
+                .cells(unit)
+                .into_iter()
+                .all(|cell| self.library.has(cell))
+        };
         let units = self.plan.units.iter().filter(|unit| unit.scenario == scenario);
         units.filter(is_finished).map(|unit| unit.replicate).collect()
     }
@@ -139,7 +151,9 @@ impl Records<'_> {
             return Ok(Rc::clone(known));
         }
         let record = Rc::new(self.load(cell)?);
-        self.trained.borrow_mut().insert(cell.key.clone(), Rc::clone(&record));
+        self.trained
+            .borrow_mut()
+            .insert(cell.key.clone(), Rc::clone(&record));
         Ok(record)
     }
 
@@ -147,7 +161,9 @@ impl Records<'_> {
         let mut cases = Vec::new();
         let mut rows = Vec::new();
         let mut add = |method: String, label: String, family: Family, scorers: Vec<(Replicate, Scorer)>| {
-            let deterministic = scorers.iter().all(|(_, scorer)| scorer.is_deterministic(self.study));
+            let deterministic = scorers
+                .iter()
+                .all(|(_, scorer)| scorer.is_deterministic(self.study));
             let drawn = if deterministic { 1 } else { scorers.len() };
             let mut runs = Vec::new();
             for (replicate, scorer) in scorers.into_iter().take(drawn) {
@@ -169,7 +185,12 @@ impl Records<'_> {
         for method in Method::all() {
             let of = |replicate: &Replicate| (*replicate, scorer(method, self.study, scenario, *replicate));
             let scorers = replicates.iter().map(of).collect();
-            add(method.id().into(), method.label().into(), method.family(), scorers)?;
+            add(
+                method.id().into(),
+                method.label().into(),
+                method.family(),
+                scorers,
+            )?;
         }
         for domains in members(scenario) {
             let id = member_id(&domains, scenario);
@@ -224,7 +245,12 @@ impl Records<'_> {
         let trainings: Vec<&Training> = records
             .iter()
             .map(|record| {
-                let missing = || format!("the record of {} ({}) holds no training", record.label, record.key);
+                let missing = || {
+                    format!(
+                        "the record of {} ({}) holds no training",
+                        record.label, record.key
+                    )
+                };
                 record.training.as_ref().with_context(missing)
             })
             .collect::<Result<_>>()?;
@@ -233,7 +259,9 @@ impl Records<'_> {
             [one] => (one.outcome.curve.clone(), one.outcome.held_out_curve.clone()),
             _ => Default::default(),
         };
-        let places = reported.iter().map(|case| place(&case.scores, case.target as usize));
+        let places = reported
+            .iter()
+            .map(|case| place(&case.scores, case.target as usize));
         let run = Run {
             replicate,
             candidate_hash: ranking.candidate_hash,
@@ -274,7 +302,12 @@ impl Records<'_> {
         for (replicate, backbone) in &self.plan.backbones {
             if replicates.contains(replicate) {
                 let record = self.training(&backbone.cell)?;
-                choices.extend(record.choices.iter().map(|choice| chosen("nano backbone", *replicate, choice)));
+                choices.extend(
+                    record
+                        .choices
+                        .iter()
+                        .map(|choice| chosen("nano backbone", *replicate, choice)),
+                );
             }
         }
         for ((domains, replicate), adapter) in &self.plan.adapters {

@@ -19,8 +19,8 @@ use super::encoder::Encoder;
 use super::plan::BackboneCell;
 use super::profile::{NanoSizes, Profile, Study};
 use super::replicate::{Replicate, backbone_seed, written};
-use super::study_record::{Facts, StudyRecord};
 use super::runner::Workshop;
+use super::study_record::{Facts, StudyRecord};
 use crate::progress::{Meter, Stages};
 
 /// Lines of item descriptions in one pre-training example.
@@ -175,7 +175,9 @@ pub fn pretrain(
 /// A tokenizer without an end-of-text token.
 pub fn decoder_config(sizes: &NanoSizes, tokenizer: &Tokenizer) -> Result<DecoderConfig> {
     let end = tokenizer.eos();
-    Ok(sizes.decoder.llama(end.context("the tokenizer has no end-of-text token")?))
+    Ok(sizes
+        .decoder
+        .llama(end.context("the tokenizer has no end-of-text token")?))
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.

@@ -192,9 +192,8 @@ mod tests {
             assert_ne!(lot, other);
         }
         // Two domains cut their users independently: of those that choose in one, a tenth choose in the other.
-        let both = users().filter(|user| {
-            ["a", "b"].map(|domain| Lot::of(0, domain, user).cut()) == [Cut::Selection; 2]
-        });
+        let both = users()
+            .filter(|user| ["a", "b"].map(|domain| Lot::of(0, domain, user).cut()) == [Cut::Selection; 2]);
         let both = both.count();
         assert!((300..500).contains(&both), "{both}");
     }

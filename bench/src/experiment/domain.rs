@@ -9,10 +9,11 @@ use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
-use weaverec_pipeline::stage::{DomainFilter, KCore};
+use weaverec_pipeline::stage::window::time_text;
+use weaverec_pipeline::stage::{Cut as TimeCut, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
-use super::cut::{Cut, First, Sizes, Lot};
+use super::cut::{Cut, First, Lot, Sizes};
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
 use crate::progress::{Stages, say};
 
@@ -50,23 +51,38 @@ pub fn prepare_study(
     threads: usize,
 ) -> Result<Domains> {
     let generated = generate(study, work)?;
+    let mut requests = Vec::new();
+    for domain in &study.domains {
+        let (description, raw) = locate(study, domain, data, &generated)
+            .with_context(|| format!("study {}: domain {}", study.name, domain.name))?;
+        let request = request(study, domain, &profile.prepare, description, raw, work, threads)?;
+        requests.push((domain, request));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .enable_all()
         .build()?;
-    let mut domains = Domains::new();
-    for domain in &study.domains {
-        let (description, raw) = locate(study, domain, data, &generated)
-            .with_context(|| format!("study {}: domain {}", study.name, domain.name))?;
-        let request = request(study, domain, &profile.prepare, description, raw, work, threads);
+    let prepare = |domain: &Domain, request: &PrepareConfig| -> Result<()> {
+        let cannot = || {
+            format!(
+                "cannot prepare the domain {} of study {}",
+                domain.name, study.name
+            )
+        };
         runtime
-            .block_on(prepare::prepare(&request, &Stages::default()))
-            .with_context(|| {
-                format!(
-                    "cannot prepare the domain {} of study {}",
-                    domain.name, study.name
-                )
-            })?;
+            .block_on(prepare::prepare(request, &Stages::default()))
+            .with_context(cannot)?;
+        Ok(())
+    };
+    if let Some(cut) = profile.prepare.cut()? {
+        let split = SplitPolicy::GlobalTime(common_cut(cut, study, &requests, work, &prepare)?);
+        requests
+            .iter_mut()
+            .for_each(|(_, request)| request.parameters.split = split);
+    }
+    let mut domains = Domains::new();
+    for (domain, request) in requests {
+        prepare(domain, &request)?;
         let folder = request.folder();
         let read =
             read(profile, domain, &folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -81,9 +97,50 @@ pub fn prepare_study(
             read.selection.len(),
             read.users.of(Cut::Selection)
         ));
+        if read.ranked.is_empty() && !domain.auxiliary {
+            bail!(
+                "no user of the domain {} of study {} is in the part that is ranked ({}): it has {} test users in all",
+                domain.name,
+                study.name,
+                profile.report_on.name(),
+                read.users.dev + read.users.r#final
+            );
+        }
         domains.insert(domain.name.clone(), read);
     }
     Ok(domains)
+}
+
+/// The one moment at which all domains are cut: by the interactions of the studied ones, which are prepared for it without prompts.
+fn common_cut(
+    cut: TimeCut,
+    study: &Study,
+    requests: &[(&Domain, PrepareConfig)],
+    work: &Path,
+    prepare: impl Fn(&Domain, &PrepareConfig) -> Result<()>,
+) -> Result<TimeCut> {
+    let mut times = Vec::new();
+    for (domain, request) in requests.iter().filter(|(domain, _)| !domain.auxiliary) {
+        let tables = PrepareConfig {
+            parameters: Parameters {
+                prompts: false,
+                ..request.parameters.clone()
+            },
+            out: work.join("prepared").join(format!("{}-times", study.name)),
+            ..request.clone()
+        };
+        prepare(domain, &tables)?;
+        Prepared::open(tables.folder())?.each_sequence(|sequence| times.extend(sequence.timestamps))?;
+    }
+    let found = cut
+        .among(times)
+        .with_context(|| format!("study {}: [prepare] cut", study.name))?;
+    say(format!(
+        "  one cut for all domains: validation from {}, test from {}",
+        time_text(found.validation_from),
+        time_text(found.test_from)
+    ));
+    Ok(TimeCut::At(found))
 }
 
 fn request(
@@ -94,7 +151,7 @@ fn request(
     raw: PathBuf,
     work: &Path,
     threads: usize,
-) -> PrepareConfig {
+) -> Result<PrepareConfig> {
     let parameters = Parameters {
         seed: config.seed,
         filter: DomainFilter {
@@ -105,24 +162,26 @@ fn request(
             users: config.user_core,
             items: config.item_core,
         },
+        tie_window_ms: config.tie_window_ms()?,
+        repeats: config.repeats,
         max_history: config.max_history,
         max_title_chars: config.max_title_chars,
         candidates: config.candidates,
         format: config.format,
         max_train: config.max_train,
-        // Everybody has prompts: who chooses and who is ranked is decided by the cut, which is finer than the pipeline's sample.
+        // Everybody has prompts: who chooses and who is ranked is decided by the cut of users, which is finer than the pipeline's sample.
         max_eval: None,
         allow_missing_items: config.allow_missing_items,
         ..Parameters::default()
     };
-    PrepareConfig {
+    Ok(PrepareConfig {
         name: Some(domain.name.clone()),
         parameters,
         threads,
         // Records in the work folder are derived: another configuration simply replaces them.
         force: true,
         ..PrepareConfig::new(dataset, raw, work.join("prepared").join(&study.name))
-    }
+    })
 }
 
 fn generate(study: &Study, work: &Path) -> Result<BTreeMap<String, synth::GeneratedDomain>> {
@@ -207,7 +266,11 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
     Ok(DomainData {
         name: domain.name.clone(),
         fingerprint: folder.fingerprint(),
-        candidate_hash: candidate_hash(ranked.iter().map(|p| (p.user_id.as_str(), p.target, p.candidates.as_slice()))),
+        candidate_hash: candidate_hash(
+            ranked
+                .iter()
+                .map(|p| (p.user_id.as_str(), p.target, p.candidates.as_slice())),
+        ),
         items: folder.items()?,
         users,
         selection: selection.into_vec(),

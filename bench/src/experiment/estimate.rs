@@ -99,7 +99,11 @@ impl fmt::Display for Rates {
             .collect();
         let stated = match unknown.as_slice() {
             [] => None,
-            some => Some(format!("{} by a stated rate of {}", some.join(" and "), rate(self.stated))),
+            some => Some(format!(
+                "{} by a stated rate of {}",
+                some.join(" and "),
+                rate(self.stated)
+            )),
         };
         f.write_str(&known.into_iter().chain(stated).collect::<Vec<_>>().join("; "))
     }
@@ -107,15 +111,27 @@ impl fmt::Display for Rates {
 
 /// All cells of a plan that compute something.
 fn cells(plan: &Plan) -> impl Iterator<Item = (&Cell, Work)> {
-    let backbones = plan.backbones.values().map(|backbone| (&backbone.cell, backbone.work));
-    let adapters = plan.adapters.values().map(|adapter| (&adapter.cell, adapter.work));
-    let rankings = plan.rankings.values().map(|ranking| (&ranking.cell, ranking.work));
+    let backbones = plan
+        .backbones
+        .values()
+        .map(|backbone| (&backbone.cell, backbone.work));
+    let adapters = plan
+        .adapters
+        .values()
+        .map(|adapter| (&adapter.cell, adapter.work));
+    let rankings = plan
+        .rankings
+        .values()
+        .map(|ranking| (&ranking.cell, ranking.work));
     backbones.chain(adapters).chain(rankings)
 }
 
 /// What a cell computed: by its own record where that says so, since a training may have stopped early.
 fn operations(record: &Record, planned: Work) -> f64 {
-    record.training.as_ref().map_or(planned.flops, |training| training.flops)
+    record
+        .training
+        .as_ref()
+        .map_or(planned.flops, |training| training.flops)
 }
 
 /// Seconds of one thread, or of the device.
@@ -132,8 +148,8 @@ mod tests {
     use weaverec_model::device::Compute;
 
     use super::super::cost::Cost;
-    use super::super::store::Store;
     use super::super::plan::{BackboneCell, RankingCell, Scorer};
+    use super::super::store::Store;
     use super::*;
 
     fn cell(kind: Kind, number: u32) -> Cell {
@@ -174,7 +190,11 @@ mod tests {
         // Two backbones and a ranking, at a stated rate on two threads.
         let stated = rates();
         assert!((of(&stated) - 2.05e12 / (2.0 * THREAD)).abs() < 1e-6);
-        assert!(stated.to_string().contains("backbones and adapters and rankings by a stated rate"));
+        assert!(
+            stated
+                .to_string()
+                .contains("backbones and adapters and rankings by a stated rate")
+        );
 
         let keep = |cell: &Cell, environment: Environment, cpu_seconds| {
             let cost = Cost {
@@ -182,7 +202,10 @@ mod tests {
                 cpu_seconds,
                 peak_memory_bytes: None,
             };
-            library.own.keep(cell, &Record::new(cell, environment, cost), |_| Ok(())).unwrap();
+            library
+                .own
+                .keep(cell, &Record::new(cell, environment, cost), |_| Ok(()))
+                .unwrap();
         };
         // Another processor's times tell nothing of this one's.
         let elsewhere = Environment {
@@ -194,7 +217,15 @@ mod tests {
         // A backbone here took forty seconds of its threads' time.
         keep(&plan.backbones[&0].cell, here.clone(), Some(40.0));
         let expected = 2.0 * 40.0 / 2.0 + 5e10 / (2.0 * THREAD);
-        assert!((of(&rates()) - expected).abs() < 1e-6, "{} {expected}", of(&rates()));
-        assert!(rates().to_string().contains("backbones by 1 recorded (25 GFLOP/s a thread)"));
+        assert!(
+            (of(&rates()) - expected).abs() < 1e-6,
+            "{} {expected}",
+            of(&rates())
+        );
+        assert!(
+            rates()
+                .to_string()
+                .contains("backbones by 1 recorded (25 GFLOP/s a thread)")
+        );
     }
 }

@@ -29,7 +29,11 @@ impl Library {
         if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
             let _ = exported.set(Store::open(folder)?);
         }
-        Ok(Library { own, folder, exported })
+        Ok(Library {
+            own,
+            folder,
+            exported,
+        })
     }
 
     /// Whether there is a record of the cell.

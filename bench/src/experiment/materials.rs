@@ -45,7 +45,14 @@ impl Materials {
         match (&self.model, &profile.backbone) {
             (Some(model), _) => {
                 let fingerprint = Some(model.fingerprint.as_str());
-                StudyRecord::new(profile, study, domains, &model.tokenizer, model.decoder.config(), fingerprint)
+                StudyRecord::new(
+                    profile,
+                    study,
+                    domains,
+                    &model.tokenizer,
+                    model.decoder.config(),
+                    fingerprint,
+                )
             }
             (None, Backbone::Nano(sizes)) => {
                 let tokenizer = backbone::train_tokenizer(sizes, domains)?;
@@ -146,6 +153,8 @@ impl Bench {
     /// # Errors
     /// Where nobody has [gathered](Self::gather) them.
     pub fn materials(&self) -> Result<&Materials> {
-        self.materials.as_ref().context("the domains of this study were not prepared")
+        self.materials
+            .as_ref()
+            .context("the domains of this study were not prepared")
     }
 }

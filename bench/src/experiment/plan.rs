@@ -118,13 +118,22 @@ impl Plan {
                 let cell = backbone::cell(sizes, &study.profile, study.study(), &study.facts, replicate);
                 let text = study.facts.pretraining.unwrap_or_default();
                 let work = study.facts.operations.pretraining(text, sizes.pretrain.epochs);
-                plan.backbones.insert(replicate, BackboneCell { cell, replicate, work });
+                plan.backbones.insert(
+                    replicate,
+                    BackboneCell {
+                        cell,
+                        replicate,
+                        work,
+                    },
+                );
             }
         }
         for replicate in 0..study.profile.replicates {
             for (scenario, of) in study.study().scenarios.iter().enumerate() {
                 let methods = Method::all().map(|method| scorer(method, study, of, replicate));
-                let members = members(of).into_iter().map(|domains| alone(domains, study, replicate));
+                let members = members(of)
+                    .into_iter()
+                    .map(|domains| alone(domains, study, replicate));
                 let mut rankings: Vec<RankingKey> = Vec::new();
                 for scorer in methods.chain(members) {
                     let key = (of.target.clone(), scorer);
@@ -198,8 +207,13 @@ impl Plan {
                     [] => format!("{target}: zero-shot, replicate {base}"),
                     [(domains, replicate)] => format!("{target}: {domains}, replicate {replicate}"),
                     several => {
-                        let names: Vec<String> = several.iter().map(|(domains, _)| domains.to_string()).collect();
-                        format!("{target}: merge of {}, replicate {}", names.join(", "), several[0].1)
+                        let names: Vec<String> =
+                            several.iter().map(|(domains, _)| domains.to_string()).collect();
+                        format!(
+                            "{target}: merge of {}, replicate {}",
+                            names.join(", "),
+                            several[0].1
+                        )
                     }
                 }
             }
@@ -217,7 +231,9 @@ impl Plan {
     /// # Errors
     /// One that is not planned.
     pub fn ranking(&self, key: &RankingKey) -> Result<&RankingCell> {
-        self.rankings.get(key).context("a ranking of this scenario is not planned")
+        self.rankings
+            .get(key)
+            .context("a ranking of this scenario is not planned")
     }
 
     /// An adapter of this plan.
@@ -225,7 +241,9 @@ impl Plan {
     /// # Errors
     /// One that is not planned.
     pub fn adapter(&self, key: &AdapterKey) -> Result<&AdapterCell> {
-        self.adapters.get(key).context("an adapter of this ranking is not planned")
+        self.adapters
+            .get(key)
+            .context("an adapter of this ranking is not planned")
     }
 
     /// Every cell that a unit needs, those first that others need.
@@ -235,7 +253,11 @@ impl Plan {
         let bases = rankings().filter_map(|ranking| self.backbones.get(&ranking.scorer.base()?));
         cells.extend(bases.map(|backbone| &backbone.cell));
         let members = rankings().flat_map(|ranking| ranking.scorer.members());
-        cells.extend(members.filter_map(|key| self.adapters.get(key)).map(|adapter| &adapter.cell));
+        cells.extend(
+            members
+                .filter_map(|key| self.adapters.get(key))
+                .map(|adapter| &adapter.cell),
+        );
         cells.extend(rankings().map(|ranking| &ranking.cell));
         let mut seen = std::collections::BTreeSet::new();
         cells.retain(|cell| seen.insert((cell.kind, &cell.key)));

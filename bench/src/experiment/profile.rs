@@ -10,6 +10,8 @@ use weaverec_model::device::Compute;
 use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
 use weaverec_pipeline::schema::PromptFormat;
+use weaverec_pipeline::stage::window::parse_duration;
+use weaverec_pipeline::stage::{Cut as TimeCut, Repeats};
 
 use super::cut::Cut;
 use super::replicate::Replicate;
@@ -73,14 +75,25 @@ pub enum Backbone {
         /// `smollm2-135m`, `gemma3-270m`, or a path.
         model: String,
         /// What its projections are kept in.
-        #[serde(default, skip_serializing_if = "is_default")]
+        #[serde(default, skip_serializing_if = "is_usual")]
         precision: Precision,
     },
 }
 
 /// Left out of what identifies a run, so that records made before there was a choice stay valid.
-fn is_default(precision: &Precision) -> bool {
-    *precision == Precision::default()
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What is held out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Of every user the last item that is new for the test, and the one before it for validation.
+    #[default]
+    LeaveOneOut,
+    /// What follows a moment, which is one for all domains.
+    GlobalTime,
 }
 
 /// Sizes of a nano backbone and how it is pre-trained.
@@ -118,6 +131,19 @@ pub struct Prepare {
     pub users: usize,
     /// Most training prompts written a domain.
     pub max_train: usize,
+    /// What is held out: everyone's last new items, or all that follows a moment.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub split: Split,
+    /// Where a global-time split begins the test, one moment for all domains of a study: a date, or the share of the interactions of
+    /// the studied domains that lie before it, such as `0.9`. Of those before it the newest tenth is validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// Events that follow each other within this time, such as `60s`, are one moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie_window: Option<String>,
+    /// What becomes of targets that their users had before.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub repeats: Repeats,
     /// Whether an item file may describe fewer than half of a domain's items.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_missing_items: bool,
@@ -226,6 +252,37 @@ pub struct Scenario {
     pub sources: Vec<String>,
 }
 
+impl Prepare {
+    /// The cut of a global-time split; none of leave-one-out.
+    ///
+    /// # Errors
+    /// A cut that is missing, is none, or has no effect.
+    pub fn cut(&self) -> Result<Option<TimeCut>> {
+        match (self.split, &self.cut) {
+            (Split::LeaveOneOut, None) => Ok(None),
+            (Split::LeaveOneOut, Some(cut)) => bail!(
+                "[prepare] `cut = \"{cut}\"` has no effect on a leave-one-out split; write `split = \"global-time\"` as well, or leave it out"
+            ),
+            (Split::GlobalTime, None) => bail!(
+                "[prepare] `split = \"global-time\"` needs a cut: write `cut = \"0.9\"`, the share of the interactions before the test, or a date"
+            ),
+            (Split::GlobalTime, Some(cut)) => Ok(Some(
+                cut.parse()
+                    .with_context(|| format!("[prepare] cut = \"{cut}\""))?,
+            )),
+        }
+    }
+
+    /// Milliseconds within which events that follow each other are one moment.
+    ///
+    /// # Errors
+    /// What is no duration.
+    pub fn tie_window_ms(&self) -> Result<i64> {
+        let window = self.tie_window.as_deref().unwrap_or("0");
+        parse_duration(window).with_context(|| format!("[prepare] tie_window = \"{window}\""))
+    }
+}
+
 impl Scenario {
     /// `sources → target`, as the reports show it.
     pub fn name(&self) -> String {
@@ -271,7 +328,10 @@ impl Profile {
                  dropout and nano backbone from its number"
             );
         }
-        if table.get("backbone").is_some_and(|backbone| backbone.get("seed").is_some()) {
+        if table
+            .get("backbone")
+            .is_some_and(|backbone| backbone.get("seed").is_some())
+        {
             bail!(
                 "`seed` is no key of [backbone] any more: leave it out, and each replicate pre-trains a backbone of its own; \
                  `one_backbone = true` lets all share the first one's"
@@ -311,6 +371,8 @@ impl Profile {
         if self.prepare.users == 0 {
             bail!("[prepare] `users` is 0: nobody would be ranked");
         }
+        self.prepare.cut()?;
+        self.prepare.tie_window_ms()?;
         self.claims.check()?;
         let rows: Vec<&str> = Method::all().map(Method::id).collect();
         if !rows.contains(&self.claims.woven.as_str()) {
@@ -513,6 +575,9 @@ mod tests {
         assert!(of(&|profile| profile.replicates = 0).contains("`replicates`"));
         assert!(of(&|profile| profile.report_on = Cut::Calibration).contains("\"dev\" or \"final\""));
         assert!(of(&|profile| profile.prepare.users = 0).contains("`users`"));
+        assert!(of(&|profile| profile.prepare.split = Split::GlobalTime).contains("cut = \"0.9\""));
+        assert!(of(&|profile| profile.prepare.cut = Some("0.9".into())).contains("no effect"));
+        assert!(of(&|profile| profile.prepare.tie_window = Some("soon".into())).contains("tie_window"));
         assert!(of(&|profile| profile.claims.woven = "spun".into()).contains("weaverec"));
         assert!(of(&|profile| profile.claims.scenarios = vec!["nowhere".into()]).contains("comedy → drama"));
     }
@@ -527,7 +592,10 @@ mod tests {
         };
         let as_it_is = identity(&|_| ());
         assert_eq!(as_it_is, identity(&|profile| profile.description = "else".into()));
-        assert_eq!(as_it_is, identity(&|profile| profile.compute.device = DeviceName::Cuda(0)));
+        assert_eq!(
+            as_it_is,
+            identity(&|profile| profile.compute.device = DeviceName::Cuda(0))
+        );
         assert_eq!(as_it_is, identity(&|profile| profile.studies.truncate(1)));
         for change in [
             &(|profile: &mut Profile| profile.replicates += 1) as &dyn Fn(&mut Profile),

@@ -28,7 +28,6 @@ use super::plan::{AdapterCell, BackboneCell, RankingCell, Scorer, Unit};
 use super::profile::Backbone;
 use super::replicate;
 use super::store::Store;
-use super::study_record;
 use super::training_set::{ChosenBy, Part, TrainingSet};
 use super::work::Work;
 use crate::method::{language_model, next_id, popularity, previous_id, random};
@@ -134,7 +133,10 @@ impl<'a> Missing<'a> {
 
     /// Every cell of it, with what there is to compute.
     pub fn cells(&self) -> Vec<(&'a Cell, Work)> {
-        let backbones = self.backbones.iter().map(|backbone| (&backbone.cell, backbone.work));
+        let backbones = self
+            .backbones
+            .iter()
+            .map(|backbone| (&backbone.cell, backbone.work));
         let adapters = self.adapters.iter().map(|adapter| (&adapter.cell, adapter.work));
         let rankings = self.rankings.iter().map(|ranking| (&ranking.cell, ranking.work));
         backbones.chain(adapters).chain(rankings).collect()
@@ -199,7 +201,9 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
         |ranking| &ranking.cell,
         workshop,
         |ranking, threads| {
-            with_threads(threads, || rank(bench, ranking, model, &encoder, materials, workshop))
+            with_threads(threads, || {
+                rank(bench, ranking, model, &encoder, materials, workshop)
+            })
         },
     )
 }
@@ -262,7 +266,13 @@ fn pretrain(bench: &Bench, backbone: &BackboneCell, workshop: &Workshop) -> Resu
     let Backbone::Nano(sizes) = &bench.study.profile.backbone else {
         anyhow::bail!("this profile pre-trains no backbone");
     };
-    backbone::pretrain(backbone, sizes, &bench.study, &bench.materials()?.domains, workshop)
+    backbone::pretrain(
+        backbone,
+        sizes,
+        &bench.study,
+        &bench.materials()?.domains,
+        workshop,
+    )
 }
 
 fn train(
@@ -425,12 +435,20 @@ fn by_likelihood(
     let (config, format) = (&profile.rank, profile.prepare.format);
     let decoder = match adapters {
         [] => model.decoder.clone(),
-        some => model.decoder.folded(&merge::uniform(&some.iter().collect::<Vec<_>>())?)?,
+        some => model
+            .decoder
+            .folded(&merge::uniform(&some.iter().collect::<Vec<_>>())?)?,
     };
     let diagnosis = encoder.examples(&target.diagnosis)?;
     let validation_loss = mean_loss(&decoder, &diagnosis, config.batch_tokens)?;
-    let invalid_output_rate =
-        language_model::invalid_output_rate(&decoder, encoder, &target.ranked, &target.items, config, format)?;
+    let invalid_output_rate = language_model::invalid_output_rate(
+        &decoder,
+        encoder,
+        &target.ranked,
+        &target.items,
+        config,
+        format,
+    )?;
     let queries = language_model::queries(encoder, &target.ranked, &target.items)?;
     let scoring = Instant::now();
     let scores = language_model::scores(&decoder, &queries, config, meter)?;
@@ -458,8 +476,12 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
     let scores = scored.scores.into_iter().zip(scored.tokens);
     for (prompt, (scores, tokens)) in target.ranked.iter().zip(scores) {
         let at = prompt.candidates.iter().position(|c| *c == prompt.target);
-        let at =
-            at.with_context(|| format!("the target of user {} is not among the candidates", prompt.user_id))?;
+        let at = at.with_context(|| {
+            format!(
+                "the target of user {} is not among the candidates",
+                prompt.user_id
+            )
+        })?;
         let case = looks.case(prompt);
         cases.push(ScoredCase {
             user_id: prompt.user_id.clone(),
@@ -478,7 +500,7 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
     Ok(Ranking {
         candidate_hash: scored_hash(&cases),
         split: manifest.split.clone(),
-        order: study_record::order(manifest),
+        order: manifest.order(),
         rank_seconds: scored.seconds,
         validation_loss: scored.validation_loss,
         invalid_output_rate: scored.invalid_output_rate,
@@ -490,6 +512,10 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
 pub fn scored_hash(cases: &[ScoredCase]) -> String {
     candidate_hash(cases.iter().map(|case| {
         let target = case.candidates.get(case.target as usize);
-        (case.user_id.as_str(), target.copied().unwrap_or(0), case.candidates.as_slice())
+        (
+            case.user_id.as_str(),
+            target.copied().unwrap_or(0),
+            case.candidates.as_slice(),
+        )
     }))
 }

@@ -143,7 +143,10 @@ impl StudyRecord {
         let profile: Profile =
             serde_json::from_value(record.configuration.clone()).with_context(unreadable)?;
         let Some(facts) = &record.study else {
-            bail!("{} holds no study: delete it to prepare the study again", unreadable());
+            bail!(
+                "{} holds no study: delete it to prepare the study again",
+                unreadable()
+            );
         };
         let [_] = profile.studies.as_slice() else {
             bail!("{} names other than one study: delete it", unreadable());
@@ -172,7 +175,12 @@ impl StudyRecord {
     /// A domain that the record lacks.
     pub fn domain(&self, name: &str) -> Result<&DomainFacts> {
         let found = self.facts.domains.get(name);
-        found.with_context(|| format!("the record of the study {} lacks the domain {name}", self.cell.label))
+        found.with_context(|| {
+            format!(
+                "the record of the study {} lacks the domain {name}",
+                self.cell.label
+            )
+        })
     }
 
     /// The replicate whose language model a replicate uses: its own, or the one that all share.
@@ -199,9 +207,15 @@ impl StudyRecord {
         let differs = |(name, domain): (&String, &DomainFacts)| -> Option<String> {
             let now = now.domains.get(name)?;
             let what = if domain.fingerprint != now.fingerprint {
-                format!("was prepared as {:.12} and is {:.12} now", domain.fingerprint, now.fingerprint)
+                format!(
+                    "was prepared as {:.12} and is {:.12} now",
+                    domain.fingerprint, now.fingerprint
+                )
             } else if domain.candidate_hash != now.candidate_hash {
-                format!("had the candidates {} and has {} now", domain.candidate_hash, now.candidate_hash)
+                format!(
+                    "had the candidates {} and has {} now",
+                    domain.candidate_hash, now.candidate_hash
+                )
             } else {
                 return None;
             };
@@ -224,7 +238,10 @@ impl StudyRecord {
 
     /// How many users a part of a domain's users has.
     pub fn users(&self, domain: &str, cut: Cut) -> usize {
-        self.facts.domains.get(domain).map_or(0, |domain| domain.users.of(cut))
+        self.facts
+            .domains
+            .get(domain)
+            .map_or(0, |domain| domain.users.of(cut))
     }
 }
 
@@ -236,7 +253,11 @@ impl DomainFacts {
             let query = encoder.query(prompt, &domain.items)?;
             let before = query.prompt.len();
             // A candidate goes through the model behind a prompt that all of a user's share.
-            let tokens: Vec<u32> = query.prompt.into_iter().chain(query.candidates.concat()).collect();
+            let tokens: Vec<u32> = query
+                .prompt
+                .into_iter()
+                .chain(query.candidates.concat())
+                .collect();
             Ok(Example {
                 tokens,
                 loss_from: before,
@@ -248,7 +269,7 @@ impl DomainFacts {
             fingerprint: domain.fingerprint.clone(),
             candidate_hash: domain.candidate_hash.clone(),
             split: manifest.split.clone(),
-            order: order(manifest),
+            order: manifest.order(),
             notes: notes(manifest),
             items: domain.items.len(),
             users: domain.users,
@@ -258,15 +279,6 @@ impl DomainFacts {
             queries: Text::of(&queries, domain.ranked.len()),
         })
     }
-}
-
-/// What is said of the order of events: where times are made up, order is all there is; else how many of them tie.
-pub fn order(manifest: &Manifest) -> String {
-    if manifest.synthetic_fields.iter().any(|field| field == "timestamp") {
-        return "order only: the times are made up in the raw files".into();
-    }
-    let ties = manifest.ties.test_targets;
-    format!("{:.1} % of test targets share their time with the item before", 100.0 * ties.share())
 }
 
 fn notes(manifest: &Manifest) -> Vec<String> {

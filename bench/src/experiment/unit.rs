@@ -74,7 +74,9 @@ impl Units {
                 Ok(numbers.iter().map(|number| number - 1).collect())
             }
             Units::Share { number, of } if *of > count => {
-                bail!("share {number}/{of}: this profile has {count} units, so ask for at most as many shares")
+                bail!(
+                    "share {number}/{of}: this profile has {count} units, so ask for at most as many shares"
+                )
             }
             Units::Share { number, of } => Ok(((number - 1) * count / of..number * count / of).collect()),
         }

@@ -16,7 +16,10 @@ use crate::progress::Meter;
 /// # Errors
 /// A candidate without anything to read.
 pub fn queries(encoder: &Encoder, prompts: &[Prompt], items: &[Item]) -> Result<Vec<Query>> {
-    prompts.iter().map(|prompt| encoder.query(prompt, items)).collect()
+    prompts
+        .iter()
+        .map(|prompt| encoder.query(prompt, items))
+        .collect()
 }
 
 /// Log-likelihoods of every candidate of every query.

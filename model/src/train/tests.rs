@@ -211,7 +211,10 @@ fn one_seed_draws_the_initial_values_and_the_other_the_order_and_dropout() {
         );
         let (adapter, outcome) = trained.unwrap();
         let first: Vec<f32> = values(&adapter).concat();
-        (first.iter().map(|v| (v * 1e6).round()).collect::<Vec<_>>(), outcome.curve)
+        (
+            first.iter().map(|v| (v * 1e6).round()).collect::<Vec<_>>(),
+            outcome.curve,
+        )
     };
     let (start, course) = run(1, 1);
     let (same_start, other_course) = run(1, 2);
@@ -291,28 +294,29 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
 
 #[test]
 fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
-    let run = |(alpha, dropout, base, init): (f64, f64, &str, u64), checkpoint: Option<&Path>, kill: usize| {
-        let mut first = None;
-        let mut lora = LoraConfig::new(4, alpha);
-        lora.lora_dropout = dropout;
-        let mut progress = |p: Progress| {
-            first.get_or_insert(p.step);
-            assert!(p.step < kill, "killed");
+    let run =
+        |(alpha, dropout, base, init): (f64, f64, &str, u64), checkpoint: Option<&Path>, kill: usize| {
+            let mut first = None;
+            let mut lora = LoraConfig::new(4, alpha);
+            lora.lora_dropout = dropout;
+            let mut progress = |p: Progress| {
+                first.get_or_insert(p.step);
+                assert!(p.step < kill, "killed");
+            };
+            let (decoder, examples) = (tiny(), examples(18));
+            let checkpoint = checkpoint.map(|folder| Checkpoint::new(folder, base));
+            let trained = train_lora(
+                &decoder,
+                lora,
+                &examples,
+                &[],
+                &config(),
+                Seeds { init, ..SEEDS },
+                checkpoint.as_ref(),
+                &mut progress,
+            );
+            (values(&trained.unwrap().0), first)
         };
-        let (decoder, examples) = (tiny(), examples(18));
-        let checkpoint = checkpoint.map(|folder| Checkpoint::new(folder, base));
-        let trained = train_lora(
-            &decoder,
-            lora,
-            &examples,
-            &[],
-            &config(),
-            Seeds { init, ..SEEDS },
-            checkpoint.as_ref(),
-            &mut progress,
-        );
-        (values(&trained.unwrap().0), first)
-    };
     for other in [
         (16.0, 0.1, "one", 3),
         (8.0, 0.0, "one", 3),
