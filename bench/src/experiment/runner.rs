@@ -1,5 +1,6 @@
 //! Runs what is missing: backbones, then adapters, then rankings, several cells at a time. A finished cell is never run again.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -100,11 +101,12 @@ impl<'a> Missing<'a> {
     ) -> Result<Self> {
         let plan = &bench.plan;
         let mut missing = Missing::default();
+        let mut seen = HashSet::new();
         for unit in units {
             for key in &unit.rankings {
                 let ranking = plan.ranking(key)?;
                 let unfinished = !library.has(&ranking.cell);
-                if unfinished && !missing.rankings.iter().any(|r| r.cell.key == ranking.cell.key) {
+                if unfinished && seen.insert(&ranking.cell.key) {
                     missing.rankings.push(ranking);
                 }
                 let mut trains = false;
@@ -115,15 +117,19 @@ impl<'a> Missing<'a> {
                         false => !library.has(&adapter.cell),
                     };
                     trains |= needed;
-                    if needed && !missing.adapters.iter().any(|a| a.cell.key == adapter.cell.key) {
+                    if needed && seen.insert(&adapter.cell.key) {
                         missing.adapters.push(adapter);
                     }
                 }
-                let base = ranking.scorer.base().filter(|_| unfinished || trains);
-                if let Some(backbone) = base.and_then(|base| plan.backbones.get(&base))
-                    && !workshop.store.has(&backbone.cell)
-                    && !missing.backbones.iter().any(|b| b.cell.key == backbone.cell.key)
-                {
+                let base = ranking.scorer.base();
+                let Some(backbone) = base.and_then(|base| plan.backbones.get(&base)) else {
+                    continue;
+                };
+                let needed = match unfinished || trains {
+                    true => !workshop.store.has(&backbone.cell),
+                    false => !library.has(&backbone.cell),
+                };
+                if needed && seen.insert(&backbone.cell.key) {
                     missing.backbones.push(backbone);
                 }
             }
