@@ -45,7 +45,7 @@ fn scenario(bench: &Bench, plan: &Plan, store: &Store, scenario: &Scenario) -> R
     for method in Method::all() {
         let runs = runs(method, scenario, seeds)
             .into_iter()
-            .map(|(seed, scorer)| run(bench, plan, store, scenario, seed, scorer))
+            .map(|(seed, scorer)| run(plan, store, scenario, seed, scorer))
             .collect::<Result<_>>()?;
         rows.push(Row {
             method: method.id().into(),
@@ -61,7 +61,7 @@ fn scenario(bench: &Bench, plan: &Plan, store: &Store, scenario: &Scenario) -> R
         }
         let runs = seeds
             .iter()
-            .map(|seed| run(bench, plan, store, scenario, *seed, alone(&domains, *seed)))
+            .map(|seed| run(plan, store, scenario, *seed, alone(&domains, *seed)))
             .collect::<Result<_>>()?;
         rows.push(Row {
             method: id,
@@ -91,14 +91,7 @@ fn member_id(domains: &DomainSet, scenario: &Scenario) -> String {
     }
 }
 
-fn run(
-    bench: &Bench,
-    plan: &Plan,
-    store: &Store,
-    scenario: &Scenario,
-    seed: u64,
-    scorer: Scorer,
-) -> Result<Run> {
+fn run(plan: &Plan, store: &Store, scenario: &Scenario, seed: u64, scorer: Scorer) -> Result<Run> {
     let key = (scenario.target.clone(), scorer);
     let cell = &plan
         .rankings
