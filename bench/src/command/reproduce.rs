@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     pub threads: Option<usize>,
+    /// Cells (trainings, rankings) at a time; they share the threads [default: on the CPU one a thread, on a GPU one].
+    #[arg(long, value_parser = super::number::at_least(1))]
+    pub jobs: Option<usize>,
 }
 
 /// Runs the command.
@@ -90,10 +93,11 @@ pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
             out.display()
         );
     }
-    let records = Claim::take(&work, WORK, &inputs)?;
+    // Beside other runs: the store keeps their cells apart.
+    let records = Claim::share(&work, WORK, &inputs)?;
     inputs.push(Input::partly(&work, "the work folder"));
     let claim = Claim::take(&out, REPORT, &inputs)?;
-    let workshop = Workshop::open(records.place(), threads, profile.compute)?;
+    let workshop = Workshop::open(records.place(), threads, arguments.jobs, profile.compute)?;
     let mut studies = Vec::new();
     for study in profile.studies(&data)? {
         let bench = Bench::set_up(&profile, study, &data, &workshop)?;

@@ -9,15 +9,15 @@ use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
 use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{PromptFormat, Split};
 
 use super::cell::{Cell, Kind, Training};
-use super::cost::Cost;
 use super::domain::Domains;
 use super::encoder::Encoder;
 use super::profile::{Backbone, NanoSizes, Profile, Study};
 use super::runner::Workshop;
-use crate::progress::{Meter, Stages, say};
+use super::schedule::{Finished, Task};
+use crate::progress::{Meter, Stages};
 
 /// Lines of item descriptions in one pre-training example.
 const DESCRIPTIONS: usize = 8;
@@ -111,54 +111,62 @@ fn pretrained_here(
         format!("nano backbone of {}", study.name),
         configuration,
     );
+    let work = || pretrain(sizes, format, &auxiliary, domains, workshop, &cell);
+    let schedule = workshop.schedule();
+    schedule.run("backbone", vec![Task::new(&cell, 1.0, work)])?;
     let folder = workshop.store.folder(&cell);
-    if !workshop.store.has(&cell) {
-        let tokenizer = train_tokenizer(sizes, domains)?;
-        let encoder = Encoder::new(&tokenizer, format);
-        let (examples, held_out) = auxiliary_text(&encoder, &auxiliary, domains)?;
-        let config = sizes.decoder.llama(
-            tokenizer
-                .eos()
-                .context("the tokenizer has no end-of-text token")?,
-        );
-        let meter = Meter::start(cell.label.clone());
-        let started = std::time::Instant::now();
-        // From scratch: there is no base.
-        let checkpoint = Checkpoint::new(workshop.store.checkpoint(&cell), "");
-        let (weights, outcome) = weaverec_model::op::with_threads(workshop.threads, || {
-            nano::pretrain(
-                &config,
-                &examples,
-                &held_out,
-                &sizes.pretrain,
-                sizes.seed,
-                Some(&checkpoint),
-                &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
-            )
-        })?;
-        meter.finish(format!(
-            "held-out loss {:.3}, {} tokens",
-            outcome.held_out_loss.unwrap_or(f64::NAN),
-            outcome.tokens
-        ));
-        let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
-        let training = Training {
-            // Pre-training forms the weights' gradients too: half as much again.
-            flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
-            examples: examples.len(),
-            outcome,
-        };
-        let record = workshop.record(&cell, Cost::since(started), Some(training), None);
-        workshop.store.keep(&cell, &record, |folder| {
+    open(&folder, None, Precision::F32, profile.compute)
+}
+
+fn pretrain(
+    sizes: &NanoSizes,
+    format: PromptFormat,
+    auxiliary: &[&str],
+    domains: &Domains,
+    workshop: &Workshop,
+    cell: &Cell,
+) -> Result<Finished<'static>> {
+    let tokenizer = train_tokenizer(sizes, domains)?;
+    let encoder = Encoder::new(&tokenizer, format);
+    let (examples, held_out) = auxiliary_text(&encoder, auxiliary, domains)?;
+    let config = sizes.decoder.llama(
+        tokenizer
+            .eos()
+            .context("the tokenizer has no end-of-text token")?,
+    );
+    let meter = Meter::start(cell.label.clone());
+    // From scratch: there is no base.
+    let checkpoint = Checkpoint::new(workshop.store.checkpoint(cell), "");
+    let (weights, outcome) = nano::pretrain(
+        &config,
+        &examples,
+        &held_out,
+        &sizes.pretrain,
+        sizes.seed,
+        Some(&checkpoint),
+        &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
+    )?;
+    meter.finish(format!(
+        "held-out loss {:.3}, {} tokens",
+        outcome.held_out_loss.unwrap_or(f64::NAN),
+        outcome.tokens
+    ));
+    let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
+    let training = Training {
+        // Pre-training forms the weights' gradients too: half as much again.
+        flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
+        examples: examples.len(),
+        outcome,
+    };
+    Ok(Finished {
+        training: Some(training),
+        artefacts: Some(Box::new(move |folder| {
             weights.save(folder, &config)?;
             tokenizer.save(folder)?;
             Ok(())
-        })?;
-        checkpoint.remove()?;
-    } else {
-        say(format!("  {}: kept from an earlier run", cell.label));
-    }
-    open(&folder, None, Precision::F32, profile.compute)
+        })),
+        ..Finished::default()
+    })
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.

@@ -1,33 +1,31 @@
-//! Runs what is missing: backbones, then adapters, then rankings, several cells at a time. A finished cell is never run again.
+//! Runs what is missing: backbones, then adapters, then rankings. A finished cell is never run again.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use weaverec_model::device::{Compute, DeviceName};
+use weaverec_model::device::Compute;
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
-use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Example, mean_loss, train_lora, training_flops};
 use weaverec_model::weave::Mixture;
 use weaverec_output::write_file;
+use weaverec_pipeline::schema::Split;
 
 use super::backbone::{self, LanguageModel};
-use super::cell::{Cell, Kind, Ranking, Record, ScoredCase, Training};
-use super::cost::Cost;
+use super::cell::{Ranking, ScoredCase, Training};
 use super::cut::Cut;
 use super::domain::{self, DomainData, Domains};
 use super::encoder::Encoder;
 use super::environment::Environment;
 use super::plan::{AdapterCell, Plan, RankingCell, Scorer};
 use super::profile::{Data, Profile, Study};
+use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::TrainingSet;
 use crate::method::{language_model, popularity, random};
 use crate::output::CURVE;
-use crate::progress::{Meter, duration, say};
+use crate::progress::{Meter, say};
 
 /// Where work is done and with how many threads.
 pub struct Workshop {
@@ -37,6 +35,8 @@ pub struct Workshop {
     pub store: Store,
     /// Threads in all.
     pub threads: usize,
+    /// Cells at a time.
+    pub jobs: usize,
     /// What models compute with.
     pub compute: Compute,
     /// What goes into records about the machine.
@@ -45,8 +45,9 @@ pub struct Workshop {
 
 impl Workshop {
     /// A workshop in the folder `work`.
-    pub fn open(work: &Path, threads: usize, compute: Compute) -> Result<Self> {
+    pub fn open(work: &Path, threads: usize, jobs: Option<usize>, compute: Compute) -> Result<Self> {
         Ok(Workshop {
+            jobs: schedule::jobs(compute.device, threads, jobs),
             work: work.to_path_buf(),
             store: Store::open(work.join("cells"))?,
             threads,
@@ -55,18 +56,13 @@ impl Workshop {
         })
     }
 
-    /// The record of a cell that has just been finished.
-    pub fn record(
-        &self,
-        cell: &Cell,
-        cost: Cost,
-        training: Option<Training>,
-        ranking: Option<Ranking>,
-    ) -> Record {
-        Record {
-            training,
-            ranking,
-            ..Record::new(cell, self.environment.clone(), cost)
+    /// How cells are run.
+    pub fn schedule(&self) -> Schedule<'_> {
+        Schedule {
+            store: &self.store,
+            environment: &self.environment,
+            threads: self.threads,
+            jobs: self.jobs,
         }
     }
 }
@@ -112,88 +108,46 @@ impl<'a> Bench<'a> {
 /// Runs every missing cell of a study.
 pub fn run(bench: &Bench, plan: &Plan, workshop: &Workshop) -> Result<()> {
     let encoder = Encoder::new(&bench.model.tokenizer, bench.profile.prepare.format);
-    let adapters: Vec<&AdapterCell> = plan.adapters.values().collect();
-    run_missing(
-        "adapters",
-        &adapters,
-        |a| &a.cell,
-        workshop,
-        |adapter, threads| with_threads(threads, || train(bench, adapter, workshop)),
-    )?;
-    let rankings: Vec<&RankingCell> = plan.rankings.values().collect();
-    run_missing(
-        "rankings",
-        &rankings,
-        |r| &r.cell,
-        workshop,
-        |ranking, threads| with_threads(threads, || rank(bench, plan, &encoder, ranking, workshop)),
-    )
-}
-
-/// Runs the cells that are not finished, as many at a time as there are threads.
-///
-/// Cells are independent and small products gain little from a second thread, so a thread a cell is the fastest way to finish
-/// many; only when fewer cells than threads are left do they share. On a GPU, which one cell can fill, they take turns.
-fn run_missing<T: Sync>(
-    what: &str,
-    cells: &[&T],
-    cell: impl Fn(&T) -> &Cell + Sync,
-    workshop: &Workshop,
-    run: impl Fn(&T, usize) -> Result<()> + Sync,
-) -> Result<()> {
-    let missing: Vec<&&T> = cells.iter().filter(|c| !workshop.store.has(cell(c))).collect();
-    say(format!(
-        "  {what}: {} to do, {} kept from earlier runs",
-        missing.len(),
-        cells.len() - missing.len()
-    ));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let workers = match workshop.compute.device {
-        DeviceName::Cpu => workshop.threads.min(missing.len()).max(1),
-        _ => 1,
-    };
-    let (next, done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let failure: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed)
-                    && let Some(item) = missing.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    if let Err(error) = run(item, (workshop.threads / workers).max(1)) {
-                        failed.store(true, Ordering::Relaxed);
-                        let error = error.context(format!("{what}: {}", cell(item).label));
-                        failure
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .get_or_insert(error);
-                        return;
-                    }
-                    let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-                    let left =
-                        started.elapsed().as_secs_f64() / finished as f64 * (missing.len() - finished) as f64;
-                    say(format!(
-                        "  {what} {finished}/{}, about {} left",
-                        missing.len(),
-                        duration(left)
-                    ));
-                }
-            });
-        }
+    let schedule = workshop.schedule();
+    let adapters = plan.adapters.values().map(|adapter| {
+        Task::new(&adapter.cell, prompts(bench, adapter), || {
+            train(bench, adapter, workshop)
+        })
     });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
+    schedule.run("adapters", adapters.collect())?;
+    let rankings = plan.rankings.values().map(|ranking| {
+        let encoder = &encoder;
+        Task::new(&ranking.cell, scored(bench, ranking), move || {
+            rank(bench, plan, encoder, ranking, workshop)
+        })
+    });
+    schedule.run("rankings", rankings.collect())
+}
+
+/// How long a training takes beside others: by its prompts.
+fn prompts(bench: &Bench, adapter: &AdapterCell) -> f64 {
+    let cap = bench.profile.adapter.prompts_per_domain as u64;
+    let of = |name| {
+        bench
+            .domain(name)
+            .map_or(0, |d| d.folder.manifest().prompt_count(Split::Train).min(cap))
+    };
+    adapter.domains.iter().map(of).sum::<u64>() as f64
+}
+
+/// How long a ranking takes beside others: a language model by its users, and the rest no time.
+fn scored(bench: &Bench, ranking: &RankingCell) -> f64 {
+    match &ranking.scorer {
+        Scorer::LanguageModel { .. } => bench
+            .domain(&ranking.target)
+            .map_or(0.0, |domain| domain.test.len() as f64),
+        _ => 0.0,
     }
 }
 
-fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()> {
+fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<Finished<'static>> {
     let config = &bench.profile.adapter;
     let meter = Meter::start(adapter.cell.label.clone());
-    let started = Instant::now();
     let domains = adapter.domains.iter().map(|name| bench.domain(name));
     let folders = domains.map(|domain| domain.map(|domain| &domain.folder));
     let TrainingSet { examples, held_out } = TrainingSet::read(
@@ -248,12 +202,14 @@ fn train(bench: &Bench, adapter: &AdapterCell, workshop: &Workshop) -> Result<()
         flops,
         outcome,
     };
-    let record = workshop.record(&adapter.cell, Cost::since(started), Some(training), None);
-    workshop.store.keep(&adapter.cell, &record, |folder| {
-        write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
-        Ok(trained.save(&folder.join("adapter"))?)
-    })?;
-    Ok(checkpoint.remove()?)
+    Ok(Finished {
+        training: Some(training),
+        artefacts: Some(Box::new(move |folder| {
+            write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
+            Ok(trained.save(&folder.join("adapter"))?)
+        })),
+        ..Finished::default()
+    })
 }
 
 fn rank(
@@ -262,12 +218,11 @@ fn rank(
     encoder: &Encoder,
     ranking: &RankingCell,
     workshop: &Workshop,
-) -> Result<()> {
+) -> Result<Finished<'static>> {
     let target = bench.domain(&ranking.target)?;
     let meter = Meter::start(ranking.cell.label.clone());
-    let started = Instant::now();
     let (mut validation_loss, mut invalid_output_rate) = (None, None);
-    let mut scoring = started;
+    let mut scoring = Instant::now();
     let scores = match &ranking.scorer {
         Scorer::Random { seed } => random::scores(&target.test, *seed),
         Scorer::Popularity => popularity::scores(&target.test, &target.items),
@@ -347,7 +302,8 @@ fn rank(
         invalid_output_rate,
         cases,
     };
-    let record = workshop.record(&ranking.cell, Cost::since(started), None, Some(result));
-    debug_assert_eq!(ranking.cell.kind, Kind::Ranking);
-    workshop.store.keep(&ranking.cell, &record, |_| Ok(()))
+    Ok(Finished {
+        ranking: Some(result),
+        ..Finished::default()
+    })
 }

@@ -150,7 +150,7 @@ fn a_profile_runs_whole_resumes_after_a_kill_and_repeats_its_numbers() {
     let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
     assert!(resumed.status.success(), "{said}");
     assert!(
-        said.contains("kept from an earlier run"),
+        said.contains("kept from earlier runs"),
         "{kept} cells were kept: {said}"
     );
 
