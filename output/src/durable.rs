@@ -195,4 +195,38 @@ mod tests {
         std::fs::write(root.path().join("file"), "").unwrap();
         assert!(create_folder(&root.path().join("file/below")).is_err());
     }
+
+    /// The sources of all crates: nothing gets its name in another way than by [`rename`].
+    #[test]
+    fn nothing_is_renamed_but_here() {
+        const WAYS: [&str; 5] = [
+            "fs::rename",
+            "renameat",
+            ".persist(",
+            "persist_noclobber",
+            "hard_link",
+        ];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut open: Vec<std::path::PathBuf> = ["output", "pipeline", "model", "bench"]
+            .map(|krate| root.join(krate).join("src"))
+            .to_vec();
+        let mut seen = 0;
+        while let Some(next) = open.pop() {
+            if next.is_dir() {
+                open.extend(
+                    std::fs::read_dir(next)
+                        .unwrap()
+                        .map(|entry| entry.unwrap().path()),
+                );
+            } else if next.extension().is_some_and(|ending| ending == "rs")
+                && !next.ends_with("output/src/durable.rs")
+            {
+                let text = std::fs::read_to_string(&next).unwrap();
+                let found: Vec<&str> = WAYS.into_iter().filter(|way| text.contains(way)).collect();
+                assert!(found.is_empty(), "{}: {found:?}", next.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen} files of sources");
+    }
 }
