@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
+    /// Cells (trainings, rankings) at a time; they share the threads [default: on the CPU one a thread, on a GPU one].
+    #[arg(long, value_parser = super::number::at_least(1))]
+    jobs: Option<usize>,
 }
 
 /// Which experiment, and where.
@@ -158,12 +161,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let units = arguments.unit.or(arguments.units).unwrap_or(Units::All);
     let only_listed = arguments.dry_run || units == Units::Listed;
     // Both are claimed before the work is begun: hours later is too late to hear that something is in the way.
-    let records = Claim::take(&setting.work, WORK, &setting.inputs)?;
+    // The work folder may be shared with other runs: the store keeps their cells apart.
+    let records = Claim::share(&setting.work, WORK, &setting.inputs)?;
     let claim = match only_listed {
         true => None,
         false => Some(setting.claim_report()?),
     };
-    let workshop = Workshop::open(records.place(), threads, profile.compute)?;
+    let workshop = Workshop::open(records.place(), threads, arguments.jobs, profile.compute)?;
     let exported = claim
         .as_ref()
         .map_or(setting.out.as_path(), Claim::place)

@@ -13,13 +13,13 @@ use weaverec_pipeline::schema::{Item, Split};
 use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
-use super::cost::Cost;
 use super::domain::Domains;
 use super::encoder::Encoder;
 use super::plan::BackboneCell;
 use super::profile::{NanoSizes, Profile, Study};
 use super::replicate::{Replicate, backbone_seed, written};
 use super::runner::Workshop;
+use super::schedule::Finished;
 use super::study_record::{Facts, StudyRecord};
 use crate::progress::{Meter, Stages};
 
@@ -118,20 +118,19 @@ pub fn pretrained_here(folder: &Path, compute: Compute) -> Result<LanguageModel>
     open(folder, None, Precision::F32, compute)
 }
 
-/// Pre-trains a nano decoder, on the CPU (it is too small to gain from another device), and keeps it.
+/// Pre-trains a nano decoder, on the CPU: it is too small to gain from another device.
 ///
 /// # Errors
-/// A training that fails, or a record that cannot be written.
+/// A training that fails.
 pub fn pretrain(
     backbone: &BackboneCell,
     sizes: &NanoSizes,
     study: &StudyRecord,
     domains: &Domains,
     workshop: &Workshop,
-) -> Result<()> {
+) -> Result<Finished<'static>> {
     let cell = &backbone.cell;
     let meter = Meter::start(cell.label.clone());
-    let started = std::time::Instant::now();
     let tokenizer = train_tokenizer(sizes, domains)?;
     let encoder = Encoder::new(&tokenizer, study.profile.prepare.format);
     let (examples, held_out) = auxiliary_text(&encoder, &auxiliary(study.study()), domains)?;
@@ -153,20 +152,21 @@ pub fn pretrain(
         outcome.tokens
     ));
     let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
-    let mut record = workshop.record(cell, Cost::since(started));
-    record.choices = super::runner::chosen_step(&outcome, held_out.len());
-    record.training = Some(Training {
-        // Pre-training forms the weights' gradients too: half as much again.
-        flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
-        examples: examples.len(),
-        outcome,
-    });
-    workshop.store.keep(cell, &record, |folder| {
-        weights.save(folder, &config)?;
-        tokenizer.save(folder)?;
-        Ok(())
-    })?;
-    Ok(checkpoint.remove()?)
+    Ok(Finished {
+        choices: super::runner::chosen_step(&outcome, held_out.len()),
+        training: Some(Training {
+            // Pre-training forms the weights' gradients too: half as much again.
+            flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
+            examples: examples.len(),
+            outcome,
+        }),
+        artefacts: Some(Box::new(move |folder| {
+            weights.save(folder, &config)?;
+            tokenizer.save(folder)?;
+            Ok(())
+        })),
+        ..Finished::default()
+    })
 }
 
 /// The sizes of a nano decoder over a vocabulary.

@@ -69,9 +69,8 @@ impl Library {
         };
         for cell in cells {
             if self.own.has(cell) && !records.has(cell) {
-                let record = self.own.load(cell)?;
-                records
-                    .keep(cell, &record, |_| Ok(()))
+                self.own
+                    .copy_record(cell.kind, &cell.key, records)
                     .with_context(|| format!("cannot export the record of {}", cell.label))?;
             }
         }

@@ -101,7 +101,11 @@ impl Bench {
         let started = std::time::Instant::now();
         let materials = Materials::gather(profile, study, data, workshop)?;
         let study = materials.study(profile, study)?;
-        let mut record = workshop.record(&study.cell, Cost::since(started));
+        let cost = Cost {
+            wall_seconds: started.elapsed().as_secs_f64(),
+            ..Cost::default()
+        };
+        let mut record = Record::new(&study.cell, workshop.environment.clone(), cost);
         record.study = Some(serde_json::to_value(&study.facts)?);
         library.own.keep(&study.cell, &record, |_| Ok(()))?;
         Ok(Bench {

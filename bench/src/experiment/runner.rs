@@ -1,24 +1,20 @@
-//! Runs what is missing: backbones, then adapters, then rankings, several cells at a time. A finished cell is never run again.
+//! Runs what is missing: backbones, then adapters, then rankings, unit by unit. A finished cell is never run again.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use weaverec_model::device::{Compute, DeviceName};
+use weaverec_model::device::Compute;
 use weaverec_model::lora::{Adapter, LoraConfig};
 use weaverec_model::merge;
-use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Example, Outcome, mean_loss, train_lora, training_flops};
 use weaverec_model::weave::Mixture;
 use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
 use super::case::Cases;
-use super::cell::{Cell, Choice, Ranking, Record, ScoredCase, Training};
-use super::cost::Cost;
+use super::cell::{Cell, Choice, Ranking, ScoredCase, Training};
 use super::cut::Cut;
 use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
@@ -28,12 +24,13 @@ use super::materials::{Bench, Materials};
 use super::plan::{AdapterCell, BackboneCell, RankingCell, Scorer, Unit};
 use super::profile::Backbone;
 use super::replicate;
+use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::{ChosenBy, Part, TrainingSet};
 use super::work::Work;
 use crate::method::{language_model, next_id, popularity, previous_id, random};
 use crate::output::{CELLS, CURVE};
-use crate::progress::{Meter, duration, say};
+use crate::progress::{Meter, say};
 
 /// An adapter's folder in that of its cell.
 const ADAPTER: &str = "adapter";
@@ -46,6 +43,8 @@ pub struct Workshop {
     pub store: Store,
     /// Threads in all.
     pub threads: usize,
+    /// Cells at a time.
+    pub jobs: usize,
     /// What models compute with.
     pub compute: Compute,
     /// What goes into records about the machine.
@@ -54,8 +53,9 @@ pub struct Workshop {
 
 impl Workshop {
     /// A workshop in the folder `work`.
-    pub fn open(work: &Path, threads: usize, compute: Compute) -> Result<Self> {
+    pub fn open(work: &Path, threads: usize, jobs: Option<usize>, compute: Compute) -> Result<Self> {
         Ok(Workshop {
+            jobs: schedule::jobs(compute.device, threads, jobs),
             work: work.to_path_buf(),
             store: Store::open(work.join(CELLS))?,
             threads,
@@ -64,9 +64,14 @@ impl Workshop {
         })
     }
 
-    /// The record of a cell that has just been finished.
-    pub fn record(&self, cell: &Cell, cost: Cost) -> Record {
-        Record::new(cell, self.environment.clone(), cost)
+    /// How cells are run.
+    pub fn schedule(&self) -> Schedule<'_> {
+        Schedule {
+            store: &self.store,
+            environment: &self.environment,
+            threads: self.threads,
+            jobs: self.jobs,
+        }
     }
 
     /// The folder of an adapter that was trained here; none where only its record is at hand.
@@ -161,13 +166,10 @@ impl<'a> Missing<'a> {
 /// The first cell that fails; what is finished by then is kept.
 pub fn run(bench: &Bench, units: &[&Unit], library: &Library, workshop: &Workshop) -> Result<()> {
     let missing = Missing::of(bench, units.iter().copied(), library, workshop)?;
-    run_missing(
-        "backbones",
-        &missing.backbones,
-        |backbone| &backbone.cell,
-        workshop,
-        |backbone, threads| with_threads(threads, || pretrain(bench, backbone, workshop)),
-    )?;
+    let backbones = missing.backbones.iter().map(|backbone| {
+        Task::new(&backbone.cell, backbone.work.flops, || pretrain(bench, backbone, workshop))
+    });
+    workshop.schedule().run("backbones", backbones.collect())?;
     for (number, unit) in units.iter().enumerate() {
         let missing = Missing::of(bench, [*unit], library, workshop)?;
         if !missing.is_empty() {
@@ -193,82 +195,22 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
             &here
         }
     };
-    run_missing(
-        "adapters",
-        &missing.adapters,
-        |adapter| &adapter.cell,
-        workshop,
-        |adapter, threads| with_threads(threads, || train(bench, adapter, model, materials, workshop)),
-    )?;
-    let encoder = Encoder::new(&model.tokenizer, bench.study.profile.prepare.format);
-    run_missing(
-        "rankings",
-        &missing.rankings,
-        |ranking| &ranking.cell,
-        workshop,
-        |ranking, threads| {
-            with_threads(threads, || {
-                rank(bench, ranking, model, &encoder, materials, workshop)
-            })
-        },
-    )
-}
-
-/// Runs cells, as many at a time as there are threads.
-///
-/// Cells are independent and small products gain little from a second thread, so a thread a cell is the fastest way to finish
-/// many; only when fewer cells than threads are left do they share. On a GPU, which one cell can fill, they take turns.
-fn run_missing<T: Sync>(
-    what: &str,
-    missing: &[&T],
-    cell: impl Fn(&T) -> &Cell + Sync,
-    workshop: &Workshop,
-    run: impl Fn(&T, usize) -> Result<()> + Sync,
-) -> Result<()> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let workers = match workshop.compute.device {
-        DeviceName::Cpu => workshop.threads.min(missing.len()).max(1),
-        _ => 1,
-    };
-    let (next, done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let failure: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed)
-                    && let Some(item) = missing.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    if let Err(error) = run(item, (workshop.threads / workers).max(1)) {
-                        failed.store(true, Ordering::Relaxed);
-                        let error = error.context(format!("{what}: {}", cell(item).label));
-                        failure
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .get_or_insert(error);
-                        return;
-                    }
-                    let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-                    let left =
-                        started.elapsed().as_secs_f64() / finished as f64 * (missing.len() - finished) as f64;
-                    say(format!(
-                        "  {what} {finished}/{}, about {} left",
-                        missing.len(),
-                        duration(left)
-                    ));
-                }
-            });
-        }
+    let adapters = missing.adapters.iter().map(|adapter| {
+        Task::new(&adapter.cell, adapter.work.flops, || {
+            train(bench, adapter, model, materials, workshop)
+        })
     });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    workshop.schedule().run("adapters", adapters.collect())?;
+    let encoder = Encoder::new(&model.tokenizer, bench.study.profile.prepare.format);
+    let rankings = missing.rankings.iter().map(|ranking| {
+        Task::new(&ranking.cell, ranking.work.flops, || {
+            rank(bench, ranking, model, &encoder, materials, workshop)
+        })
+    });
+    workshop.schedule().run("rankings", rankings.collect())
 }
 
-fn pretrain(bench: &Bench, backbone: &BackboneCell, workshop: &Workshop) -> Result<()> {
+fn pretrain(bench: &Bench, backbone: &BackboneCell, workshop: &Workshop) -> Result<Finished<'static>> {
     let Backbone::Nano(sizes) = &bench.study.profile.backbone else {
         anyhow::bail!("this profile pre-trains no backbone");
     };
@@ -287,10 +229,9 @@ fn train(
     model: &LanguageModel,
     materials: &Materials,
     workshop: &Workshop,
-) -> Result<()> {
+) -> Result<Finished<'static>> {
     let config = &bench.study.profile.adapter;
     let meter = Meter::start(adapter.cell.label.clone());
-    let started = Instant::now();
     let domains = adapter.domains.iter().map(|name| materials.domain(name));
     let parts = domains.map(|domain| {
         domain.map(|domain| Part {
@@ -344,18 +285,19 @@ fn train(
         rows as f64 / examples.len().max(1) as f64,
     );
     let curve_lines = outcome.json_lines();
-    let mut record = workshop.record(&adapter.cell, Cost::since(started));
-    record.choices = chosen_step(&outcome, held_out.len());
-    record.training = Some(Training {
-        examples: examples.len(),
-        flops,
-        outcome,
-    });
-    workshop.store.keep(&adapter.cell, &record, |folder| {
-        write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
-        Ok(trained.save(&folder.join(ADAPTER))?)
-    })?;
-    Ok(checkpoint.remove()?)
+    Ok(Finished {
+        choices: chosen_step(&outcome, held_out.len()),
+        training: Some(Training {
+            examples: examples.len(),
+            flops,
+            outcome,
+        }),
+        artefacts: Some(Box::new(move |folder| {
+            write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
+            Ok(trained.save(&folder.join(ADAPTER))?)
+        })),
+        ..Finished::default()
+    })
 }
 
 /// The choice of a step, by so many held-out prompts, each of another user.
@@ -386,10 +328,9 @@ fn rank(
     encoder: &Encoder,
     materials: &Materials,
     workshop: &Workshop,
-) -> Result<()> {
+) -> Result<Finished<'static>> {
     let target = materials.domain(&ranking.target)?;
     let meter = Meter::start(ranking.cell.label.clone());
-    let started = Instant::now();
     let counted = |scores: fn(&DomainData, u64) -> Vec<Vec<f32>>, seed: u64| {
         let scoring = Instant::now();
         let scores = scores(target, seed);
@@ -424,9 +365,10 @@ fn rank(
         }
     };
     meter.finish(format!("{} users", scored.scores.len()));
-    let mut record = workshop.record(&ranking.cell, Cost::since(started));
-    record.ranking = Some(result(bench, target, scored)?);
-    workshop.store.keep(&ranking.cell, &record, |_| Ok(()))
+    Ok(Finished {
+        ranking: Some(result(bench, target, scored)?),
+        ..Finished::default()
+    })
 }
 
 fn by_likelihood(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{fail, run, succeed, weaverec};
 
 /// The quick profile's generated study, cut down to seconds.
-const PROFILE: &str = r#"
+pub(super) const PROFILE: &str = r#"
 name = "tiny"
 description = "for tests"
 purpose = "is for tests"
