@@ -7,7 +7,7 @@ use weaverec_pipeline::export::{ExportFormat, export};
 use weaverec_pipeline::inspect::Summary;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::PrepareConfig;
-use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::prepared::{Prepared, Sequence};
 use weaverec_pipeline::schema::Split;
 use weaverec_pipeline::stage::order::tie_key;
 use weaverec_pipeline::stage::{DedupPolicy, Ties};
@@ -351,8 +351,11 @@ fn movielens_within_a_minute() {
 
 #[test]
 fn what_is_exported_keeps_the_order_of_bursts() {
-    let (folder, mut config) = with_ratings(&sorted_by_item());
-    // Moments a day apart: the first two make a burst, the last has none before it.
+    let rows = sorted_by_item().into_iter();
+    let rows: Vec<_> = rows
+        .map(|(user, film, time)| (user, film, time + i64::from(film % 3) * 40))
+        .collect();
+    let (folder, mut config) = with_ratings(&rows);
     config.parameters.tie_window_ms = 60_000;
     let prepared = prepared(&config);
     let exported = export(&prepared, ExportFormat::Recbole, &folder.path().join("exported")).unwrap();
@@ -376,6 +379,9 @@ fn what_is_exported_keeps_the_order_of_bursts() {
         found.entry(user).or_default().push(item);
     }
     assert_eq!(found, sequences(&config));
+    let sorted = |row: &&Sequence| row.timestamps.is_sorted();
+    let in_time = prepared.sequences().unwrap().iter().filter(sorted).count();
+    assert!(in_time < 300, "of 600 users {in_time} are in the order of time");
 }
 
 #[test]
