@@ -40,9 +40,20 @@ pub(super) fn by_distance(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::HashSet;
+    use std::path::{Path, PathBuf};
+
+    use weaverec_pipeline::dataset::DatasetDescription;
+    use weaverec_pipeline::prepare::{PrepareConfig, prepare};
+    use weaverec_pipeline::prepared::Prepared;
+    use weaverec_pipeline::raw::NoProgress;
+    use weaverec_pipeline::schema::Split;
+
     use super::super::previous_id;
     use super::*;
+    use crate::experiment::case::Cases;
 
     fn items(ids: &[&str]) -> Vec<Item> {
         let mut ids: Vec<&str> = ids.to_vec();
@@ -93,5 +104,70 @@ mod tests {
         let goods = ["B0A", "B0B", "A10", "A9", "B1C"];
         assert_eq!(ranked(&goods, "B0A", scores), "B0B B1C A10=A9");
         assert_eq!(ranked(&goods, "B0A", previous_id::scores), "A9 A10 B0B=B1C");
+    }
+
+    /// Beauty as it lies beside the project, every user with the whole catalogue but their history for candidates.
+    fn beauty() -> Option<(Vec<Item>, Vec<Prompt>)> {
+        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+        let root = std::env::var_os("WEAVEREC_SHARED").map_or_else(beside, PathBuf::from);
+        let raw = root.join("amazon-2014/beauty");
+        if !raw.is_dir() {
+            eprintln!("skipped: no {} (set WEAVEREC_SHARED)", raw.display());
+            return None;
+        }
+        let out = tempfile::tempdir().unwrap();
+        let dataset = DatasetDescription::load("amazon-2014-beauty").unwrap();
+        let mut config = PrepareConfig::new(dataset, raw, out.path());
+        config.threads = 2;
+        config.parameters.max_train = 0;
+        // Nobody has a history of so many.
+        (config.parameters.max_history, config.parameters.candidates) = (1_000, 2);
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        runtime.block_on(prepare(&config, &NoProgress)).unwrap();
+        let folder = Prepared::open(config.folder()).unwrap();
+        Some((folder.items().unwrap(), folder.prompts(Split::Test).unwrap()))
+    }
+
+    #[test]
+    fn beauty_is_sorted_by_id_and_the_placebo_does_not_see_it() {
+        let Some((items, mut prompts)) = beauty() else {
+            return;
+        };
+        let cases = Cases::of(&items);
+        let descending = prompts
+            .iter()
+            .filter(|prompt| cases.case(prompt).descends)
+            .count();
+        let users = prompts.len() as f64;
+        assert!((descending as f64 / users - 0.288).abs() < 0.0005, "{descending}");
+        let mut hits = [0.0; 2];
+        for some in prompts.chunks_mut(500) {
+            for prompt in &mut *some {
+                let history: HashSet<u32> = prompt.history.iter().copied().collect();
+                prompt.candidates = (1..=items.len() as u32)
+                    .filter(|item| !history.contains(item))
+                    .collect();
+            }
+            for (hits, scores) in hits.iter_mut().zip([scores, previous_id::scores]) {
+                for (prompt, scores) in some.iter().zip(scores(some, &items)) {
+                    let at = prompt
+                        .candidates
+                        .iter()
+                        .position(|item| *item == prompt.target)
+                        .unwrap();
+                    let above = scores.iter().filter(|score| **score > scores[at]).count();
+                    let tied = scores
+                        .iter()
+                        .filter(|score| score.total_cmp(&&scores[at]).is_eq())
+                        .count();
+                    *hits += (10.0 - above as f64).clamp(0.0, tied as f64) / tied as f64;
+                }
+            }
+        }
+        let [next, previous] = hits.map(|hits| hits / users);
+        assert!(
+            (next - 0.0312).abs() < 0.0003 && (previous - 0.0053).abs() < 0.0003,
+            "{next}, {previous}"
+        );
     }
 }

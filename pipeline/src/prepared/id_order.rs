@@ -16,10 +16,10 @@ impl IdOrder {
     /// Of a domain's items, in the order of their dense ids from 1.
     pub fn of(items: &[Item]) -> Self {
         let number = |item: &Item| item.item_id.parse::<i128>().ok();
-        let numbers = items.iter().filter(|item| number(item).is_some()).count();
         let length = items.first().map_or(0, |item| item.item_id.len());
-        let of_one_length = items.iter().all(|item| item.item_id.len() == length);
-        if of_one_length || 2 * numbers <= items.len() {
+        let of_one_length = || items.iter().all(|item| item.item_id.len() == length);
+        let numbers = || items.iter().filter(|item| number(item).is_some()).count();
+        if of_one_length() || 2 * numbers() <= items.len() {
             return Self { places: Vec::new() };
         }
         // Texts, which are no numbers, behind those that are.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::schema::{LETTERS, PromptFormat, Split};
 use weaverec_pipeline::stage::{
-    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeCut, TimeWindow, Wording,
+    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, Repeats, SplitPolicy, Ties, TimeCut,
+    TimeWindow, Wording,
 };
 
 use crate::support::{contents, films, named, prepared, run};
@@ -372,9 +373,16 @@ fn plans_and_packed_rows_choose_the_same() {
     let raw = folder.path().join("raw");
     let ratings = std::fs::read_to_string(raw.join("ratings.csv")).unwrap();
     let (header, rows) = ratings.split_once('\n').unwrap();
+    // Every fourth film goes to the evening, four hours before the next day's.
+    let evening = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let (film, time): (u32, i64) = (fields[1].parse().unwrap(), fields[3].parse().unwrap());
+        let later = if film % 4 == 0 { 72_000 } else { 0 };
+        format!("{},{film},{},{}", fields[0], fields[2], time + later)
+    };
     let (first, second): (Vec<_>, Vec<_>) = rows
         .lines()
-        .map(str::to_owned)
+        .map(evening)
         .enumerate()
         .partition(|(at, _)| at % 3 == 0);
     std::fs::create_dir(raw.join("parts")).unwrap();
@@ -419,6 +427,17 @@ fn plans_and_packed_rows_choose_the_same() {
         Box::new(|parameters| parameters.filter = domain("Action", &[])),
         Box::new(|parameters| parameters.filter = domain("other", &["Action", "Drama"])),
         Box::new(|parameters| parameters.split = split),
+        Box::new(|parameters| (parameters.dedup, parameters.repeats) = (DedupPolicy::None, Repeats::Keep)),
+        Box::new(|parameters| parameters.tie_window_ms = 18_000_000),
+        Box::new(|parameters| {
+            (parameters.tie_window_ms, parameters.split) = (18_000_000, split);
+            parameters.dedup = DedupPolicy::None;
+        }),
+        Box::new(|parameters| {
+            (parameters.tie_window_ms, parameters.ties) = (18_000_000, Ties::Line);
+            parameters.split = "2001-09-11".parse().map(SplitPolicy::GlobalTime).unwrap();
+        }),
+        Box::new(|parameters| (parameters.split, parameters.repeats) = (split, Repeats::Keep)),
         Box::new(|parameters| parameters.core.users = 4),
         Box::new(|parameters| parameters.core.items = 20),
     ];
