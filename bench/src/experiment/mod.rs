@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod backbone;
 pub mod cell;
+pub mod cut;
 pub mod domain;
 pub mod encoder;
 pub mod environment;

@@ -22,6 +22,12 @@ pub fn bounds(interval: Interval) -> String {
     format!("[{}, {}]", plus(interval.low), plus(interval.high))
 }
 
+/// An interval of levels: `[0.404, 0.438]`.
+#[must_use]
+pub fn bounds_of_level(interval: Interval) -> String {
+    format!("[{:.3}, {:.3}]", interval.low, interval.high).replace('-', "−")
+}
+
 /// A difference with its interval, where there is one: `+0.021 [+0.004, +0.038]`.
 #[must_use]
 pub fn signed(difference: f64, interval: Option<Interval>) -> String {

@@ -6,7 +6,9 @@ mod cost;
 mod diagnosis;
 mod levels;
 
+use super::analysed::Analysed;
 use super::number::NONE;
+use crate::decision::Standing;
 use serde::Serialize;
 
 pub use choices::choices;
@@ -105,6 +107,19 @@ impl Cell {
     fn maybe(value: Option<f64>, show: impl Fn(f64) -> String) -> Self {
         value.map_or_else(Self::none, |value| Self::number(value, show(value)))
     }
+}
+
+/// What the marks of a study's tables mean.
+#[must_use]
+pub fn legend(analysed: &Analysed) -> String {
+    let claims = &analysed.study.claims;
+    let woven = analysed.label(&claims.woven);
+    format!(
+        "†/‡: {woven} is better/worse than this row by a planned contrast (adjusted p below {}, {} replicates or more); nothing else is \
+         marked. Intervals are for reading and decide nothing.",
+        claims.alpha,
+        Standing::CLAIM_REPLICATES
+    )
 }
 
 /// Marks the best and the second value of each column from `first` on; equal values share a mark.
