@@ -65,6 +65,8 @@ enum Command {
     Report(command::report::Arguments),
     /// Compare the numbers of two reports.
     Compare(command::compare::Arguments),
+    /// Print what a study of so many replicates and users would find.
+    Power(command::power::Arguments),
     /// Print completions for a shell.
     Completions(command::completions::Arguments),
 }
@@ -128,6 +130,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),
+        Command::Power(arguments) => command::power::run(arguments).map(done),
         Command::Completions(arguments) => command::completions::run::<Cli>(arguments).map(done),
     }
 }

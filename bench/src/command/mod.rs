@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod merge;
 pub mod models;
 mod number;
+pub mod power;
 pub mod prepare;
 pub mod rank;
 pub mod recommend;
