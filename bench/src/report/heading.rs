@@ -21,6 +21,13 @@ pub fn limit(study: &Study) -> Standing {
     }
 }
 
+/// How many replicates every row has in which something is drawn; as many as were planned where there is none.
+fn replicates(study: &Study) -> usize {
+    let rows = study.scenarios.iter().flat_map(|scenario| &scenario.rows);
+    let drawn = rows.filter(|row| !row.deterministic);
+    drawn.map(|row| row.runs.len()).min().unwrap_or(study.replicates)
+}
+
 /// The headings of a study, without its purpose.
 #[must_use]
 pub fn of_study(study: &Study) -> Vec<String> {
@@ -28,11 +35,13 @@ pub fn of_study(study: &Study) -> Vec<String> {
     if study.backbones.is_single_draw() {
         headings.push("one backbone: no claims".to_owned());
     }
-    let counted = match study.replicates {
-        1 => "one replicate".to_owned(),
-        count => format!("{count} replicates"),
+    let made = replicates(study);
+    let counted = match (made, study.replicates) {
+        (made, planned) if made < planned => format!("{made} of {planned} replicates"),
+        (1, _) => "one replicate".to_owned(),
+        (made, _) => format!("{made} replicates"),
     };
-    match Standing::of(study.replicates) {
+    match Standing::of(made) {
         Standing::Claim => {}
         Standing::Indicated => headings.push(format!(
             "{counted}: what is shown is indicated and no claim, which takes {}",

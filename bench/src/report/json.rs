@@ -6,7 +6,7 @@ use super::analysis::{Analysis, BASELINE, RowNumbers};
 use super::heading;
 use super::input::{Cut, Row, Run, Scenario};
 use super::learned::Comparison;
-use super::planned::Claim;
+use super::planned::{Claim, Planned};
 use super::sentence::sentences;
 use super::summary::Summary;
 use super::table::mean_members;
@@ -56,14 +56,19 @@ fn study(analysed: &Analysed) -> Result<Value> {
         "backbones": study.backbones,
         "report_on": Cut::name(study.report_on),
         "rules": study.claims,
-        "primary_claim": planned.map(|planned| claim(&planned.primary)).transpose()?,
-        "family_size": planned.map(|planned| planned.size),
+        "claims": planned.map(claims).transpose()?,
         "numerics": study.numerics,
         "notes": study.notes,
         "choices": study.choices,
         "environment": study.environments,
         "scenarios": scenarios,
     }))
+}
+
+/// The primary claim, the family and its size.
+fn claims(planned: &Planned) -> Result<Value> {
+    let family = planned.family.iter().map(claim).collect::<Result<Vec<_>>>()?;
+    Ok(json!({ "primary": claim(&planned.primary)?, "family": family, "size": planned.size }))
 }
 
 fn claim(claim: &Claim) -> Result<Value> {
@@ -76,11 +81,6 @@ fn claim(claim: &Claim) -> Result<Value> {
 fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
     let scenario = analysis.scenario;
     let planned = analysed.planned.as_ref();
-    let claims = planned
-        .into_iter()
-        .flat_map(|planned| planned.of(&scenario.name))
-        .map(claim)
-        .collect::<Result<Vec<_>>>()?;
     let rows = analysis
         .rows
         .iter()
@@ -113,7 +113,6 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "best_floor_chosen_on_validation": learned.floor_chosen,
         "floor_beaten": learned.floor_beaten(),
         "sentences": sentences(analysis, planned, &analysed.study.claims.woven),
-        "claims": claims,
         "comparisons": comparisons,
         "leak": analysis.leak.as_ref().map(|leak| &leak.difference),
         "rows": rows,

@@ -6,6 +6,7 @@
 //! Everything here is a pure function of its input: the same studies give the same bytes. What is better, worse, equivalent or undecided
 //! says [`crate::decision`]; here it is computed, put into words and drawn.
 
+pub mod across;
 pub mod analysed;
 pub mod analysis;
 pub mod chart;
@@ -18,7 +19,7 @@ pub mod json;
 pub mod leak;
 pub mod learned;
 mod markup;
-mod number;
+pub mod number;
 pub mod page;
 pub mod per_user;
 pub mod planned;
@@ -30,6 +31,8 @@ pub mod table;
 pub mod terminal;
 mod write;
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,8 @@
 
 use super::{Cell, Table};
 use crate::decision::{Decision, Standing};
+use crate::metric::Metric;
+use crate::report::across::Pairing;
 use crate::report::analysed::Analysed;
 use crate::report::analysis::{Analysis, BASELINE};
 use crate::report::learned::Bar;
@@ -272,4 +274,36 @@ pub fn id_order(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
         rows,
     )
     .unless_empty()
+}
+
+/// The rows of a study in one report minus those in another.
+#[must_use]
+pub fn across(pairing: &Pairing) -> Table {
+    let metric = Metric::PRIMARY.label();
+    let rows = pairing
+        .rows
+        .iter()
+        .map(|one| {
+            let contrast = &one.decision.contrast;
+            vec![
+                Cell::text(&one.scenario),
+                Cell::text(&one.label),
+                Cell::text(decision_words(&one.decision)),
+                difference(contrast.mean),
+                interval(contrast.interval),
+                Cell::maybe(one.decision.p, p_value),
+                Cell::count(contrast.replicates),
+                Cell::count(contrast.users),
+            ]
+        })
+        .collect();
+    Table::new(
+        format!(
+            "{}: {metric} of the second report minus the first, paired by replicate and user (p after Holm over the rows, floors apart)",
+            pairing.study
+        ),
+        &["Scenario", "Row", "Finding"],
+        &[format!("Δ {metric}").as_str(), "95 % (for reading)", "p", "Replicates", "Users"],
+        rows,
+    )
 }

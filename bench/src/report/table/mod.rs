@@ -12,7 +12,7 @@ use crate::decision::Standing;
 use serde::Serialize;
 
 pub use choices::choices;
-pub use contrasts::{claims, differences, id_order, learned, planned};
+pub use contrasts::{across, claims, differences, id_order, learned, planned};
 pub use cost::cost;
 pub use diagnosis::{diagnosis, mean_members};
 pub use levels::{accuracy, matrix, primary};
