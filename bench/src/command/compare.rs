@@ -1,22 +1,28 @@
 //! `weaverec compare`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::report;
+use crate::decision::Standing;
+use crate::report::across::{Across, Pairing};
+use crate::report::folder::Folder;
+use crate::report::json::{MACHINE, SUMMARY};
+use crate::report::{table, terminal};
 
-/// Compare the numbers of two reports: what the seeds decide, not what the clock does. Exits with 1 where they differ.
+/// Compare two reports: number by number, and row by row as paired differences under the rule that claims go by.
 ///
-/// Only the studies that both hold are compared, and the others named; two reports without a common one are an error.
+/// Of records of the same processor, kernels and numerics the same numbers are expected, and the command exits with 1 where they differ.
+/// Of others they cannot be, since kernels add in other orders: their differences are described. Only the studies that both hold are
+/// compared, and the others named; two reports without a common one are an error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  weaverec compare results/quick other/results           exits with 1 where a number differs")]
+  weaverec compare results/quick other/results           exits with 1 where a number differs that should not")]
 pub struct Arguments {
     /// Folder of the first report.
     base: PathBuf,
@@ -24,29 +30,11 @@ pub struct Arguments {
     head: PathBuf,
 }
 
-/// Keys below which everything depends on the machine.
-const MACHINE: [&str; 2] = ["environment", "cost"];
-
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
-    for folder in [&arguments.base, &arguments.head] {
-        let missing: Vec<&str> = report::FILES
-            .into_iter()
-            .filter(|file| !folder.join(file).is_file())
-            .collect();
-        anyhow::ensure!(
-            missing.is_empty(),
-            "{} is no complete report: {} missing",
-            folder.display(),
-            missing.join(", ")
-        );
-    }
-    let (base, head) = (read(&arguments.base)?, read(&arguments.head)?);
-    let names = |report: &Value| -> BTreeSet<String> {
-        let studies = report["studies"].as_array().into_iter().flatten();
-        studies
-            .filter_map(|study| study["name"].as_str().map(str::to_string))
-            .collect()
+    let (base, head) = (Folder::read(&arguments.base)?, Folder::read(&arguments.head)?);
+    let names = |folder: &Folder| -> BTreeSet<String> {
+        folder.results.studies.iter().map(|study| study.name.clone()).collect()
     };
     let (in_base, in_head) = (names(&base), names(&head));
     let common: BTreeSet<&String> = in_base.intersection(&in_head).collect();
@@ -56,7 +44,22 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     let mut differences = Vec::new();
     for name in common {
-        collect(name, study(&base, name), study(&head, name), &mut differences);
+        let pairing = Pairing::new(&base, &head, name)?;
+        let (old, new) = (document(&base, name), document(&head, name));
+        let mut here = Vec::new();
+        collect(name, old, new, &mut here);
+        if !here.is_empty() {
+            super::print(described(&pairing))?;
+        }
+        if pairing.apart.is_empty() {
+            differences.append(&mut here);
+        } else {
+            super::print(format!(
+                "{name}: {} numbers differ, as they may ({})",
+                here.len(),
+                pairing.apart.join(", ")
+            ))?;
+        }
     }
     for difference in differences.iter().take(20) {
         super::print(difference)?;
@@ -69,24 +72,46 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn study<'a>(report: &'a Value, name: &str) -> &'a Value {
-    let mut studies = report["studies"].as_array().into_iter().flatten();
+/// The paired differences of a study in words and as a table.
+fn described(pairing: &Pairing) -> String {
+    let mut text = String::new();
+    let weakest = pairing
+        .rows
+        .iter()
+        .map(|one: &Across| one.decision.standing)
+        .min()
+        .unwrap_or(Standing::Described);
+    let mut why = pairing.apart.clone();
+    if weakest < Standing::Claim {
+        why.push(format!("fewer than {} replicates", Standing::CLAIM_REPLICATES));
+    }
+    if !why.is_empty() {
+        text.push_str(&format!("descriptive: {}\n", why.join(", ")));
+    }
+    for note in &pairing.skipped {
+        text.push_str(&format!("{note}\n"));
+    }
+    let table = table::across(pairing);
+    let columns: Vec<usize> = (0..table.columns.len()).collect();
+    text.push_str(&format!("{}\n", table.caption));
+    text.push_str(&terminal::draw(&table, &columns, false));
+    text
+}
+
+/// What stands in `results.json` of a study.
+fn document<'a>(folder: &'a Folder, name: &str) -> &'a Value {
+    let mut studies = folder.document["studies"].as_array().into_iter().flatten();
     studies
         .find(|study| study["name"] == name)
         .unwrap_or(&Value::Null)
-}
-
-fn read(folder: &Path) -> Result<Value> {
-    let path = folder.join("results.json");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 fn collect(at: &str, base: &Value, head: &Value, differences: &mut Vec<String>) {
     match (base, head) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys().filter(|k| !a.contains_key(*k)));
-            for key in keys.filter(|k| !MACHINE.contains(&k.as_str())) {
+            let counts = |key: &&String| !MACHINE.contains(&key.as_str()) && *key != SUMMARY;
+            for key in keys.filter(counts) {
                 let (x, y) = (
                     a.get(key).unwrap_or(&Value::Null),
                     b.get(key).unwrap_or(&Value::Null),

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use weaverec_bench::report::FILES;
+
 use super::{fail, run, succeed, weaverec};
 
 /// The quick profile's generated study, cut down to seconds.
@@ -74,9 +76,6 @@ kind = "cross-platform"
 target = "b"
 sources = ["a"]
 "#;
-
-/// The files of a report.
-const FILES: [&str; 6] = weaverec_bench::report::FILES;
 
 fn arguments<'a>(work: &'a str, out: &'a str, threads: &'a str) -> [&'a str; 9] {
     [
