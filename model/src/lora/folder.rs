@@ -146,9 +146,20 @@ impl Adapter {
                 .map_err(|message| failure(&path, message))?;
         }
         let known = reading.base.map(|base| base.num_hidden_layers);
+        if let Some(layers) = known.or_else(|| adapter.base.as_ref().map(|_| adapter.layers())) {
+            adapter.forget_layers_from(layers);
+        }
         let complete = adapter.check_coverage(known.unwrap_or_else(|| adapter.layers()));
         match complete {
-            Err(message) if !reading.partial => return Err(failure(&path, message)),
+            Err(message) if !reading.partial => {
+                let hint = match known {
+                    None if adapter.is_complete_as_far_as_it_goes() => {
+                        "; or, if the base has no such layers, say which it is (--base)"
+                    }
+                    _ => "",
+                };
+                return Err(failure(&path, message + hint));
+            }
             // By itself an adapter cannot tell of layers after its last.
             Ok(()) if !reading.partial || known.is_some() => {}
             _ => adapter.narrow_targets(),
