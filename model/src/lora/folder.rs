@@ -226,7 +226,8 @@ impl Adapter {
     /// # Errors
     /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        persist::write_folder(folder, CONFIG, |content| self.save_into(content))
+        let kind = ("an adapter's folder", &[CONFIG][..]);
+        persist::write_folder(folder, kind, |content| self.save_into(content))
     }
 
     /// Writes the files of a PEFT folder into one that is there, each whole or not at all: for who puts more into the folder, and sees to
