@@ -95,7 +95,7 @@ fn acquire(place: &Path, mut held: impl FnMut(&File) -> bool) -> Result<Option<L
 
 /// Whether the file has this name, and was not removed by its last owner before it was locked.
 #[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
     let identity = |found: rustix::fs::Stat| (found.st_dev, found.st_ino);
     match (rustix::fs::fstat(file), rustix::fs::stat(path)) {
         (Ok(open), Ok(named)) => identity(open) == identity(named),
@@ -104,7 +104,7 @@ fn is_still(file: &File, path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_still(_file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(_file: &File, path: &Path) -> bool {
     path.exists()
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, RecordBatch, StringArray, UInt32Array};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use weaverec_output::Staged;
+use weaverec_output::{Staged, scratch};
 
 use super::cell::{Cell, Record};
 use crate::output::write_json;
@@ -71,6 +71,8 @@ impl Store {
         artefacts: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let folder = self.folder(cell);
+        // What was left by a run that was killed here.
+        folder.parent().into_iter().for_each(scratch::sweep);
         let staged = Staged::beside(&folder)?;
         artefacts(staged.path())?;
         if let Some(ranking) = &record.ranking {

@@ -7,7 +7,7 @@ use super::{check, csv, json, per_user};
 use crate::output;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use weaverec_output::{Claim, write_file};
+use weaverec_output::{Claim, is_mount_point, write_file};
 
 /// The files that [`write_all`] leaves in its folder.
 pub const FILES: [&str; 6] = [
@@ -22,7 +22,7 @@ pub const FILES: [&str; 6] = [
 /// Writes every file of a report into the folder claimed for it.
 ///
 /// Nothing is written before everything is computed. A new folder appears as a whole; in one that holds a report already each file
-/// takes the place of its predecessor, and others stay.
+/// takes the place of its predecessor, and others stay. So it does at a mount point, where no folder can appear.
 ///
 /// # Errors
 /// Where rows of a scenario cannot be compared, or a file cannot be written.
@@ -44,7 +44,7 @@ pub fn write_all(studies: &[Study], claim: &Claim, environment: &Value) -> Resul
     ];
     let files = || FILES.iter().zip(&contents);
     let place = claim.place();
-    let written = match place.join(FILES[0]).exists() {
+    let written = match place.join(FILES[0]).exists() || is_mount_point(place) {
         true => files().try_for_each(|(name, bytes)| write_file(&place.join(name), bytes)),
         false => {
             claim.write(|folder| files().try_for_each(|(name, bytes)| write_file(&folder.join(name), bytes)))
