@@ -47,7 +47,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
+.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json lint ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -131,6 +131,10 @@ bench-peers: build ## Measure the pipeline beside Polars, DuckDB and pandas (SIZ
 	$(CARGO) bench --locked --workspace --bench pipeline --profile dev --no-run
 	SIZES=$(SIZES) $(PIPELINE_PYTHON) bench/peers/pipeline.py $(WEAVEREC) \
 		"$$(ls -t $(TARGET)/debug/deps/pipeline-* | grep -v '\.d$$' | head -1)" runs/peers/logs results/pipeline/speed.md
+
+# The scanner and its peers are a workspace of their own; each way is also run once by itself, to see that all read the same rows.
+bench-json: ## Measure the scanner of JSON lines beside jiter, sonic-rs and serde_json; writes results/pipeline/json.md
+	REPORT="$(abspath results/pipeline/json.md)" $(CARGO) bench --manifest-path pipeline/peers/Cargo.toml --bench json -- --test
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

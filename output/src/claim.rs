@@ -129,6 +129,7 @@ impl Claim {
         if let Some(folder) = claim.place.parent() {
             scratch::sweep(folder);
         }
+        scratch::sweep(&claim.place);
         claim.kind.check(&claim.place)?;
         Ok(claim)
     }
@@ -182,6 +183,14 @@ impl Claim {
 fn check(place: &Path, kind: Kind, inputs: &[Input]) -> Result<()> {
     let replaced = kind.again != Again::Updated;
     inputs.iter().try_for_each(|input| input.check(place, replaced))?;
+    if replaced && path::is_mount_point(place) {
+        let message = format!(
+            "is a mount point, whose place nothing else can take, so that no result could appear there as a whole; name a folder in it, such \
+             as {}",
+            place.join("result").display()
+        );
+        return Err(Error::refused(place, message));
+    }
     kind.check(place)
 }
 
@@ -250,6 +259,30 @@ mod tests {
         assert!(error.contains("another run writes there"), "{error}");
         drop(first);
         Claim::take(&out, ADAPTER, &[]).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mount_point_is_refused_before_the_work_is_done() {
+        let place = Path::new("/proc");
+        if !path::is_mount_point(place) {
+            eprintln!("skipped: nothing is mounted at /proc");
+            return;
+        }
+        let error = Claim::take(place, ADAPTER, &[]).unwrap_err().to_string();
+        assert!(error.contains("is a mount point") && error.contains("/proc/result"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_being_written_in_the_place_itself_goes_with_the_next_claim() {
+        let root = tempfile::tempdir().unwrap();
+        let updated = Kind { again: Again::Updated, ..ADAPTER };
+        for name in ADAPTER.marks.iter().chain(&[".weaverec-unfinished-Ab12cd"]) {
+            std::fs::write(root.path().join(name), "").unwrap();
+        }
+        drop(Claim::take(root.path(), updated, &[]).unwrap());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), ADAPTER.marks.len());
     }
 
     #[cfg(unix)]

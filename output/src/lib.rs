@@ -26,5 +26,5 @@ pub use error::{Error, Result};
 pub use kind::{Again, Kind, describe};
 pub use lease::{Answer, Lease, Leases};
 pub use lock::Lock;
-pub use path::resolve;
-pub use publish::{Staged, UNFINISHED, place_file, write_file, write_folder};
+pub use path::{is_mount_point, resolve};
+pub use publish::{Staged, place_file, write_file, write_folder};

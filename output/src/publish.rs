@@ -1,16 +1,22 @@
 //! Files and folders that appear whole or not at all, and are on the disk before they have their name.
 
+use std::fs::TryLockError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::durable::{There, create_folder, parent, rename};
 use crate::error::{Error, Result};
-use crate::scratch::{REPLACED, Scratch};
+use crate::lock::is_still;
+use crate::scratch::{REPLACED, Scratch, UNFINISHED};
 
-/// How the names of files begin that are being written, or were when somebody was killed.
-pub const UNFINISHED: &str = ".unfinished-";
+/// Times that a file is made again because a sweep met it before it was locked.
+const TRIES: usize = 1000;
 
 /// Writes a file under a temporary name beside `path`, waits until it is on the disk, and renames it into place.
+///
+/// Where the process is killed meanwhile, the next [`sweep`](crate::scratch::sweep) of the folder removes what is left.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be written; then what was there stays.
@@ -18,10 +24,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = parent(path);
     create_folder(folder)?;
     let failed = |source| Error::io(path, "write", source);
-    let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempfile_in(folder)
-        .map_err(|source| Error::io(folder, "write into", source))?;
+    let mut file = unfinished(folder)?;
     file.write_all(bytes).map_err(failed)?;
     // A temporary file is private; a result is for whoever may read the folder.
     #[cfg(unix)]
@@ -35,6 +38,28 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     // It is no temporary file any more.
     drop(fresh.keep());
     Ok(())
+}
+
+/// A hidden file that is locked, so that no sweep takes it for left behind.
+fn unfinished(folder: &Path) -> Result<NamedTempFile> {
+    for _ in 0..TRIES {
+        let file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(folder)
+            .map_err(|source| Error::io(folder, "write into", source))?;
+        let held = match file.as_file().try_lock() {
+            // Where files cannot be locked nothing is swept.
+            Ok(()) | Err(TryLockError::Error(_)) => is_still(file.as_file(), file.path()),
+            Err(TryLockError::WouldBlock) => false,
+        };
+        if held {
+            return Ok(file);
+        }
+    }
+    Err(Error::refused(
+        folder,
+        "files go as soon as they are made; is something else at work in this folder?",
+    ))
 }
 
 /// Gives a finished file the name `to`, once it is on the disk.
@@ -100,8 +125,9 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`] where it cannot be written or renamed; then what was there stays.
     pub fn publish(self, to: &Path) -> Result<()> {
-        let is_new = to.symlink_metadata().is_err();
-        if is_new && rename(&self.content, to, There::Replaced)? {
+        // An empty folder can be replaced in one step by any system, where an exchange may fail (a folder in a lower layer of overlayfs).
+        let free = to.symlink_metadata().is_err() || is_empty(to);
+        if free && rename(&self.content, to, There::Replaced)? {
             return Ok(());
         }
         if !rename(&self.content, to, There::Exchanged)? {
@@ -125,6 +151,11 @@ impl Staged {
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }
+}
+
+/// Whether it is an empty folder that a rename can replace.
+fn is_empty(folder: &Path) -> bool {
+    cfg!(unix) && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) && !folder.is_symlink()
 }
 
 /// Replaces what is at `to` in two steps, between which the name is gone.
@@ -219,6 +250,62 @@ mod tests {
         );
         assert_eq!(std::fs::read_to_string(target.join("name")).unwrap(), "fresh");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_folder_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("result");
+        std::fs::create_dir(&target).unwrap();
+        write_folder(&target, fill("a", "x")).unwrap();
+        assert!(target.join("a").exists());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+        assert!(!is_empty(&target) && !is_empty(&root.path().join("missing")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_run_was_writing_is_swept_and_what_is_written_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, left) = unfinished(root.path()).unwrap().keep().unwrap();
+        let mine = unfinished(root.path()).unwrap();
+        let others = [".unfinished-poetry", ".weaverec-unfinished-novel", ".weaverec-unfinished-"];
+        for name in others {
+            std::fs::write(root.path().join(name), "theirs").unwrap();
+        }
+        let folder = root.path().join(".weaverec-unfinished-abc123");
+        std::fs::create_dir(&folder).unwrap();
+        crate::scratch::sweep(root.path());
+        assert!(!left.exists() && mine.path().exists() && folder.exists());
+        assert!(others.iter().all(|name| root.path().join(name).exists()));
+        mine.persist(root.path().join("whole")).unwrap();
+        crate::scratch::sweep(root.path());
+        assert!(root.path().join("whole").exists());
+    }
+
+    #[test]
+    fn sweeping_takes_no_file_from_who_is_writing_it() {
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        crate::scratch::sweep(root.path());
+                    }
+                });
+            }
+            let writers: Vec<_> = (0..2)
+                .map(|writer| {
+                    let path = root.path().join(writer.to_string());
+                    scope.spawn(move || (0..100).try_for_each(|_| write_file(&path, b"text")))
+                })
+                .collect();
+            let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            written.into_iter().for_each(|written| written.unwrap().unwrap());
+        });
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
     }
 
     #[cfg(unix)]

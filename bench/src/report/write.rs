@@ -22,8 +22,8 @@ pub const FILES: [&str; 7] = [
 
 /// Writes every file of a report into the folder claimed for it.
 ///
-/// Nothing is written before everything is computed. A new folder appears as a whole; in one that holds a report already, or the records
-/// of one, each file takes the place of its predecessor, and others stay.
+/// Nothing is written before everything is computed. A new folder appears as a whole; in one that is there (a report, the records of one, a
+/// mount point) each file takes the place of its predecessor, and others stay.
 ///
 /// # Errors
 /// Where rows of a scenario cannot be compared, or a file cannot be written.

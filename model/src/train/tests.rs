@@ -274,10 +274,13 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     });
     assert!(killed.is_err() && checkpoint.is_dir());
     let mut first = None;
+    let half = checkpoint.join(".weaverec-unfinished-Ab12cd");
+    std::fs::write(&half, "of a run that was killed").unwrap();
     let resumed = train(Some(&checkpoint), &mut |p| {
         first.get_or_insert(p.step);
     })
     .unwrap();
+    assert!(!half.exists());
     assert_eq!(first, Some(11), "ten steps were in the checkpoint");
     assert_eq!(values(&resumed.0), values(&whole.0));
     assert_eq!(resumed.1.curve, whole.1.curve);
@@ -285,7 +288,7 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     assert_eq!(whole.1.gradient_norms.len(), whole.1.curve.len());
     // Until the adapter is saved, what led to it is kept.
     let kept = kept_in(&checkpoint);
-    std::fs::write(checkpoint.join(".unfinished-x"), "of a run that was killed").unwrap();
+    std::fs::write(&half, "of a run that was killed").unwrap();
     assert!(checkpoint.exists());
     kept.remove().unwrap();
     assert!(!checkpoint.exists());

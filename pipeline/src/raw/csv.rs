@@ -12,11 +12,12 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::header::{Header, Wanted, bare};
+use super::header::{Header, WIDTH, Wanted, bare};
 use super::scan::Refusal;
 use crate::quote::shown;
 
-const WIDTH: &str = "another number of fields than the header";
+/// What is said of such a row where there is no header.
+const WIDTH_OF_FIRST: &str = "another number of fields than the first line";
 
 /// What stands before a sign that means itself where nobody said so, tried on lines that are no row otherwise.
 const BACKSLASH: u8 = b'\\';
@@ -44,6 +45,8 @@ impl From<char> for Dialect {
 pub(crate) struct Columns<const N: usize> {
     dialect: Dialect,
     width: usize,
+    /// What is said of a row of another width.
+    other_width: &'static str,
     at: [Option<usize>; N],
 }
 
@@ -60,33 +63,39 @@ impl<const N: usize> Columns<N> {
         table: Option<&'static str>,
         wanted: &[Wanted<'_>; N],
     ) -> Result<Self, Refusal> {
-        let fields = first(line, dialect)?;
+        let needed = wanted.iter().filter(|column| column.needed).count();
+        let fields = first(line, dialect, needed)?;
         let header = Header {
-            line,
+            line: line.trim_end_matches('\n'),
             names: fields.iter().map(|field| bare(field)).collect(),
             separator: dialect.separator,
             table,
         };
+        let at = header.places(wanted).map_err(|refusal| apart(line, refusal))?;
         Ok(Columns {
             dialect,
             width: fields.len(),
-            at: header.places(wanted)?,
+            other_width: WIDTH,
+            at,
         })
     }
 
     /// Takes columns by their numbers, from 1, as the first row has them.
     pub fn numbered(line: &str, dialect: Dialect, numbers: [Option<usize>; N]) -> Result<Self, Refusal> {
-        let width = first(line, dialect)?.len();
+        let asked = numbers.into_iter().flatten().max().unwrap_or_default();
+        let width = first(line, dialect, asked)?.len();
         if let Some(number) = numbers.into_iter().flatten().find(|number| *number > width) {
-            return Err(Refusal::File(format!(
+            let refusal = Refusal::File(format!(
                 "column {number} is asked for, and the first line has {width} fields parted by {:?}: `{}`",
                 dialect.separator,
-                shown(line)
-            )));
+                shown(line.trim_end_matches('\n'))
+            ));
+            return Err(apart(line, refusal));
         }
         Ok(Columns {
             dialect,
             width,
+            other_width: WIDTH_OF_FIRST,
             at: numbers.map(|number| number.and_then(|number| number.checked_sub(1))),
         })
     }
@@ -138,7 +147,7 @@ impl<const N: usize> Columns<N> {
         if field == self.width {
             Ok(found)
         } else {
-            Err(WIDTH.into())
+            Err(self.other_width.into())
         }
     }
 
@@ -171,7 +180,7 @@ impl<const N: usize> Columns<N> {
     /// The wanted among all fields of a row.
     fn chosen<'l>(&self, fields: &[Cow<'l, str>]) -> Result<[Cow<'l, str>; N], Refusal> {
         if fields.len() != self.width {
-            return Err(WIDTH.into());
+            return Err(self.other_width.into());
         }
         Ok(self
             .at
@@ -179,18 +188,61 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-/// The fields of the first line, which tell how many there are in each.
-fn first(line: &str, dialect: Dialect) -> Result<Vec<Cow<'_, str>>, Refusal> {
+/// The fields of the first line, which tell how many there are in each; there must be at least `needed`.
+///
+/// It may go on in the next line as any other. One that comes again alone, with a line end after it, does not.
+fn first(line: &str, dialect: Dialect, needed: usize) -> Result<Vec<Cow<'_, str>>, Refusal> {
+    let (text, alone) = match line.strip_suffix('\n') {
+        Some(text) => (text, true),
+        None => (line, false),
+    };
     if dialect.separator == '\t' && dialect.escape.is_none() {
-        return Ok(line.split('\t').map(Cow::Borrowed).collect());
+        return first_tabbed(text, alone, needed);
     }
-    let fields = split(line, dialect, false).or_else(|_| split(line, dialect, true));
-    fields.map_err(|_| {
-        Refusal::File(format!(
-            "the first line holds a quote that is not closed, or text after one: `{}`",
-            shown(line)
-        ))
+    let strict = split(text, dialect, false);
+    let fields = strict.or_else(|refusal| split(text, dialect, true).map_err(|_| refusal));
+    fields.map_err(|refusal| match refusal {
+        Refusal::Open(escape) if !alone => Refusal::Open(escape),
+        _ => apart(
+            line,
+            Refusal::File(format!(
+                "the first line holds a quote that is not closed, or text after one: `{}`",
+                shown(text)
+            )),
+        ),
     })
+}
+
+/// The same of lines parted by tabs, in which a quote is text unless it has to tell where a field ends.
+fn first_tabbed(text: &str, alone: bool, needed: usize) -> Result<Vec<Cow<'_, str>>, Refusal> {
+    let width = |line: &str| line.split('\t').count();
+    let mut lines = text.split('\n');
+    let own = width(lines.next().unwrap_or_default());
+    let mut more = lines.peekable();
+    if more.peek().is_some() {
+        // A line that has all its fields is no part of another.
+        let whole = own >= needed && more.any(|line| width(line) == own);
+        let fields = if whole { None } else { split(text, '\t'.into(), false).ok() };
+        return fields.ok_or(Refusal::Open(None));
+    }
+    if !alone {
+        let last = text.rsplit('\t').next().and_then(|last| last.strip_prefix('"'));
+        let open = match last {
+            _ if own < needed => split(text, '\t'.into(), false).err(),
+            Some(quoted) => quoted_field(quoted, None).err(),
+            None => None,
+        };
+        if let Some(open @ Refusal::Open(_)) = open {
+            return Err(open);
+        }
+    }
+    Ok(text.split('\t').map(Cow::Borrowed).collect())
+}
+
+/// What is said of a file for its first line; of several lines that are no record together, that each is one.
+fn apart(line: &str, refusal: Refusal) -> Refusal {
+    let several = line.trim_end_matches('\n').contains('\n');
+    if several { Refusal::Open(None) } else { refusal }
 }
 
 /// Fields of one record. `loose` lets blanks stand around a field's quotes.
