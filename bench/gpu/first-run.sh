@@ -9,7 +9,7 @@
 #   tests    the model's tests on the device
 #   engine   LoRA steps and rankings in f32 and bf16, beside the CPU's numbers
 #   peft     the same beside PyTorch and PEFT, where python3 has them
-#   study    two scenarios, three seeds, as far as the time goes
+#   study    two scenarios, then a third; one seed, then three; as far as the time goes
 #
 # A second call goes on where the first stopped, with OUT filled again. In the environment: DEVICE (cuda), BUDGET (780 seconds in all),
 # ARITHMETIC (bf16; the study's), AGAIN ("tests engine": steps to repeat), ONLY ("unpack machine": no others), PARTS (this script's
@@ -207,14 +207,14 @@ profile() {
 }
 
 step_study() {
-    local stage scenarios seeds stages="1:1 2:1 2:2 2:3" options="" code
+    local stage scenarios seeds stages="1:1 2:1 2:2 2:3 3:3" options="" code
     if [ "$SCALE" = tiny ]; then stages="1:1 2:1"; fi
     if "$weaverec" reproduce --help | grep -q -- --jobs; then options="--jobs $JOBS"; fi
     cd "$unpacked/model" || return 1
     for stage in $stages; do
         scenarios=${stage%:*} seeds=${stage#*:}
         test -e "$WORK/done/study-$stage" && continue
-        echo "== $scenarios of 2 scenarios, $seeds seeds"
+        echo "== $scenarios of 3 scenarios, $seeds seeds"
         profile "$scenarios" "$seeds" > "$WORK/first-run.toml"
         # shellcheck disable=SC2086
         "$weaverec" reproduce --profile "$WORK/first-run.toml" --data "$data/logs" --work "$WORK/study" --out "$WORK/report" \
@@ -322,7 +322,7 @@ run_step() {
     code=$?
     child="" running="" took=$((SECONDS - begun))
     mv "$WORK/log/$name.new" "$WORK/log/$order-$name.txt"
-    said=$(tr '\n' ' ' < "$WORK/note" 2>/dev/null | head -c 400)
+    said=$(cat "$WORK/note" 2>/dev/null | tr "\n" " " | head -c 400)
     case $code in
         0) said="ok $took s${said:+ ($said)}" ;;
         124 | 137) said="CUT OFF after $took s${said:+ ($said)}" ;;
