@@ -47,6 +47,8 @@ enum Command {
     Datasets(command::datasets::Arguments),
     /// Fetch language models into the cache.
     Models(command::models::Arguments),
+    /// List the devices that language models can run on here.
+    Devices(command::devices::Arguments),
     /// Start the scheduler of a cluster.
     Scheduler(command::scheduler::Arguments),
     /// Start a worker of a cluster.
@@ -125,6 +127,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => command::export::run(arguments).map(done),
         Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),
+        Command::Devices(arguments) => command::devices::run(arguments).map(done),
         Command::Scheduler(arguments) => command::scheduler::run(arguments).map(done),
         Command::Worker(arguments) => command::worker::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),

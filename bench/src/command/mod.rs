@@ -7,6 +7,7 @@ pub mod base;
 pub mod compare;
 pub mod completions;
 pub mod datasets;
+pub mod devices;
 pub mod export;
 pub mod gate;
 pub mod inspect;
