@@ -34,7 +34,12 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     let (base, head) = (Folder::read(&arguments.base)?, Folder::read(&arguments.head)?);
     let names = |folder: &Folder| -> BTreeSet<String> {
-        folder.results.studies.iter().map(|study| study.name.clone()).collect()
+        folder
+            .results
+            .studies
+            .iter()
+            .map(|study| study.name.clone())
+            .collect()
     };
     let (in_base, in_head) = (names(&base), names(&head));
     let common: BTreeSet<&String> = in_base.intersection(&in_head).collect();

@@ -120,7 +120,11 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
         }
         let pairing = Pairing::new(baseline, report, &study.name)?;
         if !pairing.apart.is_empty() {
-            super::print(format!("{}: descriptive: {}", study.name, pairing.apart.join(", ")))?;
+            super::print(format!(
+                "{}: descriptive: {}",
+                study.name,
+                pairing.apart.join(", ")
+            ))?;
         }
         for note in &pairing.skipped {
             super::print(format!("not compared: {note}"))?;
@@ -184,7 +188,10 @@ fn required(
                 (Some(against), _) => {
                     let other = self::row(scenario, against).with_context(place)?;
                     let theirs = report.sample(study, &scenario.name, other);
-                    (against.clone(), theirs.map(|theirs| ours.minus(&theirs)).transpose()?)
+                    (
+                        against.clone(),
+                        theirs.map(|theirs| ours.minus(&theirs)).transpose()?,
+                    )
                 }
                 (None, Some(baseline)) => {
                     let theirs = in_baseline(baseline, study, scenario, method)?;
@@ -197,7 +204,10 @@ fn required(
                 ),
             };
             let contrast = contrast.flatten().with_context(|| {
-                format!("{}: `{method}` and {other} have no replicate and user in common", place())
+                format!(
+                    "{}: `{method}` and {other} have no replicate and user in common",
+                    place()
+                )
             })?;
             let margin = arguments.margin.unwrap_or(study.rules.margin);
             let alpha = arguments.alpha.unwrap_or(study.rules.alpha);

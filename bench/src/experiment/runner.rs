@@ -167,7 +167,9 @@ impl<'a> Missing<'a> {
 pub fn run(bench: &Bench, units: &[&Unit], library: &Library, workshop: &Workshop) -> Result<()> {
     let missing = Missing::of(bench, units.iter().copied(), library, workshop)?;
     let backbones = missing.backbones.iter().map(|backbone| {
-        Task::new(&backbone.cell, backbone.work.flops, || pretrain(bench, backbone, workshop))
+        Task::new(&backbone.cell, backbone.work.flops, || {
+            pretrain(bench, backbone, workshop)
+        })
     });
     workshop.schedule().run("backbones", backbones.collect())?;
     for (number, unit) in units.iter().enumerate() {
