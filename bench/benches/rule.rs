@@ -77,7 +77,9 @@ fn closed() -> bool {
         }
         let families = found.chunks(CLAIMS);
         let studies = families.len() as u64;
-        let wrong = families.filter(|p| holm(p).iter().any(|p| *p < MOST[0].0)).count();
+        let wrong = families
+            .filter(|p| holm(p).iter().any(|p| *p < MOST[0].0))
+            .count();
         let name = format!("{} at least one of {CLAIMS}", name(&model));
         passed &= accepted(&name, wrong as u64, studies, MOST[0].1);
     }
