@@ -75,7 +75,7 @@ pub fn prepare_study(
         Ok(())
     };
     if let Some(cut) = profile.prepare.cut()? {
-        let split = SplitPolicy::GlobalTime(common_cut(cut, study, &requests, work, &prepare)?);
+        let split = SplitPolicy::GlobalTime(common_cut(cut, study, &requests, work, prepare)?);
         requests
             .iter_mut()
             .for_each(|(_, request)| request.parameters.split = split);

@@ -158,7 +158,7 @@ mod tests {
                     let above = scores.iter().filter(|score| **score > scores[at]).count();
                     let tied = scores
                         .iter()
-                        .filter(|score| score.total_cmp(&&scores[at]).is_eq())
+                        .filter(|score| score.total_cmp(&scores[at]).is_eq())
                         .count();
                     *hits += (10.0 - above as f64).clamp(0.0, tied as f64) / tied as f64;
                 }

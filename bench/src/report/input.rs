@@ -154,8 +154,6 @@ pub struct Case {
 pub enum Family {
     /// Learns nothing from text: random order, popularity, counting.
     Floor,
-    /// Reads what no recommender may, to show how much it gives away: the next id.
-    Probe,
     /// The language model as it is, without training.
     Untuned,
     /// One adapter of one domain.
@@ -180,7 +178,6 @@ impl Family {
     pub fn label(self) -> &'static str {
         match self {
             Self::Floor => "floor",
-            Self::Probe => "probe",
             Self::Untuned => "untuned",
             Self::Single => "single",
             Self::Joint => "joint",

@@ -100,7 +100,8 @@ fn the_closed_form_draws_what_whole_tables_give() {
     const STUDIES: u64 = 2_000;
     // The distance of two samples of this size is beyond this once in a million times (Kolmogorov and Smirnov): 2·exp(−2·d²·n/2).
     let most = ((2.0f64 / 1e-6).ln() / STUDIES as f64).sqrt();
-    let numbers: [(&str, fn(&TwoWay) -> f64); 5] = [
+    type Number = fn(&TwoWay) -> f64;
+    let numbers: [(&str, Number); 5] = [
         ("mean", |layout| layout.mean),
         ("replicates", |layout| layout.replicate),
         ("users", |layout| layout.user),
