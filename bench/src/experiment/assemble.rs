@@ -14,8 +14,8 @@ use super::environment::Environment;
 use super::library::Library;
 use super::plan::{Plan, Scorer, Unit, alone, members, scorer};
 use super::profile::{Backbone, Scenario};
+use super::ranking::scored_hash;
 use super::replicate::Replicate;
-use super::runner::scored_hash;
 use super::study_record::StudyRecord;
 use crate::method::Method;
 use crate::metric::place;
@@ -56,6 +56,12 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
             study.study().name,
             profile.name
         );
+    }
+    if profile.report_on == Cut::Final {
+        notes.push(format!(
+            "the final users were ranked under {} version(s) of this profile",
+            versions(study, library)?
+        ));
     }
     let mut claims = profile.claims.clone();
     let of_some = !claims.scenarios.is_empty();
@@ -99,6 +105,17 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
         choices,
         scenarios,
     })
+}
+
+/// How many versions of a profile have ranked a study's final users: once is what these users are for.
+fn versions(study: &StudyRecord, library: &Library) -> Result<usize> {
+    let mut count = 0;
+    for record in library.studies()? {
+        let other = StudyRecord::from_record(&record)?;
+        let same = other.profile.name == study.profile.name && other.study().name == study.study().name;
+        count += usize::from(same && other.profile.report_on == Cut::Final);
+    }
+    Ok(count)
 }
 
 /// The distinct environments, each with how many records were made there.
