@@ -38,6 +38,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(records) => vec![records.clone()],
         None => vec![setting.work.join(CELLS), setting.out.join(RECORDS)],
     };
+    let claim = match &arguments.records {
+        None => setting.claim_report()?,
+        Some(records) => Claim::take(
+            &setting.out,
+            REPORT,
+            &[Input::partly(records, "the folder of records")],
+        )?,
+    };
     let mut there = places.iter().filter(|place| place.is_dir());
     let named = || {
         let named: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
@@ -50,14 +58,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
         );
     };
     let library = Library::new(Store::open(own)?, there.next().cloned())?;
-    let claim = match &arguments.records {
-        None => setting.claim_report()?,
-        Some(records) => Claim::take(
-            &setting.out,
-            REPORT,
-            &[Input::partly(records, "the folder of records")],
-        )?,
-    };
     let mut benches = Vec::new();
     for study in setting.profile.studies(&setting.data)? {
         let cell = StudyRecord::cell(&setting.profile, study)?;
