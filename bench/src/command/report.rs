@@ -12,6 +12,7 @@ use crate::experiment::materials::Bench;
 use crate::experiment::store::Store;
 use crate::experiment::study_record::StudyRecord;
 use crate::output::{CELLS, RECORDS, REPORT};
+use crate::progress::say;
 
 /// Write the report of a profile again from its records: no raw logs, no model, and nothing trained or ranked.
 ///
@@ -62,14 +63,22 @@ pub fn run(arguments: Arguments) -> Result<()> {
     for study in setting.profile.studies(&setting.data)? {
         let cell = StudyRecord::cell(&setting.profile, study)?;
         if !library.has(&cell) {
-            bail!(
-                "{} has no record of the study {} as profile {} describes it now: run it first, or use the profile that it was run with",
-                named(),
+            say(format!(
+                "study {}: {} has no record of it as profile {} describes it now, and it is left out",
                 study.name,
+                named(),
                 setting.profile.name
-            );
+            ));
+            continue;
         }
         benches.push(Bench::of_record(&library.load(&cell)?)?);
+    }
+    if benches.is_empty() {
+        bail!(
+            "{} has no record of profile {} as it is now: run it first, or use the profile that it was run with",
+            named(),
+            setting.profile.name
+        );
     }
     write_report(&benches, &library, &claim)
 }

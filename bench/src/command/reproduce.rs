@@ -239,10 +239,16 @@ fn finished_elsewhere(
 /// # Errors
 /// Where nothing is finished, or the report cannot be written.
 pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Result<()> {
-    let studies: Vec<Study> = benches
-        .iter()
-        .map(|bench| assemble::study(&bench.study, &bench.plan, library))
-        .collect::<Result<_>>()?;
+    let mut studies: Vec<Study> = Vec::new();
+    for bench in benches {
+        match assemble::study(&bench.study, &bench.plan, library)? {
+            Some(study) => studies.push(study),
+            None => say(format!("study {}: no unit is finished, and it is left out", bench.study.cell.label)),
+        }
+    }
+    if studies.is_empty() {
+        bail!("no unit is finished, so there is nothing to report; `weaverec reproduce` runs what is missing");
+    }
     report::write_all(&studies, claim)?;
     for study in &studies {
         super::print(report::terminal(study)?)?;

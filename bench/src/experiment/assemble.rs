@@ -21,11 +21,11 @@ use crate::method::Method;
 use crate::metric::place;
 use crate::report::input::{self, Backbones, Case, Choice, Family, Row, Run};
 
-/// The study's part of the report: of the units that are finished, with a note on those that are not.
+/// The study's part of the report: of the units that are finished, with a note on those that are not; none where no unit is.
 ///
 /// # Errors
-/// Where no unit is finished, or a record cannot be read.
-pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<input::Study> {
+/// A record that cannot be read.
+pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Option<input::Study>> {
     let records = Records {
         study,
         plan,
@@ -51,11 +51,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
         }
     }
     if scenarios.is_empty() {
-        bail!(
-            "study {} of profile {}: no unit is finished; `weaverec reproduce` runs what is missing",
-            study.study().name,
-            profile.name
-        );
+        return Ok(None);
     }
     if profile.report_on == Cut::Final {
         notes.push(format!(
@@ -82,7 +78,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
     let stated = study.study().notes.iter().cloned();
     let choices = records.choices(&scenarios)?;
     let seen = records.seen.into_inner();
-    Ok(input::Study {
+    Ok(Some(input::Study {
         name: study.study().name.clone(),
         title: study.study().title.clone(),
         profile: profile.name.clone(),
@@ -104,7 +100,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
             .collect(),
         choices,
         scenarios,
-    })
+    }))
 }
 
 /// How many versions of a profile have ranked a study's final users: once is what these users are for.
