@@ -12,6 +12,7 @@ use crate::experiment::materials::Bench;
 use crate::experiment::store::Store;
 use crate::experiment::study_record::StudyRecord;
 use crate::output::{CELLS, RECORDS, REPORT};
+use crate::progress::say;
 
 /// Write the report of a profile again from its records: no raw logs, no model, and nothing trained or ranked.
 ///
@@ -38,6 +39,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(records) => vec![records.clone()],
         None => vec![setting.work.join(CELLS), setting.out.join(RECORDS)],
     };
+    let claim = match &arguments.records {
+        None => setting.claim_report()?,
+        Some(records) => Claim::take(
+            &setting.out,
+            REPORT,
+            &[Input::partly(records, "the folder of records")],
+        )?,
+    };
     let mut there = places.iter().filter(|place| place.is_dir());
     let named = || {
         let named: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
@@ -50,26 +59,26 @@ pub fn run(arguments: Arguments) -> Result<()> {
         );
     };
     let library = Library::new(Store::open(own)?, there.next().cloned())?;
-    let claim = match &arguments.records {
-        None => setting.claim_report()?,
-        Some(records) => Claim::take(
-            &setting.out,
-            REPORT,
-            &[Input::partly(records, "the folder of records")],
-        )?,
-    };
     let mut benches = Vec::new();
     for study in setting.profile.studies(&setting.data)? {
         let cell = StudyRecord::cell(&setting.profile, study)?;
         if !library.has(&cell) {
-            bail!(
-                "{} has no record of the study {} as profile {} describes it now: run it first, or use the profile that it was run with",
-                named(),
+            say(format!(
+                "study {}: {} has no record of it as profile {} describes it now, and it is left out",
                 study.name,
+                named(),
                 setting.profile.name
-            );
+            ));
+            continue;
         }
         benches.push(Bench::of_record(&library.load(&cell)?)?);
+    }
+    if benches.is_empty() {
+        bail!(
+            "{} has no record of profile {} as it is now: run it first, or use the profile that it was run with",
+            named(),
+            setting.profile.name
+        );
     }
     write_report(&benches, &library, &claim)
 }

@@ -11,8 +11,10 @@ use super::units;
 use crate::experiment::assemble;
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
+use crate::experiment::missing::Missing;
+use crate::experiment::plan::Unit;
 use crate::experiment::profile::{Data, Profile};
-use crate::experiment::runner::{self, Missing, Workshop};
+use crate::experiment::runner::{self, Workshop};
 use crate::experiment::unit::Units;
 use crate::output::{RECORDS, REPORT, WORK};
 use crate::progress::{duration, say};
@@ -183,15 +185,21 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     for (study, units) in chosen.into_iter().enumerate() {
         let bench = &mut benches[study];
-        let units_of =
-            |bench: &Bench| -> Vec<_> { units.iter().map(|unit| bench.plan.units[*unit].clone()).collect() };
-        let units: Vec<_> = units_of(bench);
+        let plan = &bench.plan;
+        let units: Vec<Unit> = units.iter().map(|unit| plan.units[*unit].clone()).collect();
         let unfinished = Missing::of(bench, &units, &library, &workshop)?.cells().len();
         say(format!(
             "{}: {} units, {unfinished} cells to do",
             bench.study.study().title,
             units.len()
         ));
+        let elsewhere = finished_elsewhere(bench, &units, &library, &workshop)?;
+        if elsewhere > 0 {
+            say(format!(
+                "  {elsewhere} of them are finished by the records in {}; with another --out they are run here",
+                setting.out.join(RECORDS).display()
+            ));
+        }
         if unfinished > 0 {
             bench.gather(data, &workshop)?;
         }
@@ -207,15 +215,40 @@ pub fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
+/// How many units are finished of which this machine has no more than records.
+fn finished_elsewhere(
+    bench: &Bench,
+    units: &[Unit],
+    library: &Library,
+    workshop: &Workshop,
+) -> Result<usize> {
+    let mut count = 0;
+    for unit in units {
+        let here = bench
+            .plan
+            .cells(unit)
+            .into_iter()
+            .all(|cell| library.own.has(cell));
+        count += usize::from(!here && Missing::of(bench, [unit], library, workshop)?.is_empty());
+    }
+    Ok(count)
+}
+
 /// Writes the report of what is finished, and prints its tables.
 ///
 /// # Errors
 /// Where nothing is finished, or the report cannot be written.
 pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Result<()> {
-    let studies: Vec<Study> = benches
-        .iter()
-        .map(|bench| assemble::study(&bench.study, &bench.plan, library))
-        .collect::<Result<_>>()?;
+    let mut studies: Vec<Study> = Vec::new();
+    for bench in benches {
+        match assemble::study(&bench.study, &bench.plan, library)? {
+            Some(study) => studies.push(study),
+            None => say(format!("study {}: no unit is finished, and it is left out", bench.study.cell.label)),
+        }
+    }
+    if studies.is_empty() {
+        bail!("no unit is finished, so there is nothing to report; `weaverec reproduce` runs what is missing");
+    }
     report::write_all(&studies, claim)?;
     for study in &studies {
         super::print(report::terminal(study)?)?;

@@ -14,18 +14,18 @@ use super::environment::Environment;
 use super::library::Library;
 use super::plan::{Plan, Scorer, Unit, alone, members, scorer};
 use super::profile::{Backbone, Scenario};
+use super::ranking::scored_hash;
 use super::replicate::Replicate;
-use super::runner::scored_hash;
 use super::study_record::StudyRecord;
 use crate::method::Method;
 use crate::metric::place;
 use crate::report::input::{self, Backbones, Case, Choice, Family, Row, Run};
 
-/// The study's part of the report: of the units that are finished, with a note on those that are not.
+/// The study's part of the report: of the units that are finished, with a note on those that are not; none where no unit is.
 ///
 /// # Errors
-/// Where no unit is finished, or a record cannot be read.
-pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<input::Study> {
+/// A record that cannot be read.
+pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Option<input::Study>> {
     let records = Records {
         study,
         plan,
@@ -51,11 +51,13 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
         }
     }
     if scenarios.is_empty() {
-        bail!(
-            "study {} of profile {}: no unit is finished; `weaverec reproduce` runs what is missing",
-            study.study().name,
-            profile.name
-        );
+        return Ok(None);
+    }
+    if profile.report_on == Cut::Final {
+        notes.push(format!(
+            "the final users were ranked under {} version(s) of this profile",
+            versions(study, library)?
+        ));
     }
     let mut claims = profile.claims.clone();
     let of_some = !claims.scenarios.is_empty();
@@ -76,7 +78,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
     let stated = study.study().notes.iter().cloned();
     let choices = records.choices(&scenarios)?;
     let seen = records.seen.into_inner();
-    Ok(input::Study {
+    Ok(Some(input::Study {
         name: study.study().name.clone(),
         title: study.study().title.clone(),
         profile: profile.name.clone(),
@@ -98,7 +100,18 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<inpu
             .collect(),
         choices,
         scenarios,
-    })
+    }))
+}
+
+/// How many versions of a profile have ranked a study's final users: once is what these users are for.
+fn versions(study: &StudyRecord, library: &Library) -> Result<usize> {
+    let mut count = 0;
+    for record in library.studies()? {
+        let other = StudyRecord::from_record(&record)?;
+        let same = other.profile.name == study.profile.name && other.study().name == study.study().name;
+        count += usize::from(same && other.profile.report_on == Cut::Final);
+    }
+    Ok(count)
 }
 
 /// The distinct environments, each with how many records were made there.

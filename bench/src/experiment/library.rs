@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::cell::{Cell, Record};
+use super::cell::{Cell, Kind, Record};
 use super::store::Store;
 
 /// What is finished, and where.
@@ -53,6 +53,14 @@ impl Library {
         }
     }
 
+    /// The records of studies, of the exported ones where there are any: a study is exported when a unit of it is finished.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn studies(&self) -> Result<Vec<Record>> {
+        self.exported.get().unwrap_or(&self.own).list(Kind::Study)
+    }
+
     /// Copies the records of these cells to the exported ones, those that were run here and are not there yet.
     ///
     /// # Errors
@@ -75,5 +83,52 @@ impl Library {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use weaverec_model::device::Compute;
+
+    use super::super::cost::Cost;
+    use super::super::environment::Environment;
+    use super::*;
+
+    #[test]
+    fn a_record_is_exported_once_without_weights_and_found_where_it_was_exported_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, records) = (folder.path().join("cells"), folder.path().join("out/records"));
+        let library = || Library::new(Store::open(&own).unwrap(), Some(records.clone())).unwrap();
+        let cell = |name: &str| Cell::new(Kind::Adapter, name, serde_json::json!(name));
+        let keep = |cell: &Cell, seconds| {
+            let cost = Cost {
+                wall_seconds: seconds,
+                ..Cost::default()
+            };
+            let record = Record::new(cell, Environment::here(1, Compute::default()), cost);
+            let weights = |folder: &std::path::Path| Ok(std::fs::write(folder.join("weights"), "w")?);
+            library().own.keep(cell, &record, weights).unwrap();
+        };
+        let (one, other) = (cell("one"), cell("other"));
+        assert!(!library().has(&one) && library().load(&one).is_err());
+        library().export([&one]).unwrap();
+        keep(&one, 1.0);
+        assert!(library().has(&one));
+        assert_eq!(library().load(&one).unwrap().cost.wall_seconds, 1.0);
+        library().export([&one, &other]).unwrap();
+        let exported = records.join("adapters").join(&one.key);
+        let names: Vec<_> = std::fs::read_dir(&exported)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["record.json"]);
+        // Here it is gone; there it stays what it was, though another machine makes it again.
+        std::fs::remove_dir_all(&own).unwrap();
+        assert!(library().has(&one) && !library().own.has(&one));
+        keep(&one, 2.0);
+        library().export([&one]).unwrap();
+        assert_eq!(library().load(&one).unwrap().cost.wall_seconds, 1.0);
+        assert!(!library().has(&other));
     }
 }

@@ -1,6 +1,9 @@
 //! Profiles: everything that decides an experiment, as TOML.
 
-use std::path::{Path, PathBuf};
+mod data;
+mod prepare;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,9 +12,9 @@ use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
 use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
-use weaverec_pipeline::schema::PromptFormat;
-use weaverec_pipeline::stage::window::parse_duration;
-use weaverec_pipeline::stage::{Cut as TimeCut, Repeats};
+
+pub use data::Data;
+pub use prepare::{Prepare, Split};
 
 use super::cut::Cut;
 use super::replicate::Replicate;
@@ -85,17 +88,6 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is held out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Of every user the last item that is new for the test, and the one before it for validation.
-    #[default]
-    LeaveOneOut,
-    /// What follows a moment, which is one for all domains.
-    GlobalTime,
-}
-
 /// Sizes of a nano backbone and how it is pre-trained.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,46 +99,6 @@ pub struct NanoSizes {
     /// Whether all replicates share the first one's, which is cheaper, and of which nothing may be concluded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_backbone: bool,
-}
-
-/// How domains are prepared; see `weaverec prepare --help` for each.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prepare {
-    /// Seed of sampling and candidates.
-    pub seed: u64,
-    /// Wording of the prompts.
-    pub format: PromptFormat,
-    /// Fewest interactions a user has.
-    pub user_core: usize,
-    /// Fewest interactions an item has.
-    pub item_core: usize,
-    /// Titles of a history shown.
-    pub max_history: usize,
-    /// Characters of a title shown.
-    pub max_title_chars: usize,
-    /// Candidates a test user, the target included.
-    pub candidates: usize,
-    /// Most test users that are ranked in a domain.
-    pub users: usize,
-    /// Most training prompts written a domain.
-    pub max_train: usize,
-    /// What is held out: everyone's last new items, or all that follows a moment.
-    #[serde(default, skip_serializing_if = "is_usual")]
-    pub split: Split,
-    /// Where a global-time split begins the test, one moment for all domains of a study: a date, or the share of the interactions of
-    /// the studied domains that lie before it, such as `0.9`. Of those before it the newest tenth is validation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut: Option<String>,
-    /// Events that follow each other within this time, such as `60s`, are one moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tie_window: Option<String>,
-    /// What becomes of targets that their users had before.
-    #[serde(default, skip_serializing_if = "is_usual")]
-    pub repeats: Repeats,
-    /// Whether an item file may describe fewer than half of a domain's items.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub allow_missing_items: bool,
 }
 
 /// How adapters are trained.
@@ -250,37 +202,6 @@ pub struct Scenario {
     pub target: String,
     /// The other domains.
     pub sources: Vec<String>,
-}
-
-impl Prepare {
-    /// The cut of a global-time split; none of leave-one-out.
-    ///
-    /// # Errors
-    /// A cut that is missing, is none, or has no effect.
-    pub fn cut(&self) -> Result<Option<TimeCut>> {
-        match (self.split, &self.cut) {
-            (Split::LeaveOneOut, None) => Ok(None),
-            (Split::LeaveOneOut, Some(cut)) => bail!(
-                "[prepare] `cut = \"{cut}\"` has no effect on a leave-one-out split; write `split = \"global-time\"` as well, or leave it out"
-            ),
-            (Split::GlobalTime, None) => bail!(
-                "[prepare] `split = \"global-time\"` needs a cut: write `cut = \"0.9\"`, the share of the interactions before the test, or a date"
-            ),
-            (Split::GlobalTime, Some(cut)) => Ok(Some(
-                cut.parse()
-                    .with_context(|| format!("[prepare] cut = \"{cut}\""))?,
-            )),
-        }
-    }
-
-    /// Milliseconds within which events that follow each other are one moment.
-    ///
-    /// # Errors
-    /// What is no duration.
-    pub fn tie_window_ms(&self) -> Result<i64> {
-        let window = self.tie_window.as_deref().unwrap_or("0");
-        parse_duration(window).with_context(|| format!("[prepare] tie_window = \"{window}\""))
-    }
 }
 
 impl Scenario {
@@ -460,46 +381,6 @@ impl Profile {
     }
 }
 
-/// Which logs an experiment is run on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// What the profile fetches and generates.
-    Default,
-    /// Generated logs only; needs no download.
-    Synthetic,
-    /// Raw logs below this folder.
-    Folder(PathBuf),
-}
-
-impl Data {
-    /// Reads the command line's `--data`.
-    pub fn parse(text: Option<&str>) -> Self {
-        match text {
-            None | Some("") => Data::Default,
-            Some("synthetic") => Data::Synthetic,
-            Some(path) => Data::Folder(PathBuf::from(path)),
-        }
-    }
-
-    /// The folder of local logs.
-    pub fn folder(&self) -> Option<&Path> {
-        match self {
-            Data::Folder(path) => Some(path),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Data {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Data::Default => f.write_str("fetched or generated logs"),
-            Data::Synthetic => f.write_str("generated logs"),
-            Data::Folder(path) => write!(f, "the folder {}", path.display()),
-        }
-    }
-}
-
 /// An error for a key of a study that would have no effect: whoever wrote it meant something by it.
 fn without_effect(study: &Study) -> Result<()> {
     if study.synthetic.is_some() && study.source != Source::Synthetic {
@@ -528,132 +409,4 @@ fn without_effect(study: &Study) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use weaverec_model::device::{Arithmetic, DeviceName};
-
-    #[test]
-    fn the_profiles_that_come_along_are_valid() {
-        for (name, _) in BUILTIN {
-            let profile = Profile::load(name).unwrap();
-            assert_eq!(profile.name, name);
-            assert!(!profile.studies(&Data::Default).unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_or_domain_is_named() {
-        let text = BUILTIN[0].1.replacen("replicates =", "replicas =", 1);
-        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
-        assert!(error.contains("replicas"), "{error}");
-        let mut profile = Profile::load("quick").unwrap();
-        profile.studies[0].scenarios[0].target = "nowhere".into();
-        assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
-    }
-
-    #[test]
-    fn keys_of_earlier_versions_say_what_to_write() {
-        let with = |from: &str, to: &str| {
-            let text = BUILTIN[0].1.replacen(from, to, 1);
-            assert_ne!(text, BUILTIN[0].1, "{from}");
-            Profile::parse(&text).unwrap_err().to_string()
-        };
-        let error = with("replicates = 3", "seeds = [1, 2, 3, 4]");
-        assert!(error.contains("`replicates = 4`"), "{error}");
-        let error = with("kind = \"nano\"", "kind = \"nano\"\nseed = 1");
-        assert!(error.contains("one_backbone"), "{error}");
-    }
-
-    #[test]
-    fn what_nothing_could_be_reported_on_is_refused() {
-        let of = |change: &dyn Fn(&mut Profile)| {
-            let mut profile = Profile::load("quick").unwrap();
-            change(&mut profile);
-            profile.check().unwrap_err().to_string()
-        };
-        assert!(of(&|profile| profile.replicates = 0).contains("`replicates`"));
-        assert!(of(&|profile| profile.report_on = Cut::Calibration).contains("\"dev\" or \"final\""));
-        assert!(of(&|profile| profile.prepare.users = 0).contains("`users`"));
-        assert!(of(&|profile| profile.prepare.split = Split::GlobalTime).contains("cut = \"0.9\""));
-        assert!(of(&|profile| profile.prepare.cut = Some("0.9".into())).contains("no effect"));
-        assert!(of(&|profile| profile.prepare.tie_window = Some("soon".into())).contains("tie_window"));
-        assert!(of(&|profile| profile.claims.woven = "spun".into()).contains("weaverec"));
-        assert!(of(&|profile| profile.claims.scenarios = vec!["nowhere".into()]).contains("comedy → drama"));
-    }
-
-    #[test]
-    fn a_study_is_known_by_all_that_decides_it_and_by_nothing_else() {
-        let profile = Profile::load("quick").unwrap();
-        let identity = |change: &dyn Fn(&mut Profile)| {
-            let mut profile = profile.clone();
-            change(&mut profile);
-            profile.identity(&profile.studies[0]).unwrap()
-        };
-        let as_it_is = identity(&|_| ());
-        assert_eq!(as_it_is, identity(&|profile| profile.description = "else".into()));
-        assert_eq!(
-            as_it_is,
-            identity(&|profile| profile.compute.device = DeviceName::Cuda(0))
-        );
-        assert_eq!(as_it_is, identity(&|profile| profile.studies.truncate(1)));
-        for change in [
-            &(|profile: &mut Profile| profile.replicates += 1) as &dyn Fn(&mut Profile),
-            &|profile| profile.report_on = Cut::Final,
-            &|profile| profile.cut_seed = 1,
-            &|profile| profile.claims.margin = 0.05,
-            &|profile| profile.adapter.train.learning_rate = 1.0,
-            &|profile| profile.compute.arithmetic = Arithmetic::Bf16,
-            &|profile| profile.studies[0].scenarios.truncate(1),
-        ] {
-            assert_ne!(as_it_is, identity(change));
-        }
-        // What was named after it can be made from it again.
-        let again: Profile = serde_json::from_value(as_it_is.clone()).unwrap();
-        assert_eq!(again.identity(&again.studies[0]).unwrap(), as_it_is);
-    }
-
-    #[test]
-    fn a_key_without_an_effect_is_named() {
-        let of = |change: &dyn Fn(&mut Study)| {
-            let mut profile = Profile::load("quick").unwrap();
-            change(&mut profile.studies[0]);
-            profile.check().unwrap_err().to_string()
-        };
-        assert!(of(&|study| study.synthetic = Some(toml::Table::new())).contains("[study.synthetic]"));
-        assert!(of(&|study| study.domains[0].raw = Some("logs".into())).contains("`raw`"));
-        assert!(of(&|study| study.domains[0].exclude = vec!["War".into()]).contains("`exclude`"));
-        // A backbone that is pre-trained here has keys of its own, and no other.
-        let text = BUILTIN[0]
-            .1
-            .replacen("kind = \"nano\"", "kind = \"nano\"\nprecision = \"q8\"", 1);
-        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
-        assert!(error.contains("precision"), "{error}");
-    }
-
-    #[test]
-    fn a_profile_says_what_to_compute_with_and_else_it_is_the_cpu() {
-        let table = "[compute]\ndevice = \"cuda:1\"\narithmetic = \"bf16\"\n\n[prepare]";
-        let text = BUILTIN[1].1.replacen("[prepare]", table, 1);
-        let compute = toml::from_str::<Profile>(&text).unwrap().compute;
-        assert_eq!(
-            (compute.device, compute.arithmetic),
-            (DeviceName::Cuda(1), Arithmetic::Bf16)
-        );
-        assert_eq!(Profile::load("small").unwrap().compute, Compute::default());
-        let wrong = toml::from_str::<Profile>(&text.replacen("cuda:1", "gpu", 1)).unwrap_err();
-        assert!(wrong.to_string().contains("cuda:1"), "{wrong}");
-    }
-
-    #[test]
-    fn data_chooses_the_studies() {
-        let profile = Profile::load("quick").unwrap();
-        let synthetic = profile.studies(&Data::Synthetic).unwrap();
-        assert!(synthetic.iter().all(|s| s.source == Source::Synthetic) && !synthetic.is_empty());
-        let error = profile
-            .studies(&Data::parse(Some("somewhere")))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("--data"), "{error}");
-    }
-}
+mod tests;

@@ -246,7 +246,12 @@ fn units_need_nothing_of_each_other_but_records_and_neither_does_the_report() {
     let listed = succeed(at, &with("two", &["--units", "list"]));
     assert_eq!(to_do(&listed)[0], 0, "{listed}");
     assert!(to_do(&listed)[1..].iter().all(|cells| *cells > 0), "{listed}");
-    succeed(at, &with("two", &[]));
+    let second = run(at, &with("two", &[]));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        second.status.success() && said.contains("1 of them are finished by the records in"),
+        "{said}"
+    );
     let report = fs::read_to_string(at.join("out/report.md")).unwrap();
     assert!(!report.contains("are finished"), "{report}");
     assert_ne!(fs::read(at.join("out/per_user.parquet")).unwrap(), first);
