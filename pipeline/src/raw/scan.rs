@@ -275,16 +275,21 @@ impl Scan {
         row: &mut impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
     ) -> Result<()> {
         if line.too_long {
+            let more = lines.more;
             while !lines.unclosed.is_empty() {
                 self.give_up(path, lines, row)?;
                 while let Some(line) = lines.again.pop_front() {
                     self.visit(&line.line(), path, lines, row)?;
                 }
             }
-            self.check_one(line, path, row)?;
+            let line = Line {
+                number: line.number + lines.more - more,
+                ..*line
+            };
+            self.check_one(&line, path, row)?;
             self.lines += 1;
             let answer = Err(Refusal::Line("line longer than 16 MiB".to_string()));
-            return self.take(answer, path, line);
+            return self.take(answer, path, &line);
         }
         if !lines.unclosed.is_empty() {
             lines.unclosed.push(line);
