@@ -39,11 +39,10 @@ fn place(scenario: u32, row: u32, replicate: u32, user: u32) -> Place {
 }
 
 fn row(scenario: u32, index: u32) -> Row {
-    let (method, family) = KNOWN
-        .get(index as usize)
-        .map_or_else(|| (format!("row-{index}"), Family::Single), |(name, family)| {
-            ((*name).to_owned(), *family)
-        });
+    let (method, family) = KNOWN.get(index as usize).map_or_else(
+        || (format!("row-{index}"), Family::Single),
+        |(name, family)| ((*name).to_owned(), *family),
+    );
     let run = |replicate| Run {
         replicate,
         candidate_hash: "same".to_owned(),

@@ -166,9 +166,15 @@ mod tests {
         let mut threads = study(3);
         threads.environments[0]["threads"] = json!(1);
         threads.environments[0]["revision"] = json!("another");
-        assert!(compared(study(3), threads), "neither threads nor revisions may change a number");
+        assert!(
+            compared(study(3), threads),
+            "neither threads nor revisions may change a number"
+        );
         changed.environments[0]["kernel"] = json!("avx512");
-        assert!(compared(study(3), changed.clone()), "other kernels add in another order");
+        assert!(
+            compared(study(3), changed.clone()),
+            "other kernels add in another order"
+        );
         changed.environments[0]["kernel"] = json!("avx2");
         changed.numerics = vec![2];
         assert!(compared(study(3), changed));

@@ -123,7 +123,11 @@ mod tests {
             .unwrap()
         };
         assert_eq!(check(), ExitCode::from(1));
-        assert_eq!(std::fs::read_to_string(&readme).unwrap(), text, "checking writes nothing");
+        assert_eq!(
+            std::fs::read_to_string(&readme).unwrap(),
+            text,
+            "checking writes nothing"
+        );
         let fill = || {
             run(Arguments {
                 check: None,
@@ -135,8 +139,14 @@ mod tests {
         assert_eq!(fill(), ExitCode::SUCCESS);
         assert_eq!(check(), ExitCode::SUCCESS);
         let filled = std::fs::read_to_string(&readme).unwrap();
-        assert!(filled.contains("Profile tiny: shows how a report reads, claims nothing."), "{filled}");
-        assert!(filled.contains("| Soup | 0.") && filled.contains("| W (primary) | the claim | "), "{filled}");
+        assert!(
+            filled.contains("Profile tiny: shows how a report reads, claims nothing."),
+            "{filled}"
+        );
+        assert!(
+            filled.contains("| Soup | 0.") && filled.contains("| W (primary) | the claim | "),
+            "{filled}"
+        );
         // Another number in the records, and the table is no longer theirs.
         let mut changed = study(5);
         set(&mut changed.scenarios[0], "target-only", |_, _| 1);

@@ -49,7 +49,11 @@ impl<'a> Analysed<'a> {
     pub fn label<'b>(&'b self, method: &'b str) -> &'b str {
         self.scenarios
             .iter()
-            .find_map(|scenario| scenario.find(method).map(|row| scenario.rows[row].row.label.as_str()))
+            .find_map(|scenario| {
+                scenario
+                    .find(method)
+                    .map(|row| scenario.rows[row].row.label.as_str())
+            })
             .unwrap_or(method)
     }
 }

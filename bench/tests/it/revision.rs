@@ -118,18 +118,14 @@ fn a_build_knows_its_revision_whether_in_a_checkout_an_archive_or_neither() {
     assert_ne!(head(at), first);
 
     fs::write(at.join("README.md"), "two").unwrap();
-    assert_eq!(said(at).1, false, "the program is not made of its README");
+    assert!(!said(at).1, "the program is not made of its README");
     fs::write(at.join("bench/src/new.rs"), "").unwrap();
-    assert_eq!(
-        said(at).1,
-        true,
-        "a file that git does not know is part of the program"
-    );
+    assert!(said(at).1, "a file that git does not know is part of the program");
     fs::remove_file(at.join("bench/src/new.rs")).unwrap();
     fs::write(at.join("Cargo.lock"), "two").unwrap();
     assert_eq!((said(at).0, said(at).1), (head(at), true));
     git(at, &["checkout", "-q", "--", "Cargo.lock"]);
-    assert_eq!(said(at).1, false);
+    assert!(!said(at).1);
 
     // Another work tree of the same repository has its own revision.
     let other = &folder.path().join("other");
