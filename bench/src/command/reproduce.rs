@@ -243,11 +243,16 @@ pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Resu
     for bench in benches {
         match assemble::study(&bench.study, &bench.plan, library)? {
             Some(study) => studies.push(study),
-            None => say(format!("study {}: no unit is finished, and it is left out", bench.study.cell.label)),
+            None => say(format!(
+                "study {}: no unit is finished, and it is left out",
+                bench.study.cell.label
+            )),
         }
     }
     if studies.is_empty() {
-        bail!("no unit is finished, so there is nothing to report; `weaverec reproduce` runs what is missing");
+        bail!(
+            "no unit is finished, so there is nothing to report; `weaverec reproduce` runs what is missing"
+        );
     }
     report::write_all(&studies, claim)?;
     for study in &studies {

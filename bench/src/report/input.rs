@@ -170,8 +170,6 @@ pub enum Family {
     Control,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
     Member,
-    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
-    Probe,
 }
 
 impl Family {
@@ -188,7 +186,6 @@ impl Family {
             Self::Woven => "woven",
             Self::Control => "control",
             Self::Member => "member",
-            Self::Probe => "probe",
         }
     }
 
