@@ -119,12 +119,15 @@ pub fn p_values(
     rule: impl Fn(&TwoWay) -> Option<f64> + Sync,
 ) -> Vec<f64> {
     let mut found = vec![1.0; studies];
-    found.par_chunks_mut(BLOCK).zip(0..).for_each(|(block, stream)| {
-        let mut draws = Draws::new(key, stream);
-        for p in block {
-            *p = rule(&model.study(&mut draws)).unwrap_or(1.0);
-        }
-    });
+    found
+        .par_chunks_mut(BLOCK)
+        .enumerate()
+        .for_each(|(stream, block)| {
+            let mut draws = Draws::new(key, stream as u64);
+            for p in block {
+                *p = rule(&model.study(&mut draws)).unwrap_or(1.0);
+            }
+        });
     found
 }
 

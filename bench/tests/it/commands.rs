@@ -34,6 +34,7 @@ fn help_names_every_command_and_shows_examples_of_each() {
         "reproduce",
         "report",
         "compare",
+        "power",
         "completions",
     ] {
         assert!(help.contains(command), "{command} is not in the help");

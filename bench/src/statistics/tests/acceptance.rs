@@ -38,7 +38,10 @@ fn false_claims_stay_below_their_level_everywhere() {
         let studies = families.len() as u64;
         let wrong = families.filter(|p| holm(p).iter().any(|p| *p < 0.05)).count() as u64;
         let limit = upper_limit(wrong, studies, CONFIDENCE);
-        assert!(limit <= MOST_OF_FIFTEEN, "{model:?}: {wrong} of {studies}, up to {limit}");
+        assert!(
+            limit <= MOST_OF_FIFTEEN,
+            "{model:?}: {wrong} of {studies}, up to {limit}"
+        );
     }
 }
 
