@@ -136,16 +136,73 @@ fn collect(at: &str, base: &Value, head: &Value, differences: &mut Vec<String>) 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::report::fixture::{set, study};
+    use crate::report::{Study, write_all};
     use serde_json::json;
+
+    /// Two reports, and whether `compare` finds that they hold the numbers they should.
+    fn compared(base: Study, head: Study) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |study: Study, name: &str| {
+            let out = dir.path().join(name);
+            let claim = weaverec_output::Claim::take(&out, crate::output::REPORT, &[]).unwrap();
+            write_all(&[study], &claim).unwrap();
+            out
+        };
+        let (base, head) = (write(base, "base"), write(head, "head"));
+        run(Arguments { base, head }).unwrap() == ExitCode::SUCCESS
+    }
+
+    #[test]
+    fn a_changed_number_is_an_error_on_the_same_machine_and_none_on_another() {
+        let mut changed = study(3);
+        set(&mut changed.scenarios[0], "soup", |replicate, user| {
+            1 + (user + replicate) % 2
+        });
+        assert!(compared(study(3), study(3)));
+        assert!(!compared(study(3), changed.clone()));
+        let mut threads = study(3);
+        threads.environments[0]["threads"] = json!(1);
+        threads.environments[0]["revision"] = json!("another");
+        assert!(compared(study(3), threads), "neither threads nor revisions may change a number");
+        changed.environments[0]["kernel"] = json!("avx512");
+        assert!(compared(study(3), changed.clone()), "other kernels add in another order");
+        changed.environments[0]["kernel"] = json!("avx2");
+        changed.numerics = vec![2];
+        assert!(compared(study(3), changed));
+    }
+
+    #[test]
+    fn a_comparison_of_few_replicates_or_other_kernels_is_called_descriptive() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |study: Study, name: &str| {
+            let out = dir.path().join(name);
+            let claim = weaverec_output::Claim::take(&out, crate::output::REPORT, &[]).unwrap();
+            write_all(&[study], &claim).unwrap();
+            Folder::read(&out).unwrap()
+        };
+        let said = |base: &Folder, head: &Folder| described(&Pairing::new(base, head, "films").unwrap());
+        let (three, five) = (write(study(3), "three"), write(study(5), "five"));
+        let few = said(&three, &three);
+        assert!(few.starts_with("descriptive: fewer than 5 replicates\n"), "{few}");
+        assert!(few.contains("| comedy-to-drama | WeaveRec"), "{few}");
+        assert!(!said(&five, &five).contains("descriptive"));
+        let mut other = study(5);
+        other.environments[0]["kernel"] = json!("avx512");
+        let other = said(&five, &write(other, "other"));
+        assert!(other.starts_with("descriptive: other kernel\n"), "{other}");
+    }
 
     #[test]
     fn costs_may_differ_and_numbers_may_not() {
         let mut differences = Vec::new();
         let base = json!({"rows": [{"ndcg": 0.5, "cost": {"seconds": 1}}], "environment": {"threads": 1}});
         let head = json!({"rows": [{"ndcg": 0.5, "cost": {"seconds": 9}}], "environment": {"threads": 2}});
-        super::collect("", &base, &head, &mut differences);
+        collect("", &base, &head, &mut differences);
         assert!(differences.is_empty());
-        super::collect("", &base, &json!({"rows": [{"ndcg": 0.6}]}), &mut differences);
+        collect("", &base, &json!({"rows": [{"ndcg": 0.6}]}), &mut differences);
         assert_eq!(differences, ["/rows/0/ndcg: 0.5 became 0.6"]);
     }
 }

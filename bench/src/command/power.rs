@@ -33,13 +33,13 @@ pub struct Arguments {
     #[arg(long, requires = "from")]
     scenario: Option<String>,
     /// Standard deviation of the difference between replicates.
-    #[arg(long, value_parser = not_negative, requires_all = ["user_sd", "residual_sd"])]
+    #[arg(long, value_parser = number::not_negative, requires_all = ["user_sd", "residual_sd"])]
     replicate_sd: Option<f64>,
     /// Standard deviation of the difference between users.
-    #[arg(long, value_parser = not_negative, requires = "replicate_sd")]
+    #[arg(long, value_parser = number::not_negative, requires = "replicate_sd")]
     user_sd: Option<f64>,
     /// Standard deviation of what is left: users within replicates.
-    #[arg(long, value_parser = not_negative, requires = "replicate_sd")]
+    #[arg(long, value_parser = number::not_negative, requires = "replicate_sd")]
     residual_sd: Option<f64>,
     /// How many replicates these were seen on.
     #[arg(long, value_parser = number::at_least(2), requires_all = ["replicate_sd", "pilot_users"])]
@@ -57,28 +57,14 @@ pub struct Arguments {
     #[arg(long, value_parser = likely, default_value_t = 0.8)]
     chance: f64,
     /// Two-sided level of the test.
-    #[arg(long, value_parser = level, default_value_t = crate::statistics::ALPHA)]
+    #[arg(long, value_parser = number::level, default_value_t = crate::statistics::ALPHA)]
     alpha: f64,
     /// Minutes that one replicate's trainings take [default: as in the report].
-    #[arg(long, value_parser = not_negative)]
+    #[arg(long, value_parser = number::not_negative)]
     train_minutes: Option<f64>,
     /// Minutes that ranking 1,000 users takes with all rows of one replicate [default: as in the report].
-    #[arg(long, value_parser = not_negative)]
+    #[arg(long, value_parser = number::not_negative)]
     rank_minutes: Option<f64>,
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    number::finite(text)
-        .ok()
-        .filter(|number| *number >= 0.0)
-        .ok_or_else(|| "give a number from 0".to_owned())
-}
-
-fn level(text: &str) -> Result<f64, String> {
-    number::finite(text)
-        .ok()
-        .filter(|level| (1e-6..0.5).contains(level))
-        .ok_or_else(|| "give a level above 0 and below 0.5, such as 0.05".to_owned())
 }
 
 fn likely(text: &str) -> Result<f64, String> {

@@ -94,3 +94,53 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::report::fixture::{set, study};
+    use crate::report::{Study, write_all};
+
+    fn write(study: Study, out: &Path) {
+        let claim = weaverec_output::Claim::take(out, crate::output::REPORT, &[]).unwrap();
+        write_all(&[study], &claim).unwrap();
+    }
+
+    #[test]
+    fn tables_are_written_from_records_and_checked_against_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (report, readme) = (dir.path().join("quick"), dir.path().join("README.md"));
+        write(study(5), &report);
+        let text = "# Title\n<!-- table: quick/matrix -->\n<!-- end table -->\n\n<!-- table: quick/claims -->\n<!-- end table -->\n";
+        std::fs::write(&readme, text).unwrap();
+        let check = || {
+            run(Arguments {
+                check: Some(readme.clone()),
+                write: None,
+                reports: vec![report.clone()],
+            })
+            .unwrap()
+        };
+        assert_eq!(check(), ExitCode::from(1));
+        assert_eq!(std::fs::read_to_string(&readme).unwrap(), text, "checking writes nothing");
+        let fill = || {
+            run(Arguments {
+                check: None,
+                write: Some(readme.clone()),
+                reports: vec![report.clone()],
+            })
+            .unwrap()
+        };
+        assert_eq!(fill(), ExitCode::SUCCESS);
+        assert_eq!(check(), ExitCode::SUCCESS);
+        let filled = std::fs::read_to_string(&readme).unwrap();
+        assert!(filled.contains("Profile tiny: shows how a report reads, claims nothing."), "{filled}");
+        assert!(filled.contains("| Soup | 0.") && filled.contains("| W (primary) | the claim | "), "{filled}");
+        // Another number in the records, and the table is no longer theirs.
+        let mut changed = study(5);
+        set(&mut changed.scenarios[0], "target-only", |_, _| 1);
+        write(changed, &report);
+        assert_eq!(check(), ExitCode::from(1));
+    }
+}

@@ -33,16 +33,16 @@ fn places(skill: u32, salt: u32, replicate: u32) -> Vec<Place> {
     (0..USERS)
         .map(|user| {
             let redrawn = draw(user, salt, replicate) < 16;
-            let drawn = if redrawn {
-                draw(user, salt + 7, replicate + 100)
+            let (key, redraw) = if redrawn {
+                (salt + 7, replicate + 100)
             } else {
-                draw(user, 1, 1)
+                (1, 1)
             };
-            let easy = drawn < 10 * skill;
+            let easy = draw(user, key, redraw) < 10 * skill;
             at(if easy {
                 1 + user % 2
             } else {
-                1 + draw(user, 2, 2) % 10
+                1 + draw(user, key + 1, redraw) % 10
             })
         })
         .collect()

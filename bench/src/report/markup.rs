@@ -19,7 +19,8 @@ pub fn markdown_text(text: &str) -> String {
 #[must_use]
 pub fn latex_text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut letters = text.chars().peekable();
+    while let Some(c) = letters.next() {
         match c {
             '\\' => safe.push_str("\\textbackslash{}"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
@@ -38,9 +39,15 @@ pub fn latex_text(text: &str) -> String {
             '†' => safe.push_str("$^{\\dagger}$"),
             '‡' => safe.push_str("$^{\\ddagger}$"),
             '–' => safe.push_str("--"),
-            '⁻' => safe.push_str("$^{-}$"),
             c => match superscript(c) {
-                Some(digit) => safe.push_str(&format!("$^{digit}$")),
+                Some(first) => {
+                    let mut exponent = String::from(first);
+                    while let Some(next) = letters.peek().and_then(|next| superscript(*next)) {
+                        exponent.push(next);
+                        letters.next();
+                    }
+                    safe.push_str(&format!("$^{{{exponent}}}$"));
+                }
                 None => safe.push(c),
             },
         }
@@ -48,13 +55,14 @@ pub fn latex_text(text: &str) -> String {
     safe
 }
 
-/// The digit that a raised digit stands for.
-fn superscript(c: char) -> Option<u32> {
+/// What a raised sign stands for.
+fn superscript(c: char) -> Option<char> {
     match c {
-        '¹' => Some(1),
-        '²' => Some(2),
-        '³' => Some(3),
-        '⁰' | '⁴'..='⁹' => Some(c as u32 - 0x2070),
+        '⁻' => Some('-'),
+        '¹' => Some('1'),
+        '²' => Some('2'),
+        '³' => Some('3'),
+        '⁰' | '⁴'..='⁹' => char::from_digit(c as u32 - 0x2070, 10),
         _ => None,
     }
 }
@@ -95,7 +103,7 @@ mod tests {
     fn markup_in_names_is_shown_and_not_obeyed() {
         assert_eq!(markdown_text("a|b_c\n<i>"), "a\\|b\\_c \\<i>");
         assert_eq!(latex_text("50% of A&B ± 1"), "50\\% of A\\&B $\\pm$ 1");
-        assert_eq!(latex_text("2×10¹²"), "2$\\times$10$^1$$^2$");
+        assert_eq!(latex_text("2×10¹²"), "2$\\times$10$^{12}$");
         assert_eq!(latex_text("< 0.001"), "$<$ 0.001");
     }
 }

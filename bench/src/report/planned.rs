@@ -166,10 +166,28 @@ impl Planned {
     /// What was decided in a scenario of the woven row against another.
     #[must_use]
     pub fn decision(&self, scenario: &str, row: &str) -> Option<&Decision> {
+        self.part(scenario, row).map(|(_, decision)| decision)
+    }
+
+    /// The mark of a row in a scenario's tables, see [`Decision::mark`]. What is not shown on users whose last step descends in id has none.
+    #[must_use]
+    pub fn mark(&self, scenario: &str, row: &str) -> &'static str {
+        let Some((claim, decision)) = self.part(scenario, row) else {
+            return "";
+        };
+        let better = |decision: &Decision| decision.outcome == Outcome::Better;
+        let repeated = claim.descending.iter().find(|(name, _)| name == row);
+        if better(decision) && !repeated.is_some_and(|(_, decision)| better(decision)) {
+            return "";
+        }
+        decision.mark()
+    }
+
+    fn part(&self, scenario: &str, row: &str) -> Option<(&Claim, &Decision)> {
         let here = self.family.iter().filter(|claim| claim.result.scenario == scenario);
-        here.flat_map(|claim| &claim.result.parts)
-            .find(|(name, _)| name == row)
-            .map(|(_, decision)| decision)
+        here.flat_map(|claim| claim.result.parts.iter().map(move |part| (claim, part)))
+            .find(|(_, (name, _))| name == row)
+            .map(|(claim, (_, decision))| (claim, decision))
     }
 }
 

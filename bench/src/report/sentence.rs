@@ -2,7 +2,7 @@
 
 use super::analysis::Analysis;
 use super::heading::{UNINFORMATIVE, UNTESTED};
-use super::learned::{Bar, Informative};
+use super::learned::{Bar, Comparison, Informative};
 use super::number::{p_words, percent, signed};
 use super::planned::{Claim, Finding, Planned};
 use crate::decision::{Decision, Outcome, Standing};
@@ -46,7 +46,7 @@ fn floor_unbeaten(analysis: &Analysis) -> Option<String> {
         .iter()
         .filter(|one| one.bar == Bar::Floor);
     let best = against.max_by(|a, b| {
-        let mean = |one: &super::learned::Comparison| one.decision.contrast.mean;
+        let mean = |one: &Comparison| one.decision.contrast.mean;
         mean(a).total_cmp(&mean(b))
     })?;
     let contrast = &best.decision.contrast;
@@ -61,17 +61,22 @@ fn floor_unbeaten(analysis: &Analysis) -> Option<String> {
 
 fn floor_beaten(analysis: &Analysis) -> Option<String> {
     let floor = analysis.learned.floor?;
-    let better: Vec<&str> = analysis
+    let better: Vec<&Comparison> = analysis
         .learned
         .comparisons
         .iter()
         .filter(|one| one.bar == Bar::Floor && one.decision.outcome == Outcome::Better)
+        .collect();
+    let claimed = better.iter().all(|one| one.decision.standing == Standing::Claim);
+    let opening = if claimed { "Better than" } else { "Indicated to be better than" };
+    let labels: Vec<&str> = better
+        .iter()
         .map(|one| analysis.rows[one.row].row.label.as_str())
         .collect();
     Some(format!(
-        "Better than {}: {}.",
+        "{opening} {}: {}.",
         floor_words(analysis, floor),
-        better.join(", ")
+        labels.join("; ")
     ))
 }
 

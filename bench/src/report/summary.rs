@@ -6,7 +6,7 @@ use super::analysed::Analysed;
 use super::chart::Line;
 use super::heading;
 use super::input::Family;
-use super::planned::{Claim, Finding};
+use super::planned::{Claim, Finding, Planned};
 use super::sentence::decision_words;
 use crate::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
@@ -190,13 +190,11 @@ impl Summary {
             for (_, numbers) in analysis.competitors() {
                 let row = self.row(numbers.row);
                 row.levels.resize(column, None);
-                let planned = analysed.planned.as_ref();
-                let decision = planned
-                    .and_then(|planned| planned.decision(&analysis.scenario.name, &numbers.row.method));
+                let mark = |planned: &Planned| planned.mark(&analysis.scenario.name, &numbers.row.method);
                 row.levels.push(Some(Level {
                     mean: numbers.estimates[m].mean,
                     sd: numbers.estimates[m].sd,
-                    mark: decision.map_or("", Decision::mark).to_owned(),
+                    mark: analysed.planned.as_ref().map_or("", mark).to_owned(),
                 }));
             }
         }

@@ -35,6 +35,8 @@ fn help_names_every_command_and_shows_examples_of_each() {
         "report",
         "compare",
         "power",
+        "gate",
+        "readme",
         "completions",
     ] {
         assert!(help.contains(command), "{command} is not in the help");

@@ -89,7 +89,8 @@ pub fn planned(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     for claim in planned.of(&analysis.scenario.name) {
         let name = format!("{:?}", claim.result.kind);
         for (row, decision) in &claim.result.parts {
-            rows.push(decision_row(&name, analysis.label(row), decision));
+            let mark = planned.mark(&analysis.scenario.name, row);
+            rows.push(decision_row(&name, analysis.label(row), decision, mark));
         }
         for row in &claim.result.missing {
             let mut cells = vec![Cell::text(&name), Cell::text(row), Cell::text("not testable")];
@@ -112,7 +113,7 @@ pub fn planned(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     .unless_empty()
 }
 
-fn decision_row(claim: &str, against: &str, decision: &Decision) -> Vec<Cell> {
+fn decision_row(claim: &str, against: &str, decision: &Decision, mark: &'static str) -> Vec<Cell> {
     let Contrast {
         mean,
         interval: over_both,
@@ -125,7 +126,7 @@ fn decision_row(claim: &str, against: &str, decision: &Decision) -> Vec<Cell> {
         Cell::text(against),
         Cell::text(decision_words(decision)),
         Cell {
-            mark: decision.mark(),
+            mark,
             ..difference(*mean)
         },
         interval(*over_both),

@@ -20,13 +20,13 @@ pub fn primary(analysis: &Analysis, planned: Option<&Planned>) -> Table {
     chance[2] = Cell::number(analysis.chance[m], format!("{:.3}", analysis.chance[m]));
     let mut rows = vec![chance];
     for (_, numbers) in analysis.competitors() {
-        let decision = planned.and_then(|planned| planned.decision(&scenario.name, &numbers.row.method));
+        let mark = |planned: &Planned| planned.mark(&scenario.name, &numbers.row.method);
         let estimate = &numbers.estimates[m];
         let mut cells = vec![
             Cell::text(&numbers.row.label),
             Cell::text(numbers.row.family.label()),
             Cell {
-                mark: decision.map_or("", crate::decision::Decision::mark),
+                mark: planned.map_or("", mark),
                 ..Cell::number(estimate.mean, with_sd(estimate.mean, estimate.sd))
             },
             estimate.interval.map_or_else(Cell::none, |interval| {

@@ -79,6 +79,8 @@ fn what_holds_on_ascending_users_alone_is_withdrawn() {
     let mut study = contest(5, ascending, noisy);
     assert_eq!(findings(&study), [Finding::Withdrawn; 4]);
     let text = said(&study).join(" ");
+    let matrix = |study: &Study| table::matrix(&Summary::new(&[Analysed::new(study).unwrap()]));
+    assert!(matrix(&study).rows.iter().flatten().all(|cell| cell.mark.is_empty()), "nor is it marked");
     assert!(text.contains("withdrawn") && text.contains("is not shown on users whose last step descends"), "{text}");
     // The same where hardly a user descends, however clear it is on the others.
     study = contest(5, better, noisy);
@@ -87,6 +89,7 @@ fn what_holds_on_ascending_users_alone_is_withdrawn() {
     rest.iter_mut().for_each(|case| case.descends = false);
     assert_eq!(findings(&study), [Finding::Withdrawn; 4]);
     assert!(said(&study).join(" ").contains("hardly one descends"));
+    assert!(matrix(&study).rows.iter().flatten().all(|cell| cell.mark.is_empty()));
     // What was not shown on all users has nothing to withdraw.
     let study = contest(5, noisy, better);
     assert_eq!(findings(&study), [Finding::Refuted; 4]);

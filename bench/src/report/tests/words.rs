@@ -113,7 +113,7 @@ fn headings_say_what_numbers_rest_on() {
     assert!(!text(&[study], "report.md").contains("numerics versions"));
     for (replicates, expected) in [(1, "one replicate: everything is described"), (2, "2 replicates: everything"), (4, "4 replicates: what is shown is indicated")] {
         let headings = heading::of_study(&fixture::study(replicates));
-        assert!(headings[0].starts_with(expected), "{headings:?}");
+        assert!(headings.iter().any(|text| text.starts_with(expected)), "{headings:?}");
     }
 }
 
