@@ -36,3 +36,5 @@ mod stages;
 mod ties;
 #[path = "it/titles.rs"]
 mod titles;
+#[path = "it/ways.rs"]
+mod ways;

@@ -10,7 +10,7 @@ use super::TextFile;
 use crate::dataset::{Columns, DatasetDescription, Expected, RawFormat, Source};
 use crate::error::{Error, Result};
 use crate::prepared::{Manifest, Prepared, write_text};
-use crate::stage::order::Moments;
+use crate::stage::moment::Moments;
 
 pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
     let manifest = prepared.manifest();

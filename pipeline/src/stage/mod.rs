@@ -18,6 +18,7 @@ pub mod dedup;
 pub mod domain;
 pub mod instance;
 pub mod list;
+pub mod moment;
 pub mod order;
 pub mod prompt;
 pub mod rating;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameters::Parameters;
 use crate::schema::Item;
-use crate::stage::order::Moments;
+use crate::stage::moment::Moments;
 use crate::stage::split::{Holdout, MIN_LENGTH};
 
 /// What becomes of interactions whose item, or one with its title, the user had before.

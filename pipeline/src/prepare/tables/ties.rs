@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::prepared::{IdOrder, Share, TieReport};
 use crate::raw::{file_of, line_of};
 use crate::schema::Item;
-use crate::stage::order::Moments;
+use crate::stage::moment::Moments;
 
 /// What is counted of ties as histories are written.
 pub struct TieTally {
