@@ -11,7 +11,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use weaverec_bench::claim::{Claims, Evidence, judge};
 use weaverec_bench::decision::{Standing, decide};
-use weaverec_bench::metric::{Metric, Place};
+use weaverec_bench::metric::{Metric, Place, Tally};
 use weaverec_bench::statistics::average::{Stratum, average};
 use weaverec_bench::statistics::contrast::TwoWay;
 use weaverec_bench::statistics::draw::Draws;
@@ -205,18 +205,16 @@ fn scale() -> bool {
         println!("  {what}: {:.1} s", lap.elapsed().as_secs_f64());
         lap = Instant::now();
     };
-    let means: Vec<f64> = places
+    let means: Vec<[f64; 2]> = places
         .par_iter()
         .flatten()
         .flat_map_iter(|run| {
-            Metric::ALL.into_iter().flat_map(move |metric| {
-                let expected: f64 = run.iter().map(|place| metric.expected(*place)).sum();
-                let pessimistic: f64 = run.iter().map(|place| metric.pessimistic(*place)).sum();
-                [expected / USERS as f64, pessimistic / USERS as f64]
-            })
+            let tally = Tally::of(run);
+            let both = |metric| [tally.mean(metric), tally.pessimistic_mean(metric)];
+            Metric::ALL.map(both)
         })
         .collect();
-    say(&format!("{} means, expected and pessimistic", means.len()));
+    say(&format!("{} means, with ties expected and at worst", means.len()));
 
     let scores: Vec<Vec<Vec<f64>>> = places
         .par_iter()

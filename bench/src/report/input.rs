@@ -168,8 +168,6 @@ pub enum Family {
     Control,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
     Member,
-    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
-    Probe,
 }
 
 impl Family {
@@ -185,7 +183,6 @@ impl Family {
             Self::Woven => "woven",
             Self::Control => "control",
             Self::Member => "member",
-            Self::Probe => "probe",
         }
     }
 

@@ -34,6 +34,7 @@ fn help_names_every_command_and_shows_examples_of_each() {
         "reproduce",
         "report",
         "compare",
+        "power",
         "gate",
         "readme",
         "completions",
