@@ -5,7 +5,7 @@
 #
 # LOGS is a folder of raw logs: amazon-2014/beauty, amazon-2014/sports, amazon-2018/prime-pantry and movielens/ml-latest-small.
 # PARTS (runs/gpu/parts) gets first-run.sh, what it needs in pieces of at most PART_MB (48) megabytes, and parts.txt, a line a piece:
-# SHA-256, bytes, name. LIBRARIES=yes adds CUDA's libraries (570 MB; many pieces), for machines that have the driver alone.
+# SHA-256, bytes, name. LIBRARIES=yes adds CUDA's libraries (in ten pieces or so), for machines that have the driver alone.
 #
 # `make gpu-programs` builds the programs, which takes long; with WEAVEREC, TESTS and PEER in the environment those are taken instead.
 set -euo pipefail
@@ -96,8 +96,7 @@ pack model 1
 if [ "${LIBRARIES:-}" = yes ]; then
     mkdir -p "$stage/libraries/lib"
     make cuda-toolkit LIBRARIES=yes
-    cp -L "$toolkit"/lib/lib{cublas,cublasLt}.so.13 "$toolkit"/lib/libcurand.so.10 "$toolkit"/lib/libnvrtc.so.13 "$stage/libraries/lib/"
-    cp -L "$toolkit"/lib/libnvrtc-builtins.so.13* "$stage/libraries/lib/"
+    cp -L "$toolkit"/lib/lib{cublas,cublasLt}.so.13 "$toolkit"/lib/libcurand.so.10 "$stage/libraries/lib/"
     pack libraries 10
 fi
 # A machine without zstd: a copy of this one's, which needs the C library alone or finds the rest beside it.
