@@ -33,17 +33,16 @@ fn place(scenario: u32, row: u32, replicate: u32, user: u32) -> Place {
     let mixed = (user * 7919 + scenario * 104_729) ^ (row * 15_485_863) ^ (replicate * 32_452_843);
     let drawn = mixed.wrapping_mul(2_654_435_761) >> 7;
     Place {
-        above: drawn % (CANDIDATES - row),
+        above: drawn % (CANDIDATES - 1 - row),
         tied: u32::from(drawn.is_multiple_of(11)),
     }
 }
 
 fn row(scenario: u32, index: u32) -> Row {
-    let (method, family) = KNOWN
-        .get(index as usize)
-        .map_or_else(|| (format!("row-{index}"), Family::Single), |(name, family)| {
-            ((*name).to_owned(), *family)
-        });
+    let (method, family) = KNOWN.get(index as usize).map_or_else(
+        || (format!("row-{index}"), Family::Single),
+        |(name, family)| ((*name).to_owned(), *family),
+    );
     let run = |replicate| Run {
         replicate,
         candidate_hash: "same".to_owned(),

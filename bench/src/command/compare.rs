@@ -34,7 +34,12 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     let (base, head) = (Folder::read(&arguments.base)?, Folder::read(&arguments.head)?);
     let names = |folder: &Folder| -> BTreeSet<String> {
-        folder.results.studies.iter().map(|study| study.name.clone()).collect()
+        folder
+            .results
+            .studies
+            .iter()
+            .map(|study| study.name.clone())
+            .collect()
     };
     let (in_base, in_head) = (names(&base), names(&head));
     let common: BTreeSet<&String> = in_base.intersection(&in_head).collect();
@@ -161,9 +166,15 @@ mod tests {
         let mut threads = study(3);
         threads.environments[0]["threads"] = json!(1);
         threads.environments[0]["revision"] = json!("another");
-        assert!(compared(study(3), threads), "neither threads nor revisions may change a number");
+        assert!(
+            compared(study(3), threads),
+            "neither threads nor revisions may change a number"
+        );
         changed.environments[0]["kernel"] = json!("avx512");
-        assert!(compared(study(3), changed.clone()), "other kernels add in another order");
+        assert!(
+            compared(study(3), changed.clone()),
+            "other kernels add in another order"
+        );
         changed.environments[0]["kernel"] = json!("avx2");
         changed.numerics = vec![2];
         assert!(compared(study(3), changed));

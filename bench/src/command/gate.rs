@@ -120,7 +120,11 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
         }
         let pairing = Pairing::new(baseline, report, &study.name)?;
         if !pairing.apart.is_empty() {
-            super::print(format!("{}: descriptive: {}", study.name, pairing.apart.join(", ")))?;
+            super::print(format!(
+                "{}: descriptive: {}",
+                study.name,
+                pairing.apart.join(", ")
+            ))?;
         }
         for note in &pairing.skipped {
             super::print(format!("not compared: {note}"))?;
@@ -184,7 +188,10 @@ fn required(
                 (Some(against), _) => {
                     let other = self::row(scenario, against).with_context(place)?;
                     let theirs = report.sample(study, &scenario.name, other);
-                    (against.clone(), theirs.map(|theirs| ours.minus(&theirs)).transpose()?)
+                    (
+                        against.clone(),
+                        theirs.map(|theirs| ours.minus(&theirs)).transpose()?,
+                    )
                 }
                 (None, Some(baseline)) => {
                     let theirs = in_baseline(baseline, study, scenario, method)?;
@@ -197,7 +204,10 @@ fn required(
                 ),
             };
             let contrast = contrast.flatten().with_context(|| {
-                format!("{}: `{method}` and {other} have no replicate and user in common", place())
+                format!(
+                    "{}: `{method}` and {other} have no replicate and user in common",
+                    place()
+                )
             })?;
             let margin = arguments.margin.unwrap_or(study.rules.margin);
             let alpha = arguments.alpha.unwrap_or(study.rules.alpha);
@@ -273,7 +283,9 @@ mod tests {
             Ok(out.to_str().context("path")?.to_owned())
         };
         let (base, head) = (write(base, "base")?, write(head, "head")?);
-        let flags = flags.iter().map(|flag| if *flag == "BASE" { base.as_str() } else { *flag });
+        let flags = flags
+            .iter()
+            .map(|flag| if *flag == "BASE" { base.as_str() } else { *flag });
         let arguments: Vec<&str> = std::iter::once(head.as_str()).chain(flags).collect();
         Ok(run(parsed(&arguments)?)? == ExitCode::SUCCESS)
     }
@@ -285,20 +297,36 @@ mod tests {
         let row = old.rows.iter().find(|row| row.method == method).unwrap();
         set(&mut study.scenarios[0], method, |replicate, user| {
             let place = row.runs[replicate as usize].places[user as usize];
-            if (user + replicate) % 3 == 0 { to } else { place.above + 1 }
+            if (user + replicate) % 3 == 0 {
+                to
+            } else {
+                place.above + 1
+            }
         });
         study
     }
 
     #[test]
     fn only_a_shown_drop_fails_and_only_beyond_what_is_allowed() {
-        let drop = |study: Study, most: &str| gate(self::study(5), study, &["--baseline", "BASE", "--max-drop", most]).unwrap();
+        let drop = |study: Study, most: &str| {
+            gate(self::study(5), study, &["--baseline", "BASE", "--max-drop", most]).unwrap()
+        };
         assert!(drop(study(5), "0"), "nothing changed");
-        assert!(!drop(changed(5, "soup", 10), "0.02"), "a third of the users fell to the last rank");
+        assert!(
+            !drop(changed(5, "soup", 10), "0.02"),
+            "a third of the users fell to the last rank"
+        );
         assert!(drop(changed(5, "soup", 10), "0.5"), "by less than half");
         assert!(drop(changed(5, "soup", 1), "0.02"), "a rise is no drop");
-        assert!(drop(changed(5, "popularity", 10), "0.02"), "a floor is not looked at");
-        let one = gate(study(1), changed(1, "soup", 10), &["--baseline", "BASE", "--max-drop", "0"]);
+        assert!(
+            drop(changed(5, "popularity", 10), "0.02"),
+            "a floor is not looked at"
+        );
+        let one = gate(
+            study(1),
+            changed(1, "soup", 10),
+            &["--baseline", "BASE", "--max-drop", "0"],
+        );
         assert!(one.unwrap(), "a single replicate shows nothing");
     }
 
@@ -310,22 +338,48 @@ mod tests {
         assert!(!with(&["--row", "weaverec", "--row", "soup"]).unwrap());
         assert!(!with(&["--scenario", "comedy-to-drama"]).unwrap());
         let error = format!("{:#}", with(&["--scenario", "drama"]).unwrap_err());
-        assert!(error.contains("`drama`") && error.contains("comedy-to-drama"), "{error}");
+        assert!(
+            error.contains("`drama`") && error.contains("comedy-to-drama"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_requirement_passes_only_where_non_inferiority_is_shown() {
-        let require = |study: Study, more: &[&str]| gate(self::study(5), study, &[&["--require", "weaverec"], more].concat());
+        let require = |study: Study, more: &[&str]| {
+            gate(
+                self::study(5),
+                study,
+                &[&["--require", "weaverec"], more].concat(),
+            )
+        };
         assert!(require(study(5), &["--against", "target-only"]).unwrap());
         assert!(!require(changed(5, "weaverec", 10), &["--against", "target-only"]).unwrap());
         // Against itself in the baseline: the same numbers are within every margin.
         assert!(require(study(5), &["--baseline", "BASE"]).unwrap());
         assert!(!require(changed(5, "weaverec", 10), &["--baseline", "BASE"]).unwrap());
-        assert!(require(changed(5, "weaverec", 10), &["--baseline", "BASE", "--margin", "0.6"]).unwrap());
+        assert!(
+            require(
+                changed(5, "weaverec", 10),
+                &["--baseline", "BASE", "--margin", "0.6"]
+            )
+            .unwrap()
+        );
         // Ignorance is no pass: two rows of one skill, within less than their noise, and a single replicate.
-        let alike = ["--require", "soup", "--against", "joint-matched", "--margin", "0.001"];
+        let alike = [
+            "--require",
+            "soup",
+            "--against",
+            "joint-matched",
+            "--margin",
+            "0.001",
+        ];
         assert!(!gate(study(5), study(5), &alike).unwrap());
-        let one = gate(study(1), study(1), &["--require", "weaverec", "--against", "target-only"]);
+        let one = gate(
+            study(1),
+            study(1),
+            &["--require", "weaverec", "--against", "target-only"],
+        );
         assert!(!one.unwrap());
     }
 
@@ -334,7 +388,10 @@ mod tests {
         let error = |flags: &[&str]| format!("{:#}", gate(study(3), study(3), flags).unwrap_err());
         assert!(error(&["--require", "weaverec"]).contains("--against"));
         let unknown = error(&["--require", "wverec", "--against", "target-only"]);
-        assert!(unknown.contains("no row `wverec`, only random, popularity"), "{unknown}");
+        assert!(
+            unknown.contains("no row `wverec`, only random, popularity"),
+            "{unknown}"
+        );
         assert!(error(&["--require", "weaverec", "--against", "target"]).contains("no row `target`"));
         assert!(error(&[]).contains("--max-drop"));
         assert!(error(&["--max-drop", "0.1"]).contains("--baseline"));

@@ -42,7 +42,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         let name = folder
             .file_name()
             .and_then(|name| name.to_str())
-            .with_context(|| format!("{}: a report is named by its folder, and this has no name", folder.display()))?;
+            .with_context(|| {
+                format!(
+                    "{}: a report is named by its folder, and this has no name",
+                    folder.display()
+                )
+            })?;
         let (_, results) = read_results(folder)?;
         anyhow::ensure!(
             reports.insert(name.to_owned(), results.summary).is_none(),
@@ -50,7 +55,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         );
     }
     let filled = |path: &Path| -> Result<(String, String)> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let filled = fill(&text, &reports).with_context(|| path.display().to_string())?;
         Ok((text, filled))
     };
@@ -65,7 +71,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let (text, filled) = filled(path)?;
-    let changed = text.lines().zip(filled.lines()).position(|(is, should)| is != should);
+    let changed = text
+        .lines()
+        .zip(filled.lines())
+        .position(|(is, should)| is != should);
     match changed {
         None if text == filled => Ok(ExitCode::SUCCESS),
         changed => {
@@ -114,7 +123,11 @@ mod tests {
             .unwrap()
         };
         assert_eq!(check(), ExitCode::from(1));
-        assert_eq!(std::fs::read_to_string(&readme).unwrap(), text, "checking writes nothing");
+        assert_eq!(
+            std::fs::read_to_string(&readme).unwrap(),
+            text,
+            "checking writes nothing"
+        );
         let fill = || {
             run(Arguments {
                 check: None,
@@ -126,8 +139,14 @@ mod tests {
         assert_eq!(fill(), ExitCode::SUCCESS);
         assert_eq!(check(), ExitCode::SUCCESS);
         let filled = std::fs::read_to_string(&readme).unwrap();
-        assert!(filled.contains("Profile tiny: shows how a report reads, claims nothing."), "{filled}");
-        assert!(filled.contains("| Soup | 0.") && filled.contains("| W (primary) | the claim | "), "{filled}");
+        assert!(
+            filled.contains("Profile tiny: shows how a report reads, claims nothing."),
+            "{filled}"
+        );
+        assert!(
+            filled.contains("| Soup | 0.") && filled.contains("| W (primary) | the claim | "),
+            "{filled}"
+        );
         // Another number in the records, and the table is no longer theirs.
         let mut changed = study(5);
         set(&mut changed.scenarios[0], "target-only", |_, _| 1);

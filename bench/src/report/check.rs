@@ -31,7 +31,10 @@ pub fn study_comparable(study: &Study) -> Result<()> {
         matches!(study.report_on, Cut::Dev | Cut::Final),
         "it reports on users that choose settings; report on `dev` or `final`"
     );
-    ensure!(study.replicates > 0, "it has no replicate; set `replicates` to 1 or more");
+    ensure!(
+        study.replicates > 0,
+        "it has no replicate; set `replicates` to 1 or more"
+    );
     let mut scenarios = BTreeSet::new();
     for scenario in &study.scenarios {
         ensure!(
@@ -67,7 +70,10 @@ pub fn scenario_comparable(scenario: &Scenario) -> Result<()> {
         row_comparable(scenario, row).with_context(|| format!("row `{}`", row.method))?;
     }
     if let Some(floor) = &scenario.best_floor {
-        ensure!(methods.contains(floor), "the best floor `{floor}` is no row of it");
+        ensure!(
+            methods.contains(floor),
+            "the best floor `{floor}` is no row of it"
+        );
     }
     Ok(())
 }

@@ -181,7 +181,10 @@ pub fn set(scenario: &mut Scenario, method: &str, rank: impl Fn(u32, u32) -> u32
         .find(|row| row.method == method)
         .unwrap_or_else(|| panic!("no row {method}"));
     for run in &mut row.runs {
-        run.places = (0..).zip(&run.places).map(|(user, _)| at(rank(run.replicate, user))).collect();
+        run.places = (0..)
+            .zip(&run.places)
+            .map(|(user, _)| at(rank(run.replicate, user)))
+            .collect();
     }
 }
 

@@ -195,7 +195,11 @@ impl Sample<'_> {
         let replicates: Vec<u32> = match (self.deterministic, other.deterministic) {
             (true, false) => other.replicates().into_iter().collect(),
             (false, true) => self.replicates().into_iter().collect(),
-            _ => self.replicates().intersection(&other.replicates()).copied().collect(),
+            _ => self
+                .replicates()
+                .intersection(&other.replicates())
+                .copied()
+                .collect(),
         };
         let pairs: Vec<(&Places, &Places)> = replicates
             .into_iter()

@@ -80,7 +80,9 @@ impl Learned {
         let find = |method: &str| scenario.rows.iter().position(|row| row.method == method);
         let of = |wanted: fn(Family) -> bool| -> Vec<usize> {
             let rows = scenario.rows.iter().enumerate();
-            rows.filter(|(_, row)| wanted(row.family)).map(|(index, _)| index).collect()
+            rows.filter(|(_, row)| wanted(row.family))
+                .map(|(index, _)| index)
+                .collect()
         };
         let tuned = of(Family::is_tuned);
         let untuned = of(|family| family == Family::Untuned);

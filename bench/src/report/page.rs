@@ -91,7 +91,10 @@ impl Page {
     /// Lays out analysed studies.
     #[must_use]
     pub fn new(studies: &[Analysed], summary: &Summary) -> Self {
-        let margin = studies.iter().map(|one| one.study.claims.margin).fold(0.0, f64::max);
+        let margin = studies
+            .iter()
+            .map(|one| one.study.claims.margin)
+            .fold(0.0, f64::max);
         Self {
             purposes: summary.purposes.clone(),
             profiles: summary.profiles.clone(),
@@ -227,7 +230,11 @@ fn revisions(studies: &[Analysed]) -> Vec<String> {
         let Some(revision) = environment["revision"].as_str() else {
             continue;
         };
-        let changed = if environment["dirty"] == true { " (changed)" } else { "" };
+        let changed = if environment["dirty"] == true {
+            " (changed)"
+        } else {
+            ""
+        };
         let shown = format!("{revision}{changed}");
         if !revisions.contains(&shown) {
             revisions.push(shown);

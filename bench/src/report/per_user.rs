@@ -111,14 +111,17 @@ fn add(places: &mut PerUser, batch: &RecordBatch) -> Result<()> {
     let mut numbers = Vec::new();
     for name in NUMBERS {
         let array = column(name)?.as_primitive_opt::<UInt32Type>();
-        numbers.push(array.with_context(|| format!("its column `{name}` holds no whole numbers of 32 bits"))?);
+        numbers
+            .push(array.with_context(|| format!("its column `{name}` holds no whole numbers of 32 bits"))?);
     }
     let ([study, scenario, method, user], [replicate, above, tied]) = (words.as_slice(), numbers.as_slice())
     else {
         anyhow::bail!("it has other columns than expected");
     };
     let same = |a: usize, b: usize| {
-        [study, scenario, method].iter().all(|words| words.value(a) == words.value(b))
+        [study, scenario, method]
+            .iter()
+            .all(|words| words.value(a) == words.value(b))
             && replicate.value(a) == replicate.value(b)
     };
     let mut from = 0;

@@ -184,7 +184,10 @@ impl Planned {
     }
 
     fn part(&self, scenario: &str, row: &str) -> Option<(&Claim, &Decision)> {
-        let here = self.family.iter().filter(|claim| claim.result.scenario == scenario);
+        let here = self
+            .family
+            .iter()
+            .filter(|claim| claim.result.scenario == scenario);
         here.flat_map(|claim| claim.result.parts.iter().map(move |part| (claim, part)))
             .find(|(_, (name, _))| name == row)
             .map(|(claim, (_, decision))| (claim, decision))
@@ -232,7 +235,10 @@ impl<'a> Repeated<'a> {
         let parts = self.results.iter().find(same).map(|one| one.parts.as_slice());
         let alone = |(row, decision): &(String, Decision)| {
             let contrast = decision.contrast.clone();
-            (row.clone(), decide(contrast, None, &self.study.claims, self.limit))
+            (
+                row.clone(),
+                decide(contrast, None, &self.study.claims, self.limit),
+            )
         };
         parts.unwrap_or_default().iter().map(alone).collect()
     }

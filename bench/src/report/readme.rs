@@ -59,7 +59,9 @@ pub fn fill(text: &str, reports: &BTreeMap<String, Summary>) -> Result<String> {
         filled.push_str(end);
     }
     if let Some(unused) = reports.keys().find(|name| !used.contains(name.as_str())) {
-        bail!("no table of `{unused}` is in it; add a line `{BEGIN}{unused}/matrix{BEGIN_END}` and a line `{END}`");
+        bail!(
+            "no table of `{unused}` is in it; add a line `{BEGIN}{unused}/matrix{BEGIN_END}` and a line `{END}`"
+        );
     }
     Ok(filled)
 }
@@ -125,10 +127,19 @@ mod tests {
         let text = "# A\n<!-- table: quick/matrix -->\nold\n<!-- end table -->\n\
                     <!-- table: small/matrix -->\nkept\n<!-- end table -->\nlast";
         let filled = fill(text, &reports()).unwrap();
-        assert!(filled.starts_with("# A\n<!-- table: quick/matrix -->\n\nProfile quick: proves the machinery"));
-        assert!(!filled.contains("old") && filled.contains("| Method |\n|---|\n| Chance |"), "{filled}");
+        assert!(
+            filled.starts_with("# A\n<!-- table: quick/matrix -->\n\nProfile quick: proves the machinery")
+        );
+        assert!(
+            !filled.contains("old") && filled.contains("| Method |\n|---|\n| Chance |"),
+            "{filled}"
+        );
         assert!(filled.ends_with("<!-- table: small/matrix -->\nkept\n<!-- end table -->\nlast"));
-        assert_eq!(fill(&filled, &reports()).unwrap(), filled, "filling twice changes nothing");
+        assert_eq!(
+            fill(&filled, &reports()).unwrap(),
+            filled,
+            "filling twice changes nothing"
+        );
     }
 
     #[test]
@@ -136,8 +147,12 @@ mod tests {
         let refused = |text: &str| format!("{:#}", fill(text, &reports()).unwrap_err());
         let open = refused("\n<!-- table: quick/matrix -->\nold\n");
         assert!(open.contains("line 2") && open.contains("not ended"), "{open}");
-        let nested = refused("<!-- table: quick/matrix -->\n<!-- table: quick/claims -->\n<!-- end table -->\n");
-        assert!(nested.contains("line 1") && nested.contains("not ended"), "{nested}");
+        let nested =
+            refused("<!-- table: quick/matrix -->\n<!-- table: quick/claims -->\n<!-- end table -->\n");
+        assert!(
+            nested.contains("line 1") && nested.contains("not ended"),
+            "{nested}"
+        );
         let unknown = refused("<!-- table: quick/cost -->\n<!-- end table -->\n");
         assert!(unknown.contains("`matrix` and `claims`"), "{unknown}");
         let stray = refused("text\n<!-- end table -->\n");

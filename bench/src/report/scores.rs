@@ -93,7 +93,10 @@ impl Scores<'_> {
 
 /// The metric of some users in one run.
 pub fn values(run: &Run, users: &[usize], metric: Metric) -> Vec<f64> {
-    users.iter().map(|user| metric.expected(run.places[*user])).collect()
+    users
+        .iter()
+        .map(|user| metric.expected(run.places[*user]))
+        .collect()
 }
 
 /// A row's level under the same rule: its interval says where it would lie with other replicates and users.
@@ -109,7 +112,11 @@ fn replicates(scenario: &Scenario, planned: usize) -> Vec<u32> {
     let drawn = scenario.rows.iter().filter(|row| !row.deterministic);
     let known = drawn.flat_map(|row| row.runs.iter().map(|run| run.replicate));
     let planned = 0..u32::try_from(planned).unwrap_or(u32::MAX);
-    known.chain(planned).collect::<BTreeSet<u32>>().into_iter().collect()
+    known
+        .chain(planned)
+        .collect::<BTreeSet<u32>>()
+        .into_iter()
+        .collect()
 }
 
 /// The naive merge that claims are made against: the one chosen on calibration users, or the only one there is.

@@ -21,7 +21,9 @@ pub fn sentences(analysis: &Analysis, planned: Option<&Planned>, woven: &str) ->
         .into_iter()
         .flat_map(|planned| planned.of(&analysis.scenario.name));
     for claim in claims {
-        said.push(claim_sentence(claim, analysis.label(woven), |row| analysis.label(row)));
+        said.push(claim_sentence(claim, analysis.label(woven), |row| {
+            analysis.label(row)
+        }));
     }
     if beaten == Some(true) {
         said.extend(floor_beaten(analysis));
@@ -68,7 +70,11 @@ fn floor_beaten(analysis: &Analysis) -> Option<String> {
         .filter(|one| one.bar == Bar::Floor && one.decision.outcome == Outcome::Better)
         .collect();
     let claimed = better.iter().all(|one| one.decision.standing == Standing::Claim);
-    let opening = if claimed { "Better than" } else { "Indicated to be better than" };
+    let opening = if claimed {
+        "Better than"
+    } else {
+        "Indicated to be better than"
+    };
     let labels: Vec<&str> = better
         .iter()
         .map(|one| analysis.rows[one.row].row.label.as_str())

@@ -97,7 +97,11 @@ fn draw(analysis: &Analysis, bars: &[Bar], title: &str) -> String {
         .map(|row| analysis.rows[row].estimates[m].mean);
     let highest = bars
         .iter()
-        .map(|bar| bar.estimate.interval.map_or(bar.estimate.mean, |interval| interval.high))
+        .map(|bar| {
+            bar.estimate
+                .interval
+                .map_or(bar.estimate.mean, |interval| interval.high)
+        })
         .fold(chance, f64::max);
     let highest = highest.max(popularity.unwrap_or(0.0)) * 1.04;
     let x = Axis::linear((0.0, highest), (LEFT, RIGHT));

@@ -3,8 +3,8 @@
 use super::Chart;
 use super::axis::Axis;
 use super::svg::{Svg, class, shorten};
-use crate::report::number::power_of_ten;
 use crate::report::analysis::{Analysis, Estimate};
+use crate::report::number::power_of_ten;
 use crate::statistics::mean;
 
 const HEIGHT: f64 = 250.0;
@@ -95,7 +95,11 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
         svg.dot(
             &format!("fill {family}"),
             at,
-            &format!("{label}: {:.3} for {} FLOPs", estimate.mean, power_of_ten(flops, 2)),
+            &format!(
+                "{label}: {:.3} for {} FLOPs",
+                estimate.mean,
+                power_of_ten(flops, 2)
+            ),
         );
         labels.push((shorten(label, 21), at, family));
     }

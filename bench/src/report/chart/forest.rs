@@ -40,7 +40,9 @@ pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
         let ends = intervals.into_iter().flatten().flat_map(|i| [i.low, i.high]);
         ends.chain([line.mean]).collect::<Vec<_>>()
     });
-    let (low, high) = ends.fold((-margin, margin), |(low, high), end| (low.min(end), high.max(end)));
+    let (low, high) = ends.fold((-margin, margin), |(low, high), end| {
+        (low.min(end), high.max(end))
+    });
     let air = 0.04 * (high - low);
     let x = Axis::linear((low - air, high + air), (LEFT, RIGHT));
     let groups = lines.chunk_by(|a, b| a.group == b.group).count() as f64;
@@ -86,7 +88,11 @@ fn draw(svg: &mut Svg, x: Axis, y: f64, line: &Line) {
         svg.line("whisker", (x.at(interval.low), y), (x.at(interval.high), y));
     }
     if let Some(interval) = line.users_only {
-        svg.line("thin", (x.at(interval.low), y + 4.0), (x.at(interval.high), y + 4.0));
+        svg.line(
+            "thin",
+            (x.at(interval.low), y + 4.0),
+            (x.at(interval.high), y + 4.0),
+        );
     }
     let hint = format!("{}: {}", line.label, signed(line.mean, line.interval));
     svg.dot(&format!("fill {}", line.style), (x.at(line.mean), y), &hint);

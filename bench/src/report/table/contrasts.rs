@@ -13,7 +13,9 @@ use crate::report::summary::{Claims, Part};
 use crate::statistics::{Contrast, Interval};
 
 fn interval(interval: Option<Interval>) -> Cell {
-    interval.map_or_else(Cell::none, |interval| Cell::number(interval.low, bounds(interval)))
+    interval.map_or_else(Cell::none, |interval| {
+        Cell::number(interval.low, bounds(interval))
+    })
 }
 
 fn difference(mean: f64) -> Cell {
@@ -41,7 +43,12 @@ pub fn claims(claims: &Claims, metric: &str) -> Table {
         head.push(Cell::maybe(claim.adjusted_p, p_value));
         head.extend([Cell::none(), Cell::none()]);
         rows.push(head);
-        rows.extend(claim.parts.iter().map(|part| part_row(&claim.scenario, &name, part)));
+        rows.extend(
+            claim
+                .parts
+                .iter()
+                .map(|part| part_row(&claim.scenario, &name, part)),
+        );
     }
     Table::new(
         format!(
@@ -218,12 +225,19 @@ pub fn id_order(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     let users = analysis.descending.users.len();
     let woven = analysis.label(&analysed.study.claims.woven);
     let mut rows = Vec::new();
-    let claims = analysed.planned.iter().flat_map(|planned| planned.of(&analysis.scenario.name));
+    let claims = analysed
+        .planned
+        .iter()
+        .flat_map(|planned| planned.of(&analysis.scenario.name));
     for claim in claims {
         for (row, decision) in &claim.descending {
             let all = claim.result.parts.iter().find(|(known, _)| known == row);
             rows.push(vec![
-                Cell::text(format!("{:?}: {woven} minus {}", claim.result.kind, analysis.label(row))),
+                Cell::text(format!(
+                    "{:?}: {woven} minus {}",
+                    claim.result.kind,
+                    analysis.label(row)
+                )),
                 all.map_or_else(Cell::none, |(_, all)| difference(all.contrast.mean)),
                 difference(decision.contrast.mean),
                 interval(decision.contrast.interval),
@@ -304,7 +318,13 @@ pub fn across(pairing: &Pairing) -> Table {
             pairing.study
         ),
         &["Scenario", "Row", "Finding"],
-        &[format!("Δ {metric}").as_str(), "95 % (for reading)", "p", "Replicates", "Users"],
+        &[
+            format!("Δ {metric}").as_str(),
+            "95 % (for reading)",
+            "p",
+            "Replicates",
+            "Users",
+        ],
         rows,
     )
 }

@@ -22,7 +22,10 @@ pub fn cost(analysis: &Analysis) -> Table {
     for numbers in &analysis.rows {
         let runs = &numbers.row.runs;
         let train = mean(&runs.iter().map(|run| run.train_seconds).collect::<Vec<_>>());
-        let memory = |run: &Run| run.peak_memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20));
+        let memory = |run: &Run| {
+            run.peak_memory_bytes
+                .map(|bytes| bytes as f64 / f64::from(1 << 20))
+        };
         let mut cells = vec![
             Cell::text(&numbers.row.label),
             Cell::count(runs.len()),

@@ -108,7 +108,10 @@ pub fn accuracy(analysis: &Analysis) -> Table {
     }
     emphasise(&mut rows[1..], 2..2 + titles.len());
     Table::new(
-        format!("Every metric on {}: mean ± sd over replicates", analysis.scenario.target),
+        format!(
+            "Every metric on {}: mean ± sd over replicates",
+            analysis.scenario.target
+        ),
         &["Method", "Family"],
         &titles,
         rows,
@@ -118,7 +121,11 @@ pub fn accuracy(analysis: &Analysis) -> Table {
 /// Every method in every scenario by the primary metric.
 #[must_use]
 pub fn matrix(summary: &Summary) -> Table {
-    let titles: Vec<&str> = summary.scenarios.iter().map(|column| column.title.as_str()).collect();
+    let titles: Vec<&str> = summary
+        .scenarios
+        .iter()
+        .map(|column| column.title.as_str())
+        .collect();
     let mut rows = Vec::new();
     let mut chance = vec![Cell::text("Chance")];
     chance.extend(
@@ -142,7 +149,11 @@ pub fn matrix(summary: &Summary) -> Table {
     }
     emphasise(&mut rows, 1..1 + titles.len());
     rows.insert(0, chance);
-    let users: Vec<String> = summary.scenarios.iter().map(|one| one.users.to_string()).collect();
+    let users: Vec<String> = summary
+        .scenarios
+        .iter()
+        .map(|one| one.users.to_string())
+        .collect();
     Table::new(
         format!(
             "{} of every method in every scenario: mean ± sd over replicates ({} users)",

@@ -20,20 +20,36 @@ fn folders(base: Study, head: Study) -> (tempfile::TempDir, Folder, Folder) {
 #[test]
 fn a_row_is_paired_with_itself_by_replicate_and_user() {
     let mut changed = study(5);
-    set(&mut changed.scenarios[0], "soup", |replicate, user| 1 + (user + replicate) % 2);
+    set(&mut changed.scenarios[0], "soup", |replicate, user| {
+        1 + (user + replicate) % 2
+    });
     set(&mut changed.scenarios[0], "popularity", |_, _| 1);
     let expected = {
         let mut both = study(5);
-        let mut soup = changed.scenarios[0].rows.iter().find(|row| row.method == "soup").unwrap().clone();
+        let mut soup = changed.scenarios[0]
+            .rows
+            .iter()
+            .find(|row| row.method == "soup")
+            .unwrap()
+            .clone();
         soup.method = "soup-after".to_owned();
         both.scenarios[0].rows.push(soup);
         let scores = scores::Scores::new(&both.scenarios[0], (0..60).collect(), 5);
-        let row = |method: &str| both.scenarios[0].rows.iter().position(|row| row.method == method).unwrap();
+        let row = |method: &str| {
+            both.scenarios[0]
+                .rows
+                .iter()
+                .position(|row| row.method == method)
+                .unwrap()
+        };
         scores.contrast(row("soup-after"), row("soup")).unwrap().unwrap()
     };
     let (_dir, base, head) = folders(study(5), changed);
     let pairing = Pairing::new(&base, &head, "films").unwrap();
-    assert!(pairing.apart.is_empty() && pairing.skipped.is_empty(), "{pairing:?}");
+    assert!(
+        pairing.apart.is_empty() && pairing.skipped.is_empty(),
+        "{pairing:?}"
+    );
     assert_eq!(pairing.rows.len(), 14);
     let row = |method: &str| pairing.rows.iter().find(|row| row.method == method).unwrap();
     assert_eq!(row("soup").decision.contrast, expected);
@@ -66,7 +82,11 @@ fn other_machines_numerics_and_candidates_are_named() {
     let (_dir, base, head) = folders(study(3), other);
     let pairing = Pairing::new(&base, &head, "films").unwrap();
     assert!(pairing.rows.is_empty());
-    assert!(pairing.skipped[0].contains("other candidates"), "{:?}", pairing.skipped);
+    assert!(
+        pairing.skipped[0].contains("other candidates"),
+        "{:?}",
+        pairing.skipped
+    );
     assert!(Pairing::new(&base, &head, "books").is_err());
 }
 
@@ -79,8 +99,14 @@ fn a_report_of_another_version_is_refused_with_the_remedy() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"version\": 2", "\"version\": 1", 1)).unwrap();
     let error = format!("{:#}", Folder::read(&out).unwrap_err());
-    assert!(error.contains("version 1") && error.contains("weaverec report"), "{error}");
+    assert!(
+        error.contains("version 1") && error.contains("weaverec report"),
+        "{error}"
+    );
     std::fs::remove_file(out.join("contrasts.csv")).unwrap();
     let error = format!("{:#}", Folder::read(&out).unwrap_err());
-    assert!(error.contains("no complete report: contrasts.csv missing"), "{error}");
+    assert!(
+        error.contains("no complete report: contrasts.csv missing"),
+        "{error}"
+    );
 }

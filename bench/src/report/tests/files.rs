@@ -19,7 +19,10 @@ fn the_terminal_shows_plain_text_where_nobody_can_see_styles() {
             .all(|line| !line.starts_with('|') || line.chars().count() <= 80),
         "{shown}"
     );
-    assert!(shown.starts_with("shows how a report reads, claims nothing\n"), "{shown}");
+    assert!(
+        shown.starts_with("shows how a report reads, claims nothing\n"),
+        "{shown}"
+    );
     insta::assert_snapshot!(shown);
 }
 
@@ -32,7 +35,11 @@ fn the_latex_table_reads_as_reviewed() {
 fn the_same_input_gives_the_same_bytes_whatever_the_order_of_users_and_on_any_number_of_threads() {
     let mut shuffled = study(4);
     shuffled.scenarios[0].cases.reverse();
-    for run in shuffled.scenarios[0].rows.iter_mut().flat_map(|row| &mut row.runs) {
+    for run in shuffled.scenarios[0]
+        .rows
+        .iter_mut()
+        .flat_map(|row| &mut row.runs)
+    {
         run.places.reverse();
     }
     let first = written(&[study(4)]);
@@ -54,7 +61,15 @@ fn the_html_needs_no_other_file_and_obeys_no_name() {
         row.label = format!("{}<b>", row.label);
     }
     let html = text(&[study], "report.html");
-    for tag in ["<script>alert", "<i>", "<b>cpu", "<u>value", "<s>", "Rec<b>", "Soup<b>"] {
+    for tag in [
+        "<script>alert",
+        "<i>",
+        "<b>cpu",
+        "<u>value",
+        "<s>",
+        "Rec<b>",
+        "Soup<b>",
+    ] {
         assert!(!html.contains(tag), "{tag}");
     }
     assert!(html.contains("WeaveRec&lt;b&gt;"));
@@ -65,10 +80,16 @@ fn the_html_needs_no_other_file_and_obeys_no_name() {
         "planned contrasts, methods, members, cost, loss"
     );
     assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
-    assert_eq!(html.matches("<details").count(), html.matches("</details>").count());
+    assert_eq!(
+        html.matches("<details").count(),
+        html.matches("</details>").count()
+    );
     assert!(!html.contains("NaN") && !html.contains("inf\""));
     let purpose = html.find("&lt;i&gt;purpose").unwrap();
-    assert!(purpose < html.find("<h2>").unwrap(), "the purpose is the first thing said");
+    assert!(
+        purpose < html.find("<h2>").unwrap(),
+        "the purpose is the first thing said"
+    );
 }
 
 #[test]
@@ -104,9 +125,14 @@ fn two_runs_that_differ_in_time_only_have_the_same_numbers() {
     // Two users who change places leave every mean as it is, and still are another run.
     let mut third = first.clone();
     let places = &mut third.scenarios[0].rows[5].runs[1].places;
-    let other = (1..places.len()).find(|other| places[*other] != places[0]).unwrap();
+    let other = (1..places.len())
+        .find(|other| places[*other] != places[0])
+        .unwrap();
     places.swap(0, other);
-    let fingerprint = |study: &Study| results(std::slice::from_ref(study))["studies"][0]["scenarios"][0]["rows"][5]["runs"][1]["places"].clone();
+    let fingerprint = |study: &Study| {
+        results(std::slice::from_ref(study))["studies"][0]["scenarios"][0]["rows"][5]["runs"][1]["places"]
+            .clone()
+    };
     assert_eq!(fingerprint(&first), fingerprint(&second));
     assert_ne!(fingerprint(&first), fingerprint(&third));
 }
@@ -162,12 +188,18 @@ fn other_candidates_or_other_users_are_refused() {
         &|s| s.scenarios[0].rows[4].runs[0].places.truncate(59),
         "ranked 59 users",
     );
-    refuse(&|s| s.scenarios[0].rows[4].runs[0].places[0] = at(11), "10 candidates above");
+    refuse(
+        &|s| s.scenarios[0].rows[4].runs[0].places[0] = at(11),
+        "10 candidates above",
+    );
     refuse(
         &|s| s.scenarios[0].rows[4].runs[0].places[7] = Place { above: 4, tied: 6 },
         "user `u007` has 4 candidates above the target and 6 tied",
     );
-    refuse(&|s| s.scenarios[0].rows[4].runs[1].replicate = 0, "replicate 0 twice");
+    refuse(
+        &|s| s.scenarios[0].rows[4].runs[1].replicate = 0,
+        "replicate 0 twice",
+    );
     refuse(
         &|s| s.scenarios[0].rows[4].method = "random".to_owned(),
         "two rows are named `random`",
@@ -201,7 +233,11 @@ fn every_place_is_kept_in_parquet_and_read_back() {
     let scenario = &study.scenarios[0];
     assert_eq!(read.len(), scenario.rows.len());
     for row in &scenario.rows {
-        let runs = &read[&("films".to_owned(), "comedy-to-drama".to_owned(), row.method.clone())];
+        let runs = &read[&(
+            "films".to_owned(),
+            "comedy-to-drama".to_owned(),
+            row.method.clone(),
+        )];
         assert_eq!(runs.len(), row.runs.len());
         for run in &row.runs {
             let places = &runs[&run.replicate];
@@ -236,7 +272,10 @@ fn the_csv_has_a_line_for_each_row_and_metric_and_one_for_each_planned_contrast(
     let contrasts = lines("contrasts.csv", without);
     let soup: Vec<_> = contrasts.iter().filter(|line| &line[5] == "soup").collect();
     assert_eq!(soup.len(), 2);
-    assert!(soup.iter().all(|line| &line[4] == "not testable: no row soup" && line[10].is_empty()));
+    assert!(
+        soup.iter()
+            .all(|line| &line[4] == "not testable: no row soup" && line[10].is_empty())
+    );
 }
 
 #[test]
@@ -248,7 +287,11 @@ fn what_was_not_measured_is_a_dash_and_no_zero() {
     };
     let table = cost(&study);
     let cell = |table: &table::Table, label: &str, head: &str| {
-        let column = table.columns.iter().position(|column| column.title == head).unwrap();
+        let column = table
+            .columns
+            .iter()
+            .position(|column| column.title == head)
+            .unwrap();
         let row = table.rows.iter().find(|row| row[0].text == label).unwrap();
         row[column].text.clone()
     };
@@ -259,7 +302,12 @@ fn what_was_not_measured_is_a_dash_and_no_zero() {
     // Measured in two replicates of three is not measured.
     study.scenarios[0].rows[4].runs[1].rank_seconds = None;
     assert_eq!(cell(&cost(&study), "Zero-shot", "Scoring s"), "–");
-    assert!(!table.columns.iter().any(|column| column.title == "Invalid outputs"));
+    assert!(
+        !table
+            .columns
+            .iter()
+            .any(|column| column.title == "Invalid outputs")
+    );
     study.scenarios[0].rows[4].runs[0].invalid_output_rate = Some(0.25);
     assert_eq!(cell(&cost(&study), "Zero-shot", "Invalid outputs"), "25.0 %");
 }

@@ -8,18 +8,30 @@ use crate::report::planned::{Finding, Planned};
 /// A rank that looks random and is the same for a user in each replicate but every seventh.
 fn noisy(replicate: u32, user: u32) -> u32 {
     let drawn = (user * 37 + 11) % 10;
-    if (user + replicate).is_multiple_of(7) { 1 + (drawn + replicate) % 10 } else { 1 + drawn }
+    if (user + replicate).is_multiple_of(7) {
+        1 + (drawn + replicate) % 10
+    } else {
+        1 + drawn
+    }
 }
 
 /// A better rank than [`noisy`] for two users of three.
 fn better(replicate: u32, user: u32) -> u32 {
-    if user % 3 == 1 { noisy(replicate, user) } else { noisy(replicate, user).min(2) }
+    if user % 3 == 1 {
+        noisy(replicate, user)
+    } else {
+        noisy(replicate, user).min(2)
+    }
 }
 
 const AGAINST: [&str; 5] = ["target-only", "soup", "longer", "joint-matched", "naive-merge"];
 
 /// The woven row and all it is compared to.
-fn contest(replicates: u32, woven: impl Fn(u32, u32) -> u32, others: impl Fn(u32, u32) -> u32 + Copy) -> Study {
+fn contest(
+    replicates: u32,
+    woven: impl Fn(u32, u32) -> u32,
+    others: impl Fn(u32, u32) -> u32 + Copy,
+) -> Study {
     let mut study = study(replicates);
     let scenario = &mut study.scenarios[0];
     for method in AGAINST {
@@ -45,7 +57,10 @@ fn a_claim_that_is_shown_against_each_of_its_rows_is_held() {
     let said = said(&study);
     let w = said.iter().find(|text| text.starts_with("Claim W")).unwrap();
     assert!(w.contains("(weaving helps): held (adjusted p"), "{w}");
-    assert!(w.contains("Against Target-only +0.") && w.contains("; Soup +0.") && w.contains(", better"), "{w}");
+    assert!(
+        w.contains("Against Target-only +0.") && w.contains("; Soup +0.") && w.contains(", better"),
+        "{w}"
+    );
     let summary = results(&[study])["summary"]["sentence"].clone();
     assert_eq!(summary, "Of 3 claims: 3 held. The primary claim was W: held.");
 }
@@ -54,13 +69,21 @@ fn a_claim_that_is_shown_against_each_of_its_rows_is_held() {
 fn a_claim_whose_contrary_is_shown_is_refuted() {
     let study = contest(5, noisy, better);
     assert_eq!(findings(&study), [Finding::Refuted; 4]);
-    assert!(said(&study).iter().any(|text| text.contains("refuted") && text.contains(", worse")));
+    assert!(
+        said(&study)
+            .iter()
+            .any(|text| text.contains("refuted") && text.contains(", worse"))
+    );
 }
 
 #[test]
 fn no_difference_within_the_margin_is_equivalent_and_noise_is_undecided() {
     let slightly = |replicate: u32, user: u32| {
-        if user == replicate { 1 + noisy(replicate, user) % 10 } else { noisy(replicate, user) }
+        if user == replicate {
+            1 + noisy(replicate, user) % 10
+        } else {
+            noisy(replicate, user)
+        }
     };
     assert_eq!(findings(&contest(5, slightly, noisy)), [Finding::Equivalent; 4]);
     let unrelated = |replicate: u32, user: u32| 1 + (user * 53 + replicate * 17 + user * user) % 10;
@@ -74,14 +97,28 @@ fn no_difference_within_the_margin_is_equivalent_and_noise_is_undecided() {
 fn what_holds_on_ascending_users_alone_is_withdrawn() {
     // Every third user descends in id: on these nothing is better.
     let ascending = |replicate: u32, user: u32| {
-        if user.is_multiple_of(3) { noisy(replicate, user) } else { noisy(replicate, user).min(2) }
+        if user.is_multiple_of(3) {
+            noisy(replicate, user)
+        } else {
+            noisy(replicate, user).min(2)
+        }
     };
     let mut study = contest(5, ascending, noisy);
     assert_eq!(findings(&study), [Finding::Withdrawn; 4]);
     let text = said(&study).join(" ");
     let matrix = |study: &Study| table::matrix(&Summary::new(&[Analysed::new(study).unwrap()]));
-    assert!(matrix(&study).rows.iter().flatten().all(|cell| cell.mark.is_empty()), "nor is it marked");
-    assert!(text.contains("withdrawn") && text.contains("is not shown on users whose last step descends"), "{text}");
+    assert!(
+        matrix(&study)
+            .rows
+            .iter()
+            .flatten()
+            .all(|cell| cell.mark.is_empty()),
+        "nor is it marked"
+    );
+    assert!(
+        text.contains("withdrawn") && text.contains("is not shown on users whose last step descends"),
+        "{text}"
+    );
     // The same where hardly a user descends, however clear it is on the others.
     study = contest(5, better, noisy);
     let (first, rest) = study.scenarios[0].cases.split_first_mut().unwrap();
@@ -89,7 +126,13 @@ fn what_holds_on_ascending_users_alone_is_withdrawn() {
     rest.iter_mut().for_each(|case| case.descends = false);
     assert_eq!(findings(&study), [Finding::Withdrawn; 4]);
     assert!(said(&study).join(" ").contains("hardly one descends"));
-    assert!(matrix(&study).rows.iter().flatten().all(|cell| cell.mark.is_empty()));
+    assert!(
+        matrix(&study)
+            .rows
+            .iter()
+            .flatten()
+            .all(|cell| cell.mark.is_empty())
+    );
     // What was not shown on all users has nothing to withdraw.
     let study = contest(5, noisy, better);
     assert_eq!(findings(&study), [Finding::Refuted; 4]);
@@ -99,7 +142,11 @@ fn what_holds_on_ascending_users_alone_is_withdrawn() {
 fn three_replicates_indicate_and_two_describe() {
     let indicated = contest(3, better, noisy);
     assert_eq!(findings(&indicated), [Finding::IndicatedBetter; 4]);
-    assert!(said(&indicated).iter().any(|text| text.contains("indicated: better") && text.contains("better is indicated")));
+    assert!(
+        said(&indicated)
+            .iter()
+            .any(|text| text.contains("indicated: better") && text.contains("better is indicated"))
+    );
     assert_eq!(findings(&contest(3, noisy, better)), [Finding::IndicatedWorse; 4]);
     let described = contest(2, better, noisy);
     assert_eq!(findings(&described), [Finding::Described; 4]);
@@ -107,7 +154,10 @@ fn three_replicates_indicate_and_two_describe() {
     for study in [indicated, described] {
         let analysed = [Analysed::new(&study).unwrap()];
         let matrix = table::matrix(&Summary::new(&analysed));
-        assert!(matrix.rows.iter().flatten().all(|cell| cell.mark.is_empty()), "nothing is marked");
+        assert!(
+            matrix.rows.iter().flatten().all(|cell| cell.mark.is_empty()),
+            "nothing is marked"
+        );
     }
 }
 
@@ -117,10 +167,17 @@ fn one_pretrained_backbone_claims_nothing_and_says_so() {
     study.backbones = Backbones::PreTrained(1);
     assert_eq!(findings(&study), [Finding::IndicatedBetter; 4]);
     for name in ["report.md", "report.html"] {
-        assert!(text(&[study.clone()], name).contains("one backbone: no claims"), "{name}");
+        assert!(
+            text(&[study.clone()], name).contains("one backbone: no claims"),
+            "{name}"
+        );
     }
     study.backbones = Backbones::Downloaded;
-    assert_eq!(findings(&study), [Finding::Held; 4], "a published model is one for everybody");
+    assert_eq!(
+        findings(&study),
+        [Finding::Held; 4],
+        "a published model is one for everybody"
+    );
     assert!(!text(&[study], "report.md").contains("one backbone"));
 }
 
@@ -131,13 +188,22 @@ fn a_claim_without_its_rows_is_not_testable_and_says_which() {
     remove(&mut study.scenarios[0], "joint-matched");
     assert_eq!(
         findings(&study),
-        [Finding::NotTestable, Finding::NotTestable, Finding::NotTestable, Finding::Held]
+        [
+            Finding::NotTestable,
+            Finding::NotTestable,
+            Finding::NotTestable,
+            Finding::Held
+        ]
     );
     let report = text(&[study.clone()], "report.md");
     assert!(report.contains("not testable: no row soup"), "{report}");
     assert!(report.contains("not testable: no row joint-matched"));
     // What was compared is still listed, and counts in the family.
-    assert!(said(&study).iter().any(|text| text.starts_with("Claim W") && text.contains("Against Target-only +0.")));
+    assert!(
+        said(&study)
+            .iter()
+            .any(|text| text.starts_with("Claim W") && text.contains("Against Target-only +0."))
+    );
     assert_eq!(planned(&study).size, 2);
     let sentence = results(&[study])["summary"]["sentence"].clone();
     assert_eq!(
@@ -150,7 +216,12 @@ fn a_claim_without_its_rows_is_not_testable_and_says_which() {
 fn of_several_naive_merges_the_one_that_calibration_chose_counts() {
     let mut study = contest(5, better, noisy);
     let scenario = &mut study.scenarios[0];
-    let mut ties = scenario.rows.iter().find(|row| row.method == "naive-merge").unwrap().clone();
+    let mut ties = scenario
+        .rows
+        .iter()
+        .find(|row| row.method == "naive-merge")
+        .unwrap()
+        .clone();
     ties.method = "ties".to_owned();
     scenario.rows.push(ties);
     assert_eq!(findings(&study)[3], Finding::NotTestable, "none was chosen");
@@ -164,7 +235,14 @@ fn floors_and_probes_are_in_no_family() {
     let study = contest(5, better, noisy);
     let with = planned(&study);
     let mut without = study.clone();
-    for method in ["random", "popularity", "next-id", "previous-id", "zero-shot", "source-only"] {
+    for method in [
+        "random",
+        "popularity",
+        "next-id",
+        "previous-id",
+        "zero-shot",
+        "source-only",
+    ] {
         remove(&mut without.scenarios[0], method);
     }
     let without = planned(&without);
@@ -207,8 +285,16 @@ fn marks_stand_where_a_planned_contrast_is_claimed_and_nowhere_else() {
         );
     }
     let all = table::accuracy(&analysed[0].scenarios[0]);
-    assert!(all.rows.iter().flatten().all(|cell| cell.mark.is_empty()), "other metrics are not tested");
-    let decision = analysed[0].planned.as_ref().unwrap().decision("comedy-to-drama", "soup").unwrap();
+    assert!(
+        all.rows.iter().flatten().all(|cell| cell.mark.is_empty()),
+        "other metrics are not tested"
+    );
+    let decision = analysed[0]
+        .planned
+        .as_ref()
+        .unwrap()
+        .decision("comedy-to-drama", "soup")
+        .unwrap();
     assert_eq!(decision.outcome, Outcome::Better);
 }
 

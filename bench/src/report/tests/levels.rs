@@ -42,7 +42,10 @@ fn tiny() -> Study {
         row(
             "weaverec",
             Family::Woven,
-            vec![run(0, [at(1), at(1)]), run(1, [at(1), Place { above: 1, tied: 1 }])],
+            vec![
+                run(0, [at(1), at(1)]),
+                run(1, [at(1), Place { above: 1, tied: 1 }]),
+            ],
         ),
     ];
     study
@@ -94,8 +97,14 @@ fn differences_are_paired_by_replicate_and_user() {
     ];
     let half = 12.706_204_736_174_7 * (by_user[0] - by_user[1]).abs() / 2.0;
     let users_only = versus.users_only.unwrap();
-    assert!((users_only.high - versus.mean - half).abs() < 1e-9, "{users_only:?}");
-    assert!(analysis.rows[1].versus.is_none(), "the baseline has no difference to itself");
+    assert!(
+        (users_only.high - versus.mean - half).abs() < 1e-9,
+        "{users_only:?}"
+    );
+    assert!(
+        analysis.rows[1].versus.is_none(),
+        "the baseline has no difference to itself"
+    );
 }
 
 #[test]
@@ -115,13 +124,26 @@ fn a_deterministic_row_counts_for_every_replicate() {
 #[test]
 fn a_row_without_some_replicates_is_paired_on_those_it_has() {
     let mut study = study(5);
-    let soup = study.scenarios[0].rows.iter_mut().find(|row| row.method == "soup").unwrap();
+    let soup = study.scenarios[0]
+        .rows
+        .iter_mut()
+        .find(|row| row.method == "soup")
+        .unwrap();
     soup.runs.retain(|run| run.replicate % 2 == 0);
     let analysed = Analysed::new(&study).unwrap();
-    let decision = analysed.planned.as_ref().unwrap().decision("comedy-to-drama", "soup").unwrap();
+    let decision = analysed
+        .planned
+        .as_ref()
+        .unwrap()
+        .decision("comedy-to-drama", "soup")
+        .unwrap();
     assert_eq!(decision.contrast.replicates, 3);
     assert_eq!(decision.standing, Standing::Indicated);
-    assert!(heading::of_study(&study).iter().any(|text| text.starts_with("3 of 5 replicates")));
+    assert!(
+        heading::of_study(&study)
+            .iter()
+            .any(|text| text.starts_with("3 of 5 replicates"))
+    );
 }
 
 #[test]
@@ -150,7 +172,12 @@ fn chance_members_and_probes_compete_with_nobody() {
         table::accuracy(analysis),
         table::matrix(&Summary::new(std::slice::from_ref(&analysed))),
     ] {
-        assert!(table.rows.iter().all(|row| row[0].text != "Next id" && row[0].text != "Hybrid Drama+Comedy"));
+        assert!(
+            table
+                .rows
+                .iter()
+                .all(|row| row[0].text != "Next id" && row[0].text != "Hybrid Drama+Comedy")
+        );
         assert_eq!(table.rows[0][0].text, "Chance");
         assert!(table.rows[0].iter().all(|cell| !cell.best && !cell.second));
         let best: Vec<&str> = table

@@ -9,7 +9,10 @@ fn the_purpose_is_the_first_thing_said_everywhere() {
     let study = study(5);
     let purpose = "shows how a report reads, claims nothing";
     let report = text(&[study.clone()], "report.md");
-    assert!(report.starts_with(&format!("# Comparison report\n\n> **{purpose}**\n")), "{report}");
+    assert!(
+        report.starts_with(&format!("# Comparison report\n\n> **{purpose}**\n")),
+        "{report}"
+    );
     assert!(terminal::render(&study, false).unwrap().starts_with(purpose));
 }
 
@@ -29,8 +32,14 @@ fn where_no_tuned_row_beats_the_best_floor_the_first_sentence_says_so() {
     study.scenarios[0].best_floor = Some("random".to_owned());
     let said = said(&study);
     assert!(!said[0].starts_with("No tuned row"), "{said:?}");
-    let beaten = said.iter().find(|text| text.starts_with("Better than Random")).unwrap();
-    assert!(beaten.contains("the best floor on validation: ") && beaten.contains("WeaveRec"), "{beaten}");
+    let beaten = said
+        .iter()
+        .find(|text| text.starts_with("Better than Random"))
+        .unwrap();
+    assert!(
+        beaten.contains("the best floor on validation: ") && beaten.contains("WeaveRec"),
+        "{beaten}"
+    );
 }
 
 #[test]
@@ -62,18 +71,33 @@ fn a_table_in_which_nothing_was_learned_is_headed_so() {
             .contains("*** uninformative at this budget ***")
     );
     // One row that learned is enough.
-    set(&mut study.scenarios[0], "longer", |replicate, user| 1 + (user + replicate) % 2);
+    set(&mut study.scenarios[0], "longer", |replicate, user| {
+        1 + (user + replicate) % 2
+    });
     assert_eq!(informative(&study), Informative::Yes);
     // Unless it does as well with another user's history: the row of that name is asked first.
-    let mut stranger = study.scenarios[0].rows.iter().find(|row| row.method == "longer").unwrap().clone();
+    let mut stranger = study.scenarios[0]
+        .rows
+        .iter()
+        .find(|row| row.method == "longer")
+        .unwrap()
+        .clone();
     stranger.family = Family::Floor;
     stranger.method = "stranger:longer".to_owned();
     study.scenarios[0].rows.push(stranger.clone());
     assert_eq!(informative(&study), Informative::No);
-    assert!(said(&study).iter().any(|text| text.contains("and than itself with a stranger's history")));
+    assert!(
+        said(&study)
+            .iter()
+            .any(|text| text.contains("and than itself with a stranger's history"))
+    );
     study.scenarios[0].rows.pop();
     stranger.method = "stranger".to_owned();
-    stranger.runs.iter_mut().flat_map(|run| &mut run.places).for_each(|place| *place = at(9));
+    stranger
+        .runs
+        .iter_mut()
+        .flat_map(|run| &mut run.places)
+        .for_each(|place| *place = at(9));
     study.scenarios[0].rows.push(stranger);
     assert_eq!(informative(&study), Informative::Yes);
 }
@@ -103,17 +127,30 @@ fn a_chance_find_among_many_tuned_rows_does_not_make_a_table_informative() {
 #[test]
 fn headings_say_what_numbers_rest_on() {
     let mut study = study(5);
-    assert_eq!(heading::of_study(&study), ["dev users: those that tuning may see"]);
+    assert_eq!(
+        heading::of_study(&study),
+        ["dev users: those that tuning may see"]
+    );
     study.report_on = Cut::Final;
     assert!(heading::of_study(&study).is_empty());
     study.numerics = vec![1, 2];
     let report = text(&[study.clone()], "report.md");
-    assert!(report.contains("numerics versions 1 and 2 meet in these tables"), "{report}");
+    assert!(
+        report.contains("numerics versions 1 and 2 meet in these tables"),
+        "{report}"
+    );
     study.numerics = vec![2];
     assert!(!text(&[study], "report.md").contains("numerics versions"));
-    for (replicates, expected) in [(1, "one replicate: everything is described"), (2, "2 replicates: everything"), (4, "4 replicates: what is shown is indicated")] {
+    for (replicates, expected) in [
+        (1, "one replicate: everything is described"),
+        (2, "2 replicates: everything"),
+        (4, "4 replicates: what is shown is indicated"),
+    ] {
         let headings = heading::of_study(&fixture::study(replicates));
-        assert!(headings.iter().any(|text| text.starts_with(expected)), "{headings:?}");
+        assert!(
+            headings.iter().any(|text| text.starts_with(expected)),
+            "{headings:?}"
+        );
     }
 }
 
@@ -124,16 +161,29 @@ fn ties_of_time_and_leaks_of_ids_are_said() {
     set(&mut study.scenarios[0], "previous-id", |_, user| 1 + user % 2);
     let all = said(&study);
     assert!(
-        all.iter().any(|text| text.starts_with("10.0 % of the targets share their time") && text.contains("(ties by hash)")),
+        all.iter()
+            .any(|text| text.starts_with("10.0 % of the targets share their time")
+                && text.contains("(ties by hash)")),
         "{all:?}"
     );
     // Half of the users fall from rank 1 to rank 2.
     let leak = all.iter().find(|text| text.starts_with("Ids give away")).unwrap();
-    assert!(leak.starts_with("Ids give away +0.185 [") && leak.ends_with("Next id (1.000) less Previous id (0.815)."), "{leak}");
-    study.scenarios[0].cases.iter_mut().for_each(|case| case.ties = false);
+    assert!(
+        leak.starts_with("Ids give away +0.185 [")
+            && leak.ends_with("Next id (1.000) less Previous id (0.815)."),
+        "{leak}"
+    );
+    study.scenarios[0]
+        .cases
+        .iter_mut()
+        .for_each(|case| case.ties = false);
     remove(&mut study.scenarios[0], "previous-id");
     let without = said(&study);
-    assert!(!without.iter().any(|text| text.contains("share their time") || text.starts_with("Ids give")));
+    assert!(
+        !without
+            .iter()
+            .any(|text| text.contains("share their time") || text.starts_with("Ids give"))
+    );
 }
 
 #[test]
@@ -141,7 +191,11 @@ fn planned_contrasts_and_floors_are_repeated_on_descending_users() {
     let study = study(5);
     let analysed = Analysed::new(&study).unwrap();
     let table = table::id_order(&analysed, &analysed.scenarios[0]).unwrap();
-    assert!(table.caption.contains("the 20 whose last step descends"), "{}", table.caption);
+    assert!(
+        table.caption.contains("the 20 whose last step descends"),
+        "{}",
+        table.caption
+    );
     let rows: Vec<&str> = table.rows.iter().map(|row| row[0].text.as_str()).collect();
     assert_eq!(
         rows,
@@ -160,7 +214,10 @@ fn planned_contrasts_and_floors_are_repeated_on_descending_users() {
     );
     // By hand: the mean over the users whose number is a multiple of three.
     let places = &study.scenarios[0].rows[1].runs[0].places;
-    let scores = places.iter().step_by(3).map(|place| crate::metric::Metric::PRIMARY.expected(*place));
+    let scores = places
+        .iter()
+        .step_by(3)
+        .map(|place| crate::metric::Metric::PRIMARY.expected(*place));
     let mean = scores.sum::<f64>() / 20.0;
     assert!((table.rows[6][2].value.unwrap() - mean).abs() < 1e-12);
 }
@@ -168,9 +225,14 @@ fn planned_contrasts_and_floors_are_repeated_on_descending_users() {
 #[test]
 fn choices_say_on_whom_they_were_made_and_environments_how_many_records_each_made() {
     let mut study = study(5);
-    study.environments.push(serde_json::json!({ "revision": "fedc", "dirty": true, "cpu": "other", "records": 3 }));
+    study
+        .environments
+        .push(serde_json::json!({ "revision": "fedc", "dirty": true, "cpu": "other", "records": 3 }));
     let report = text(&[study], "report.md");
-    assert!(report.contains("| weaverec | alpha | 0.75 | C (312 users) | 0 |"), "{report}");
+    assert!(
+        report.contains("| weaverec | alpha | 0.75 | C (312 users) | 0 |"),
+        "{report}"
+    );
     assert!(report.contains("Revision: 0123abcd, fedc (changed)."), "{report}");
     assert!(report.contains("| records | 140 |") && report.contains("| records | 3 |"));
     assert!(report.contains("| cpu | two \\| cores |"));
@@ -181,5 +243,8 @@ fn a_study_that_claims_nothing_says_so() {
     let mut study = study(5);
     study.claims.kinds.clear();
     let report = text(&[study], "report.md");
-    assert!(report.contains("Nothing was claimed.") && !report.contains("Claim W"), "{report}");
+    assert!(
+        report.contains("Nothing was claimed.") && !report.contains("Claim W"),
+        "{report}"
+    );
 }
