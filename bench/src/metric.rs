@@ -3,8 +3,12 @@
 //! Candidates that share the target's score stand in no order: a user scores the expectation over a random one, so that a method that scores
 //! everything alike has exactly the value of chance. The pessimistic value, with the target after all that share its score, is there too.
 
+mod tally;
+
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
+
+pub use tally::Tally;
 
 /// The rank of a target that a method did not rank at all, such as an answer outside the list. It scores 0 everywhere.
 pub const MISS: u32 = u32::MAX;

@@ -76,7 +76,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let meter = Meter::start("ranking");
     let (scores, invalid) = with_threads(super::threads(arguments.threads), || -> Result<_> {
-        let scores = language_model::scores(&decoder, &encoder, &test, &items, &config, &meter)?;
+        let queries = language_model::queries(&encoder, &test, &items)?;
+        let scores = language_model::scores(&decoder, &queries, &config, &meter)?;
         let invalid =
             language_model::invalid_output_rate(&decoder, &encoder, &test, &items, &config, format)?;
         Ok((scores, invalid))

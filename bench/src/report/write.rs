@@ -23,8 +23,8 @@ pub const FILES: [&str; 7] = [
 
 /// Writes every file of a report into the folder claimed for it.
 ///
-/// Nothing is written before everything is computed. A new folder appears as a whole; in one that holds a report already each file
-/// takes the place of its predecessor, and others stay.
+/// Nothing is written before everything is computed. A new folder appears as a whole; in one that holds a report already, or the records
+/// of one, each file takes the place of its predecessor, and others stay.
 ///
 /// # Errors
 /// Where rows of a scenario cannot be compared, or a file cannot be written.
@@ -32,7 +32,7 @@ pub fn write_all(studies: &[Study], claim: &Claim) -> Result<()> {
     let contents = contents(studies)?;
     let files = || FILES.iter().zip(&contents);
     let place = claim.place();
-    let written = match place.join(FILES[0]).exists() {
+    let written = match place.is_dir() {
         true => files().try_for_each(|(name, bytes)| write_file(&place.join(name), bytes)),
         false => {
             claim.write(|folder| files().try_for_each(|(name, bytes)| write_file(&folder.join(name), bytes)))

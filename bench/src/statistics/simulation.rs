@@ -108,28 +108,33 @@ pub fn grid() -> Vec<Model> {
     models
 }
 
-/// How many studies gave a p-value below a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shares {
-    /// Those below each of [`Self::LEVELS`].
-    pub below: [u64; 2],
+/// Studies that share a stream of draws: a stream costs as much to open as a study does.
+const BLOCK: usize = 250;
+
+/// Draws studies of a model, which the key names, and asks a rule for the p-value of each; 1 where it has none.
+pub fn p_values(
+    model: &Model,
+    key: &str,
+    studies: usize,
+    rule: impl Fn(&TwoWay) -> Option<f64> + Sync,
+) -> Vec<f64> {
+    let mut found = vec![1.0; studies];
+    found
+        .par_chunks_mut(BLOCK)
+        .enumerate()
+        .for_each(|(stream, block)| {
+            let mut draws = Draws::new(key, stream as u64);
+            for p in block {
+                *p = rule(&model.study(&mut draws)).unwrap_or(1.0);
+            }
+        });
+    found
 }
 
-impl Shares {
-    /// The levels.
-    pub const LEVELS: [f64; 2] = [0.05, 0.01];
-
-    /// Draws studies of a model, which the key names, and asks a rule for the p-value of each.
-    pub fn of(model: &Model, key: &str, studies: u64, rule: impl Fn(&TwoWay) -> Option<f64> + Sync) -> Self {
-        let below = (0..studies)
-            .into_par_iter()
-            .map(|study| {
-                let p = rule(&model.study(&mut Draws::new(key, study))).unwrap_or(1.0);
-                Self::LEVELS.map(|level| u64::from(p < level))
-            })
-            .reduce(|| [0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
-        Self { below }
-    }
+/// How many of the values lie below a level.
+#[must_use]
+pub fn count_below(values: &[f64], level: f64) -> u64 {
+    values.iter().filter(|value| **value < level).count() as u64
 }
 
 /// The exact upper limit of a share of which `count` events in `total` were seen: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934), 404.

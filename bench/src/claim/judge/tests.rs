@@ -217,7 +217,7 @@ fn marks_and_claims_come_from_one_procedure() {
         let names: Vec<String> = (0..4).map(|scenario| format!("{round}/{scenario}")).collect();
         let tables: Vec<Table> = names
             .iter()
-            .map(|name| Table::spread(name, 5, &ahead(0.02), 0.08))
+            .map(|name| Table::spread(name, 5, &ahead(0.03), 0.08))
             .collect();
         let judgement = judged(&tables.iter().collect::<Vec<_>>(), Standing::Claim);
         let own: Vec<f64> = judgement.family.iter().map(|claim| claim.p.unwrap()).collect();

@@ -2,7 +2,7 @@
 
 use crate::statistics::contrast::{Components, TwoWay};
 use crate::statistics::power::{CONFIDENCE, smallest_effect, upper_limit};
-use crate::statistics::simulation::{Model, Shares};
+use crate::statistics::simulation::{Model, count_below, p_values};
 
 const SPREAD: Components = Components {
     replicate: 0.01,
@@ -24,7 +24,7 @@ fn replicates_come_before_users() {
 
 #[test]
 fn the_effect_is_found_as_often_as_it_says() {
-    const STUDIES: u64 = 4_000;
+    const STUDIES: usize = 4_000;
     for (replicates, users, alpha, power) in [(3, 300, 0.05, 0.8), (5, 50, 0.05, 0.9), (4, 2_000, 0.01, 0.6)]
     {
         let effect = smallest_effect(SPREAD, replicates, users, alpha, power);
@@ -34,9 +34,8 @@ fn the_effect_is_found_as_often_as_it_says() {
             users,
             effect,
         };
-        let shares = Shares::of(&model, "as often", STUDIES, TwoWay::p);
-        let level = Shares::LEVELS.iter().position(|level| *level == alpha).unwrap();
-        let found = shares.below[level] as f64 / STUDIES as f64;
+        let p = p_values(&model, "as often", STUDIES, TwoWay::p);
+        let found = count_below(&p, alpha) as f64 / STUDIES as f64;
         // Three standard errors of the share, and one per cent for the draws of the power itself.
         let tolerance = 3.0 * (power * (1.0 - power) / STUDIES as f64).sqrt() + 0.01;
         assert!(
@@ -48,7 +47,7 @@ fn the_effect_is_found_as_often_as_it_says() {
 
 #[test]
 fn a_limit_lies_above_the_truth_as_often_as_it_says() {
-    const STUDIES: u64 = 4_000;
+    const STUDIES: usize = 4_000;
     let model = Model {
         components: SPREAD,
         replicates: 4,
@@ -56,7 +55,7 @@ fn a_limit_lies_above_the_truth_as_often_as_it_says() {
         effect: 0.0,
     };
     // A rule that "finds" the studies whose limit is below the truth.
-    let missed = Shares::of(&model, "limit", STUDIES, |layout| {
+    let missed = p_values(&model, "limit", STUDIES, |layout| {
         let seen = layout.contrast().components?;
         let limit = upper_limit(seen, 4, 500, CONFIDENCE)?;
         assert!(limit.replicate >= seen.replicate && limit.user == seen.user);
@@ -66,7 +65,7 @@ fn a_limit_lies_above_the_truth_as_often_as_it_says() {
             1.0
         })
     });
-    let share = missed.below[0] as f64 / STUDIES as f64;
+    let share = count_below(&missed, 0.5) as f64 / STUDIES as f64;
     assert!((share - (1.0 - CONFIDENCE)).abs() < 0.025, "{share}");
     assert_eq!(upper_limit(SPREAD, 1, 500, CONFIDENCE), None);
 }
