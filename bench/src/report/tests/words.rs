@@ -8,7 +8,7 @@ use crate::report::learned::Informative;
 fn the_purpose_is_the_first_thing_said_everywhere() {
     let study = study(5);
     let purpose = "shows how a report reads, claims nothing";
-    let report = text(&[study.clone()], "report.md");
+    let report = text(std::slice::from_ref(&study), "report.md");
     assert!(
         report.starts_with(&format!("# Comparison report\n\n> **{purpose}**\n")),
         "{report}"
