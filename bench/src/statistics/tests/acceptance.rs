@@ -66,10 +66,13 @@ fn rules_that_know_nothing_of_replicates_or_trust_the_model_alone_fail() {
     assert!(two_way > 0.065, "{two_way}");
 }
 
+/// One of the numbers that the rule reads or gives.
+type Number = fn(&TwoWay) -> f64;
+
 /// Sorted values of one number of the layout, from studies drawn by `draw`.
 fn sorted(
     studies: u64,
-    number: fn(&TwoWay) -> f64,
+    number: Number,
     draw: impl Fn(&mut Draws) -> TwoWay + Sync,
     key: &str,
 ) -> Vec<f64> {
@@ -100,7 +103,7 @@ fn the_closed_form_draws_what_whole_tables_give() {
     const STUDIES: u64 = 2_000;
     // The distance of two samples of this size is beyond this once in a million times (Kolmogorov and Smirnov): 2·exp(−2·d²·n/2).
     let most = ((2.0f64 / 1e-6).ln() / STUDIES as f64).sqrt();
-    let numbers: [(&str, fn(&TwoWay) -> f64); 5] = [
+    let numbers: [(&str, Number); 5] = [
         ("mean", |layout| layout.mean),
         ("replicates", |layout| layout.replicate),
         ("users", |layout| layout.user),
