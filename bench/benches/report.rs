@@ -33,7 +33,7 @@ fn place(scenario: u32, row: u32, replicate: u32, user: u32) -> Place {
     let mixed = (user * 7919 + scenario * 104_729) ^ (row * 15_485_863) ^ (replicate * 32_452_843);
     let drawn = mixed.wrapping_mul(2_654_435_761) >> 7;
     Place {
-        above: drawn % (CANDIDATES - row),
+        above: drawn % (CANDIDATES - 1 - row),
         tied: u32::from(drawn.is_multiple_of(11)),
     }
 }

@@ -218,33 +218,6 @@ fn reciprocals(first: u32, last: u32) -> f64 {
     by_hand + ((to - from) / from).ln_1p() + correction(to) - correction(from)
 }
 
-/// The rank of a target among scored candidates (higher is better), and how many others tie with it.
-///
-/// Ties are broken against the method: the target comes after every candidate with its score. A score that is not
-/// a number counts as the worst there is, for the target as for the others, so a method gains nothing by failing.
-/// A `target_index` outside `scores` is a [`MISS`].
-#[must_use]
-pub fn pessimistic_rank(scores: &[f32], target_index: usize) -> (u32, u32) {
-    let worst_if_nan = |score: f32| if score.is_nan() { f32::NEG_INFINITY } else { score };
-    let Some(&target) = scores.get(target_index) else {
-        return (MISS, 0);
-    };
-    let target = worst_if_nan(target);
-    let (mut above, mut tied) = (0, 0);
-    for (index, &score) in scores.iter().enumerate() {
-        let score = worst_if_nan(score);
-        if index == target_index {
-            continue;
-        }
-        if score > target {
-            above += 1;
-        } else if score == target {
-            tied += 1;
-        }
-    }
-    (1 + above + tied, tied)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,22 +350,5 @@ mod tests {
         assert_eq!(Place::from_pessimistic(MISS, 0), Place::MISS);
         assert_eq!(Place::from_pessimistic(3, 1).pessimistic_rank(), 3);
         assert_eq!(Place::MISS.pessimistic_rank(), MISS);
-    }
-
-    #[test]
-    fn ties_are_broken_against_the_method_and_counted() {
-        assert_eq!(pessimistic_rank(&[0.1, 0.9, 0.5], 1), (1, 0));
-        assert_eq!(pessimistic_rank(&[0.9, 0.5, 0.5, 0.1], 1), (3, 1));
-        assert_eq!(pessimistic_rank(&[1.0; 30], 0), (30, 29));
-        assert_eq!(pessimistic_rank(&[0.0, -0.0], 0), (2, 1));
-    }
-
-    #[test]
-    fn not_a_number_is_the_worst_score() {
-        assert_eq!(pessimistic_rank(&[f32::NAN, 0.5, -3.0], 0), (3, 0));
-        assert_eq!(pessimistic_rank(&[f32::NAN, 0.5, -3.0], 2), (2, 0));
-        assert_eq!(pessimistic_rank(&[f32::NAN; 4], 2), (4, 3));
-        assert_eq!(pessimistic_rank(&[f32::NEG_INFINITY, f32::NAN], 0), (2, 1));
-        assert_eq!(pessimistic_rank(&[0.5], 7), (MISS, 0));
     }
 }

@@ -6,6 +6,7 @@ use super::heading::limit;
 use super::input::Study;
 use super::planned::Planned;
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 /// A study, the numbers of its scenarios, and what became of its claims.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl<'a> Analysed<'a> {
         let limit = limit(study);
         let scenarios = study
             .scenarios
-            .iter()
+            .par_iter()
             .map(|scenario| {
                 let analysis = Analysis::new(study, scenario, limit);
                 analysis.with_context(|| format!("scenario `{}`", scenario.name))

@@ -6,7 +6,7 @@ use super::learned::Learned;
 use super::scores::{Scores, level, values};
 use super::table::mean_members;
 use crate::decision::Standing;
-use crate::metric::Metric;
+use crate::metric::{Metric, Tally};
 use crate::statistics::{Contrast, Interval, mean, sd};
 use anyhow::Result;
 use rayon::prelude::*;
@@ -200,14 +200,16 @@ impl<'a> RowNumbers<'a> {
         planned: usize,
         versus: Option<Contrast>,
     ) -> Result<Self> {
+        let tallies: Vec<Tally> = row.runs.iter().map(|run| Tally::of(&run.places)).collect();
         let estimates = metrics
             .iter()
-            .map(|metric| estimate(row, *metric, users, planned))
+            .map(|metric| estimate(row, *metric, users, planned, &tallies))
             .collect::<Result<_>>()?;
+        let tied: Vec<f64> = tallies.iter().map(Tally::tied_share).collect();
         Ok(Self {
             row,
             estimates,
-            tied_share: tied_share(row),
+            tied_share: mean(&tied),
             invalid_output_rate: mean_of(row, |run| run.invalid_output_rate),
             validation_loss: mean_of(row, |run| run.validation_loss),
             versus,
@@ -215,15 +217,20 @@ impl<'a> RowNumbers<'a> {
     }
 }
 
-fn estimate(row: &Row, metric: Metric, users: &[usize], planned: usize) -> Result<Estimate> {
+fn estimate(
+    row: &Row,
+    metric: Metric,
+    users: &[usize],
+    planned: usize,
+    tallies: &[Tally],
+) -> Result<Estimate> {
     let scores: Vec<Vec<f64>> = row.runs.iter().map(|run| values(run, users, metric)).collect();
     let level = level(row, &scores, planned)?;
-    let runs: Vec<f64> = scores.iter().map(|run| mean(run)).collect();
-    let worst = |run: &Run| {
-        let worst = users.iter().map(|user| metric.pessimistic(run.places[*user]));
-        worst.sum::<f64>() / users.len() as f64
-    };
-    let pessimistic: Vec<f64> = row.runs.iter().map(worst).collect();
+    let runs: Vec<f64> = tallies.iter().map(|tally| tally.mean(metric)).collect();
+    let pessimistic: Vec<f64> = tallies
+        .iter()
+        .map(|tally| tally.pessimistic_mean(metric))
+        .collect();
     Ok(Estimate {
         mean: level.mean,
         sd: sd(&runs),
@@ -262,14 +269,6 @@ fn merges(scenario: &Scenario, scores: &Scores) -> Result<Vec<Merge>> {
         }
     }
     Ok(merges)
-}
-
-fn tied_share(row: &Row) -> f64 {
-    let share = |run: &Run| {
-        let tied = run.places.iter().filter(|place| place.tied > 0).count();
-        tied as f64 / run.places.len().max(1) as f64
-    };
-    mean(&row.runs.iter().map(share).collect::<Vec<_>>())
 }
 
 fn mean_of(row: &Row, value: impl Fn(&Run) -> Option<f64>) -> Option<f64> {

@@ -7,6 +7,7 @@ use super::summary::Summary;
 use super::{check, csv, json, per_user};
 use crate::output;
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use weaverec_output::{Claim, write_file};
 
 /// The files that [`write_all`] leaves in its folder.
@@ -44,18 +45,19 @@ pub fn write_all(studies: &[Study], claim: &Claim) -> Result<()> {
 ///
 /// # Errors
 /// Where rows of a scenario cannot be compared.
-pub fn contents(studies: &[Study]) -> Result<[Vec<u8>; FILES.len()]> {
+pub fn contents(studies: &[Study]) -> Result<Vec<Vec<u8>>> {
     check::comparable(studies)?;
     let analysed: Vec<Analysed> = studies.iter().map(Analysed::new).collect::<Result<_>>()?;
     let summary = Summary::new(&analysed);
     let page = Page::new(&analysed, &summary);
-    Ok([
-        page.markdown()?.into_bytes(),
-        page.html()?.into_bytes(),
-        output::pretty(&json::document(&analysed, &summary)?)?,
-        per_user::parquet(studies)?,
-        csv::table(&analysed)?,
-        csv::contrasts(&analysed)?,
-        page.latex()?.into_bytes(),
-    ])
+    let make = |file: &&str| match *file {
+        "report.md" => page.markdown().map(String::into_bytes),
+        "report.html" => page.html().map(String::into_bytes),
+        "results.json" => output::pretty(&json::document(&analysed, &summary)?),
+        "per_user.parquet" => per_user::parquet(studies),
+        "table.csv" => csv::table(&analysed),
+        "contrasts.csv" => csv::contrasts(&analysed),
+        _ => page.latex().map(String::into_bytes),
+    };
+    FILES.par_iter().map(make).collect()
 }

@@ -11,7 +11,6 @@
 //! The numbers agree with SciPy and statsmodels on the fixtures beside the tests.
 
 pub mod average;
-mod bootstrap;
 pub mod contrast;
 pub mod draw;
 pub mod family;
@@ -22,7 +21,6 @@ pub mod wilcoxon;
 
 use serde::{Deserialize, Serialize};
 
-pub use bootstrap::{Bootstrap, RESAMPLES};
 pub use contrast::{Components, Contrast, contrast};
 pub use family::{hochberg, holm};
 pub use student::{effect_size_dz, paired_t};
