@@ -26,16 +26,21 @@ pub struct RepeatReport {
 
 impl fmt::Display for RepeatReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "of users' last interactions {} are an item that they had before, {} another of its title (validation: {} and {}); {} \
-             interactions dropped, {} users without a test for it",
+        let shares = [
             self.test_items,
             self.test_titles,
             self.validation_items,
             self.validation_titles,
-            self.dropped,
-            self.users_lost
+        ];
+        if shares.iter().all(|share| share.count == 0) {
+            return write!(f, "none among {} tests", self.test_items.of);
+        }
+        let [items, titles, validation_items, validation_titles] = shares;
+        write!(
+            f,
+            "{items} tests would be an item that the user had before, {titles} another of its title (validation: {validation_items} \
+             and {validation_titles}); {} interactions dropped, {} users without a test for it",
+            self.dropped, self.users_lost
         )
     }
 }

@@ -110,7 +110,7 @@ fn the_test_is_the_last_item_that_is_new_and_what_follows_is_dropped() {
     );
     let shown = Summary::of(&novel, 0).unwrap().to_string();
     assert!(
-        shown.contains("2 of 3 (66.7 %) are an item that they had before"),
+        shown.contains("2 of 3 (66.7 %) tests would be an item that the user had before"),
         "{shown}"
     );
 
