@@ -132,6 +132,10 @@ bench-peers: build ## Measure the pipeline beside Polars, DuckDB and pandas (SIZ
 	SIZES=$(SIZES) $(PIPELINE_PYTHON) bench/peers/pipeline.py $(WEAVEREC) \
 		"$$(ls -t $(TARGET)/debug/deps/pipeline-* | grep -v '\.d$$' | head -1)" runs/peers/logs results/pipeline/speed.md
 
+.PHONY: bench-rule
+bench-rule: ## Count false claims of the statistical rule in simulated studies, and time it on a million users
+	$(CARGO) bench --locked --workspace --bench rule --profile dev
+
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
