@@ -1,4 +1,4 @@
-//! The rule of `harness.md` §5 under more studies than a test has time for, and on more users than a test has memory for.
+//! The rule that decides, under more studies than a test has time for, and on more users than a test has memory for.
 //!
 //! `cargo bench --bench rule` does all of it, `-- false-claims` and `-- scale` a half. It ends with 1 where a share of false claims is not
 //! shown to be below its limit, or where the large table takes more seconds or memory than it may.

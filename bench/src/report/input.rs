@@ -154,6 +154,8 @@ pub struct Case {
 pub enum Family {
     /// Learns nothing from text: random order, popularity, counting.
     Floor,
+    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
+    Probe,
     /// The language model as it is, without training.
     Untuned,
     /// One adapter of one domain.
@@ -176,6 +178,7 @@ impl Family {
     pub fn label(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::Probe => "probe",
             Self::Untuned => "untuned",
             Self::Single => "single",
             Self::Joint => "joint",

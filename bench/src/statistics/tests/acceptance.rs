@@ -145,7 +145,12 @@ fn limits_of_shares_are_exact() {
     let none = upper_limit(0, 100, 0.95);
     assert!((none - (1.0 - 0.05f64.powf(0.01))).abs() < 1e-9, "{none}");
     assert!((upper_limit(100, 100, 0.95) - 1.0).abs() < 1e-12);
-    // As statsmodels' proportion_confint(60, 1000, 0.02, method="beta") has it.
-    let some = upper_limit(60, 1000, 0.99);
-    assert!((some - 0.079_812).abs() < 2e-3, "{some}");
+    // As statsmodels' proportion_confint(60, 1000, 0.02, method="beta") has it, and SciPy's beta.ppf(0.99, 6001, 114000).
+    for (count, total, expected) in [
+        (60, 1_000, 0.079_786_746_729_14),
+        (6_000, 120_000, 0.051_482_655_343_316),
+    ] {
+        let limit = upper_limit(count, total, 0.99);
+        assert!((limit - expected).abs() < 1e-8, "{limit}");
+    }
 }
