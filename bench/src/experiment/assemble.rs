@@ -103,15 +103,17 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
     }))
 }
 
-/// How many versions of a profile have ranked a study's final users: once is what these users are for.
+/// How many versions of a profile have ranked a study's final users: once is what these users are for. Versions that this program could
+/// not read count as well.
 fn versions(study: &StudyRecord, library: &Library) -> Result<usize> {
-    let mut count = 0;
-    for record in library.studies()? {
-        let other = StudyRecord::from_record(&record)?;
-        let same = other.profile.name == study.profile.name && other.study().name == study.study().name;
-        count += usize::from(same && other.profile.report_on == Cut::Final);
-    }
-    Ok(count)
+    let (profile, name) = (study.profile.name.as_str(), study.study().name.as_str());
+    let of = |record: &Record| {
+        let configuration = &record.configuration;
+        configuration["name"] == profile
+            && configuration["study"][0]["name"] == name
+            && configuration["report_on"] == Cut::Final.name()
+    };
+    Ok(library.studies()?.iter().filter(|record| of(record)).count())
 }
 
 /// The distinct environments, each with how many records were made there.

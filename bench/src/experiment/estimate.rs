@@ -214,9 +214,9 @@ mod tests {
         };
         keep(&plan.backbones[&1].cell, elsewhere, Some(1e6));
         assert_eq!(of(&rates()), of(&stated));
-        // A backbone here took forty seconds of its threads' time.
-        keep(&plan.backbones[&0].cell, here.clone(), Some(40.0));
-        let expected = 2.0 * 40.0 / 2.0 + 5e10 / (2.0 * THREAD);
+        // A backbone here took twenty seconds of its threads' time.
+        keep(&plan.backbones[&0].cell, here.clone(), Some(20.0));
+        let expected = 2.0 * 20.0 / 2.0 + 5e10 / (2.0 * THREAD);
         assert!(
             (of(&rates()) - expected).abs() < 1e-6,
             "{} {expected}",
@@ -225,7 +225,7 @@ mod tests {
         assert!(
             rates()
                 .to_string()
-                .contains("backbones by 1 recorded (25 GFLOP/s a thread)")
+                .contains("backbones by 1 recorded (50 GFLOP/s a thread)")
         );
     }
 }

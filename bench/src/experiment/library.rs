@@ -107,8 +107,12 @@ mod tests {
                 ..Cost::default()
             };
             let record = Record::new(cell, Environment::here(1, Compute::default()), cost);
-            let weights = |folder: &std::path::Path| Ok(std::fs::write(folder.join("weights"), "w")?);
-            library().own.keep(cell, &record, weights).unwrap();
+            library()
+                .own
+                .keep(cell, &record, |folder| {
+                    Ok(std::fs::write(folder.join("weights"), "w")?)
+                })
+                .unwrap();
         };
         let (one, other) = (cell("one"), cell("other"));
         assert!(!library().has(&one) && library().load(&one).is_err());

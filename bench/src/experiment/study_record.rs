@@ -12,7 +12,7 @@ use weaverec_pipeline::schema::Split;
 
 use super::backbone;
 use super::cell::{Cell, Kind, Record};
-use super::cut::{Cut, Sizes};
+use super::cut::Sizes;
 use super::domain::{DomainData, Domains};
 use super::encoder::Encoder;
 use super::profile::{Backbone, Profile, Study};
@@ -234,14 +234,6 @@ impl StudyRecord {
                 self.cell.label
             ),
         }
-    }
-
-    /// How many users a part of a domain's users has.
-    pub fn users(&self, domain: &str, cut: Cut) -> usize {
-        self.facts
-            .domains
-            .get(domain)
-            .map_or(0, |domain| domain.users.of(cut))
     }
 }
 

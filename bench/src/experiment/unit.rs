@@ -53,7 +53,7 @@ impl Units {
                 return Err(wrong());
             }
             // A plan has thousands at most; a larger number is found to be none of its units.
-            numbers.extend(from..=to.min(from + 1_000_000));
+            numbers.extend(from..=to.min(from.saturating_add(1_000_000)));
         }
         numbers.sort_unstable();
         numbers.dedup();
