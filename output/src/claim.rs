@@ -260,19 +260,28 @@ mod tests {
             return;
         }
         let error = Claim::take(place, ADAPTER, &[]).unwrap_err().to_string();
-        assert!(error.contains("is a mount point") && error.contains("/proc/result"), "{error}");
+        assert!(
+            error.contains("is a mount point") && error.contains("/proc/result"),
+            "{error}"
+        );
     }
 
     #[cfg(unix)]
     #[test]
     fn what_was_being_written_in_the_place_itself_goes_with_the_next_claim() {
         let root = tempfile::tempdir().unwrap();
-        let updated = Kind { again: Again::Updated, ..ADAPTER };
+        let updated = Kind {
+            again: Again::Updated,
+            ..ADAPTER
+        };
         for name in ADAPTER.marks.iter().chain(&[".weaverec-unfinished-Ab12cd"]) {
             std::fs::write(root.path().join(name), "").unwrap();
         }
         drop(Claim::take(root.path(), updated, &[]).unwrap());
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), ADAPTER.marks.len());
+        assert_eq!(
+            std::fs::read_dir(root.path()).unwrap().count(),
+            ADAPTER.marks.len()
+        );
     }
 
     #[cfg(unix)]

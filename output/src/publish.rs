@@ -145,7 +145,9 @@ impl Staged {
 
 /// Whether it is an empty folder that a rename can replace.
 fn is_empty(folder: &Path) -> bool {
-    cfg!(unix) && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) && !folder.is_symlink()
+    cfg!(unix)
+        && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+        && !folder.is_symlink()
 }
 
 /// Lets two paths change their names; false where the system or the file system cannot do that.
@@ -289,7 +291,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (_, left) = unfinished(root.path()).unwrap().keep().unwrap();
         let mine = unfinished(root.path()).unwrap();
-        let others = [".unfinished-poetry", ".weaverec-unfinished-novel", ".weaverec-unfinished-"];
+        let others = [
+            ".unfinished-poetry",
+            ".weaverec-unfinished-novel",
+            ".weaverec-unfinished-",
+        ];
         for name in others {
             std::fs::write(root.path().join(name), "theirs").unwrap();
         }

@@ -131,7 +131,9 @@ pub fn sweep(place: &Path) {
                 let _ = std::fs::remove_file(&path);
             }
         } else if !is_unfinished(&name) && !name.starts_with(LOCK) {
-            let replaced = name.strip_prefix(PREFIX).is_some_and(|purpose| purpose.starts_with(REPLACED));
+            let replaced = name
+                .strip_prefix(PREFIX)
+                .is_some_and(|purpose| purpose.starts_with(REPLACED));
             if !replaced || put_back(&path, place) {
                 let _ = std::fs::remove_dir_all(&path);
             }

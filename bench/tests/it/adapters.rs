@@ -256,13 +256,25 @@ fn layers_that_the_base_lacks_may_be_named_where_an_adapter_is_used_and_where_it
     copy(&at.join("shop"), &at.join("named"));
     let path = at.join("named/adapter_config.json");
     let mut settings: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+    let all = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ];
     settings["target_modules"] = all.as_slice().into();
     settings["layers_to_transform"] = [0, 1, 9].as_slice().into();
     fs::write(&path, settings.to_string()).unwrap();
     let answers = |adapter: &str| {
         let ways = readings(adapter, "models/one", &[]);
-        ways.map(|arguments| String::from_utf8(run(at, &arguments).stdout).unwrap())
+        ways.map(|arguments| {
+            let output = run(at, &arguments);
+            assert!(output.status.success(), "{arguments:?}");
+            String::from_utf8(output.stdout).unwrap()
+        })
     };
     assert_eq!(answers("named"), answers("shop"));
     // By its own record of the base, by the name of the base, and by the base that is said.
@@ -271,8 +283,14 @@ fn layers_that_the_base_lacks_may_be_named_where_an_adapter_is_used_and_where_it
     succeed(at, &["merge", "named", "--out", "by-name"]);
     name_base(&at.join("named"), "owner/unknown");
     let error = fail(at, &["merge", "named", "--out", "by-nothing"]);
-    assert!(error.contains("model.layers.9.") && error.contains("(--base)"), "{error}");
-    succeed(at, &["merge", "named", "--base", "models/one", "--out", "by-word"]);
+    assert!(
+        error.contains("model.layers.9.") && error.contains("(--base)"),
+        "{error}"
+    );
+    succeed(
+        at,
+        &["merge", "named", "--base", "models/one", "--out", "by-word"],
+    );
     for merged in ["by-record", "by-name", "by-word"] {
         assert_eq!(answers(merged)[0], answers("shop")[0], "{merged}");
     }

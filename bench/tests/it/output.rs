@@ -76,7 +76,10 @@ fn a_mount_point_is_refused_before_anything_is_read() {
         ["train", "prepared/home", "--model", "base", "--out=/proc"],
     ] {
         let error = fail(folder.path(), &arguments);
-        assert!(error.contains("/proc: is a mount point") && error.contains("/proc/result"), "{error}");
+        assert!(
+            error.contains("/proc: is a mount point") && error.contains("/proc/result"),
+            "{error}"
+        );
     }
 }
 

@@ -101,9 +101,14 @@ fn methods_filters_and_operators_give_the_text_of_jinja_or_are_refused_where_it_
         let settings = serde_json::json!({ "chat_template": with_names });
         std::fs::write(folder.path().join("tokenizer_config.json"), settings.to_string()).unwrap();
         let tokenizer = Tokenizer::open(folder.path()).unwrap();
-        let found = tokenizer.chat(&messages, false).map(|text| text.text().to_owned());
+        let found = tokenizer
+            .chat(&messages, false)
+            .map(|text| text.text().to_owned());
         if found.as_ref().ok() != expected.as_ref() {
-            wrong.push(format!("{template}\n  Jinja: {expected:?}\n  here: {:?}", found.map_err(|e| e.to_string())));
+            wrong.push(format!(
+                "{template}\n  Jinja: {expected:?}\n  here: {:?}",
+                found.map_err(|e| e.to_string())
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -35,7 +35,9 @@ const SPELLINGS: [(&str, Said); 16] = [
 
 /// What a description of an open format means where it has no key `missing`.
 pub(crate) fn of_values() -> impl Iterator<Item = &'static str> {
-    let everywhere = SPELLINGS.into_iter().filter(|(_, said)| *said == Said::Everywhere);
+    let everywhere = SPELLINGS
+        .into_iter()
+        .filter(|(_, said)| *said == Said::Everywhere);
     everywhere.map(|(word, _)| word)
 }
 

@@ -222,7 +222,11 @@ fn first_tabbed(text: &str, alone: bool, needed: usize) -> Result<Vec<Cow<'_, st
     if more.peek().is_some() {
         // A line that has all its fields is no part of another.
         let whole = own >= needed && more.any(|line| width(line) == own);
-        let fields = if whole { None } else { split(text, '\t'.into(), false).ok() };
+        let fields = if whole {
+            None
+        } else {
+            split(text, '\t'.into(), false).ok()
+        };
         return fields.ok_or(Refusal::Open(None));
     }
     if !alone {

@@ -63,9 +63,16 @@ fn what_lost_half_a_character_is_known_by_it() {
         (r"'\ud83d\n'", "\n"),
         (r"'\U00110000'", "\u{fffd}"),
     ] {
-        assert_eq!(parse(literal.as_bytes()).unwrap(), Value::Cut(rest.into()), "{literal}");
+        assert_eq!(
+            parse(literal.as_bytes()).unwrap(),
+            Value::Cut(rest.into()),
+            "{literal}"
+        );
     }
-    assert_eq!(parse(br"'\ufffd \\ud83d'").unwrap(), Value::Text("\u{fffd} \\ud83d".into()));
+    assert_eq!(
+        parse(br"'\ufffd \\ud83d'").unwrap(),
+        Value::Text("\u{fffd} \\ud83d".into())
+    );
 }
 
 #[test]

@@ -199,7 +199,11 @@ impl Scan {
             };
             scan.lines += 1;
             row(columns, line, number as i64)?;
-            if line.len() < bytes.len() { Err(Refusal::Rest) } else { Ok(()) }
+            if line.len() < bytes.len() {
+                Err(Refusal::Rest)
+            } else {
+                Ok(())
+            }
         })?;
         if columns.is_none() && needed && self.losses.is_empty() {
             let message = "the file is empty; a header line is needed".to_string();

@@ -44,7 +44,9 @@ fn hint(interaction: &str, item: Option<&str>, cause: Option<&str>) -> String {
     match (item.map(shown), cause) {
         (None, _) => format!("there is none in the item files, and `{interaction}` in the interactions"),
         (Some(item), Some(cause)) => {
-            format!("the interactions have `{interaction}` where the item files have `{item}`: the ids differ in {cause}")
+            format!(
+                "the interactions have `{interaction}` where the item files have `{item}`: the ids differ in {cause}"
+            )
         }
         (Some(item), None) => {
             format!("the interactions have ids such as `{interaction}`, the item files such as `{item}`")
@@ -236,7 +238,10 @@ mod tests {
     #[test]
     fn ids_are_quoted_as_what_any_file_holds() {
         let said = hint("a\u{1b}[31m\"b\"", Some(&"é".repeat(500)), None);
-        assert!(said.contains("`a\\u{1b}[31m\"b\"`") && said.contains("é…`"), "{said}");
+        assert!(
+            said.contains("`a\\u{1b}[31m\"b\"`") && said.contains("é…`"),
+            "{said}"
+        );
         assert!(said.len() < 400, "{said}");
         assert!(hint("7.0", Some("7"), Some("a `.0`")).contains("have `7.0` where the item files have `7`"));
         assert!(hint("7", None, None).contains("none in the item files, and `7`"));

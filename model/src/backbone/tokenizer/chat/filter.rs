@@ -10,9 +10,12 @@ use super::{percent, printf};
 
 /// Puts them into an environment.
 pub(super) fn add_to(environment: &mut Environment<'static>) {
-    environment.add_filter("center", |text: String, width: Option<&Value>| -> Result<String, Error> {
-        Ok(centred(&text, width.map_or(Ok(80), count)?, ' '))
-    });
+    environment.add_filter(
+        "center",
+        |text: String, width: Option<&Value>| -> Result<String, Error> {
+            Ok(centred(&text, width.map_or(Ok(80), count)?, ' '))
+        },
+    );
     environment.add_filter("count", minijinja::filters::length);
     environment.add_filter("filesizeformat", filters::filesizeformat);
     environment.add_filter("striptags", filters::striptags);
@@ -30,13 +33,18 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("indent", indent);
-    environment.add_filter("replace", |text: String, old: String, new: String, most: Option<usize>| match most {
-        Some(most) => text.replacen(&old, &new, most),
-        None => text.replace(&old, &new),
-    });
+    environment.add_filter(
+        "replace",
+        |text: String, old: String, new: String, most: Option<usize>| match most {
+            Some(most) => text.replacen(&old, &new, most),
+            None => text.replace(&old, &new),
+        },
+    );
     environment.add_filter("escape", escape);
     environment.add_filter("e", escape);
-    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("iterable", |value: &Value| {
+        !value.is_none() && value.try_iter().is_ok()
+    });
     environment.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
     });
@@ -52,12 +60,17 @@ fn truncate(text: String, by_place: Rest<Value>, by_name: Kwargs) -> Result<Stri
     let leeway = leeway.as_ref().map_or(Ok(5), count)?;
     let end = end.as_ref().map_or("...", |end| end.as_str().unwrap_or_default());
     let Some(kept) = length.checked_sub(end.chars().count()) else {
-        return Err(refused(format!("truncate to {length} leaves no place for {end:?}")));
+        return Err(refused(format!(
+            "truncate to {length} leaves no place for {end:?}"
+        )));
     };
     if text.chars().count() <= length + leeway {
         return Ok(text);
     }
-    let cut = text.char_indices().nth(kept).map_or(text.as_str(), |(at, _)| &text[..at]);
+    let cut = text
+        .char_indices()
+        .nth(kept)
+        .map_or(text.as_str(), |(at, _)| &text[..at]);
     let whole = match killwords.is_some_and(|kill| kill.is_true()) {
         true => cut,
         false => cut.rsplit_once(' ').map_or(cut, |(words, _)| words),
@@ -66,7 +79,11 @@ fn truncate(text: String, by_place: Rest<Value>, by_name: Kwargs) -> Result<Stri
 }
 
 /// Arguments of a filter that may be given by place or by name.
-fn arguments<const N: usize>(by_place: Rest<Value>, by_name: Kwargs, names: [&str; N]) -> Result<[Option<Value>; N], Error> {
+fn arguments<const N: usize>(
+    by_place: Rest<Value>,
+    by_name: Kwargs,
+    names: [&str; N],
+) -> Result<[Option<Value>; N], Error> {
     let mut given = by_place.0;
     given.push(Value::from(by_name));
     taken(&given, names)
@@ -81,7 +98,9 @@ fn int(value: &Value, by_place: Rest<Value>, by_name: Kwargs) -> Result<Value, E
     let of_float = |number: f64| number.is_finite().then(|| number.trunc() as i64);
     let found = match value.as_str() {
         Some(text) => digits(text, base).or_else(|| of_float(text.trim().parse().ok()?)),
-        None => value.as_i64().or_else(|| of_float(f64::try_from(value.clone()).ok()?)),
+        None => value
+            .as_i64()
+            .or_else(|| of_float(f64::try_from(value.clone()).ok()?)),
     };
     Ok(found.map_or_else(|| default.unwrap_or_else(|| Value::from(0)), Value::from))
 }
@@ -96,7 +115,10 @@ fn digits(text: &str, base: u32) -> Option<i64> {
         16 => &["0x", "0X"],
         _ => &[],
     };
-    let digits = prefixes.iter().find_map(|prefix| digits.strip_prefix(prefix)).unwrap_or(digits);
+    let digits = prefixes
+        .iter()
+        .find_map(|prefix| digits.strip_prefix(prefix))
+        .unwrap_or(digits);
     if digits.starts_with(['-', '+']) {
         return None;
     }
@@ -131,7 +153,11 @@ fn indent(text: String, by_place: Rest<Value>, by_name: Kwargs) -> Result<String
         if number > 0 {
             out.push('\n');
         }
-        if if number == 0 { first } else { blank || !line.is_empty() } {
+        let moved = match number {
+            0 => first,
+            _ => blank || !line.is_empty(),
+        };
+        if moved {
             out.push_str(&by);
         }
         out.push_str(line);
@@ -144,6 +170,10 @@ fn escape(value: &Value) -> Value {
     if value.is_safe() {
         return value.clone();
     }
-    let text = value.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = value
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     Value::from_safe_string(text.replace('\'', "&#39;").replace('"', "&#34;"))
 }

@@ -72,7 +72,11 @@ fn expression(tag: &str, end: &str) -> usize {
         match rest.as_bytes()[0] {
             b'\'' | b'"' => at += quoted(rest),
             open @ (b'(' | b'[' | b'{' | b')' | b']' | b'}') => {
-                depth = if b"([{".contains(&open) { depth + 1 } else { depth.saturating_sub(1) };
+                depth = if b"([{".contains(&open) {
+                    depth + 1
+                } else {
+                    depth.saturating_sub(1)
+                };
                 at += 1;
             }
             _ => at += rest.chars().next().map_or(1, char::len_utf8),

@@ -71,7 +71,10 @@ impl Values {
     }
 
     fn number(&mut self) -> Result<usize, Error> {
-        let number = self.next()?.as_i64().and_then(|number| usize::try_from(number).ok());
+        let number = self
+            .next()?
+            .as_i64()
+            .and_then(|number| usize::try_from(number).ok());
         number.ok_or_else(|| refused("* wants int"))
     }
 }
@@ -131,10 +134,15 @@ impl Form {
                 list[1..list.len() - 1].to_owned()
             }
             'c' => character(value)?,
-            'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' => return self.number(value, kind),
+            'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
+                return self.number(value, kind);
+            }
             other => return Err(refused(format!("unsupported format character '{other}'"))),
         };
-        let cut = self.precision.filter(|_| kind != 'c').and_then(|most| text.char_indices().nth(most));
+        let cut = self
+            .precision
+            .filter(|_| kind != 'c')
+            .and_then(|most| text.char_indices().nth(most));
         let text = cut.map_or(text.as_str(), |(at, _)| &text[..at]);
         let blanks = self.width.unwrap_or(0).saturating_sub(text.chars().count());
         let blanks = " ".repeat(blanks);
@@ -146,7 +154,10 @@ impl Form {
 
     fn number(&self, value: &Value, kind: char) -> Result<String, Error> {
         if !matches!(value.kind(), ValueKind::Number | ValueKind::Bool) {
-            return Err(refused(format!("%{kind} format: a number is required, not {}", value.kind())));
+            return Err(refused(format!(
+                "%{kind} format: a number is required, not {}",
+                value.kind()
+            )));
         }
         let whole = "diu".contains(kind);
         let (value, kind) = match f64::try_from(value.clone()) {
@@ -155,7 +166,10 @@ impl Form {
             _ => (value.clone(), kind),
         };
         let width = self.width.map(|width| width.to_string()).unwrap_or_default();
-        let precision = self.precision.map(|precision| format!(".{precision}")).unwrap_or_default();
+        let precision = self
+            .precision
+            .map(|precision| format!(".{precision}"))
+            .unwrap_or_default();
         let form = format!("%{}{width}{precision}{kind}", self.flags);
         format(FormatStyle::Printf, &form, &[value])
     }

@@ -53,7 +53,11 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
             let place = Range::of(text, [&start, &end])?.and_then(|range| {
                 let part = part.as_ref()?.as_str()?;
                 let within = &text[range.from..range.to];
-                let at = if name.starts_with('r') { within.rfind(part) } else { within.find(part) };
+                let at = if name.starts_with('r') {
+                    within.rfind(part)
+                } else {
+                    within.find(part)
+                };
                 at.map(|at| text[..range.from + at].chars().count())
             });
             needed(part.as_ref())?;
@@ -106,7 +110,11 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
                 None => ' ',
                 Some(fill) => sign(fill)?,
             };
-            let width = count(width.as_ref().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?)?;
+            let width = count(
+                width
+                    .as_ref()
+                    .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?,
+            )?;
             Value::from(match name {
                 "center" => centred(text, width, fill),
                 "ljust" => text.to_owned() + &padding(text, width, fill),
@@ -115,7 +123,11 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
         }
         "zfill" => {
             let [width] = taken(args, ["width"])?;
-            let width = count(width.as_ref().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?)?;
+            let width = count(
+                width
+                    .as_ref()
+                    .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?,
+            )?;
             let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
             let sign = &text[..text.len() - digits.len()];
             Value::from(format!("{sign}{}{digits}", padding(text, width, '0')))
@@ -134,7 +146,10 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
                     first + &signs.as_str().to_lowercase()
                 }
                 "swapcase" => chars().map(swapped).collect(),
-                _ => chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
+                _ => chars()
+                    .flat_map(char::to_uppercase)
+                    .flat_map(char::to_lowercase)
+                    .collect(),
             })
         }
         "istitle" => {
@@ -147,7 +162,9 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
         }
         "isidentifier" => {
             let [] = taken(args, [])?;
-            let begins = chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+            let begins = chars()
+                .next()
+                .is_some_and(|first| first.is_alphabetic() || first == '_');
             Value::from(begins && chars().all(|sign| sign.is_alphanumeric() || sign == '_'))
         }
         "isprintable" => {
@@ -159,7 +176,10 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
             let table = table.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
             let mut named = Vec::new();
             for key in table.try_iter()? {
-                let name = key.as_str().ok_or_else(|| refused("a key of format_map is no text"))?.to_owned();
+                let name = key
+                    .as_str()
+                    .ok_or_else(|| refused("a key of format_map is no text"))?
+                    .to_owned();
                 named.push((name, table.get_item(&key)?));
             }
             let named: Kwargs = named.into_iter().collect();
@@ -179,7 +199,9 @@ fn of_list(list: &Value, name: &str, args: &[Value]) -> Result<Option<Value>, Er
             let (from, to) = bounds(length, [&start, &end])?;
             let wanted = wanted.unwrap_or_default();
             let members = list.try_iter()?.enumerate().take(to).skip(from);
-            let mut places = members.filter(|(_, member)| *member == wanted).map(|(place, _)| place);
+            let mut places = members
+                .filter(|(_, member)| *member == wanted)
+                .map(|(place, _)| place);
             match places.next() {
                 Some(place) => Ok(Some(Value::from(place))),
                 None => Err(refused("the list has no such member")),
@@ -208,7 +230,9 @@ pub(super) fn taken<const N: usize>(args: &[Value], names: [&str; N]) -> Result<
 /// A text that must be given.
 fn needed(value: Option<&Value>) -> Result<&str, Error> {
     let value = value.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
-    value.as_str().ok_or_else(|| refused(format!("a text is wanted, and not {}", value.kind())))
+    value
+        .as_str()
+        .ok_or_else(|| refused(format!("a text is wanted, and not {}", value.kind())))
 }
 
 fn separator(text: &str) -> Result<&str, Error> {
@@ -232,7 +256,10 @@ pub(super) fn count(value: &Value) -> Result<usize, Error> {
     match value.as_i64() {
         Some(count) if count <= MOST => Ok(usize::try_from(count).unwrap_or(0)),
         Some(_) => Err(refused("a length beyond all reason")),
-        None => Err(refused(format!("a whole number is wanted, and not {}", value.kind()))),
+        None => Err(refused(format!(
+            "a whole number is wanted, and not {}",
+            value.kind()
+        ))),
     }
 }
 
@@ -246,12 +273,18 @@ impl Range {
     /// The part between two places in characters, as Python counts them; nothing where it begins after the end.
     fn of(text: &str, [start, end]: [&Option<Value>; 2]) -> Result<Option<Self>, Error> {
         if start.is_none() && end.is_none() {
-            return Ok(Some(Range { from: 0, to: text.len() }));
+            return Ok(Some(Range {
+                from: 0,
+                to: text.len(),
+            }));
         }
         let length = text.chars().count();
         let (from, to) = bounds(length, [start, end])?;
         let at = |place: usize| text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
-        Ok((from <= length && from <= to).then(|| Range { from: at(from), to: at(to) }))
+        Ok((from <= length && from <= to).then(|| Range {
+            from: at(from),
+            to: at(to),
+        }))
     }
 }
 
@@ -260,8 +293,14 @@ fn bounds(length: usize, [start, end]: [&Option<Value>; 2]) -> Result<(usize, us
     let place = |value: &Option<Value>, usual: usize| match value {
         None => Ok::<usize, Error>(usual),
         Some(value) => {
-            let place = value.as_i64().ok_or_else(|| refused("a place is no whole number"))?;
-            let counted = if place < 0 { place.saturating_add(length as i64) } else { place };
+            let place = value
+                .as_i64()
+                .ok_or_else(|| refused("a place is no whole number"))?;
+            let counted = if place < 0 {
+                place.saturating_add(length as i64)
+            } else {
+                place
+            };
             Ok(usize::try_from(counted).unwrap_or(0))
         }
     };
@@ -278,7 +317,9 @@ fn split(text: &str, from_end: bool, args: &[Value]) -> Result<Value, Error> {
     let most = match &most {
         None => None,
         Some(most) => {
-            let most = most.as_i64().ok_or_else(|| refused("maxsplit is no whole number"))?;
+            let most = most
+                .as_i64()
+                .ok_or_else(|| refused("maxsplit is no whole number"))?;
             usize::try_from(most).ok()
         }
     };
@@ -304,7 +345,11 @@ fn words(text: &str, most: Option<usize>, from_end: bool) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
-        rest = if from_end { rest.trim_end_matches(is_blank) } else { rest.trim_start_matches(is_blank) };
+        rest = if from_end {
+            rest.trim_end_matches(is_blank)
+        } else {
+            rest.trim_start_matches(is_blank)
+        };
         if rest.is_empty() {
             return parts;
         }
@@ -326,11 +371,18 @@ fn words(text: &str, most: Option<usize>, from_end: bool) -> Vec<&str> {
 
 fn lines(text: &str, keep: bool) -> Value {
     let ends = |sign: char| {
-        matches!(sign, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            sign,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
     };
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find(ends) {
-        let end = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+        let end = if rest[at..].starts_with("\r\n") {
+            2
+        } else {
+            rest[at..].chars().next().map_or(1, char::len_utf8)
+        };
         parts.push(&rest[..if keep { at + end } else { at }]);
         rest = &rest[at + end..];
     }
@@ -382,7 +434,10 @@ fn is_cased(sign: char) -> bool {
 fn first_upper(sign: char) -> String {
     let mut upper = sign.to_uppercase();
     let first = upper.next();
-    first.into_iter().chain(upper.flat_map(char::to_lowercase)).collect()
+    first
+        .into_iter()
+        .chain(upper.flat_map(char::to_lowercase))
+        .collect()
 }
 
 fn titled(text: &str) -> String {

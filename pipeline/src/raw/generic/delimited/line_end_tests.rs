@@ -28,14 +28,21 @@ fn lines_may_end_with_a_return_here_and_a_newline_there() {
         let more = "[columns]\nheader = false\nuser = 1\nitem = 2\nrating = 3\ntimestamp = 4\n";
         let text = text.trim_start_matches('\u{feff}').replacen(header, "", 1);
         let found = generic(&[("e.csv", text.trim_start())], more).unwrap();
-        assert_eq!((rows(&found), found.lines), (READ.map(str::to_owned).to_vec(), 3), "{text:?}");
+        assert_eq!(
+            (rows(&found), found.lines),
+            (READ.map(str::to_owned).to_vec(), 3),
+            "{text:?}"
+        );
     }
 }
 
 #[test]
 fn the_second_of_two_files_in_one_keeps_its_rows_and_every_line_its_number() {
     let [one, two, three] = ROWS;
-    let text = format!("{EVENTS}{one}\nx,y\n{}\r{two}\rx\r\r{three}\r\nz\n", EVENTS.trim_end());
+    let text = format!(
+        "{EVENTS}{one}\nx,y\n{}\r{two}\rx\r\r{three}\r\nz\n",
+        EVENTS.trim_end()
+    );
     let found = generic(&[("e.csv", &text)], "").unwrap();
     assert_eq!(rows(&found), READ);
     let rejects: Vec<(u64, &str, &str)> = found
@@ -57,7 +64,11 @@ fn the_second_of_two_files_in_one_keeps_its_rows_and_every_line_its_number() {
     }
     let places = found.interactions.iter().flat_map(|batch| {
         use arrow::array::AsArray;
-        batch.column(4).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+        batch
+            .column(4)
+            .as_primitive::<arrow::datatypes::Int64Type>()
+            .values()
+            .to_vec()
     });
     assert_eq!(places.collect::<Vec<i64>>(), [2, 5, 8]);
 }
@@ -74,7 +85,10 @@ fn a_return_within_a_value_ends_no_line() {
     let items = "item_id,title\n1,\"Oak\rchair\"\r2,Pine table\r3,\"Brass, new\"\r\n";
     let found = generic(&[("e.csv", &events), ("i.csv", items)], "").unwrap();
     assert_eq!(titles(&found).last().unwrap(), "Brass, new");
-    assert_eq!(titles(&found).len() + found.rejects.len(), found.lines as usize - 1);
+    assert_eq!(
+        titles(&found).len() + found.rejects.len(),
+        found.lines as usize - 1
+    );
 }
 
 #[test]
@@ -87,17 +101,33 @@ fn lines_of_every_other_format_may_end_so_too() {
         ("m.dat", "1::Oak::Drama\n2::Pine::Drama\r3::Brass::Drama\r\n"),
     ];
     let found = tables("movielens-dat", &files, "").unwrap();
-    assert_eq!((rows(&found).len(), titles(&found)), (3, vec!["Oak".into(), "Pine".into(), "Brass".into()]));
+    assert_eq!(
+        (rows(&found).len(), titles(&found)),
+        (3, vec!["Oak".into(), "Pine".into(), "Brass".into()])
+    );
     let flags = "|0".repeat(19);
     let item = format!("1|Oak|d||u{flags}\n2|Pine|d||u{flags}\r3|Brass|d||u{flags}\r\n");
-    let found = tables("movielens-100k", &[("u.data", "1\t1\t3\t7\n1\t2\t3\t7\r1\t3\t3\t7\n"), ("u.item", &item)], "");
+    let found = tables(
+        "movielens-100k",
+        &[
+            ("u.data", "1\t1\t3\t7\n1\t2\t3\t7\r1\t3\t3\t7\n"),
+            ("u.item", &item),
+        ],
+        "",
+    );
     let found = found.unwrap();
     assert_eq!((rows(&found).len(), titles(&found).len()), (3, 3));
     let inter = "user_id:token\titem_id:token\ttimestamp:float\na\t1\t7\rb\t1\t8\r";
-    assert_eq!(rows(&tables("recbole", &[("e.inter", inter)], "").unwrap()).len(), 2);
+    assert_eq!(
+        rows(&tables("recbole", &[("e.inter", inter)], "").unwrap()).len(),
+        2
+    );
     let review = "{'username': 'u', 'product_id': '7', 'date': '2017-11-01'}";
     let game = "{'id': '7', 'title': 'Go'}";
-    let files = [("r.json", &*format!("{review}\n{review}\r{review}\r")), ("g.json", &format!("{game}\n"))];
+    let files = [
+        ("r.json", &*format!("{review}\n{review}\r{review}\r")),
+        ("g.json", &format!("{game}\n")),
+    ];
     let found = tables("steam", &files, "").unwrap();
     assert_eq!((rows(&found).len(), found.rejects.len()), (3, 0));
 }
@@ -110,7 +140,9 @@ fn more_of_such_lines_than_are_kept_is_an_error_and_no_single_reject() {
     let description = "name = \"t\"\ntitle = \"T\"\nplatform = \"p\"\nlicence = \"own\"\nformat = \"generic\"\n\
                        interactions = [\"e.csv\"]\n";
     let description = crate::dataset::DatasetDescription::parse(description, "t.toml").unwrap();
-    let error = read(&description, folder.path(), &ReadOptions::default(), &NoProgress).unwrap_err().to_string();
+    let error = read(&description, folder.path(), &ReadOptions::default(), &NoProgress)
+        .unwrap_err()
+        .to_string();
     for part in ["e.csv", "at byte 33", "CR", "tr '\\r' '\\n'"] {
         assert!(error.contains(part), "{error}");
     }
@@ -121,7 +153,9 @@ fn the_first_record_may_go_over_lines_with_a_header_or_without() {
     let more = "[columns]\nheader = false\nuser = 1\nitem = 2\nrating = 4\ntimestamp = 5\n";
     let lines = |separator: &str| {
         let lines = ["u1,1,\"two", "lines, \"\"both\"\"\",4,7", "u2,2,plain,5,8"];
-        lines.map(|line| line.replacen(", ", "; ", 1).replace(',', separator)).join("\n")
+        lines
+            .map(|line| line.replacen(", ", "; ", 1).replace(',', separator))
+            .join("\n")
     };
     for (name, separator) in [("e.csv", ","), ("e.tsv", "\t")] {
         let found = generic(&[(name, &lines(separator))], more).unwrap();
@@ -132,13 +166,23 @@ fn the_first_record_may_go_over_lines_with_a_header_or_without() {
     for text in [headers.to_owned(), headers.replace(',', "\t")] {
         let name = if text.contains(',') { "e.csv" } else { "e.tsv" };
         let found = generic(&[(name, &text)], "").unwrap();
-        assert_eq!((rows(&found), found.rejects.len()), (vec!["u1 1 - 7".to_owned()], 0), "{name}");
+        assert_eq!(
+            (rows(&found), found.rejects.len()),
+            (vec!["u1 1 - 7".to_owned()], 0),
+            "{name}"
+        );
     }
     // A quote that nothing closes, or that another line's closes, makes no record of all that follows.
     for rest in ["", "u2,2,5,4,8\n", "u2,2,\"5,4,8\nu3,3,5,4,8\n"] {
         let error = generic(&[("e.csv", &format!("u1,1,\"open,4,7\n{rest}"))], more).unwrap_err();
-        assert!(error.contains("a quote that is not closed") && error.contains("`u1,1,\"open,4,7`"), "{error}");
-        let text = format!("u1\t1\t4\t4\t7\t\"open\n{}", rest.replace(',', "\t").replace("\t8", "\t8\tx"));
+        assert!(
+            error.contains("a quote that is not closed") && error.contains("`u1,1,\"open,4,7`"),
+            "{error}"
+        );
+        let text = format!(
+            "u1\t1\t4\t4\t7\t\"open\n{}",
+            rest.replace(',', "\t").replace("\t8", "\t8\tx")
+        );
         let found = generic(&[("e.tsv", &text)], more).unwrap();
         assert_eq!(rows(&found)[0], "u1 1 4 7", "{rest}");
         assert_eq!(rows(&found).len() + found.rejects.len(), text.lines().count());
