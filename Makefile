@@ -47,7 +47,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json lint ci
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json lint readme-check ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,17 @@ build-cuda: $(NVCC) ## Build the binary for NVIDIA GPUs, on any machine (its ker
 test-cuda: export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 test-cuda: $(NVCC) ## Run the model's tests on a GPU
 	$(CUDA) WEAVEREC_TEST_DEVICE="$(or $(DEVICE),cuda)" $(CARGO) test --locked -p weaverec-model --features cuda
+
+# What a machine that builds nothing is given: the program, the model's tests, and our half of bench-engine. cargo says where they are.
+gpu-programs: $(NVCC)
+	mkdir -p runs/gpu
+	rm -f runs/gpu/built.jsonl
+	for what in "build --bins" "test --lib --no-run" "bench --bench peer --profile dev --no-run"; do \
+		$(CUDA) $(CARGO) $$what --locked --workspace --features cuda --message-format=json-render-diagnostics >> runs/gpu/built.jsonl || exit; \
+	done
+
+gpu-parts: ## Build and pack what a first run on a GPU carries (docs/gpu.md): DATA=<folder of raw logs>, runs/gpu/parts
+	bash bench/gpu/pack.sh "$(or $(DATA),../shared/data)" runs/gpu/parts
 
 reproduce: $(if $(ON_CUDA),build-cuda,build) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
 	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)

@@ -5,8 +5,9 @@
 PEER_BINARY is `bench/benches/peer.rs`, built. It exports the work to FOLDER, with prompts of the prepared folder PREPARED; then each
 task runs in a process of its own, first ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets
 seconds, peak memory and how far the losses and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
-less what was taken before. With ONLY (`LoRA step`, `LoRA step, 2`, `ranking`, `adapted`, `packed`, `kept`) in the environment, what begins
-with it is measured and the rest of REPORT stays. `make bench-engine` does all of it.
+less what was taken before. With ONLY (`LoRA step`, `LoRA step, 2`, `ranking`, `adapted`, `packed`, `kept`; several with `|` between) in the environment, what
+begins with it is measured and the rest of REPORT stays. With TURNS each side is measured as often (5). Every reading is kept as soon as
+it is there; REPORT shows what there is. `make bench-engine` does all of it.
 """
 
 import json
@@ -24,7 +25,7 @@ from pathlib import Path
 
 
 # The machine's speed changes within minutes, so the two sides take turns.
-TURNS = 5
+TURNS = int(os.environ.get("TURNS", 5))
 
 
 @dataclass
@@ -147,11 +148,13 @@ def ceiling(config, compute):
     with torch.inference_mode():
         for out, width in [(hidden, hidden), (inner, hidden), (hidden, inner)]:
             x, weight = (torch.rand(size, width, device=compute.device, dtype=dtype) for size in (rows, out))
+            products = 50 if compute.on_gpu() else 1
             for _ in range(20):
                 start = time.perf_counter()
-                torch.nn.functional.linear(x, weight)
+                for _ in range(products):
+                    torch.nn.functional.linear(x, weight)
                 compute.finish()
-                best = max(best, 2 * rows * out * width / (time.perf_counter() - start))
+                best = max(best, 2 * products * rows * out * width / (time.perf_counter() - start))
     return best
 
 
@@ -251,20 +254,25 @@ def report(binary, model, prepared, folder, path, compute):
         return run([*binary, task], compute), run([*me, task], compute)
 
     flat = lambda r: [s for user in r["scores"] for s in user]
-    only, before = os.environ.get("ONLY", ""), path.with_suffix(".json")
-    before = json.loads(before.read_text()) if only and before.exists() else {}
+    only, kept_at = os.environ.get("ONLY", ""), path.with_suffix(".json")
+    before = json.loads(kept_at.read_text()) if only and kept_at.exists() else {}
 
     def reading(title, name, measure):
-        if name not in before or title.startswith(only):
+        """What was measured, now or before; None where it is neither there nor asked for. Written at once: what comes next may be cut off."""
+        if any(title.startswith(beginning) for beginning in only.split("|")):
             before[name] = measure()
-        return before[name]
+            kept_at.write_text(json.dumps(before, indent=1) + "\n")
+        return before.get(name)
 
     readings, rows, by_turn = {}, [], {}
 
     def in_turns(title, name, a_reading, peer, tasks, difference):
         """A row of the table: memory and values of the first turn, the times of the one in the middle."""
-        readings[name] = reading(f"{title}{name}", name, lambda: [dict(zip(("weaverec", peer), both(task))) for task in tasks])
-        turns = [tuple(turn.values()) for turn in readings[name]]
+        found = reading(f"{title}{name}", name, lambda: [dict(zip(("weaverec", peer), both(task))) for task in tasks])
+        if not found:
+            return
+        readings[name] = found
+        turns = [tuple(turn.values()) for turn in found]
         times = [(a_reading(ours["seconds"]), a_reading(theirs["seconds"])) for ours, theirs in turns]
         ratios = by_turn[name] = [ours / theirs for ours, theirs in times]
         middle = times[ratios.index(sorted(ratios)[len(ratios) // 2])]
@@ -283,7 +291,7 @@ def report(binary, model, prepared, folder, path, compute):
     packed = reading("packed", "packed", lambda: alone("packed", ("f32", "bf16", "q8", "q4")))
     # On a GPU there is no budget: all is kept.
     kept = reading("kept", "kept", lambda: alone("kept", () if compute.on_gpu() else ("0", "256", "512")))
-    readings |= {"adapted": adapted, "packed": packed, "kept": kept}
+    readings |= {name: r for name, r in (("adapted", adapted), ("packed", packed), ("kept", kept)) if r is not None}
     users = lambda n: len(work["rankings"][n]["queries"]) - 1
     lines = [
         "# The engine beside PyTorch and PEFT",
@@ -322,7 +330,7 @@ def report(binary, model, prepared, folder, path, compute):
         "| work | program | tokens/s | GFLOP/s | fastest product, GFLOP/s | share |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for name in (batch["name"] for batch in work["batches"]):
+    for name in (batch["name"] for batch in work["batches"] if batch["name"] in readings):
         first = readings[name][0]
         needed = first["weaverec"]
         for program, r in first.items():
@@ -331,28 +339,30 @@ def report(binary, model, prepared, folder, path, compute):
             lines.append(
                 f"| {name} | {program} | {needed['tokens'] / seconds_a_step:.0f} | {reached:.0f} | {limit:.0f} | {reached / limit:.2f} |"
             )
-    lines += [
-        "",
-        "## Inference after merging",
-        "",
-        "A merged adapter is folded into the weights, so it should cost what the plain model costs; beside the weights it does not.",
-        "",
-        "| model | seconds a user | relative to plain |",
-        "|---|---:|---:|",
-    ]
-    seconds = {name: typical(r["seconds"]) for name, r in adapted.items() if isinstance(r, dict)}
-    lines += [f"| {name} | {s:.3g} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
-    lines += [
-        "",
-        "## A frozen base in fewer bits",
-        "",
-        f"The first workload, with the base's projections packed (`--precision`) and unpacked block by block; median of "
-        f"{len(packed['f32']['seconds']) - 1} steps.",
-        "",
-        "| projections | weights in memory | seconds a step | peak memory | loss of the first step |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for precision, r in packed.items():
+    if adapted:
+        lines += [
+            "",
+            "## Inference after merging",
+            "",
+            "A merged adapter is folded into the weights, so it should cost what the plain model costs; beside the weights it does not.",
+            "",
+            "| model | seconds a user | relative to plain |",
+            "|---|---:|---:|",
+        ]
+        seconds = {name: typical(r["seconds"]) for name, r in adapted.items() if isinstance(r, dict)}
+        lines += [f"| {name} | {s:.3g} | {s / seconds['plain']:.2f} |" for name, s in seconds.items()]
+    if packed:
+        lines += [
+            "",
+            "## A frozen base in fewer bits",
+            "",
+            f"The first workload, with the base's projections packed (`--precision`) and unpacked block by block; median of "
+            f"{len(packed['f32']['seconds']) - 1} steps.",
+            "",
+            "| projections | weights in memory | seconds a step | peak memory | loss of the first step |",
+            "|---|---:|---:|---:|---:|",
+        ]
+    for precision, r in (packed or {}).items():
         lines.append(
             f"| {precision} | {r['base'] / 1e6:.0f} MB | {typical(r['seconds']):.3g} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][0]:.4f} |"
         )
@@ -367,10 +377,10 @@ def report(binary, model, prepared, folder, path, compute):
             "| MiB at most | seconds a step | peak memory | loss of the last step |",
             "|---:|---:|---:|---:|",
         ]
-    for mib, r in kept.items():
+    for mib, r in (kept or {}).items():
         lines.append(f"| {mib} | {typical(r['seconds']):.3g} | {r['peak_memory'] / 1e9:.2f} GB | {r['losses'][-1]:.6f} |")
     path.write_text("\n".join(lines) + "\n")
-    path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
+    kept_at.write_text(json.dumps(readings, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 //! Where a language model runs, and in which arithmetic.
 
+#[cfg_attr(not(feature = "cuda"), path = "device/without_cuda.rs")]
+mod cuda;
+pub(crate) mod failure;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,7 +26,7 @@ pub enum DeviceName {
 }
 
 impl DeviceName {
-    /// Opens the device.
+    /// Opens the device. A GPU that was opened before is given again: what works on it works on one stream, in the order asked for.
     ///
     /// # Errors
     /// A device that this build was made without, or one that does not answer.
@@ -30,22 +34,69 @@ impl DeviceName {
         let without = |feature: &str| {
             Err(Error::Usage(format!(
                 "device {self}: this program was built without the feature `{feature}`; build it with `--features {feature}` \
-                 (README, \"On a GPU\"), or use the device cpu"
+                 (docs/gpu.md), or use the device cpu"
             )))
         };
-        let silent = |e: candle_core::Error, see: &str| {
-            Error::Usage(format!("device {self} does not answer ({e}): {see}"))
+        let silent = |e: &candle_core::Error, see: &str| {
+            let text = e.to_string();
+            let see = failure::meaning(&text).unwrap_or(see);
+            Error::Usage(format!("device {self} does not answer ({text}): {see}"))
         };
         match self {
             DeviceName::Cpu => Ok(Device::Cpu),
             DeviceName::Cuda(_) if !candle_core::utils::cuda_is_available() => without("cuda"),
-            DeviceName::Cuda(number) => Device::new_cuda(number).map_err(|e| {
-                silent(e, "see whether nvidia-smi lists it, and whether its driver knows the CUDA that this was built with")
+            DeviceName::Cuda(number) => cuda::open(number).map_err(|e| {
+                silent(&e, "see whether nvidia-smi lists it, and whether its driver knows the CUDA that this was built with")
             }),
             DeviceName::Metal if !candle_core::utils::metal_is_available() => without("metal"),
-            DeviceName::Metal => Device::new_metal(0).map_err(|e| silent(e, "Metal needs a Mac with a GPU")),
+            DeviceName::Metal => Device::new_metal(0).map_err(|e| silent(&e, "Metal needs a Mac with a GPU")),
         }
     }
+
+    /// Opens the device and asks its driver what it is; `None` on the CPU, and for GPUs that are no NVIDIA's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn card(self) -> Result<Option<Card>> {
+        Ok(cuda::card(&self.open()?)?)
+    }
+
+    /// The devices of this machine that this build can use; whether they answer shows when they are opened.
+    pub fn all() -> Vec<Self> {
+        let gpus = (0..cuda::count()).map(DeviceName::Cuda);
+        let metal = candle_core::utils::metal_is_available().then_some(DeviceName::Metal);
+        std::iter::once(DeviceName::Cpu)
+            .chain(gpus)
+            .chain(metal)
+            .collect()
+    }
+}
+
+/// What a GPU is, as its driver says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// The vendor's name for it.
+    pub name: String,
+    /// What its kernels are compiled for, as `9.0`.
+    pub compute_capability: String,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of it that nobody has taken.
+    pub free_memory: u64,
+    /// The newest CUDA that the driver knows, as `CUDA 13.0`.
+    pub driver: String,
+}
+
+/// The most bytes that tensors of this process have taken at one time on a GPU since it was opened, or since
+/// [`reset_peak_memory`]; `None` where no driver counts them. What the driver and its libraries take themselves (some hundred MB) is not
+/// in it.
+pub fn peak_memory(device: &Device) -> Option<u64> {
+    cuda::peak_memory(device)
+}
+
+/// Lets [`peak_memory`] begin anew with what is taken now; whether that can be done on this device.
+pub fn reset_peak_memory(device: &Device) -> bool {
+    cuda::reset_peak_memory(device)
 }
 
 impl fmt::Display for DeviceName {
@@ -139,6 +190,7 @@ pub struct Compute {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
 
     #[test]
     fn names_are_read_as_they_are_written_and_others_are_refused() {
@@ -156,6 +208,35 @@ mod tests {
     }
 
     #[test]
+    fn the_cpu_is_always_there_and_is_no_card() {
+        assert_eq!(DeviceName::all()[0], DeviceName::Cpu);
+        assert_eq!(DeviceName::Cpu.card().unwrap(), None);
+        assert_eq!(peak_memory(&Device::Cpu), None);
+        assert!(!reset_peak_memory(&Device::Cpu));
+    }
+
+    /// On the device that `WEAVEREC_TEST_DEVICE` names.
+    #[test]
+    fn a_gpu_counts_what_tensors_take_and_is_the_same_from_any_thread() {
+        let device = crate::op::composed::tests::test_device();
+        if !device.is_cuda() {
+            eprintln!("skipped: WEAVEREC_TEST_DEVICE names no GPU whose driver counts");
+            return;
+        }
+        let bytes = 64 << 20;
+        let taken = Tensor::zeros(bytes, DType::U8, &device).unwrap();
+        assert!(peak_memory(&device).unwrap() >= bytes as u64);
+        // What one thread has begun another one reads whole, and may give back.
+        let ones = Tensor::ones(1 << 24, DType::F32, &device).unwrap();
+        let sum = std::thread::spawn(move || {
+            let sum = ones.sum_all().unwrap();
+            drop((ones, taken));
+            sum
+        });
+        assert_eq!(sum.join().unwrap().to_scalar::<f32>().unwrap(), (1 << 24) as f32);
+    }
+
+    #[test]
     fn a_device_that_the_build_lacks_is_refused_with_the_feature_to_build_with() {
         assert!(DeviceName::Cpu.open().unwrap().is_cpu());
         for (device, feature) in [(DeviceName::Cuda(0), "cuda"), (DeviceName::Metal, "metal")] {
@@ -163,6 +244,7 @@ mod tests {
                 "cuda" => candle_core::utils::cuda_is_available(),
                 _ => candle_core::utils::metal_is_available(),
             };
+            assert!(built || !DeviceName::all().contains(&device));
             match device.open() {
                 Ok(_) => assert!(built),
                 Err(error) if built => assert!(error.to_string().contains("does not answer"), "{error}"),

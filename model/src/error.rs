@@ -57,8 +57,8 @@ pub enum Error {
     /// A request that makes no sense.
     #[error("{0}")]
     Usage(String),
-    /// A tensor operation failed.
-    #[error(transparent)]
+    /// A tensor operation failed. Where a GPU's driver says why, its words are followed by what they mean.
+    #[error("{}", crate::device::failure::describe(.0))]
     Candle(#[from] candle_core::Error),
 }
 

@@ -60,6 +60,8 @@ impl Input {
     }
 }
 
+const BUSY: &str = "another run writes there at this moment; wait until it has ended, or name another place";
+
 /// The right to write a result at a place, for as long as this value lives.
 #[derive(Debug)]
 pub struct Claim {
@@ -80,14 +82,22 @@ impl Claim {
     pub fn take(place: &Path, kind: Kind, inputs: &[Input]) -> Result<Self> {
         Self::locked(place, kind, inputs, |place| match Lock::try_take(place)? {
             Some(lock) => Ok(lock),
-            None => Err(Error::refused(
-                place,
-                "another run writes there at this moment; wait until it has ended, or name another place",
-            )),
+            None => Err(Error::refused(place, BUSY)),
         })
     }
 
-    /// The same, but waits for another run that has claimed the place; `waiting` is called before.
+    /// The right to work at `place` beside other runs that have it in this way, and keep each other's results apart by other means.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take), where another run has the place alone.
+    pub fn share(place: &Path, kind: Kind, inputs: &[Input]) -> Result<Self> {
+        Self::locked(place, kind, inputs, |place| match Lock::try_share(place)? {
+            Some(lock) => Ok(lock),
+            None => Err(Error::refused(place, BUSY)),
+        })
+    }
+
+    /// The same as [`take`](Self::take), but waits for another run that has claimed the place; `waiting` is called before.
     ///
     /// # Errors
     /// Those of [`take`](Self::take), but for another run.

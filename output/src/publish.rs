@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::durable::{sync_file, sync_folder, sync_tree};
+use crate::durable::{There, create_folder, parent, rename};
 use crate::error::{Error, Result};
 use crate::lock::is_still;
 use crate::scratch::{REPLACED, Scratch, UNFINISHED};
@@ -22,7 +22,7 @@ const TRIES: usize = 1000;
 /// [`Error::Io`] where it cannot be written; then what was there stays.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = parent(path);
-    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+    create_folder(folder)?;
     let failed = |source| Error::io(path, "write", source);
     let mut file = unfinished(folder)?;
     file.write_all(bytes).map_err(failed)?;
@@ -33,9 +33,11 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let mode = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(mode).map_err(failed)?;
     }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)
+    let fresh = file.into_temp_path();
+    rename(&fresh, path, There::Replaced)?;
+    // It is no temporary file any more.
+    drop(fresh.keep());
+    Ok(())
 }
 
 /// A hidden file that is locked, so that no sweep takes it for left behind.
@@ -65,9 +67,8 @@ fn unfinished(folder: &Path) -> Result<NamedTempFile> {
 /// # Errors
 /// [`Error::Io`] where it cannot be renamed.
 pub fn place_file(from: &Path, to: &Path) -> Result<()> {
-    sync_file(from)?;
-    std::fs::rename(from, to).map_err(|source| Error::io(to, "rename", source))?;
-    sync_folder(parent(to))
+    rename(from, to, There::Replaced)?;
+    Ok(())
 }
 
 /// Fills a folder and puts it at `to`, in the place of whatever is there.
@@ -94,7 +95,7 @@ impl Staged {
     /// [`Error::Io`] where it cannot be made.
     pub fn beside(place: &Path) -> Result<Self> {
         let folder = parent(place);
-        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+        create_folder(folder)?;
         Self::within(folder)
     }
 
@@ -124,17 +125,26 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`] where it cannot be written or renamed; then what was there stays.
     pub fn publish(self, to: &Path) -> Result<()> {
-        sync_tree(&self.content)?;
-        let failed = |source| Error::io(to, "rename", source);
-        let missing = to.symlink_metadata().is_err();
-        if missing || is_empty(to) {
-            // An empty folder can be replaced in one step by any system, where an exchange may fail (a folder in a lower layer of overlayfs).
-            std::fs::rename(&self.content, to).map_err(failed)?;
-        } else if !exchange(&self.content, to).map_err(failed)? {
+        // An empty folder can be replaced in one step by any system, where an exchange may fail (a folder in a lower layer of overlayfs).
+        let free = to.symlink_metadata().is_err() || is_empty(to);
+        if free && rename(&self.content, to, There::Replaced)? {
+            return Ok(());
+        }
+        if !rename(&self.content, to, There::Exchanged)? {
             step_aside(&self.content, to)?;
         }
-        sync_folder(parent(to))
         // What was replaced lies in the scratch folder now, and goes with it.
+        Ok(())
+    }
+
+    /// Puts it at `to` as [`publish`](Self::publish) does, unless something is there: of several that come with one result, the first has
+    /// the place. Whoever comes later gets the folder back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written or renamed.
+    pub fn publish_new(self, to: &Path) -> Result<Option<Self>> {
+        let first = rename(&self.content, to, There::Replaced)?;
+        Ok((!first).then_some(self))
     }
 
     /// The folder that it lies in, for what is needed only while it is filled.
@@ -150,48 +160,18 @@ fn is_empty(folder: &Path) -> bool {
         && !folder.is_symlink()
 }
 
-/// Lets two paths change their names; false where the system or the file system cannot do that.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    // A sandbox answers with "not permitted" to calls that it does not know.
-    let unknown = [
-        Errno::INVAL,
-        Errno::NOSYS,
-        Errno::NOTSUP,
-        Errno::OPNOTSUPP,
-        Errno::PERM,
-    ];
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(error) if unknown.contains(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn exchange(_one: &Path, _other: &Path) -> std::io::Result<bool> {
-    Ok(false)
-}
-
 /// Replaces what is at `to` in two steps, between which the name is gone.
 fn step_aside(content: &Path, to: &Path) -> Result<()> {
-    let failed = |source| Error::io(to, "rename", source);
     let aside = Scratch::new(parent(to), REPLACED)?;
     let old = aside.path().join(to.file_name().unwrap_or_default());
-    std::fs::rename(to, &old).map_err(failed)?;
-    if let Err(error) = std::fs::rename(content, to) {
-        std::fs::rename(&old, to).map_err(failed)?;
-        return Err(failed(error));
+    rename(to, &old, There::Replaced)?;
+    let placed = rename(content, to, There::Replaced);
+    if !matches!(placed, Ok(true)) {
+        rename(&old, to, There::Replaced)?;
     }
-    Ok(())
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+    match placed? {
+        true => Ok(()),
+        false => Err(Error::refused(to, "another run wrote there at the same moment")),
     }
 }
 
@@ -229,7 +209,7 @@ mod tests {
         probe
             .iter()
             .for_each(|folder| std::fs::create_dir(folder).unwrap());
-        if !exchange(&probe[0], &probe[1]).unwrap() {
+        if !rename(&probe[0], &probe[1], There::Exchanged).unwrap() {
             eprintln!("skipped: this file system cannot exchange two folders");
             return;
         }

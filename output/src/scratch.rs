@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::durable::{There, rename};
 use crate::error::{Error, Result};
 
 /// What the names of all scratch folders, and of locks, begin with.
@@ -148,7 +149,7 @@ fn put_back(folder: &Path, place: &Path) -> bool {
     };
     entries.flatten().all(|entry| {
         let home = place.join(entry.file_name());
-        home.exists() || std::fs::rename(entry.path(), home).is_ok()
+        home.exists() || matches!(rename(&entry.path(), &home, There::Replaced), Ok(true))
     })
 }
 

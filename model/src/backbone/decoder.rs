@@ -79,9 +79,12 @@ impl Decoder {
                 _ => values.to_dtype(dtype)?,
             })
         };
-        Self::build(config, parameter, |name, shape| {
+        let decoder = Self::build(config, parameter, |name, shape| {
             Ok(weights.matrix(name, shape)?.placed(device, dtype)?)
-        })
+        })?;
+        // What is timed after this does not pay for it.
+        device.synchronize()?;
+        Ok(decoder)
     }
 
     /// Builds the decoder from whatever `parameter` returns for a name and its shape; pre-training passes variables.
@@ -394,6 +397,10 @@ impl Decoder {
                 })
             });
         let in_a_window = in_a_window.transpose()?;
+        let wanted_on_device = wanted
+            .filter(|_| composed_on(x.device()))
+            .map(|rows| composed::Wanted::new(rows, pass.rows(), x.device()))
+            .transpose()?;
         let plan = Kept::within(pass.activation_memory, &self.keepable(pass, wanted));
         let mut kept = KvCache::default();
         for (layer, (weights, backward_finds)) in self.blocks.iter().zip(plan).enumerate() {
@@ -402,11 +409,21 @@ impl Decoder {
                 Some(in_a_window) if self.config.window(layer).is_some() => in_a_window,
                 _ => &everywhere,
             };
-            let wanted = wanted.filter(|_| layer + 1 == self.blocks.len());
+            let last = layer + 1 == self.blocks.len();
             let keys_and_values;
             (x, keys_and_values) = match on_device {
-                None => block(&x, weights, around, cached, wanted, backward_finds)?,
-                Some(around) => composed::block(&x, weights, around, cached, wanted)?,
+                None => block(
+                    &x,
+                    weights,
+                    around,
+                    cached,
+                    wanted.filter(|_| last),
+                    backward_finds,
+                )?,
+                Some(around) => {
+                    let wanted = wanted_on_device.as_ref().filter(|_| last);
+                    composed::block(&x, weights, around, cached, wanted)?
+                }
             };
             if keep {
                 kept.layers.extend(keys_and_values);

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use weaverec_output::scratch;
 
-use super::optimizer::AdamW;
+use super::optimizer::{AdamW, values_of};
 use crate::backbone::weights::safetensors;
 use crate::op::Matrix;
 use crate::{Error, Result};
@@ -86,9 +86,8 @@ impl Checkpoint {
         let mut tensors: Vec<(String, Matrix)> = Vec::new();
         let flat = |values: &[f32]| Tensor::new(values, &Device::Cpu).map(Matrix::from);
         let [first, second] = optimizer.moments()?;
-        for (i, variable) in variables.iter().enumerate() {
-            let value = variable.as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
-            tensors.push((format!("value.{i}"), value.into()));
+        for (i, values) in values_of(variables)?.iter().enumerate() {
+            tensors.push((format!("value.{i}"), flat(values)?));
             tensors.push((format!("first.{i}"), flat(&first[i])?));
             tensors.push((format!("second.{i}"), flat(&second[i])?));
             if let Some(values) = best.get(i) {

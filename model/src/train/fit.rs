@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::{MicroBatch, order, pack};
 use super::checkpoint::{Checkpoint, State};
-use super::optimizer::{AdamW, cosine_with_warmup};
+use super::optimizer::{AdamW, Norm, cosine_with_warmup, values_of};
 use super::{Example, TrainConfig};
 use crate::backbone::Decoder;
 use crate::op::{cross_entropy, mix, on_pool};
@@ -112,17 +112,17 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
             .iter_mut()
             .for_each(|part| part.pass.keep(config.activation_memory << 20));
         let targets: usize = parts.iter().map(|p| p.targets.len()).sum();
-        let mut loss = 0.0;
+        let mut losses = Vec::with_capacity(parts.len());
         for (i, part) in parts.iter().enumerate() {
             let key = mix(fit.seed ^ mix((state.step as u64) << 20 | i as u64));
             let part_loss = (summed_loss(&(fit.model)(Some(key))?, part)? / targets.max(1) as f64)?;
             optimizer.accumulate(&on_pool(part_loss.device(), || part_loss.backward())?)?;
-            loss += f64::from(part_loss.to_scalar::<f32>()?);
+            losses.push(part_loss.detach());
             state.tokens += part.pass.rows() as u64;
         }
-        let loss = rounded(loss);
         let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
-        let gradient_norm = optimizer.step(rate, config.weight_decay, config.clip)?;
+        let norm = optimizer.step(rate, config.weight_decay, config.clip)?;
+        let (loss, gradient_norm) = read(losses, norm)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {
             let what = format!("the loss is {loss} and the gradient's norm {gradient_norm}");
             return Err(failed(config, state.step + 1, &what));
@@ -171,6 +171,24 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     })
 }
 
+/// A step's loss and the norm of its gradient, from the parts' losses. This one read a step is what waits for a GPU: whatever the step
+/// asked of it is done when the values are here, so that a clock looked at afterwards has seen all of it.
+fn read(mut losses: Vec<Tensor>, norm: Norm) -> Result<(f64, f64)> {
+    let parts = losses.len();
+    let known = match norm {
+        Norm::Known(norm) => Some(norm),
+        Norm::Square(square) => {
+            losses.push(square);
+            None
+        }
+    };
+    let values = Tensor::stack(&losses, 0)?.to_vec1::<f32>()?;
+    let (losses, square) = values.split_at(parts);
+    let loss = losses.iter().map(|loss| f64::from(*loss)).sum();
+    let square = square.first().copied().unwrap_or(f32::NAN);
+    Ok((rounded(loss), known.unwrap_or_else(|| Norm::of_square(square))))
+}
+
 /// Looks at the held-out examples: keeps the values if they are the best so far, stops if they have not been for long.
 fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
     let loss = mean_loss(&(fit.model)(None)?, fit.held_out, fit.config.micro_batch_tokens)?;
@@ -183,11 +201,7 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
     if state.best.is_none_or(|(_, before)| loss < before) {
         state.best = Some((state.step, loss));
         state.looks_without_improvement = 0;
-        *best = fit
-            .variables
-            .iter()
-            .map(|v| Ok(v.as_tensor().flatten_all()?.to_vec1()?))
-            .collect::<Result<_>>()?;
+        *best = values_of(&fit.variables)?;
     } else {
         state.looks_without_improvement += 1;
         state.stopped = fit.config.patience > 0 && state.looks_without_improvement >= fit.config.patience;
@@ -220,12 +234,18 @@ fn summed_loss(decoder: &Decoder, part: &MicroBatch) -> Result<Tensor> {
 
 /// Mean loss a target token over `examples`, in nats; none where no token is a target.
 pub fn mean_loss(decoder: &Decoder, examples: &[Example], micro_batch_tokens: usize) -> Result<Option<f64>> {
-    let (mut sum, mut targets) = (0.0, 0);
+    let (mut losses, mut targets) = (Vec::new(), 0);
     for part in pack(examples, micro_batch_tokens) {
-        sum += f64::from(summed_loss(decoder, &part)?.detach().to_scalar::<f32>()?);
+        losses.push(summed_loss(decoder, &part)?.detach());
         targets += part.targets.len();
     }
-    Ok((targets > 0).then(|| rounded(sum / targets as f64)))
+    if targets == 0 {
+        return Ok(None);
+    }
+    // Read in one go, for a GPU to work on the next part meanwhile.
+    let losses = Tensor::stack(&losses, 0)?.to_vec1::<f32>()?;
+    let sum: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
+    Ok(Some(rounded(sum / targets as f64)))
 }
 
 /// A loss to the precision it is computed in.

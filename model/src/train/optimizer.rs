@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
 use self::on_device::OnDevice;
+pub(super) use self::on_device::values_of;
 use crate::Result;
 use crate::op::composed::composed_on;
 
@@ -34,10 +35,25 @@ enum State {
     Tensors(OnDevice),
 }
 
-/// What a step comes to, for a value of gradient g: the gradient is scaled, moments are updated, and the value times `decay` loses
+/// The norm of a step's gradient before clipping.
+pub(super) enum Norm {
+    /// In main memory already.
+    Known(f64),
+    /// Its square, a scalar in f32 on a device: whoever reads it waits for the step.
+    Square(Tensor),
+}
+
+impl Norm {
+    /// The norm of a square that was read.
+    pub fn of_square(square: f32) -> f64 {
+        f64::from(square).sqrt()
+    }
+}
+
+/// What a step comes to, for a value of gradient g: the gradient is scaled to a norm of at most `clip`, moments are updated, and the value times `decay` loses
 /// `size` · first / (√second · `correction` + ε).
 struct Step {
-    scale: f64,
+    clip: f64,
     size: f64,
     correction: f64,
     decay: f64,
@@ -97,51 +113,56 @@ impl AdamW {
         Ok(())
     }
 
-    /// One update with the gathered gradients, clipped to `clip`; returns their norm before clipping.
-    pub fn step(&mut self, learning_rate: f64, weight_decay: f64, clip: f64) -> Result<f64> {
+    /// One update with the gathered gradients, clipped to `clip`; gives their norm before clipping.
+    ///
+    /// In main memory a norm that is no number updates nothing. On a device that shows only when it is read, which is when training
+    /// stops.
+    pub fn step(&mut self, learning_rate: f64, weight_decay: f64, clip: f64) -> Result<Norm> {
         let norm = match &self.state {
             State::Values { gradients, .. } => {
                 let squares = gradients.iter().flatten().map(|g| f64::from(*g) * f64::from(*g));
                 squares.sum::<f64>().sqrt()
             }
-            State::Tensors(state) => state.norm()?,
+            State::Tensors(_) => 0.0,
         };
         if !norm.is_finite() {
-            return Ok(norm);
+            return Ok(Norm::Known(norm));
         }
         self.steps += 1;
         let t = self.steps as i32;
         let step = Step {
-            scale: if norm > clip { clip / norm } else { 1.0 },
+            clip,
             size: learning_rate / (1.0 - BETA_1.powi(t)),
             correction: 1.0 / (1.0 - BETA_2.powi(t)).sqrt(),
             decay: 1.0 - learning_rate * weight_decay,
         };
         match &mut self.state {
-            State::Tensors(state) => state.update(&self.variables, &step)?,
+            State::Tensors(state) => Ok(Norm::Square(state.update(&self.variables, &step)?)),
             State::Values {
                 gradients,
                 first,
                 second,
             } => {
                 for (i, variable) in self.variables.iter().enumerate() {
-                    step.update(variable, &mut gradients[i], &mut first[i], &mut second[i])?;
+                    step.update(norm, variable, &mut gradients[i], &mut first[i], &mut second[i])?;
                 }
+                Ok(Norm::Known(norm))
             }
         }
-        Ok(norm)
     }
 }
 
 impl Step {
     fn update(
         &self,
+        norm: f64,
         variable: &Var,
         gradient: &mut [f32],
         first: &mut [f32],
         second: &mut [f32],
     ) -> Result<()> {
-        let (scale, size, decay) = (self.scale as f32, self.size as f32, self.decay as f32);
+        let scale = if norm > self.clip { self.clip / norm } else { 1.0 };
+        let (scale, size, decay) = (scale as f32, self.size as f32, self.decay as f32);
         let (b1, b2, eps) = (BETA_1 as f32, BETA_2 as f32, EPSILON as f32);
         // Subtracted before rounding: 1 − 0.999 in f32 is off by 5e-5.
         let (new_1, new_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
@@ -177,6 +198,13 @@ mod tests {
     use crate::op::composed::tests::{on_every_device, with_fused};
     use candle_core::Device;
 
+    fn read(norm: Norm) -> f64 {
+        match norm {
+            Norm::Known(norm) => norm,
+            Norm::Square(square) => Norm::of_square(square.to_scalar().unwrap()),
+        }
+    }
+
     #[test]
     fn agrees_with_candles_own_adamw() {
         use candle_nn::Optimizer;
@@ -211,7 +239,7 @@ mod tests {
         let mut optimizer = AdamW::new(vec![v.clone()]).unwrap();
         let loss = (v.as_tensor() * slope).unwrap().sum_all().unwrap();
         optimizer.accumulate(&loss.backward().unwrap()).unwrap();
-        assert!((optimizer.step(0.1, 0.0, 1.0).unwrap() - 50.0).abs() < 1e-4);
+        assert!((read(optimizer.step(0.1, 0.0, 1.0).unwrap()) - 50.0).abs() < 1e-4);
         assert!((optimizer.moments().unwrap()[0][0][0] - 0.1 * 0.6).abs() < 1e-6);
     }
 
@@ -228,7 +256,7 @@ mod tests {
                 (a.as_tensor().sum_all().unwrap() * b.as_tensor().sqr().unwrap().sum_all().unwrap()).unwrap();
             optimizer.accumulate(&alone.backward().unwrap()).unwrap();
             optimizer.accumulate(&both.backward().unwrap()).unwrap();
-            optimizer.step(0.1, 0.01, clip).unwrap()
+            read(optimizer.step(0.1, 0.01, clip).unwrap())
         };
         let values = |variables: &[Var; 2]| -> Vec<f32> {
             variables

@@ -293,21 +293,35 @@ impl Plan {
     }
 }
 
-/// Some rows of a matrix, each at most once; the backward puts their gradients back by gathering too, where candle's adds them one
-/// after another.
-pub(super) fn select_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
-    let count = x.dim(0)?;
-    let mut places = vec![rows.len() as u32; count];
-    for (place, row) in rows.iter().enumerate() {
-        match places.get_mut(*row as usize) {
-            Some(at) if *at as usize == rows.len() => *at = place as u32,
-            _ => bail!("rows: row {row} of {count} is asked for twice, or is not there"),
+/// Some rows of a matrix, each at most once, and where each of the matrix' rows stands among them. Laid out before a pass begins, so that
+/// nothing is sent to a device in the middle of it.
+pub(crate) struct Wanted {
+    rows: Rows,
+    places: Rows,
+}
+
+impl Wanted {
+    /// Of a matrix of `count` rows.
+    pub fn new(rows: &[u32], count: usize, device: &Device) -> Result<Self> {
+        let mut places = vec![rows.len() as u32; count];
+        for (place, row) in rows.iter().enumerate() {
+            match places.get_mut(*row as usize) {
+                Some(at) if *at as usize == rows.len() => *at = place as u32,
+                _ => bail!("rows: row {row} of {count} is asked for twice, or is not there"),
+            }
         }
+        Ok(Wanted {
+            rows: Rows::new(rows.to_vec(), count, device)?,
+            places: Rows::new(places, rows.len(), device)?,
+        })
     }
-    let ids = Tensor::from_slice(rows, rows.len(), x.device())?;
-    let value = x.detach().index_select(&ids, 0)?;
-    let places = Rows::new(places, rows.len(), x.device())?;
-    known("rows", &[x], value, move |g| Ok(vec![Some(places.of(g)?)]))
+
+    /// The rows of `x`; the backward puts their gradients back by gathering too, where candle's adds them one after another.
+    pub fn of(&self, x: &Tensor) -> Result<Tensor> {
+        let value = self.rows.of(&x.detach())?;
+        let places = self.places.clone();
+        known("rows", &[x], value, move |g| Ok(vec![Some(places.of(g)?)]))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::attention::{Plan, attention, select_rows};
+use super::attention::{Plan, Wanted, attention};
 use super::elementwise::{Angles, gated, rms_norm, rope};
 use super::linear::linear;
 use crate::op::attention::Attention;
@@ -44,7 +44,7 @@ pub(crate) fn block(
     weights: &BlockWeights,
     around: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
-    wanted: Option<&[u32]>,
+    wanted: Option<&Wanted>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let eps = around.eps;
     let project = |i: usize, x: &Tensor| {
@@ -74,7 +74,7 @@ pub(crate) fn block(
     let attended = attention(&queries, &keys, &values, &around.plan, cache)?;
     let (x, attended) = match wanted {
         None => (x.clone(), attended),
-        Some(rows) => (select_rows(x, rows)?, select_rows(&attended, rows)?),
+        Some(rows) => (rows.of(x)?, rows.of(&attended)?),
     };
     let middle = (x + output_norm(project(O, &attended)?, 0)?)?;
     let normed = rms_norm(&middle, &weights.post_attention_norm, eps)?;

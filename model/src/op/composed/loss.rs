@@ -82,7 +82,7 @@ pub(in crate::op) fn log_probabilities(
     let (vocabulary, device) = (head.dim(0)?, hidden.device());
     let mut order: Vec<usize> = (0..asked.len()).collect();
     order.sort_by_key(|i| asked[*i].0);
-    let mut result = vec![0.0; asked.len()];
+    let mut answers = Vec::new();
     let mut rest = order.as_slice();
     while let Some(first) = rest.first() {
         // As many whole rows as a block has, and what is asked of them.
@@ -109,11 +109,16 @@ pub(in crate::op) fn log_probabilities(
         let (shifted, normaliser) = shifted_logits(&part, &head.detach())?;
         let at = shifted.flatten_all()?.index_select(&ids(places)?, 0)?;
         let normalisers = normaliser.flatten_all()?.index_select(&ids(of)?, 0)?;
-        let answers = (at - normalisers)?.to_vec1::<f32>()?;
-        for (i, answer) in rest.iter().zip(answers) {
+        answers.push((at - normalisers)?);
+        rest = &rest[count..];
+    }
+    let mut result = vec![0.0; asked.len()];
+    if !answers.is_empty() {
+        // Read in one go: every read waits for the device.
+        let answers = Tensor::cat(&answers, 0)?.to_vec1::<f32>()?;
+        for (i, answer) in order.iter().zip(answers) {
             result[*i] = answer;
         }
-        rest = &rest[count..];
     }
     Ok(result)
 }

@@ -21,6 +21,7 @@ use std::cell::Cell;
 
 use candle_core::{Device, Tensor};
 
+pub(crate) use attention::Wanted;
 pub(crate) use block::{Surroundings, block};
 pub(super) use elementwise::{gated, rms_norm};
 pub(super) use linear::linear;

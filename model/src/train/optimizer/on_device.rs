@@ -38,13 +38,17 @@ impl OnDevice {
         Ok(())
     }
 
-    pub fn norm(&self) -> Result<f64> {
-        let square = self.gradients.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        Ok(f64::from(square).sqrt())
-    }
-
-    pub fn update(&mut self, variables: &[Var], step: &Step) -> Result<()> {
-        let g = (&self.gradients * step.scale)?;
+    /// One update, all of it asked for and none of it waited for; gives the square of the gradient's norm before clipping.
+    pub fn update(&mut self, variables: &[Var], step: &Step) -> Result<Tensor> {
+        let square = self.gradients.sqr()?.sum_all()?;
+        // Without a limit nothing is scaled: infinity over infinity is no number.
+        let g = match step.clip.is_finite() {
+            true => {
+                let scale = (square.sqrt()?.recip()? * step.clip)?.minimum(1.0)?;
+                self.gradients.broadcast_mul(&scale)?
+            }
+            false => self.gradients.clone(),
+        };
         self.first = ((&self.first * BETA_1)? + (&g * (1.0 - BETA_1))?)?;
         self.second = ((&self.second * BETA_2)? + (g.sqr()? * (1.0 - BETA_2))?)?;
         let size = ((self.second.sqrt()? * step.correction)? + EPSILON)?;
@@ -59,20 +63,11 @@ impl OnDevice {
             start += count;
         }
         self.gradients = self.gradients.zeros_like()?;
-        Ok(())
+        Ok(square)
     }
 
     pub fn moments(&self, variables: &[Var]) -> Result<[Moments; 2]> {
-        let split = |flat: &Tensor| -> Result<Moments> {
-            let values = flat.to_vec1::<f32>()?;
-            let mut rest = values.as_slice();
-            let parts = variables.iter().map(|variable| {
-                let (part, later) = rest.split_at(variable.elem_count());
-                rest = later;
-                part.to_vec()
-            });
-            Ok(parts.collect())
-        };
+        let split = |flat: &Tensor| -> Result<Moments> { Ok(split(variables, &flat.to_vec1::<f32>()?)) };
         Ok([split(&self.first)?, split(&self.second)?])
     }
 
@@ -84,4 +79,25 @@ impl OnDevice {
         (self.first, self.second) = (joined(first)?, joined(second)?);
         Ok(())
     }
+}
+
+/// The variables' values in main memory, a vector each, read in one go.
+pub(in crate::train) fn values_of(variables: &[Var]) -> Result<Moments> {
+    let flat = variables.iter().map(|v| v.as_detached_tensor().flatten_all());
+    let flat = flat.collect::<candle_core::Result<Vec<_>>>()?;
+    match flat.is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(split(variables, &Tensor::cat(&flat, 0)?.to_vec1::<f32>()?)),
+    }
+}
+
+/// Values one after another as those of each variable.
+fn split(variables: &[Var], values: &[f32]) -> Moments {
+    let mut rest = values;
+    let parts = variables.iter().map(|variable| {
+        let (part, later) = rest.split_at(variable.elem_count());
+        rest = later;
+        part.to_vec()
+    });
+    parts.collect()
 }
