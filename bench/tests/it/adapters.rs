@@ -270,7 +270,11 @@ fn layers_that_the_base_lacks_may_be_named_where_an_adapter_is_used_and_where_it
     fs::write(&path, settings.to_string()).unwrap();
     let answers = |adapter: &str| {
         let ways = readings(adapter, "models/one", &[]);
-        ways.map(|arguments| String::from_utf8(run(at, &arguments).stdout).unwrap())
+        ways.map(|arguments| {
+            let output = run(at, &arguments);
+            assert!(output.status.success(), "{arguments:?}");
+            String::from_utf8(output.stdout).unwrap()
+        })
     };
     assert_eq!(answers("named"), answers("shop"));
     // By its own record of the base, by the name of the base, and by the base that is said.

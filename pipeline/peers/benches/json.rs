@@ -249,7 +249,11 @@ fn table(name: &str, text: &[u8], taken: &[Taken; WAYS.len()]) -> String {
     }
     let others = taken.iter().skip(1).map(|taken| median(&taken.shares));
     let best = others.fold(f64::INFINITY, f64::min);
-    writeln!(table, "\nThe best of the others takes {best:.2} times as long; ours stays as long as that is at least 1.5.").unwrap();
+    writeln!(
+        table,
+        "\nThe best of the others takes {best:.2} times as long; ours stays as long as that is at least 1.5."
+    )
+    .unwrap();
     table
 }
 
@@ -270,10 +274,14 @@ fn grouped(number: f64) -> String {
 fn head() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = described.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = described
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let processor = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap_or_default();
-    let versions = ["jiter", "sonic-rs", "serde_json"].map(|name| format!("{name} {}", version(&lock, name).unwrap_or("?")));
+    let lock =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap_or_default();
+    let versions = ["jiter", "sonic-rs", "serde_json"]
+        .map(|name| format!("{name} {}", version(&lock, name).unwrap_or("?")));
     format!(
         "# The scanner of JSON lines beside the libraries that could do its work\n\n\
          {cores} cores of {processor}; {}. Made by `make bench-json`; `pipeline/peers/benches/json.rs` holds the ways, and says how each \

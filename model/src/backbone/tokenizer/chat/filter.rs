@@ -153,11 +153,11 @@ fn indent(text: String, by_place: Rest<Value>, by_name: Kwargs) -> Result<String
         if number > 0 {
             out.push('\n');
         }
-        if if number == 0 {
-            first
-        } else {
-            blank || !line.is_empty()
-        } {
+        let moved = match number {
+            0 => first,
+            _ => blank || !line.is_empty(),
+        };
+        if moved {
             out.push_str(&by);
         }
         out.push_str(line);
