@@ -70,12 +70,7 @@ fn rules_that_know_nothing_of_replicates_or_trust_the_model_alone_fail() {
 type Number = fn(&TwoWay) -> f64;
 
 /// Sorted values of one number of the layout, from studies drawn by `draw`.
-fn sorted(
-    studies: u64,
-    number: Number,
-    draw: impl Fn(&mut Draws) -> TwoWay + Sync,
-    key: &str,
-) -> Vec<f64> {
+fn sorted(studies: u64, number: Number, draw: impl Fn(&mut Draws) -> TwoWay + Sync, key: &str) -> Vec<f64> {
     let mut values: Vec<f64> = (0..studies)
         .into_par_iter()
         .map(|study| number(&draw(&mut Draws::new(key, study))))
