@@ -33,10 +33,11 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let mode = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(mode).map_err(failed)?;
     }
-    let fresh = file.into_temp_path();
+    // Held, with the lock on it, until it has its name.
+    let (held, fresh) = file.into_parts();
     rename(&fresh, path, There::Replaced)?;
     // It is no temporary file any more.
-    drop(fresh.keep());
+    drop((fresh.keep(), held));
     Ok(())
 }
 
