@@ -196,7 +196,7 @@ mod tests {
         assert!(create_folder(&root.path().join("file/below")).is_err());
     }
 
-    /// The sources of all crates: nothing gets its name in another way than by [`rename`].
+    /// The sources of all crates: nothing gets its name in another way than by [`rename`]. Tests may do as they like.
     #[test]
     fn nothing_is_renamed_but_here() {
         const WAYS: [&str; 4] = ["fs::rename", "renameat", ".persist(", "persist_noclobber"];
@@ -206,17 +206,17 @@ mod tests {
             .to_vec();
         let mut seen = 0;
         while let Some(next) = open.pop() {
+            let name = next.file_name().unwrap_or_default();
             if next.is_dir() {
-                open.extend(
-                    std::fs::read_dir(next)
-                        .unwrap()
-                        .map(|entry| entry.unwrap().path()),
-                );
+                let entries = std::fs::read_dir(&next).unwrap();
+                open.extend(entries.map(|entry| entry.unwrap().path()));
             } else if next.extension().is_some_and(|ending| ending == "rs")
+                && name != "tests.rs"
                 && !next.ends_with("output/src/durable.rs")
             {
                 let text = std::fs::read_to_string(&next).unwrap();
-                let found: Vec<&str> = WAYS.into_iter().filter(|way| text.contains(way)).collect();
+                let program = text.split("mod tests {").next().unwrap();
+                let found: Vec<&str> = WAYS.into_iter().filter(|way| program.contains(way)).collect();
                 assert!(found.is_empty(), "{}: {found:?}", next.display());
                 seen += 1;
             }

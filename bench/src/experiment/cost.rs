@@ -98,6 +98,7 @@ fn peak_memory_bytes() -> Option<u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::alloc::{GlobalAlloc, Layout, System};
     use std::time::Duration;
 
     use super::*;
@@ -141,9 +142,21 @@ mod tests {
         }
         let account = Account::default();
         let workers = Workers::new(1).unwrap();
-        let touched = |size: usize| std::hint::black_box(vec![1_u8; size]).len() as u64;
+        // Of the system's allocator, which gives back at once what is as large as this.
+        let touched = |size: usize| {
+            let layout = Layout::array::<u8>(size).unwrap();
+            // SAFETY: the size is not zero, and only what was allocated is written and freed.
+            unsafe {
+                let at = System.alloc(layout);
+                assert!(!at.is_null());
+                at.write_bytes(1, size);
+                std::hint::black_box(at.read());
+                System.dealloc(at, layout);
+            }
+            size as u64
+        };
         let entry = account.begin();
-        let big = touched(200 << 20);
+        let big = touched(400 << 20);
         let large = entry.end(&workers).peak_memory_bytes.unwrap();
         assert!(large >= big);
         // What is gone does not count for the next one.

@@ -438,27 +438,25 @@ mod tests {
     fn threads_are_divided_and_the_last_cell_has_them_all() {
         let root = tempfile::tempdir().unwrap();
         let cells = cells(5);
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let work = move |i| {
-            if i > 0 {
-                // While others wait, a thread each.
-                let used = now.fetch_add(threads(), Ordering::SeqCst) + threads();
-                most.fetch_max(used, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(20));
-                let used = threads();
-                now.fetch_sub(used.min(1), Ordering::SeqCst);
-                return finished(i);
-            }
+        let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let until = |what: &str, condition: &dyn Fn() -> bool| {
             let begin = Instant::now();
-            assert_eq!(threads(), 1, "four cells wait for the other place");
-            while threads() < 2 {
-                assert!(
-                    begin.elapsed() < Duration::from_secs(30),
-                    "it never got the other thread"
-                );
+            while !condition() {
+                assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
                 std::thread::sleep(Duration::from_millis(1));
             }
-            assert!(most.load(Ordering::SeqCst) <= 1, "{most:?}");
+        };
+        let work = move |i| {
+            // One has a place for itself, and the others come one after another: a thread each.
+            begun.fetch_add(1, Ordering::SeqCst);
+            until("two at a time", &|| begun.load(Ordering::SeqCst) >= 2);
+            if i > 0 {
+                assert_eq!(threads(), 1);
+                ended.fetch_add(1, Ordering::SeqCst);
+                return finished(i);
+            }
+            until("the other thread", &|| threads() == 2);
+            assert_eq!(ended.load(Ordering::SeqCst), 4, "others were still to come");
             finished(i)
         };
         run(root.path(), &cells, (2, 2), |i| 10.0 - i as f64, work).unwrap();

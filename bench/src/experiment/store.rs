@@ -381,7 +381,7 @@ mod tests {
         let error = two.keep(&cell, &second, |_| Ok(())).unwrap_err().to_string();
         for word in [
             "ranking.validation_loss is 2.0 and 2.5",
-            "(another)",
+            "(another",
             "NUMERICS",
             &cell.key,
         ] {
