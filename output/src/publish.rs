@@ -33,20 +33,12 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let mode = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(mode).map_err(failed)?;
     }
-<<<<<<< HEAD
     // Open, and so locked, until it has its name: else a sweep could take it for left behind.
     let (held, fresh) = file.into_parts();
     rename(&fresh, path, There::Replaced)?;
     // It is no temporary file any more.
     drop(fresh.keep());
     drop(held);
-=======
-    // Held, with the lock on it, until it has its name.
-    let (held, fresh) = file.into_parts();
-    rename(&fresh, path, There::Replaced)?;
-    // It is no temporary file any more.
-    drop((fresh.keep(), held));
->>>>>>> w-store
     Ok(())
 }
 
