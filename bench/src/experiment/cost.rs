@@ -155,14 +155,17 @@ mod tests {
             }
             size as u64
         };
-        let entry = account.begin();
-        let big = touched(400 << 20);
-        let large = entry.end(&workers).peak_memory_bytes.unwrap();
-        assert!(large >= big);
-        // What is gone does not count for the next one.
-        let entry = account.begin();
-        let small = entry.end(&workers).peak_memory_bytes.unwrap();
-        assert!(small + big / 2 < large, "{small} after {large}");
+        // The count is the process', and other tests in it begin it anew too: one undisturbed try has to come of several.
+        let undisturbed = (0..20).any(|_| {
+            let entry = account.begin();
+            let big = touched(400 << 20);
+            let large = entry.end(&workers).peak_memory_bytes.unwrap();
+            // What is gone does not count for the next one.
+            let entry = account.begin();
+            let small = entry.end(&workers).peak_memory_bytes.unwrap();
+            large >= big && small + big / 2 < large
+        });
+        assert!(undisturbed);
         // Beside another one nobody can say whose it is: neither for the one that was first nor for the one that was last.
         let (one, two) = (account.begin(), account.begin());
         assert_eq!(one.end(&workers).peak_memory_bytes, None);
