@@ -4,7 +4,7 @@
 #   bash bench/gpu/pack.sh LOGS [PARTS]
 #
 # LOGS is a folder of raw logs: amazon-2014/beauty, amazon-2014/sports, amazon-2018/prime-pantry and movielens/ml-latest-small.
-# PARTS (runs/gpu/parts) gets first-run.sh, what it needs in pieces of at most PART_MB (48) megabytes, and parts.txt, a line a piece:
+# PARTS (runs/gpu/parts) gets first-run.sh, what it needs in pieces of at most PART_MB (52) megabytes, and parts.txt, a line a piece:
 # SHA-256, bytes, name. LIBRARIES=yes adds CUDA's libraries (in ten pieces or so), for machines that have the driver alone.
 #
 # `make gpu-programs` builds the programs, which takes long; with WEAVEREC, TESTS and PEER in the environment those are taken instead.
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 parts=${2:-runs/gpu/parts}
 mkdir -p "$parts"
 parts=$(cd "$parts" && pwd)
-part_bytes=$((${PART_MB:-48} * 1000000))
+part_bytes=$((${PART_MB:-52} * 1000000))
 toolkit=runs/cuda/nvidia/cu13
 
 say() { printf '== %s (%s s)\n' "$1" "$SECONDS" >&2; }
