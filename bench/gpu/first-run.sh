@@ -83,23 +83,23 @@ step_unpack() {
             bad="$bad $piece (other content)"
         fi
     done < "$PARTS/parts.txt"
-    if [ -n "$bad" ]; then
-        note "missing:$bad"
-        # CUDA's libraries are for machines that lack them.
-        case $bad in *program*|*checks*|*data*|*model*|*zstd*) return 1 ;; esac
-    fi
     unzstd=$(command -v zstd || true)
     if [ -z "$unzstd" ]; then
+        # A copy that was carried, with what it needs beside it.
         tar -C "$unpacked" -xzf "$PARTS/zstd.tar.gz.00" || return 1
         unzstd="env LD_LIBRARY_PATH=$unpacked/zstd $unpacked/zstd/zstd"
     fi
+    # What is whole is unpacked; CUDA's libraries are for machines that lack them.
     for name in program checks data model libraries; do
+        case $bad in *" $name."*) continue ;; esac
         test -e "$PARTS/$name.tar.zst.00" || continue
         rm -rf "${unpacked:?}/$name"
         # shellcheck disable=SC2086
         cat "$PARTS/$name".tar.zst.[0-9][0-9] | $unzstd -dcq | tar -C "$unpacked" -xf - || { note "$name: not unpacked"; return 1; }
         echo "$name: $(du -sh "$unpacked/$name" | cut -f1)"
     done
+    test -z "$bad" || note "carry again:$bad"
+    case $bad in *" program."* | *" checks."* | *" data."* | *" model."*) return 1 ;; esac
     cat "$unpacked/program/built.txt"
 }
 
@@ -132,7 +132,7 @@ for name in ("torch", "peft", "transformers"):
         note "$missing"
         return 1
     fi
-    "$weaverec" devices --device "$DEVICE" > "$WORK/device.json" 2> "$WORK/device.err" || { note "$(tail -c 300 "$WORK/device.err")"; return 1; }
+    "$weaverec" devices --device "$DEVICE" > "$WORK/device.json" 2> "$WORK/device.err" || { note "$(tail -1 "$WORK/device.err" | head -c 400)"; return 1; }
     note "$(grep -oE '"(name|driver)": "[^"]*"' "$WORK/device.json" | cut -d'"' -f4 | paste -sd, -)"
 }
 
@@ -148,12 +148,13 @@ step_tests() {
 
 step_engine() {
     local arithmetic arithmetics=f32 task line begun failed="" code=0
+    # In this step's group of processes (foreground), so that they end with it.
     if [ "$DEVICE" != cpu ]; then arithmetics="f32 bf16"; fi
     : > "$results/engine.jsonl"
     for arithmetic in $arithmetics; do
         for task in few:0 rank:0 few:2 rank:1; do
             begun=$(date +%s.%N)
-            if line=$(timeout -k 5 100 "$peer" "$model" "$prompts" "$WORK" "$task" "$DEVICE" "$arithmetic" 2> "$WORK/peer.err" | tail -1) \
+            if line=$(timeout --foreground -k 5 100 "$peer" "$model" "$prompts" "$WORK" "$task" "$DEVICE" "$arithmetic" 2> "$WORK/peer.err" | tail -1) \
                 && [ "${line:0:1}" = "{" ]; then
                 printf '{"device": "%s", "arithmetic": "%s", "task": "%s", "wall_seconds": %.1f, "result": %s}\n' "$DEVICE" "$arithmetic" \
                     "$task" "$(awk -v a="$begun" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')" "$line" >> "$results/engine.jsonl"
@@ -328,8 +329,12 @@ run_step() {
         124 | 137) said="CUT OFF after $took s${said:+ ($said)}" ;;
         *) said="FAILED with $code after $took s${said:+ ($said)}" ;;
     esac
-    # What failed fails again; only what the time cut off is begun again.
-    case $code in 124 | 137) ;; *) if [ "$name" != unpack ] || [ "$code" = 0 ]; then echo "$said" > "$WORK/done/$name"; fi ;; esac
+    # What failed fails again; what the time cut off is begun again, and so is what had not all the parts.
+    case $code in
+        0) echo "$said" > "$WORK/done/$name" ;;
+        124 | 137) ;;
+        *) if [ -e "$WORK/done/unpack" ]; then echo "$said" > "$WORK/done/$name"; fi ;;
+    esac
     status="$status$name $said; "
     echo "   $said"
     publish
