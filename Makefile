@@ -47,7 +47,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers lint ci
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check ci
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -124,8 +124,8 @@ fuzz: ## Fuzz a reader: PARSER=csv SECONDS=60 (needs `cargo install cargo-fuzz`)
 fuzz-all: ## Fuzz every reader, SECONDS=60 each; writes results/pipeline/fuzz.md
 	python3 pipeline/fuzz/table.py $(SECONDS) results/pipeline/fuzz.md
 
-bench: ## Measure training and ranking, parsing, k-core, candidates and wording
-	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --profile dev
+bench: ## Measure training and ranking, parsing, k-core, candidates and wording, and a report of many records
+	$(CARGO) bench --locked --workspace --bench engine --bench pipeline --bench report --profile dev
 
 bench-engine: $(if $(ON_CUDA),build-cuda,build) ## Measure the engine beside PyTorch and PEFT; writes results/engine
 	test -x $(PEER_PYTHON) || { python3 -m venv runs/peers/venv && $(PEER_PYTHON) -m pip install -q -r bench/peers/requirements.txt; }
@@ -143,9 +143,19 @@ bench-peers: build ## Measure the pipeline beside Polars, DuckDB and pandas (SIZ
 	SIZES=$(SIZES) $(PIPELINE_PYTHON) bench/peers/pipeline.py $(WEAVEREC) \
 		"$$(ls -t $(TARGET)/debug/deps/pipeline-* | grep -v '\.d$$' | head -1)" runs/peers/logs results/pipeline/speed.md
 
+# The scanner and its peers are a workspace of their own; each way is also run once by itself, to see that all read the same rows.
+bench-json: ## Measure the scanner of JSON lines beside jiter, sonic-rs and serde_json; writes results/pipeline/json.md
+	REPORT="$(abspath results/pipeline/json.md)" $(CARGO) bench --manifest-path pipeline/peers/Cargo.toml --bench json -- --test
+
+bench-rule: ## Count false claims of the statistical rule in simulated studies, and time it on a million users
+	$(CARGO) bench --locked --workspace --bench rule --profile dev
+
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+readme-check: build ## Check that the README's tables are what the records say
+	$(WEAVEREC) readme --check README.md results/quick
 
 ci: ## Everything that continuous integration runs
 	bash .ci/run

@@ -17,7 +17,7 @@ use weaverec_model::device::{Arithmetic, DeviceName, peak_memory as peak_of_tens
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
 use weaverec_model::op::linear;
 use weaverec_model::rank::{Normalisation, Query, score};
-use weaverec_model::train::{Example, TrainConfig, train_lora, training_flops};
+use weaverec_model::train::{Example, Seeds, TrainConfig, train_lora, training_flops};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
@@ -179,7 +179,8 @@ fn train(
         seconds.push(p.seconds - before);
         before = p.seconds;
     };
-    let (adapter, _) = train_lora(decoder, lora(), examples, &[], &config, SEED, None, &mut news).unwrap();
+    let seeds = Seeds::both(SEED);
+    let (adapter, _) = train_lora(decoder, lora(), examples, &[], &config, seeds, None, &mut news).unwrap();
     (adapter, json!({ "losses": losses, "seconds": seconds }))
 }
 

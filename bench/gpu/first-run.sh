@@ -195,11 +195,11 @@ step_peft() {
     done
 }
 
-# The profile of a stage: of so many scenarios and seeds.
+# The profile of a stage: of so many scenarios and replicates.
 profile() {
-    local scenarios=$1 seeds=$2
+    local scenarios=$1 replicates=$2
     awk -v most="$scenarios" '/^\[\[study\.scenario\]\]/ { n++ } n <= most' "$data/first-run.toml" \
-        | sed -E "s/^seeds = .*/seeds = [$(seq -s ', ' 1 "$seeds")]/; s/^replicates = .*/replicates = $seeds/" \
+        | sed -E "s/^replicates = .*/replicates = $replicates/" \
         | if [ "$SCALE" = tiny ]; then
             sed -E 's/^(max_train|users|prompts_per_domain|held_out) = .*/\1 = 16/; s/batch_size = [0-9]+/batch_size = 8/; s/evaluate_every = [0-9]+/evaluate_every = 2/'
         else
@@ -208,27 +208,27 @@ profile() {
 }
 
 step_study() {
-    local stage scenarios seeds stages="1:1 2:1 2:2 2:3 3:3" options="" code
+    local stage scenarios replicates stages="1:1 2:1 2:2 2:3 3:3" options="" code
     if [ "$SCALE" = tiny ]; then stages="1:1 2:1"; fi
     if "$weaverec" reproduce --help | grep -q -- --jobs; then options="--jobs $JOBS"; fi
     cd "$unpacked/model" || return 1
     for stage in $stages; do
-        scenarios=${stage%:*} seeds=${stage#*:}
+        scenarios=${stage%:*} replicates=${stage#*:}
         test -e "$WORK/done/study-$stage" && continue
-        echo "== $scenarios of 3 scenarios, $seeds seeds"
-        profile "$scenarios" "$seeds" > "$WORK/first-run.toml"
+        echo "== $scenarios of 3 scenarios, $replicates replicates"
+        profile "$scenarios" "$replicates" > "$WORK/first-run.toml"
         # shellcheck disable=SC2086
         "$weaverec" reproduce --profile "$WORK/first-run.toml" --data "$data/logs" --work "$WORK/study" --out "$WORK/report" \
             --device "$DEVICE" --arithmetic "$ARITHMETIC" $options
         code=$?
         if [ "$code" != 0 ]; then
-            note "stopped in $stage (scenarios:seeds)"
+            note "stopped in $stage (scenarios:replicates)"
             return "$code"
         fi
         rm -rf "$results/tables/report"
         cp -r "$WORK/report" "$results/tables/report"
         touch "$WORK/done/study-$stage"
-        note "done up to $stage (scenarios:seeds)"
+        note "done up to $stage (scenarios:replicates)"
     done
 }
 

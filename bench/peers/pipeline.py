@@ -12,7 +12,7 @@ The tables: reviews and metadata, both gzipped, as published in 2014 → repeats
 with five interactions or more, to the fixpoint → one row a user, oldest first, and one row an item with a clean title, in Parquet.
 All must find the same numbers of interactions, users and items. Published metadata are Python literals, which no peer reads but through
 Python's own `ast.literal_eval`; how long that took is told apart, since it says nothing about the peers. The prompts: the same, then the validation and the test prompt of
-every user, 30 candidates each.
+every user (the last two items that are new to them), 30 candidates each.
 """
 
 import json
@@ -213,7 +213,8 @@ def with_a_script(raw, out):
     with open(out / "prompts.jsonl", "w", encoding="utf-8") as file:
         for user, items in rows.groupby("user")["item"].agg(list).items():
             seen = set(items)
-            for split, at in [("validation", len(items) - 2), ("test", len(items) - 1)]:
+            new = [at for at in range(1, len(items)) if items[at] not in items[:at]]
+            for split, at in zip(["validation", "test"], new[-2:]):
                 target, history = items[at], items[max(at - HISTORY, 0) : at]
                 candidates = [target]
                 while len(candidates) < CANDIDATES:

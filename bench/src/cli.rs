@@ -65,8 +65,14 @@ enum Command {
     Reproduce(command::reproduce::Arguments),
     /// Write the report of a finished profile again, from its records.
     Report(command::report::Arguments),
-    /// Compare the numbers of two reports.
+    /// Compare two reports, number by number and row by row.
     Compare(command::compare::Arguments),
+    /// Pass or fail a report by what it shows.
+    Gate(command::gate::Arguments),
+    /// Fill the tables of a README from reports, or check them.
+    Readme(command::readme::Arguments),
+    /// Print what a study of so many replicates and users would find.
+    Power(command::power::Arguments),
     /// Print completions for a shell.
     Completions(command::completions::Arguments),
 }
@@ -131,6 +137,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),
+        Command::Gate(arguments) => command::gate::run(arguments),
+        Command::Readme(arguments) => command::readme::run(arguments),
+        Command::Power(arguments) => command::power::run(arguments).map(done),
         Command::Completions(arguments) => command::completions::run::<Cli>(arguments).map(done),
     }
 }

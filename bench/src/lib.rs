@@ -3,14 +3,17 @@
 //! * [`experiment`]: profiles, cells, the store of run records, the runner;
 //! * [`method`]: the rows of the table, each saying how it obtains a ranking;
 //! * [`metric`], [`statistics`]: numbers and tests;
+//! * [`claim`], [`decision`]: what a study sets out to show, and what it has shown;
 //! * [`report`]: one table model and its renderers;
 //! * [`cli`], [`command`]: the command line;
 //! * [`output`]: what the commands write;
 //! * [`allocator`]: where memory comes from.
 
 pub mod allocator;
+pub mod claim;
 pub mod cli;
 pub mod command;
+pub mod decision;
 pub mod experiment;
 pub mod method;
 pub mod metric;

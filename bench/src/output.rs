@@ -57,10 +57,16 @@ pub const REPORT: Kind = Kind {
     again: Again::Updated,
 };
 
+/// In a report's folder, the records of the units that are finished.
+pub const RECORDS: &str = "records";
+
+/// In a work folder, the finished cells.
+pub const CELLS: &str = "cells";
+
 /// Where `weaverec reproduce` keeps prepared data and run records.
 pub const WORK: Kind = Kind {
     name: "a work folder of `weaverec reproduce`",
-    marks: &["cells"],
+    marks: &[CELLS],
     holds: |_| true,
     again: Again::Updated,
 };

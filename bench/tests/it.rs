@@ -23,6 +23,11 @@ mod output;
 mod paths;
 #[path = "it/reproduce.rs"]
 mod reproduce;
+#[path = "it/revision.rs"]
+mod revision;
+#[cfg(unix)]
+#[path = "it/store.rs"]
+mod store;
 #[path = "it/words.rs"]
 mod words;
 

@@ -12,7 +12,7 @@ use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::backbone::{Decoder, DecoderConfig};
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::rank::{Normalisation, Query, score};
-use weaverec_model::train::{Example, TrainConfig, train_lora};
+use weaverec_model::train::{Example, Seeds, TrainConfig, train_lora};
 
 fn decoder(config: &DecoderConfig) -> Decoder {
     Decoder::from_parameters(config, |_, shape| {
@@ -89,7 +89,8 @@ fn step(
     group.bench_function(name, |b| {
         b.iter(|| {
             let lora = LoraConfig::new(rank, 2.0 * rank as f64);
-            black_box(train_lora(decoder, lora, &examples, &[], &config, 1, None, &mut |_| ()).unwrap())
+            let seeds = Seeds::both(1);
+            black_box(train_lora(decoder, lora, &examples, &[], &config, seeds, None, &mut |_| ()).unwrap())
         });
     });
     group.finish();

@@ -137,8 +137,8 @@ impl Mixture {
 
 /// The training set of an adapter: what the mixture takes from each domain, shuffled together. The target is the first domain.
 ///
-/// In which order a domain's examples are taken depends on the seed and the domain's name alone, so that of two adapters that
-/// share a domain one has seen the same part of it as the other, or the beginning of that part.
+/// In which order a domain's examples are taken depends on the seed and the domain's name alone, so that of two adapters of one
+/// seed that share a domain one has seen the same part of it as the other, or the beginning of that part.
 pub fn mix_domains<'a, T: Clone + 'a>(
     domains: impl IntoIterator<Item = (&'a str, &'a [T])>,
     mixture: Mixture,

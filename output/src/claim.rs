@@ -60,6 +60,8 @@ impl Input {
     }
 }
 
+const BUSY: &str = "another run writes there at this moment; wait until it has ended, or name another place";
+
 /// The right to write a result at a place, for as long as this value lives.
 #[derive(Debug)]
 pub struct Claim {
@@ -80,14 +82,22 @@ impl Claim {
     pub fn take(place: &Path, kind: Kind, inputs: &[Input]) -> Result<Self> {
         Self::locked(place, kind, inputs, |place| match Lock::try_take(place)? {
             Some(lock) => Ok(lock),
-            None => Err(Error::refused(
-                place,
-                "another run writes there at this moment; wait until it has ended, or name another place",
-            )),
+            None => Err(Error::refused(place, BUSY)),
         })
     }
 
-    /// The same, but waits for another run that has claimed the place; `waiting` is called before.
+    /// The right to work at `place` beside other runs that have it in this way, and keep each other's results apart by other means.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take), where another run has the place alone.
+    pub fn share(place: &Path, kind: Kind, inputs: &[Input]) -> Result<Self> {
+        Self::locked(place, kind, inputs, |place| match Lock::try_share(place)? {
+            Some(lock) => Ok(lock),
+            None => Err(Error::refused(place, BUSY)),
+        })
+    }
+
+    /// The same as [`take`](Self::take), but waits for another run that has claimed the place; `waiting` is called before.
     ///
     /// # Errors
     /// Those of [`take`](Self::take), but for another run.
@@ -119,6 +129,7 @@ impl Claim {
         if let Some(folder) = claim.place.parent() {
             scratch::sweep(folder);
         }
+        scratch::sweep(&claim.place);
         claim.kind.check(&claim.place)?;
         Ok(claim)
     }
@@ -172,6 +183,14 @@ impl Claim {
 fn check(place: &Path, kind: Kind, inputs: &[Input]) -> Result<()> {
     let replaced = kind.again != Again::Updated;
     inputs.iter().try_for_each(|input| input.check(place, replaced))?;
+    if replaced && path::is_mount_point(place) {
+        let message = format!(
+            "is a mount point, whose place nothing else can take, so that no result could appear there as a whole; name a folder in it, such \
+             as {}",
+            place.join("result").display()
+        );
+        return Err(Error::refused(place, message));
+    }
     kind.check(place)
 }
 
@@ -240,6 +259,39 @@ mod tests {
         assert!(error.contains("another run writes there"), "{error}");
         drop(first);
         Claim::take(&out, ADAPTER, &[]).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mount_point_is_refused_before_the_work_is_done() {
+        let place = Path::new("/proc");
+        if !path::is_mount_point(place) {
+            eprintln!("skipped: nothing is mounted at /proc");
+            return;
+        }
+        let error = Claim::take(place, ADAPTER, &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("is a mount point") && error.contains("/proc/result"),
+            "{error}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_being_written_in_the_place_itself_goes_with_the_next_claim() {
+        let root = tempfile::tempdir().unwrap();
+        let updated = Kind {
+            again: Again::Updated,
+            ..ADAPTER
+        };
+        for name in ADAPTER.marks.iter().chain(&[".weaverec-unfinished-Ab12cd"]) {
+            std::fs::write(root.path().join(name), "").unwrap();
+        }
+        drop(Claim::take(root.path(), updated, &[]).unwrap());
+        assert_eq!(
+            std::fs::read_dir(root.path()).unwrap().count(),
+            ADAPTER.marks.len()
+        );
     }
 
     #[cfg(unix)]

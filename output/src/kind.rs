@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::publish::UNFINISHED;
 use crate::scratch;
 
 /// What becomes of an earlier result of the same command.
@@ -126,9 +125,7 @@ fn names(place: &Path) -> Result<Option<Vec<String>>> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let is_unfinished =
-            scratch::is_ours(&name) || name.strip_prefix(UNFINISHED).is_some_and(scratch::is_drawn);
-        if !LITTER.contains(&name.as_str()) && !is_unfinished {
+        if !LITTER.contains(&name.as_str()) && !scratch::is_ours(&name) {
             names.push(name);
         }
     }

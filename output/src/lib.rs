@@ -5,6 +5,7 @@
 //! * [`Kind`] says how the results of a command are told from anything else;
 //! * [`Staged`] and [`write_file`] make a folder or a file appear whole or not at all, on the disk before it has its name, and
 //!   without a moment in which an older one of that name is gone;
+//! * [`Leases`] keep two that share a folder from doing the same work;
 //! * [`scratch`] holds work in progress, and removes what killed runs left.
 //!
 //! This crate knows nothing of what is in the files.
@@ -13,15 +14,17 @@ mod claim;
 mod durable;
 mod error;
 mod kind;
+mod lease;
 mod lock;
 mod path;
 mod publish;
 pub mod scratch;
 
 pub use claim::{Claim, Input};
-pub use durable::{sync_file, sync_folder, sync_tree};
+pub use durable::{create_folder, sync_file, sync_folder, sync_tree};
 pub use error::{Error, Result};
 pub use kind::{Again, Kind, describe};
+pub use lease::{Answer, Lease, Leases};
 pub use lock::Lock;
-pub use path::resolve;
-pub use publish::{Staged, UNFINISHED, place_file, write_file, write_folder};
+pub use path::{is_mount_point, resolve};
+pub use publish::{Staged, place_file, write_file, write_folder};

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::durable::create_folder;
 use crate::error::{Error, Result};
 use crate::scratch::{self, LOCK};
 
@@ -13,7 +14,7 @@ const NAME_BYTES: usize = 200;
 /// Times that a lock is looked for again because its last owner has just removed it.
 const TRIES: usize = 1000;
 
-/// The right to write a place, until this value or the process goes, however it ends.
+/// The right to write a place, alone or with others of its kind, until this value or the process goes, however it ends.
 ///
 /// It is the lock on a hidden file beside the place, which its owner removes. Where files cannot be locked (some network file systems)
 /// every run has the right.
@@ -21,7 +22,8 @@ const TRIES: usize = 1000;
 pub struct Lock {
     path: PathBuf,
     // Removed before it is let go of.
-    _file: File,
+    file: File,
+    shared: bool,
 }
 
 impl Lock {
@@ -30,7 +32,15 @@ impl Lock {
     /// # Errors
     /// [`Error::Io`] where nothing can be written beside the place.
     pub fn try_take(place: &Path) -> Result<Option<Self>> {
-        acquire(place, |_| false)
+        acquire(place, false, |_| false)
+    }
+
+    /// The right to work in `place` beside others who have it in this way; `None` where a run has the lock alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where nothing can be written beside the place.
+    pub fn try_share(place: &Path) -> Result<Option<Self>> {
+        acquire(place, true, |_| false)
     }
 
     /// The lock of `place`, as soon as nobody else has it; `waiting` is called before the wait, if there is one.
@@ -39,7 +49,7 @@ impl Lock {
     /// [`Error::Io`] where nothing can be written beside the place.
     pub fn wait(place: &Path, waiting: impl FnOnce()) -> Result<Self> {
         let mut waiting = Some(waiting);
-        let taken = acquire(place, |file| {
+        let taken = acquire(place, false, |file| {
             if let Some(waiting) = waiting.take() {
                 waiting();
             }
@@ -51,19 +61,22 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is held: whoever opened it before finds that it has no name any more, and looks again.
-        let _ = std::fs::remove_file(&self.path);
+        // While it is held alone: whoever opened it before finds that it has no name any more, and looks again. Where others share it the
+        // last one removes it; two that are the last at the same moment leave it to the next sweep.
+        if !self.shared || self.file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
 /// Takes the lock; `held` is asked what to do where another run has it, and answers whether the lock is its own now.
-fn acquire(place: &Path, mut held: impl FnMut(&File) -> bool) -> Result<Option<Lock>> {
+fn acquire(place: &Path, shared: bool, mut held: impl FnMut(&File) -> bool) -> Result<Option<Lock>> {
     let folder = place.parent().unwrap_or(Path::new("."));
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let cut = name.floor_char_boundary(NAME_BYTES);
     let path = folder.join(format!("{LOCK}{}", &name[..cut]));
     for _ in 0..TRIES {
-        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+        create_folder(folder)?;
         // So that a sweep does not take it for one that nobody holds, before it is held.
         let alone = scratch::lock(folder);
         let opened = OpenOptions::new()
@@ -76,7 +89,10 @@ fn acquire(place: &Path, mut held: impl FnMut(&File) -> bool) -> Result<Option<L
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             other => other.map_err(|source| Error::io(folder, "write into", source))?,
         };
-        let tried = file.try_lock();
+        let tried = match shared {
+            true => file.try_lock_shared(),
+            false => file.try_lock(),
+        };
         drop(alone);
         match tried {
             Err(TryLockError::WouldBlock) if !held(&file) => return Ok(None),
@@ -84,7 +100,7 @@ fn acquire(place: &Path, mut held: impl FnMut(&File) -> bool) -> Result<Option<L
             Ok(()) | Err(TryLockError::Error(_) | TryLockError::WouldBlock) => {}
         }
         if is_still(&file, &path) {
-            return Ok(Some(Lock { path, _file: file }));
+            return Ok(Some(Lock { path, file, shared }));
         }
     }
     Err(Error::refused(
@@ -95,7 +111,7 @@ fn acquire(place: &Path, mut held: impl FnMut(&File) -> bool) -> Result<Option<L
 
 /// Whether the file has this name, and was not removed by its last owner before it was locked.
 #[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
     let identity = |found: rustix::fs::Stat| (found.st_dev, found.st_ino);
     match (rustix::fs::fstat(file), rustix::fs::stat(path)) {
         (Ok(open), Ok(named)) => identity(open) == identity(named),
@@ -104,7 +120,7 @@ fn is_still(file: &File, path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_still(_file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(_file: &File, path: &Path) -> bool {
     path.exists()
 }
 
@@ -125,6 +141,24 @@ mod tests {
         drop((mine, beside));
         assert!(Lock::try_take(&place).unwrap().is_some());
         assert_eq!(std::fs::read_dir(root.path().join("new")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn those_that_share_keep_out_who_wants_it_alone_until_the_last_has_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("out");
+        let alone = Lock::try_take(&place).unwrap();
+        assert!(alone.is_some() && Lock::try_share(&place).unwrap().is_none());
+        drop(alone);
+        let [one, two] = [0, 1].map(|_| Lock::try_share(&place).unwrap().unwrap());
+        drop(one);
+        assert!(Lock::try_take(&place).unwrap().is_none());
+        let three = Lock::try_share(&place).unwrap().unwrap();
+        drop(two);
+        assert!(Lock::try_take(&place).unwrap().is_none());
+        drop(three);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        assert!(Lock::try_take(&place).unwrap().is_some());
     }
 
     #[test]

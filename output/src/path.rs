@@ -41,6 +41,40 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Whether a folder is a mount point: nothing can be renamed to its place. Behind a link is what counts.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn is_mount_point(folder: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    match statx(CWD, folder, AtFlags::empty(), StatxFlags::BASIC_STATS) {
+        // Also of a part of the same file system, as containers have it.
+        Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        }
+        _ => has_own_device(folder),
+    }
+}
+
+/// Whether a folder is a mount point: nothing can be renamed to its place. Behind a link is what counts.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn is_mount_point(folder: &Path) -> bool {
+    has_own_device(folder)
+}
+
+/// Whether a folder lies on another device than the folder it is in.
+#[cfg(unix)]
+fn has_own_device(folder: &Path) -> bool {
+    let device = |path: &Path| rustix::fs::stat(path).map(|found| found.st_dev);
+    match (device(folder), device(&folder.join(".."))) {
+        (Ok(own), Ok(above)) => own != above,
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn has_own_device(_folder: &Path) -> bool {
+    false
+}
+
 /// How one place lies to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lies {
@@ -115,6 +149,21 @@ mod tests {
         symlink(root.join("gone"), root.join("dangling")).unwrap();
         let error = resolve(&root.join("dangling")).unwrap_err().to_string();
         assert!(error.contains("link to nothing"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mount_point_is_known_and_a_folder_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!is_mount_point(root.path()) && !is_mount_point(&root.path().join("missing")));
+        let proc = Path::new("/proc");
+        if !proc.join("self").exists() {
+            eprintln!("skipped: nothing is mounted at /proc");
+            return;
+        }
+        assert!(is_mount_point(proc) && has_own_device(proc) && !is_mount_point(&proc.join("self")));
+        symlink(proc, root.path().join("link")).unwrap();
+        assert!(is_mount_point(&root.path().join("link")));
     }
 
     #[test]

@@ -1,27 +1,30 @@
 //! Files and folders that appear whole or not at all, and are on the disk before they have their name.
 
+use std::fs::TryLockError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::durable::{sync_file, sync_folder, sync_tree};
-use crate::error::{Error, Result};
-use crate::scratch::{REPLACED, Scratch};
+use tempfile::NamedTempFile;
 
-/// How the names of files begin that are being written, or were when somebody was killed.
-pub const UNFINISHED: &str = ".unfinished-";
+use crate::durable::{There, create_folder, parent, rename};
+use crate::error::{Error, Result};
+use crate::lock::is_still;
+use crate::scratch::{REPLACED, Scratch, UNFINISHED};
+
+/// Times that a file is made again because a sweep met it before it was locked.
+const TRIES: usize = 1000;
 
 /// Writes a file under a temporary name beside `path`, waits until it is on the disk, and renames it into place.
+///
+/// Where the process is killed meanwhile, the next [`sweep`](crate::scratch::sweep) of the folder removes what is left.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be written; then what was there stays.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = parent(path);
-    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+    create_folder(folder)?;
     let failed = |source| Error::io(path, "write", source);
-    let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempfile_in(folder)
-        .map_err(|source| Error::io(folder, "write into", source))?;
+    let mut file = unfinished(folder)?;
     file.write_all(bytes).map_err(failed)?;
     // A temporary file is private; a result is for whoever may read the folder.
     #[cfg(unix)]
@@ -30,9 +33,35 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let mode = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(mode).map_err(failed)?;
     }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)
+    // Open, and so locked, until it has its name: else a sweep could take it for left behind.
+    let (held, fresh) = file.into_parts();
+    rename(&fresh, path, There::Replaced)?;
+    // It is no temporary file any more.
+    drop(fresh.keep());
+    drop(held);
+    Ok(())
+}
+
+/// A hidden file that is locked, so that no sweep takes it for left behind.
+fn unfinished(folder: &Path) -> Result<NamedTempFile> {
+    for _ in 0..TRIES {
+        let file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(folder)
+            .map_err(|source| Error::io(folder, "write into", source))?;
+        let held = match file.as_file().try_lock() {
+            // Where files cannot be locked nothing is swept.
+            Ok(()) | Err(TryLockError::Error(_)) => is_still(file.as_file(), file.path()),
+            Err(TryLockError::WouldBlock) => false,
+        };
+        if held {
+            return Ok(file);
+        }
+    }
+    Err(Error::refused(
+        folder,
+        "files go as soon as they are made; is something else at work in this folder?",
+    ))
 }
 
 /// Gives a finished file the name `to`, once it is on the disk.
@@ -40,9 +69,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where it cannot be renamed.
 pub fn place_file(from: &Path, to: &Path) -> Result<()> {
-    sync_file(from)?;
-    std::fs::rename(from, to).map_err(|source| Error::io(to, "rename", source))?;
-    sync_folder(parent(to))
+    rename(from, to, There::Replaced)?;
+    Ok(())
 }
 
 /// Fills a folder and puts it at `to`, in the place of whatever is there.
@@ -69,7 +97,7 @@ impl Staged {
     /// [`Error::Io`] where it cannot be made.
     pub fn beside(place: &Path) -> Result<Self> {
         let folder = parent(place);
-        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, "create", source))?;
+        create_folder(folder)?;
         Self::within(folder)
     }
 
@@ -99,15 +127,26 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`] where it cannot be written or renamed; then what was there stays.
     pub fn publish(self, to: &Path) -> Result<()> {
-        sync_tree(&self.content)?;
-        let failed = |source| Error::io(to, "rename", source);
-        if to.symlink_metadata().is_err() {
-            std::fs::rename(&self.content, to).map_err(failed)?;
-        } else if !exchange(&self.content, to).map_err(failed)? {
+        // An empty folder can be replaced in one step by any system, where an exchange may fail (a folder in a lower layer of overlayfs).
+        let free = to.symlink_metadata().is_err() || is_empty(to);
+        if free && rename(&self.content, to, There::Replaced)? {
+            return Ok(());
+        }
+        if !rename(&self.content, to, There::Exchanged)? {
             step_aside(&self.content, to)?;
         }
-        sync_folder(parent(to))
         // What was replaced lies in the scratch folder now, and goes with it.
+        Ok(())
+    }
+
+    /// Puts it at `to` as [`publish`](Self::publish) does, unless something is there: of several that come with one result, the first has
+    /// the place. Whoever comes later gets the folder back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written or renamed.
+    pub fn publish_new(self, to: &Path) -> Result<Option<Self>> {
+        let first = rename(&self.content, to, There::Replaced)?;
+        Ok((!first).then_some(self))
     }
 
     /// The folder that it lies in, for what is needed only while it is filled.
@@ -116,48 +155,25 @@ impl Staged {
     }
 }
 
-/// Lets two paths change their names; false where the system or the file system cannot do that.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    // A sandbox answers with "not permitted" to calls that it does not know.
-    let unknown = [
-        Errno::INVAL,
-        Errno::NOSYS,
-        Errno::NOTSUP,
-        Errno::OPNOTSUPP,
-        Errno::PERM,
-    ];
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(error) if unknown.contains(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn exchange(_one: &Path, _other: &Path) -> std::io::Result<bool> {
-    Ok(false)
+/// Whether it is an empty folder that a rename can replace.
+fn is_empty(folder: &Path) -> bool {
+    cfg!(unix)
+        && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+        && !folder.is_symlink()
 }
 
 /// Replaces what is at `to` in two steps, between which the name is gone.
 fn step_aside(content: &Path, to: &Path) -> Result<()> {
-    let failed = |source| Error::io(to, "rename", source);
     let aside = Scratch::new(parent(to), REPLACED)?;
     let old = aside.path().join(to.file_name().unwrap_or_default());
-    std::fs::rename(to, &old).map_err(failed)?;
-    if let Err(error) = std::fs::rename(content, to) {
-        std::fs::rename(&old, to).map_err(failed)?;
-        return Err(failed(error));
+    rename(to, &old, There::Replaced)?;
+    let placed = rename(content, to, There::Replaced);
+    if !matches!(placed, Ok(true)) {
+        rename(&old, to, There::Replaced)?;
     }
-    Ok(())
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+    match placed? {
+        true => Ok(()),
+        false => Err(Error::refused(to, "another run wrote there at the same moment")),
     }
 }
 
@@ -195,7 +211,7 @@ mod tests {
         probe
             .iter()
             .for_each(|folder| std::fs::create_dir(folder).unwrap());
-        if !exchange(&probe[0], &probe[1]).unwrap() {
+        if !rename(&probe[0], &probe[1], There::Exchanged).unwrap() {
             eprintln!("skipped: this file system cannot exchange two folders");
             return;
         }
@@ -238,6 +254,66 @@ mod tests {
         );
         assert_eq!(std::fs::read_to_string(target.join("name")).unwrap(), "fresh");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_folder_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("result");
+        std::fs::create_dir(&target).unwrap();
+        write_folder(&target, fill("a", "x")).unwrap();
+        assert!(target.join("a").exists());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+        assert!(!is_empty(&target) && !is_empty(&root.path().join("missing")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_run_was_writing_is_swept_and_what_is_written_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, left) = unfinished(root.path()).unwrap().keep().unwrap();
+        let mine = unfinished(root.path()).unwrap();
+        let others = [
+            ".unfinished-poetry",
+            ".weaverec-unfinished-novel",
+            ".weaverec-unfinished-",
+        ];
+        for name in others {
+            std::fs::write(root.path().join(name), "theirs").unwrap();
+        }
+        let folder = root.path().join(".weaverec-unfinished-abc123");
+        std::fs::create_dir(&folder).unwrap();
+        crate::scratch::sweep(root.path());
+        assert!(!left.exists() && mine.path().exists() && folder.exists());
+        assert!(others.iter().all(|name| root.path().join(name).exists()));
+        mine.persist(root.path().join("whole")).unwrap();
+        crate::scratch::sweep(root.path());
+        assert!(root.path().join("whole").exists());
+    }
+
+    #[test]
+    fn sweeping_takes_no_file_from_who_is_writing_it() {
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        crate::scratch::sweep(root.path());
+                    }
+                });
+            }
+            let writers: Vec<_> = (0..2)
+                .map(|writer| {
+                    let path = root.path().join(writer.to_string());
+                    scope.spawn(move || (0..100).try_for_each(|_| write_file(&path, b"text")))
+                })
+                .collect();
+            let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            written.into_iter().for_each(|written| written.unwrap().unwrap());
+        });
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
     }
 
     #[cfg(unix)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::durable::{There, rename};
 use crate::error::{Error, Result};
 
 /// What the names of all scratch folders, and of locks, begin with.
@@ -20,6 +21,9 @@ pub(crate) const PREFIX: &str = ".weaverec-";
 
 /// What the names of [locks](crate::Lock) begin with.
 pub(crate) const LOCK: &str = ".weaverec-lock-";
+
+/// What the names of files begin with that are being written.
+pub(crate) const UNFINISHED: &str = ".weaverec-unfinished-";
 
 /// Purpose of a folder that keeps what is being replaced; what lies in one that was left behind is put back.
 pub(crate) const REPLACED: &str = "replaced";
@@ -31,9 +35,13 @@ const PURPOSES: [&str; 4] = ["staging", "spill", "fetch", REPLACED];
 const PATIENCE: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Whether a file or folder has a name that only this program gives: of a lock, or of a scratch folder.
+/// Whether a file or folder has a name that only this program gives: of a lock, of a file that is being written, or of a scratch folder.
 pub(crate) fn is_ours(name: &str) -> bool {
-    name.starts_with(LOCK) || name.strip_prefix(PREFIX).is_some_and(is_scratch)
+    name.starts_with(LOCK) || is_unfinished(name) || name.strip_prefix(PREFIX).is_some_and(is_scratch)
+}
+
+fn is_unfinished(name: &str) -> bool {
+    name.strip_prefix(UNFINISHED).is_some_and(is_drawn)
 }
 
 fn is_scratch(purpose: &str) -> bool {
@@ -42,7 +50,7 @@ fn is_scratch(purpose: &str) -> bool {
 }
 
 /// Whether it is what `tempfile` puts behind a name.
-pub(crate) fn is_drawn(end: &str) -> bool {
+fn is_drawn(end: &str) -> bool {
     end.len() == 6 && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
@@ -93,7 +101,7 @@ pub(crate) fn lock(folder: &Path) -> Option<File> {
     None
 }
 
-/// Removes the scratch folders and the locks in `place` that belong to no living process.
+/// Removes the scratch folders, the unfinished files and the locks in `place` that belong to no living process.
 ///
 /// What cannot be removed (another user's, perhaps) stays and is in nobody's way.
 pub fn sweep(place: &Path) {
@@ -103,36 +111,34 @@ pub fn sweep(place: &Path) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(purpose) = name.strip_prefix(PREFIX) else {
+        // Links and whatever else may bear such a name are nobody's work in progress.
+        let Some(kind) = entry.file_type().ok().filter(|_| is_ours(&name)) else {
             continue;
         };
-        if !is_ours(&name) {
+        let path = entry.path();
+        if !kind.is_dir() && !kind.is_file() {
             continue;
         }
-        let folder = entry.path();
-        let Ok(owner) = File::open(&folder) else { continue };
+        // As long as it is held here nobody else takes it for theirs; whoever has opened a file meanwhile finds, once it is locked, that it
+        // is gone, and makes another.
+        let Ok(owner) = File::open(&path) else { continue };
         if owner.try_lock().is_err() {
             continue;
         }
-        if name.starts_with(LOCK) {
-            // Ours are empty.
-            if !owner
-                .metadata()
-                .is_ok_and(|found| found.is_file() && found.len() == 0)
-            {
-                continue;
+        if kind.is_file() {
+            // Our locks are empty.
+            let is_lock = name.starts_with(LOCK) && owner.metadata().is_ok_and(|found| found.len() == 0);
+            if is_lock || is_unfinished(&name) {
+                let _ = std::fs::remove_file(&path);
             }
-            // Whoever has opened it meanwhile finds it gone once it is locked, and makes another.
-            let _ = std::fs::remove_file(&folder);
-            continue;
+        } else if !is_unfinished(&name) && !name.starts_with(LOCK) {
+            let replaced = name
+                .strip_prefix(PREFIX)
+                .is_some_and(|purpose| purpose.starts_with(REPLACED));
+            if !replaced || put_back(&path, place) {
+                let _ = std::fs::remove_dir_all(&path);
+            }
         }
-        if !folder.is_dir() {
-            continue;
-        }
-        if purpose.starts_with(REPLACED) && !put_back(&folder, place) {
-            continue;
-        }
-        let _ = std::fs::remove_dir_all(&folder);
     }
 }
 
@@ -143,7 +149,7 @@ fn put_back(folder: &Path, place: &Path) -> bool {
     };
     entries.flatten().all(|entry| {
         let home = place.join(entry.file_name());
-        home.exists() || std::fs::rename(entry.path(), home).is_ok()
+        home.exists() || matches!(rename(&entry.path(), &home, There::Replaced), Ok(true))
     })
 }
 

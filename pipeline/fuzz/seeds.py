@@ -136,6 +136,13 @@ TEXTS = {
             "Cafe\u0301 \u200b\u202e\U0001f469\u200d\U0001f52c||x|", 'Magazines" />', "nan",
         ]
     ],
+    # The first character chooses the file, in the order in which the target lists them.
+    "token_names": [
+        '\x00{"bos_token_id": 0, "eos_token_id": [1, 2], "pad_token_id": null}',
+        '\x01{"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}, "additional_special_tokens": ["<|x|>"]}',
+        '\x02{"<|x|>": 300, "<|endoftext|>": 0}',
+        '\x03{"model_type": "llama", "eos_token_id": 1, "text_config": {"bos_token_id": 0}}',
+    ],
     "tokenizer_config": [
         '{"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>", "lstrip": false}, "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}',
         '{"chat_template": [{"name": "default", "template": "{{ bos_token }}"}], "added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": true}}}',

@@ -2,8 +2,9 @@
 
     python table.py SECONDS REPORT [TARGET ...]
 
-Without targets it is all of them; with some, the rows of the others are kept. A target that finds something stops there: the table
-says so, the case lies in `artifacts/`, and the script ends with 1.
+Without targets it is all of them; with some, the rows of the others are kept. With 0 seconds nothing is fuzzed, and the table loses the
+rows of targets that there are no more. A target that finds something stops there: the table says so, the case lies in `artifacts/`, and
+the script ends with 1.
 `make fuzz-all` does all of it.
 """
 
@@ -53,7 +54,17 @@ def fuzz(target, seconds):
     return [target, f"{tried:,}", took, f"{tried // max(took, 1):,}", f"{edges[0]:,}", f"{edges[-1]:,}", 0], False
 
 
+def is_gone(line):
+    """Whether a line of a report is the row of a target that there is no more."""
+    row = re.match(r"\| (\w+) \|", line)
+    return row is not None and row[1] not in {*TARGETS, "target"}
+
+
 def main(seconds, report, targets):
+    if seconds == 0:
+        lines = Path(report).read_text().splitlines(keepends=True)
+        Path(report).write_text("".join(line for line in lines if not is_gone(line)))
+        return
     unknown = [target for target in targets if target not in TARGETS]
     if unknown:
         sys.exit(f"no fuzz target {unknown[0]}; there are {', '.join(TARGETS)}")

@@ -92,6 +92,7 @@ impl fmt::Display for Summary {
             writeln!(f, "\nstages: {}", manifest.stages)?;
             writeln!(f, "split: {}", manifest.split)?;
             writeln!(f, "ties: {}", manifest.ties)?;
+            writeln!(f, "repeats: {}", manifest.repeats)?;
         }
         let prompts = Split::ALL.map(|split| format!("{} {}", split.name(), manifest.prompt_count(split)));
         writeln!(f, "\nprompts: {}", prompts.join(", "))?;

@@ -8,7 +8,8 @@ use crate::schema::{LETTERS, PromptFormat};
 use crate::stage::domain::OTHER;
 use crate::stage::prompt::PromptStyle;
 use crate::stage::{
-    DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeWindow, Wording,
+    DedupPolicy, DomainFilter, KCore, Negatives, Recipe, Repeats, SplitPolicy, Ties, TimeCut, TimeWindow,
+    Wording, window,
 };
 use crate::title;
 
@@ -33,6 +34,9 @@ pub struct Parameters {
     /// Key of that order, and of nothing else.
     #[serde(default)]
     pub tie_seed: u64,
+    /// Milliseconds within which an event that follows another is at one moment with it; 0: at the same time only.
+    #[serde(default)]
+    pub tie_window_ms: i64,
     /// What happens to repeats.
     pub dedup: DedupPolicy,
     /// Least interactions of users and items.
@@ -40,6 +44,9 @@ pub struct Parameters {
     /// What is held out for validation and test.
     #[serde(default)]
     pub split: SplitPolicy,
+    /// Whether what a user had before is asked for.
+    #[serde(default)]
+    pub repeats: Repeats,
     /// Longest history shown.
     pub max_history: usize,
     /// Longest title, in characters.
@@ -88,7 +95,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Default for Parameters {
-    /// Everything of the data set, leave-one-out, the paper's top-5 prompts over 30 candidates, the clean recipe, no k-core.
+    /// Everything of the data set, leave-one-out of new items, the paper's top-5 prompts over 30 candidates, the clean recipe, no k-core.
     fn default() -> Self {
         Self {
             seed: 1,
@@ -97,9 +104,11 @@ impl Default for Parameters {
             window: TimeWindow::default(),
             ties: Ties::default(),
             tie_seed: 0,
+            tie_window_ms: 0,
             dedup: DedupPolicy::default(),
             core: KCore::default(),
             split: SplitPolicy::default(),
+            repeats: Repeats::default(),
             max_history: 20,
             max_title_chars: 80,
             repair_text: false,
@@ -119,13 +128,27 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// What the split is called wherever results are shown: two that order ties differently have other targets.
-    pub fn split_name(&self) -> String {
-        let ties = match self.ties {
-            Ties::Hash => format!("ties by hash (tie seed {})", self.tie_seed),
-            Ties::Line => "ties by line".to_owned(),
+    /// What the split is called wherever results are shown: two that order ties differently, or cut elsewhere, have other targets.
+    /// `cut` has the moments of a global-time split, once they are known.
+    pub fn split_name(&self, cut: Option<TimeCut>) -> String {
+        let asked = match self.repeats {
+            Repeats::Novel => " of new items",
+            Repeats::Keep => " with repeats",
         };
-        format!("{}, {ties}", self.split.name())
+        let cut = cut.map_or(String::new(), |cut| {
+            let time = window::time_text;
+            let (validation, test) = (time(cut.validation_from), time(cut.test_from));
+            format!(" (validation from {validation}, test from {test})")
+        });
+        let within = match self.tie_window_ms {
+            0 => String::new(),
+            window => format!(" within {}", window::duration_text(window)),
+        };
+        let order = match self.ties {
+            Ties::Hash => format!("by hash (tie seed {})", self.tie_seed),
+            Ties::Line => "by line".to_owned(),
+        };
+        format!("{}{asked}{cut}, ties{within} {order}", self.split.name())
     }
 
     /// What is prepared, whatever its folder is called: the data set and the domain of it. It is part of the key that orders ties of
@@ -177,6 +200,12 @@ impl Parameters {
             return Err(Error::Usage(format!(
                 "tie_seed is {}, but ties are in the order of lines; leave it out or order ties by hash",
                 self.tie_seed
+            )));
+        }
+        if self.tie_window_ms < 0 {
+            return Err(Error::Usage(format!(
+                "tie_window_ms is {}; it is a duration, from 0",
+                self.tie_window_ms
             )));
         }
         self.window.check()?;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use weaverec_output::Staged;
+
 use crate::audit::{self, AuditReport};
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
@@ -13,6 +15,7 @@ use crate::parameters::Parameters;
 use crate::prepared::{self, Manifest, Prepared, SCHEMA_VERSION, SEQUENCES, STAGES};
 use crate::raw::{self, Met, Progress, ReadOptions};
 use crate::schema::Split;
+use crate::stage::{Cut, SplitPolicy, TimeCut};
 use crate::storage;
 use store::Store;
 
@@ -160,6 +163,33 @@ pub async fn prepare(config: &PrepareConfig, progress: &dyn Progress) -> Result<
     Ok(manifest)
 }
 
+/// One cut for several data sets, which are cut at one moment or each knows the future of the others: where `cut` lies among the
+/// interactions of all of them together, as their stages leave them. The tables are made aside for it, without prompts, and go again;
+/// the splits that the configurations ask for do not matter.
+///
+/// # Errors
+/// Those of [`prepare`]; too few distinct times for the shares.
+pub async fn common_cut(configs: &[PrepareConfig], cut: Cut, progress: &dyn Progress) -> Result<TimeCut> {
+    let mut times = Vec::new();
+    if !matches!(cut, Cut::At(_)) {
+        for config in configs {
+            let place = config.place();
+            std::fs::create_dir_all(&place).map_err(|source| Error::io(&place, "create", source))?;
+            let aside = Staged::within(&place)?;
+            let mut tables = PrepareConfig {
+                out: aside.path().to_owned(),
+                ..config.clone()
+            };
+            tables.parameters.prompts = false;
+            tables.parameters.split = SplitPolicy::LeaveOneOut;
+            prepare(&tables, progress).await?;
+            let folder = Prepared::open(tables.folder())?;
+            folder.each_sequence(|row| times.extend(row.timestamps))?;
+        }
+    }
+    cut.among(times)
+}
+
 async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) -> Result<Manifest> {
     let engine = config.engine()?;
     let options = ReadOptions {
@@ -212,6 +242,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         }
     }
 
+    let cut = tables.targets.holdout().cut();
     let mut manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -228,10 +259,11 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         rejects: reject_counts,
         losses,
         titles_missing: tables.titles_missing,
-        split: config.parameters.split_name(),
+        split: config.parameters.split_name(cut),
         ties: tables.ties,
+        repeats: tables.repeats,
         titles: tables.titles,
-        cut: tables.holdout.cut(),
+        cut,
         prompts: written,
         audit: AuditReport::default(),
         notes: [tables.notes, notes].concat(),

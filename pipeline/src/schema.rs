@@ -100,6 +100,8 @@ pub struct Prompt {
     pub history: Vec<u32>,
     /// Dense id of the item to predict.
     pub target: u32,
+    /// Whether the target is at the moment of the item before it, so that the order of the two is the tie key's.
+    pub ties: bool,
     /// Dense ids of the candidates, target included, in the order shown.
     pub candidates: Vec<u32>,
     /// The conversation; the last turn is the assistant's answer, on which alone there is loss.

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/crossing.rs"]
+mod crossing;
 #[path = "it/described.rs"]
 mod described;
 #[path = "it/exports.rs"]
@@ -24,6 +26,8 @@ mod golden;
 mod known_sets;
 #[path = "it/leaks.rs"]
 mod leaks;
+#[path = "it/repeats.rs"]
+mod repeats;
 #[path = "it/sql.rs"]
 mod sql;
 #[path = "it/stages.rs"]
@@ -32,3 +36,5 @@ mod stages;
 mod ties;
 #[path = "it/titles.rs"]
 mod titles;
+#[path = "it/ways.rs"]
+mod ways;

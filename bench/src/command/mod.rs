@@ -1,5 +1,5 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share, in `adapter` what those that read adapters do, and in `number` how numbers are read.
+//! those that load a model share, in `adapter` what those that read adapters do, in `number` how numbers are read, and in `units` how units are listed.
 
 pub mod adapter;
 pub mod audit;
@@ -9,18 +9,22 @@ pub mod completions;
 pub mod datasets;
 pub mod devices;
 pub mod export;
+pub mod gate;
 pub mod inspect;
 pub mod merge;
 pub mod models;
 mod number;
+pub mod power;
 pub mod prepare;
 pub mod rank;
+pub mod readme;
 pub mod recommend;
 pub mod report;
 pub mod reproduce;
 pub mod scheduler;
 pub mod sql;
 pub mod train;
+mod units;
 pub mod worker;
 
 use std::io::Write;

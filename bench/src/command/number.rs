@@ -54,6 +54,17 @@ pub(super) fn finite(text: &str) -> Result<f64, String> {
     number(text, |_| true).ok_or_else(|| "give a number".to_owned())
 }
 
+/// A number that is 0 or above.
+pub(super) fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |number| number >= 0.0).ok_or_else(|| "give a number from 0".to_owned())
+}
+
+/// The two-sided level of a test.
+pub(super) fn level(text: &str) -> Result<f64, String> {
+    number(text, |level| (1e-6..0.5).contains(&level))
+        .ok_or_else(|| "give a level above 0 and below 0.5, such as 0.05".to_owned())
+}
+
 /// A number above 0.
 pub(super) fn positive(text: &str) -> Result<f64, String> {
     number(text, |number| number > 0.0).ok_or_else(|| "give a number above 0".to_owned())

@@ -11,9 +11,11 @@ use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::raw::Progress;
 use weaverec_pipeline::schema::PromptFormat;
-use weaverec_pipeline::stage::window::parse_time;
+use weaverec_pipeline::stage::split::PART;
+use weaverec_pipeline::stage::window::{parse_duration, parse_time};
 use weaverec_pipeline::stage::{
-    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, SplitPolicy, Ties, TimeCut, TimeWindow, Wording,
+    Cut, DedupPolicy, DomainFilter, KCore, Negatives, Recipe, Repeats, SplitPolicy, Ties, TimeCut,
+    TimeWindow, Wording,
 };
 
 use super::{choice, number};
@@ -22,8 +24,8 @@ use crate::progress::{Stages, say};
 /// Turn raw logs into prompts in Parquet.
 ///
 /// Reads, rejects and reports bad lines, filters by rating, time and domain, removes duplicates, cuts to the k-core (before the
-/// split: it counts held-out interactions too), builds chronological sequences, splits them, draws candidates once, writes the prompts and checks them for leaks. The same input and
-/// options give the same bytes, whatever the threads and the memory.
+/// split: it counts held-out interactions too), builds chronological sequences, splits them, draws candidates once, writes the prompts
+/// and checks them for leaks. The same input and options give the same bytes, whatever the threads and the memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,8 +34,14 @@ Examples:
   weaverec prepare my-shop.toml --raw logs --out tables --user-core 5 --item-core 5 --no-prompts
   weaverec prepare movielens-100k --raw ml-100k --out prepared --domain Drama
   weaverec prepare my-shop.toml --raw logs --out prepared --split global-time --test-from 2024-01-01 --validation-from 2023-10-01
+  weaverec prepare my-shop.toml --raw logs --out prepared --split global-time --cut 0.9
+  weaverec prepare movielens-latest-small --raw ml-latest-small --out prepared --tie-window 60s --name films-60s
   weaverec prepare my-shop.toml --raw logs --out /shared/prepared --cluster df://node1:50050 --threads 16
   weaverec prepare my-shop.toml --raw s3://bucket/logs --out s3://bucket/prepared
+
+The manifest counts what --tie-window and --repeats decide: neighbours and test targets that tie in time, and targets that their users
+had before. Every prompt says in its column `ties` whether its target is at the moment of the item before it. Domains that learn from
+each other must be cut at one moment: `weaverec inspect --cut 0.9 FOLDER...` gives that of several prepared folders together.
 
 URLs are s3://bucket/prefix, gs://bucket/prefix and, to read, http(s)://host/folder. Stores are configured by the usual environment
 variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP, GOOGLE_SERVICE_ACCOUNT, ...).
@@ -118,6 +126,10 @@ struct Interactions {
     /// Seed of the hash, and of nothing else.
     #[arg(long, default_value_t = 0)]
     tie_seed: u64,
+    /// Events that follow each other within this time (60s, 5min, 2h) are one burst and tie, from the first to the last: what was
+    /// entered in one sitting was not consumed in that order [default: 0, events of one time].
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    tie_window: Option<i64>,
     /// Fewest interactions of a user; 0 keeps all. The k-core comes before the split.
     #[arg(long)]
     user_core: Option<usize>,
@@ -132,6 +144,15 @@ struct HeldOut {
     /// Everyone's last two interactions, as in the paper, or everything after a moment, which leaks no future.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(["leave-one-out", "global-time"]))]
     split: Option<String>,
+    /// What becomes of targets that their users had before, by item or title: the last interaction that is new is the target, what
+    /// follows it is dropped, and negatives are what the user never touched (novel) [default]; or they stay, and negatives are all
+    /// items but those with the target's title (keep).
+    #[arg(long, value_parser = choice::<Repeats>(&["novel", "keep"]))]
+    repeats: Option<Repeats>,
+    /// Where a global-time split begins the test: a moment (2014-03-01), or the share of the interactions before it (0.9). Of those
+    /// before it the newest tenth, or --validation-share, is validation; with a share here, of all interactions.
+    #[arg(long, value_name = "TIME|SHARE", conflicts_with_all = ["test_from", "validation_from", "test_share"])]
+    cut: Option<Cut>,
     /// Where a global-time split ends training.
     #[arg(long, value_parser = parse_time, requires = "test_from")]
     validation_from: Option<i64>,
@@ -189,23 +210,29 @@ impl HeldOut {
     fn policy(&self) -> Result<SplitPolicy> {
         let shares = (self.validation_share, self.test_share);
         if self.split.as_deref() != Some("global-time") {
-            if self.test_from.is_some() || shares != (None, None) {
+            if self.test_from.is_some() || self.cut.is_some() || shares != (None, None) {
                 bail!("moments and shares belong to --split global-time; pass it as well");
             }
             return Ok(SplitPolicy::LeaveOneOut);
         }
-        Ok(SplitPolicy::GlobalTime(
-            match (self.validation_from, self.test_from) {
-                (Some(validation_from), Some(test_from)) => Cut::At(TimeCut {
-                    validation_from,
-                    test_from,
-                }),
-                _ => Cut::Shares {
-                    validation: shares.0.unwrap_or(0.1),
-                    test: shares.1.unwrap_or(0.1),
-                },
+        let validation = shares.0.unwrap_or(PART);
+        let times = (self.validation_from, self.test_from);
+        Ok(SplitPolicy::GlobalTime(match (self.cut, times) {
+            (Some(Cut::TestFrom { test_from, .. }), _) => Cut::TestFrom {
+                test_from,
+                validation,
             },
-        ))
+            (Some(Cut::Shares { test, .. }), _) => Cut::Shares { validation, test },
+            (Some(cut), _) => cut,
+            (None, (Some(validation_from), Some(test_from))) => Cut::At(TimeCut {
+                validation_from,
+                test_from,
+            }),
+            (None, _) => Cut::Shares {
+                validation,
+                test: shares.1.unwrap_or(PART),
+            },
+        }))
     }
 }
 
@@ -226,12 +253,14 @@ impl Arguments {
             },
             ties: rows.ties.unwrap_or(defaults.ties),
             tie_seed: rows.tie_seed,
+            tie_window_ms: rows.tie_window.unwrap_or(defaults.tie_window_ms),
             dedup: rows.dedup.unwrap_or(defaults.dedup),
             core: KCore {
                 users: rows.user_core.unwrap_or(defaults.core.users),
                 items: rows.item_core.unwrap_or(defaults.core.items),
             },
             split: self.held_out.policy()?,
+            repeats: self.held_out.repeats.unwrap_or(defaults.repeats),
             max_history: prompts.max_history.unwrap_or(defaults.max_history),
             max_title_chars: prompts.max_title_chars.unwrap_or(defaults.max_title_chars),
             repair_text: prompts.repair_text,

@@ -14,7 +14,7 @@ use crate::command::base::Base;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
-use crate::metric::{Metric, pessimistic_rank};
+use crate::metric::{Metric, Tally, place};
 use crate::progress::Meter;
 
 /// Prompt tokens that go through the decoder at one time.
@@ -76,29 +76,31 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let meter = Meter::start("ranking");
     let (scores, invalid) = with_threads(super::threads(arguments.threads), || -> Result<_> {
-        let scores = language_model::scores(&decoder, &encoder, &test, &items, &config, &meter)?;
+        let queries = language_model::queries(&encoder, &test, &items)?;
+        let scores = language_model::scores(&decoder, &queries, &config, &meter)?;
         let invalid =
             language_model::invalid_output_rate(&decoder, &encoder, &test, &items, &config, format)?;
         Ok((scores, invalid))
     })?;
-    let mut ranks = Vec::new();
+    let mut places = Vec::new();
     for (prompt, scores) in test.iter().zip(&scores) {
         let at = prompt.candidates.iter().position(|c| *c == prompt.target);
         let at = at.with_context(|| format!("the target of {} is no candidate", prompt.user_id))?;
-        ranks.push(pessimistic_rank(scores, at).0);
+        places.push(place(scores, at));
     }
-    meter.finish(format!("{} users", ranks.len()));
+    meter.finish(format!("{} users", places.len()));
+    let tally = Tally::of(&places);
     let candidates = test[0].candidates.len();
     let mut numbers = serde_json::Map::new();
     for metric in Metric::ALL.into_iter().filter(|m| m.discriminates(candidates)) {
-        let mean = ranks.iter().map(|r| metric.score(*r)).sum::<f64>() / ranks.len() as f64;
+        let (value, chance) = (tally.mean(metric), metric.chance(candidates));
         numbers.insert(
             metric.key(),
-            serde_json::json!({ "value": mean, "chance": metric.chance(candidates) }),
+            serde_json::json!({ "value": value, "chance": chance }),
         );
     }
     super::print(serde_json::to_string_pretty(&serde_json::json!({
-        "users": ranks.len(),
+        "users": places.len(),
         "candidates": candidates,
         "invalid_output_rate": invalid,
         "metrics": numbers,

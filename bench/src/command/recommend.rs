@@ -327,6 +327,7 @@ impl Style {
             user_id: String::new(),
             history: seen,
             target,
+            ties: false,
             candidates: offered,
             messages,
         };

@@ -5,113 +5,258 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_model::device::{Arithmetic, DeviceName};
-use weaverec_output::{Claim, Input};
+use weaverec_output::{Claim, Input, Kind};
 
+use super::units;
 use crate::experiment::assemble;
-use crate::experiment::plan::Plan;
+use crate::experiment::library::Library;
+use crate::experiment::materials::Bench;
+use crate::experiment::missing::Missing;
+use crate::experiment::plan::Unit;
 use crate::experiment::profile::{Data, Profile};
-use crate::experiment::runner::{Bench, Workshop, run as run_cells};
-use crate::output::{REPORT, WORK};
+use crate::experiment::runner::{self, Workshop};
+use crate::experiment::unit::Units;
+use crate::output::{RECORDS, REPORT, WORK};
 use crate::progress::{duration, say};
-use crate::report;
+use crate::report::{self, Study};
 
 /// Run a profile: prepare its data, run every cell that is not finished, write the report.
 ///
-/// A run that was stopped goes on where it was: finished cells are kept, and an interrupted training resumes from its checkpoint
-/// where the profile writes them.
+/// It goes unit by unit, a unit being a scenario and a replicate; the records of finished units are left beside the report, without
+/// weights, and a run on another machine that finds them there goes on from them. A run that was stopped goes on where it was: finished
+/// cells are kept, and an interrupted training resumes from its checkpoint where the profile writes them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   weaverec reproduce
   weaverec reproduce --data synthetic                     generated logs only, no download
   weaverec reproduce --profile mine.toml --data logs --out reports/mine
+  weaverec reproduce --profile small --data logs --dry-run          what there is to do, and for how long
+  weaverec reproduce --profile small --data logs --unit 1/3         the first third of the units
   weaverec reproduce --profile small --device cuda --arithmetic bf16")]
 pub struct Arguments {
+    #[command(flatten)]
+    of: Experiment,
+    /// One of so many shares of the units, as 3/10; neighbouring units, which share adapters, are in the same one.
+    #[arg(long, value_name = "I/N", value_parser = Units::share, conflicts_with = "units")]
+    unit: Option<Units>,
+    /// Units by number, as 1,4-6; `list` lists them and does nothing else.
+    #[arg(long, value_name = "LIST", value_parser = Units::numbers)]
+    units: Option<Units>,
+    /// Say what there is to do, in which units, and about how long each will take; train and rank nothing. The data are prepared, which
+    /// is needed to know.
+    #[arg(long)]
+    dry_run: bool,
+    /// Threads [default: all].
+    #[arg(long, value_parser = super::number::threads)]
+    threads: Option<usize>,
+    /// Cells (trainings, rankings) at a time; they share the threads [default: on the CPU one a thread, on a GPU one].
+    #[arg(long, value_parser = super::number::at_least(1))]
+    jobs: Option<usize>,
+}
+
+/// Which experiment, and where.
+#[derive(Debug, Args)]
+pub struct Experiment {
     /// A profile's name (quick, small) or the path of a profile's TOML.
     #[arg(long, default_value = "quick")]
-    pub profile: String,
+    profile: String,
     /// `synthetic` for generated logs only (no download), or the folder of local raw logs; without it, what the profile fetches
     /// and generates.
     #[arg(long)]
-    pub data: Option<String>,
+    data: Option<String>,
     /// Folder of prepared data and run records [default: runs/<profile>].
     #[arg(long)]
-    pub work: Option<PathBuf>,
+    work: Option<PathBuf>,
     /// Folder of the report [default: results/<profile>].
     #[arg(long)]
-    pub out: Option<PathBuf>,
+    out: Option<PathBuf>,
     /// Where the language model runs: `cpu`, `cuda`, `cuda:1` or `metal` [default: what the profile says, or the CPU].
     #[arg(long)]
-    pub device: Option<DeviceName>,
+    device: Option<DeviceName>,
     /// Type of activations and products: f32, or on a GPU bf16 [default: what the profile says, or f32].
     #[arg(long, value_parser = super::choice::<Arithmetic>(&Arithmetic::NAMES))]
-    pub arithmetic: Option<Arithmetic>,
-    /// Threads [default: all].
-    #[arg(long, value_parser = super::number::threads)]
-    pub threads: Option<usize>,
+    arithmetic: Option<Arithmetic>,
+}
+
+/// An experiment with everything named.
+pub struct Setting {
+    /// The profile, with the device that was asked for.
+    pub profile: Profile,
+    /// Its data.
+    pub data: Data,
+    /// Folder of prepared data and run records.
+    pub work: PathBuf,
+    /// Folder of the report.
+    pub out: PathBuf,
+    /// What nothing may be written over.
+    pub inputs: Vec<Input>,
+}
+
+impl Setting {
+    /// Reads the profile and names what is not named.
+    ///
+    /// # Errors
+    /// A profile that is none, or a work folder that a report would replace.
+    pub fn new(of: Experiment) -> Result<Self> {
+        let mut profile = Profile::load(&of.profile)?;
+        let compute = &mut profile.compute;
+        compute.device = of.device.unwrap_or(compute.device);
+        compute.arithmetic = of.arithmetic.unwrap_or(compute.arithmetic);
+        let data = Data::parse(of.data.as_deref());
+        let named = |place: Option<PathBuf>, folder: &str| {
+            place.unwrap_or_else(|| PathBuf::from(folder).join(&profile.name))
+        };
+        let (work, out) = (named(of.work, "runs"), named(of.out, "results"));
+        let profile_file = Some(&of.profile).filter(|path| Path::new(path).is_file());
+        let mut inputs: Vec<Input> = profile_file
+            .map(|path| Input::new(path, "the profile"))
+            .into_iter()
+            .collect();
+        inputs.extend(
+            data.folder()
+                .map(|folder| Input::partly(folder, "the folder of raw logs")),
+        );
+        let (within, report) = (weaverec_output::resolve(&work)?, weaverec_output::resolve(&out)?);
+        if within != report && within.starts_with(&report) {
+            bail!(
+                "{} lies inside {}, which a report would replace; name a work folder outside of the report's",
+                work.display(),
+                out.display()
+            );
+        }
+        Ok(Setting {
+            profile,
+            data,
+            work,
+            out,
+            inputs,
+        })
+    }
+
+    /// Claims the folder of the report, in which there may be records of finished units and no report yet.
+    ///
+    /// # Errors
+    /// Where something else is there, or another run writes there.
+    pub fn claim_report(&self) -> Result<Claim> {
+        let mut inputs = self.inputs.clone();
+        inputs.push(Input::partly(&self.work, "the work folder"));
+        let only_records = self.out.join(RECORDS).is_dir() && !self.out.join(REPORT.marks[0]).exists();
+        let kind = match only_records {
+            true => Kind {
+                marks: &[RECORDS],
+                ..REPORT
+            },
+            false => REPORT,
+        };
+        Ok(Claim::take(&self.out, kind, &inputs)?)
+    }
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    work(arguments, true)
-}
-
-/// Sets a profile up, runs its missing cells if `run_missing`, and reports.
-pub fn work(arguments: Arguments, run_missing: bool) -> Result<()> {
     let started = std::time::Instant::now();
-    let mut profile = Profile::load(&arguments.profile)?;
-    let compute = &mut profile.compute;
-    compute.device = arguments.device.unwrap_or(compute.device);
-    compute.arithmetic = arguments.arithmetic.unwrap_or(compute.arithmetic);
-    compute.device.open()?;
-    let data = Data::parse(arguments.data.as_deref());
+    let setting = Setting::new(arguments.of)?;
+    let (profile, data) = (&setting.profile, &setting.data);
+    profile.compute.device.open()?;
     let threads = super::threads(arguments.threads);
-    let work = arguments
-        .work
-        .unwrap_or_else(|| PathBuf::from("runs").join(&profile.name));
-    let out = arguments
-        .out
-        .unwrap_or_else(|| PathBuf::from("results").join(&profile.name));
+    let units = arguments.unit.or(arguments.units).unwrap_or(Units::All);
+    let only_listed = arguments.dry_run || units == Units::Listed;
     // Both are claimed before the work is begun: hours later is too late to hear that something is in the way.
-    let profile_file = Some(&arguments.profile).filter(|path| Path::new(path).is_file());
-    let mut inputs: Vec<Input> = profile_file
-        .map(|path| Input::new(path, "the profile"))
-        .into_iter()
-        .collect();
-    inputs.extend(
-        data.folder()
-            .map(|folder| Input::partly(folder, "the folder of raw logs")),
-    );
-    let (within, report) = (weaverec_output::resolve(&work)?, weaverec_output::resolve(&out)?);
-    if within != report && within.starts_with(&report) {
-        bail!(
-            "{} lies inside {}, which a report would replace; name a work folder outside of the report's",
-            work.display(),
-            out.display()
-        );
+    // The work folder may be shared with other runs: the store keeps their cells apart.
+    let records = Claim::share(&setting.work, WORK, &setting.inputs)?;
+    let claim = match only_listed {
+        true => None,
+        false => Some(setting.claim_report()?),
+    };
+    let workshop = Workshop::open(records.place(), threads, arguments.jobs, profile.compute)?;
+    let exported = claim
+        .as_ref()
+        .map_or(setting.out.as_path(), Claim::place)
+        .join(RECORDS);
+    let library = Library::new(workshop.store.clone(), Some(exported))?;
+    let mut benches = Vec::new();
+    for study in profile.studies(data)? {
+        benches.push(Bench::open(profile, study, data, &library, &workshop)?);
     }
-    let records = Claim::take(&work, WORK, &inputs)?;
-    inputs.push(Input::partly(&work, "the work folder"));
-    let claim = Claim::take(&out, REPORT, &inputs)?;
-    let workshop = Workshop::open(records.place(), threads, profile.compute)?;
-    let mut studies = Vec::new();
-    for study in profile.studies(&data)? {
-        let bench = Bench::set_up(&profile, study, &data, &workshop)?;
-        let plan = Plan::new(&bench)?;
-        if run_missing {
-            run_cells(&bench, &plan, &workshop)?;
+    let chosen = units::chosen(&benches, &units)?;
+    let Some(claim) = claim else {
+        return units::list(&benches, &chosen, &library, &workshop);
+    };
+    for (study, units) in chosen.into_iter().enumerate() {
+        let bench = &mut benches[study];
+        let plan = &bench.plan;
+        let units: Vec<Unit> = units.iter().map(|unit| plan.units[*unit].clone()).collect();
+        let unfinished = Missing::of(bench, &units, &library, &workshop)?.cells().len();
+        say(format!(
+            "{}: {} units, {unfinished} cells to do",
+            bench.study.study().title,
+            units.len()
+        ));
+        let elsewhere = finished_elsewhere(bench, &units, &library, &workshop)?;
+        if elsewhere > 0 {
+            say(format!(
+                "  {elsewhere} of them are finished by the records in {}; with another --out they are run here",
+                setting.out.join(RECORDS).display()
+            ));
         }
-        studies.push(assemble::study(&bench, &plan, &workshop.store)?);
+        if unfinished > 0 {
+            bench.gather(data, &workshop)?;
+        }
+        runner::run(bench, &units.iter().collect::<Vec<_>>(), &library, &workshop)?;
     }
-    report::write_all(&studies, &claim, &workshop.environment)?;
-    for study in &studies {
-        super::print(report::terminal(study)?)?;
-    }
+    write_report(&benches, &library, &claim)?;
     say(format!(
         "profile {}: {}; the report is {}",
         profile.name,
         duration(started.elapsed().as_secs_f64()),
-        out.join("report.md").display()
+        setting.out.join("report.md").display()
     ));
+    Ok(())
+}
+
+/// How many units are finished of which this machine has no more than records.
+fn finished_elsewhere(
+    bench: &Bench,
+    units: &[Unit],
+    library: &Library,
+    workshop: &Workshop,
+) -> Result<usize> {
+    let mut count = 0;
+    for unit in units {
+        let here = bench
+            .plan
+            .cells(unit)
+            .into_iter()
+            .all(|cell| library.own.has(cell));
+        count += usize::from(!here && Missing::of(bench, [unit], library, workshop)?.is_empty());
+    }
+    Ok(count)
+}
+
+/// Writes the report of what is finished, and prints its tables.
+///
+/// # Errors
+/// Where nothing is finished, or the report cannot be written.
+pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Result<()> {
+    let mut studies: Vec<Study> = Vec::new();
+    for bench in benches {
+        match assemble::study(&bench.study, &bench.plan, library)? {
+            Some(study) => studies.push(study),
+            None => say(format!(
+                "study {}: no unit is finished, and it is left out",
+                bench.study.cell.label
+            )),
+        }
+    }
+    if studies.is_empty() {
+        bail!(
+            "no unit is finished, so there is nothing to report; `weaverec reproduce` runs what is missing"
+        );
+    }
+    report::write_all(&studies, claim)?;
+    for study in &studies {
+        super::print(report::terminal(study)?)?;
+    }
     Ok(())
 }

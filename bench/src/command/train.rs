@@ -6,14 +6,14 @@ use anyhow::Result;
 use clap::Args;
 use weaverec_model::lora::LoraConfig;
 use weaverec_model::op::with_threads;
-use weaverec_model::train::{Checkpoint, TrainConfig, train_lora};
+use weaverec_model::train::{Checkpoint, Seeds, TrainConfig, train_lora};
 use weaverec_model::weave::Mixture;
 use weaverec_output::{Claim, Input, write_file};
 use weaverec_pipeline::prepared::Prepared;
 
 use super::number;
 use crate::command::base::Base;
-use crate::experiment::training_set::TrainingSet;
+use crate::experiment::training_set::{ChosenBy, Part, TrainingSet};
 use crate::output::{CHECKPOINT, CURVE, TRAINED};
 use crate::progress::{Meter, say};
 
@@ -99,10 +99,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         ratio: arguments.ratio,
     };
     let (held_out, seed) = (arguments.held_out, arguments.seed);
-    let folders: Vec<&Prepared> = folders.iter().collect();
+    let chosen_by = ChosenBy::First(held_out);
+    let parts: Vec<Part> = folders.iter().map(|folder| Part { folder, chosen_by }).collect();
     let meter = Meter::start("reading prompts");
     let TrainingSet { examples, held_out } =
-        TrainingSet::read(&folders, &model.tokenizer, mixture, held_out, seed, &meter)?;
+        TrainingSet::read(&parts, &model.tokenizer, mixture, seed, &meter)?;
     meter.finish(format!("{} prompts", examples.len()));
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,
@@ -129,7 +130,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             &examples,
             &held_out,
             &config,
-            seed,
+            Seeds::both(seed),
             Some(&checkpoint),
             &mut |p| {
                 meter.update(p.step as u64, p.total as u64, || {

@@ -1,159 +1,364 @@
-//! From run records to the report's input: nothing is computed here that is not in the records.
+//! From records to the report's input: no raw logs, no model, and nothing computed that is not in the records, but for where targets
+//! stand, which follows from the scores.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use weaverec_model::weave::Domains as DomainSet;
 
-use super::cell::{Record, Training};
-use super::plan::{AdapterKey, Plan, Scorer, alone, members, runs};
-use super::profile::Scenario;
-use super::runner::Bench;
-use super::store::Store;
+use super::cell::{self, Cell, Record, ScoredCase, Training};
+use super::cut::Cut;
+use super::environment::Environment;
+use super::library::Library;
+use super::plan::{Plan, Scorer, Unit, alone, members, scorer};
+use super::profile::{Backbone, Scenario};
+use super::ranking::scored_hash;
+use super::replicate::Replicate;
+use super::study_record::StudyRecord;
 use crate::method::Method;
-use crate::report::input::{self, Family, Row, Run};
+use crate::metric::place;
+use crate::report::input::{self, Backbones, Case, Choice, Family, Row, Run};
 
-/// The study's part of the report.
+/// The study's part of the report: of the units that are finished, with a note on those that are not; none where no unit is.
 ///
 /// # Errors
-/// A cell that is not finished.
-pub fn study(bench: &Bench, plan: &Plan, store: &Store) -> Result<input::Study> {
-    let mut notes: BTreeSet<String> = BTreeSet::new();
-    for domain in bench.domains.values() {
-        notes.extend(domain.notes.iter().map(|note| format!("{}: {note}", domain.name)));
+/// A record that cannot be read.
+pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Option<input::Study>> {
+    let records = Records {
+        study,
+        plan,
+        library,
+        seen: RefCell::default(),
+        trained: RefCell::default(),
+    };
+    let profile = &study.profile;
+    let (mut scenarios, mut notes) = (Vec::new(), Vec::new());
+    for (place, scenario) in study.study().scenarios.iter().enumerate() {
+        let finished = records.finished(place);
+        let name = scenario.name();
+        if finished.len() < profile.replicates as usize {
+            notes.push(format!(
+                "{name}: {} of {} replicates are finished",
+                finished.len(),
+                profile.replicates
+            ));
+        }
+        if !finished.is_empty() {
+            let with = records.scenario(scenario, &finished);
+            scenarios.push(with.with_context(|| format!("scenario {name}"))?);
+        }
     }
-    let scenarios = bench
-        .study
+    if scenarios.is_empty() {
+        return Ok(None);
+    }
+    if profile.report_on == Cut::Final {
+        notes.push(format!(
+            "the final users were ranked under {} version(s) of this profile",
+            versions(study, library)?
+        ));
+    }
+    let mut claims = profile.claims.clone();
+    let of_some = !claims.scenarios.is_empty();
+    claims
         .scenarios
-        .iter()
-        .map(|s| scenario(bench, plan, store, s).with_context(|| format!("scenario {}", s.name())))
-        .collect::<Result<_>>()?;
-    Ok(input::Study {
-        name: bench.study.name.clone(),
-        title: bench.study.title.clone(),
-        profile: bench.profile.name.clone(),
-        notes: bench.study.notes.iter().cloned().chain(notes).collect(),
+        .retain(|named| scenarios.iter().any(|scenario| scenario.name == *named));
+    if of_some && claims.scenarios.is_empty() {
+        bail!(
+            "study {} of profile {}: no unit of a scenario that [claims] names is finished; `weaverec reproduce` runs what is missing",
+            study.study().name,
+            profile.name
+        );
+    }
+    let mut of_domains = BTreeSet::new();
+    for (name, domain) in &study.facts.domains {
+        of_domains.extend(domain.notes.iter().map(|note| format!("{name}: {note}")));
+    }
+    let stated = study.study().notes.iter().cloned();
+    let choices = records.choices(&scenarios)?;
+    let seen = records.seen.into_inner();
+    Ok(Some(input::Study {
+        name: study.study().name.clone(),
+        title: study.study().title.clone(),
+        profile: profile.name.clone(),
+        purpose: profile.purpose.clone(),
+        replicates: profile.replicates as usize,
+        backbones: match profile.backbone {
+            Backbone::Pretrained { .. } => Backbones::Downloaded,
+            Backbone::Nano(_) => Backbones::PreTrained(study.facts.bases.len()),
+        },
+        claims,
+        report_on: profile.report_on,
+        notes: stated.chain(of_domains).chain(notes).collect(),
+        environments: environments(seen.values().map(|(environment, _)| environment))?,
+        numerics: seen
+            .values()
+            .map(|(_, numerics)| *numerics)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        choices,
         scenarios,
-    })
+    }))
 }
 
-fn scenario(bench: &Bench, plan: &Plan, store: &Store, scenario: &Scenario) -> Result<input::Scenario> {
-    let target = bench.domain(&scenario.target)?;
-    let seeds = &bench.profile.seeds;
-    let mut rows = Vec::new();
-    for method in Method::all() {
-        let runs = runs(method, scenario, seeds)
-            .into_iter()
-            .map(|(seed, scorer)| run(bench, plan, store, scenario, seed, scorer))
-            .collect::<Result<_>>()?;
-        rows.push(Row {
-            method: method.id().into(),
-            label: method.label().into(),
-            family: method.family(),
-            runs,
-        });
-    }
-    for domains in members(scenario) {
-        let id = member_id(&domains, scenario);
-        if rows.iter().any(|row| row.method == id) {
-            continue;
-        }
-        let runs = seeds
-            .iter()
-            .map(|seed| run(bench, plan, store, scenario, *seed, alone(&domains, *seed)))
-            .collect::<Result<_>>()?;
-        rows.push(Row {
-            method: id,
-            label: domains.to_string(),
-            family: Family::Member,
-            runs,
-        });
-    }
-    Ok(input::Scenario {
-        name: scenario.name(),
-        kind: scenario.kind,
-        target: scenario.target.clone(),
-        sources: scenario.sources.clone(),
-        candidate_hash: target.candidate_hash.clone(),
-        split: target.folder.manifest().split.clone(),
-        candidates: bench.profile.prepare.candidates,
-        users: target.test.len(),
-        rows,
-    })
+/// How many versions of a profile have ranked a study's final users: once is what these users are for. Versions that this program could
+/// not read count as well.
+fn versions(study: &StudyRecord, library: &Library) -> Result<usize> {
+    let (profile, name) = (study.profile.name.as_str(), study.study().name.as_str());
+    let of = |record: &Record| {
+        let configuration = &record.configuration;
+        configuration["name"] == profile
+            && configuration["study"][0]["name"] == name
+            && configuration["report_on"] == Cut::Final.name()
+    };
+    Ok(library.studies()?.iter().filter(|record| of(record)).count())
 }
+
+/// The distinct environments, each with how many records were made there.
+fn environments<'a>(all: impl Iterator<Item = &'a Environment>) -> Result<Vec<serde_json::Value>> {
+    let mut counted: BTreeMap<&Environment, usize> = BTreeMap::new();
+    for environment in all {
+        *counted.entry(environment).or_default() += 1;
+    }
+    let described = counted.into_iter().map(|(environment, records)| {
+        let mut value = serde_json::to_value(environment)?;
+        value["records"] = records.into();
+        Ok(value)
+    });
+    described.collect()
+}
+
+/// The records of a study, and what they were made by.
+struct Records<'a> {
+    study: &'a StudyRecord,
+    plan: &'a Plan,
+    library: &'a Library,
+    /// By key: where each record that was read comes from, and its numerics version.
+    seen: RefCell<BTreeMap<String, (Environment, u32)>>,
+    /// Records of trainings by key: several rows merge the same adapters.
+    trained: RefCell<BTreeMap<String, Rc<Record>>>,
+}
+
+impl Records<'_> {
+    /// The replicates of a scenario of which every record is there.
+    fn finished(&self, scenario: usize) -> Vec<Replicate> {
+        let is_finished = |unit: &&Unit| {
+            self.plan
+                .cells(unit)
+                .into_iter()
+                .all(|cell| self.library.has(cell))
+        };
+        let units = self.plan.units.iter().filter(|unit| unit.scenario == scenario);
+        units.filter(is_finished).map(|unit| unit.replicate).collect()
+    }
+
+    fn load(&self, cell: &Cell) -> Result<Record> {
+        let record = self.library.load(cell)?;
+        let from = (record.environment.clone(), record.numerics);
+        self.seen.borrow_mut().insert(cell.key.clone(), from);
+        Ok(record)
+    }
+
+    fn training(&self, cell: &Cell) -> Result<Rc<Record>> {
+        if let Some(known) = self.trained.borrow().get(&cell.key) {
+            return Ok(Rc::clone(known));
+        }
+        let record = Rc::new(self.load(cell)?);
+        self.trained
+            .borrow_mut()
+            .insert(cell.key.clone(), Rc::clone(&record));
+        Ok(record)
+    }
+
+    fn scenario(&self, scenario: &Scenario, replicates: &[Replicate]) -> Result<input::Scenario> {
+        let mut cases = Vec::new();
+        let mut rows = Vec::new();
+        let mut add = |method: String, label: String, family: Family, scorers: Vec<(Replicate, Scorer)>| {
+            let deterministic = scorers
+                .iter()
+                .all(|(_, scorer)| scorer.is_deterministic(self.study));
+            let drawn = if deterministic { 1 } else { scorers.len() };
+            let mut runs = Vec::new();
+            for (replicate, scorer) in scorers.into_iter().take(drawn) {
+                let (run, found) = self.run(scenario, replicate, scorer)?;
+                if cases.is_empty() {
+                    cases = found;
+                }
+                runs.push(run);
+            }
+            rows.push(Row {
+                method,
+                label,
+                family,
+                deterministic,
+                runs,
+            });
+            anyhow::Ok(())
+        };
+        for method in Method::all() {
+            let of = |replicate: &Replicate| (*replicate, scorer(method, self.study, scenario, *replicate));
+            let scorers = replicates.iter().map(of).collect();
+            add(
+                method.id().into(),
+                method.label().into(),
+                method.family(),
+                scorers,
+            )?;
+        }
+        for domains in members(scenario) {
+            let id = member_id(&domains, scenario);
+            if id == TARGET_ONLY {
+                continue;
+            }
+            let of = |replicate: &Replicate| (*replicate, alone(domains.clone(), self.study, *replicate));
+            let scorers = replicates.iter().map(of).collect();
+            add(id, domains.to_string(), Family::Member, scorers)?;
+        }
+        let domain = self.study.domain(&scenario.target)?;
+        Ok(input::Scenario {
+            name: scenario.name(),
+            kind: scenario.kind,
+            target: scenario.target.clone(),
+            sources: scenario.sources.clone(),
+            candidate_hash: domain.candidate_hash.clone(),
+            split: domain.split.clone(),
+            order: domain.order.clone(),
+            candidates: self.study.profile.prepare.candidates,
+            best_floor: None,
+            best_naive_merge: None,
+            cases,
+            rows,
+        })
+    }
+
+    fn run(&self, scenario: &Scenario, replicate: Replicate, scorer: Scorer) -> Result<(Run, Vec<Case>)> {
+        let key = (scenario.target.clone(), scorer);
+        let cell = &self.plan.ranking(&key)?.cell;
+        let record = self.load(cell)?;
+        let ranking = record
+            .ranking
+            .with_context(|| format!("the record of {} ({}) holds no ranking", cell.label, cell.key))?;
+        let on = self.study.profile.report_on;
+        let reported: Vec<ScoredCase> = ranking.cases.into_iter().filter(|case| case.cut == on).collect();
+        let scored = scored_hash(&reported);
+        if scored != ranking.candidate_hash {
+            bail!(
+                "the scores of {} ({}) are of the candidates {scored}, its record says {}: one of the two files is of another run; delete the \
+                 folder to run it again",
+                cell.label,
+                cell.key,
+                ranking.candidate_hash
+            );
+        }
+        let members = key.1.members();
+        let records: Vec<Rc<Record>> = members
+            .iter()
+            .map(|member| self.training(&self.plan.adapter(member)?.cell))
+            .collect::<Result<_>>()?;
+        let trainings: Vec<&Training> = records
+            .iter()
+            .map(|record| {
+                let missing = || {
+                    format!(
+                        "the record of {} ({}) holds no training",
+                        record.label, record.key
+                    )
+                };
+                record.training.as_ref().with_context(missing)
+            })
+            .collect::<Result<_>>()?;
+        let merged = members.len() > 1;
+        let (loss_curve, held_out_curve) = match trainings.as_slice() {
+            [one] => (one.outcome.curve.clone(), one.outcome.held_out_curve.clone()),
+            _ => Default::default(),
+        };
+        let places = reported
+            .iter()
+            .map(|case| place(&case.scores, case.target as usize));
+        let run = Run {
+            replicate,
+            candidate_hash: ranking.candidate_hash,
+            places: places.collect(),
+            // An empty sum of floats is −0, which a report would show.
+            train_seconds: trainings.iter().map(|t| t.outcome.seconds).sum::<f64>() + 0.0,
+            train_tokens: trainings.iter().map(|t| t.outcome.tokens).sum(),
+            train_steps: trainings.iter().map(|t| t.outcome.steps as u64).sum(),
+            train_flops: trainings.iter().map(|t| t.flops).sum::<f64>() + 0.0,
+            rank_seconds: Some(ranking.rank_seconds),
+            peak_memory_bytes: record.cost.peak_memory_bytes,
+            invalid_output_rate: ranking.invalid_output_rate,
+            validation_loss: ranking.validation_loss,
+            loss_curve,
+            held_out_curve,
+            members: members
+                .iter()
+                .filter(|_| merged)
+                .map(|(domains, _)| (member_id(domains, scenario), 1.0 / members.len() as f64))
+                .collect(),
+        };
+        let cases = reported.into_iter().map(|case| Case {
+            user_id: case.user_id,
+            descends: case.descends,
+            ties: case.ties,
+        });
+        Ok((run, cases.collect()))
+    }
+
+    /// What was chosen for the adapters and backbones of these scenarios, each named once.
+    fn choices(&self, scenarios: &[input::Scenario]) -> Result<Vec<Choice>> {
+        let mut choices = Vec::new();
+        let replicates: BTreeSet<Replicate> = scenarios
+            .iter()
+            .flat_map(|scenario| &scenario.rows)
+            .flat_map(|row| row.runs.iter().map(|run| run.replicate))
+            .collect();
+        for (replicate, backbone) in &self.plan.backbones {
+            if replicates.contains(replicate) {
+                let record = self.training(&backbone.cell)?;
+                choices.extend(
+                    record
+                        .choices
+                        .iter()
+                        .map(|choice| chosen("nano backbone", *replicate, choice)),
+                );
+            }
+        }
+        for ((domains, replicate), adapter) in &self.plan.adapters {
+            // Those of units that are not finished have not been read.
+            let known = self.trained.borrow().get(&adapter.cell.key).map(Rc::clone);
+            let all = known.iter().flat_map(|record| &record.choices);
+            choices.extend(all.map(|choice| chosen(&domains.to_string(), *replicate, choice)));
+        }
+        Ok(choices)
+    }
+}
+
+fn chosen(row: &str, replicate: Replicate, choice: &cell::Choice) -> Choice {
+    let letter = match choice.cut {
+        Cut::Selection => "S",
+        Cut::Calibration => "C",
+        other => other.name(),
+    };
+    Choice {
+        row: row.to_string(),
+        replicate,
+        what: choice.what.clone(),
+        value: match &choice.value {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        },
+        users: format!("{letter} ({} users)", choice.users),
+    }
+}
+
+const TARGET_ONLY: &str = "target-only";
 
 /// The row that shows an adapter alone: the target-only row is one already.
 fn member_id(domains: &DomainSet, scenario: &Scenario) -> String {
     match *domains == DomainSet::of([scenario.target.as_str()]) {
-        true => "target-only".into(),
+        true => TARGET_ONLY.into(),
         false => format!("adapter:{domains}"),
     }
-}
-
-fn run(
-    bench: &Bench,
-    plan: &Plan,
-    store: &Store,
-    scenario: &Scenario,
-    seed: u64,
-    scorer: Scorer,
-) -> Result<Run> {
-    let key = (scenario.target.clone(), scorer);
-    let cell = &plan
-        .rankings
-        .get(&key)
-        .context("a ranking of this scenario is not planned")?
-        .cell;
-    let record: Record = store.load(cell)?;
-    let ranking = record
-        .ranking
-        .with_context(|| format!("the record of {} holds no ranking", cell.label))?;
-    let empty: &[AdapterKey] = &[];
-    let members = match &key.1 {
-        Scorer::LanguageModel { members } => members.as_slice(),
-        _ => empty,
-    };
-    let trainings: Vec<Training> = members
-        .iter()
-        .map(|m| training(plan, store, m))
-        .collect::<Result<_>>()?;
-    let merged = members.len() > 1;
-    Ok(Run {
-        seed,
-        candidate_hash: bench.domain(&scenario.target)?.candidate_hash.clone(),
-        users: ranking.users,
-        // An empty sum of floats is −0, which a report would show.
-        train_seconds: trainings.iter().map(|t| t.outcome.seconds).sum::<f64>() + 0.0,
-        train_tokens: trainings.iter().map(|t| t.outcome.tokens).sum(),
-        train_flops: trainings.iter().map(|t| t.flops).sum::<f64>() + 0.0,
-        rank_seconds: record.seconds,
-        peak_memory_bytes: record.peak_memory_bytes,
-        invalid_output_rate: ranking.invalid_output_rate,
-        validation_loss: ranking.validation_loss,
-        loss_curve: match trainings.as_slice() {
-            [one] => one.outcome.curve.clone(),
-            _ => Vec::new(),
-        },
-        held_out_curve: match trainings.as_slice() {
-            [one] => one.outcome.held_out_curve.clone(),
-            _ => Vec::new(),
-        },
-        members: members
-            .iter()
-            .filter(|_| merged)
-            .map(|(domains, _)| (member_id(domains, scenario), 1.0 / members.len() as f64))
-            .collect(),
-    })
-}
-
-fn training(plan: &Plan, store: &Store, key: &AdapterKey) -> Result<Training> {
-    let cell = &plan
-        .adapters
-        .get(key)
-        .context("an adapter of this scenario is not planned")?
-        .cell;
-    store
-        .load(cell)?
-        .training
-        .with_context(|| format!("the record of {} holds no training", cell.label))
 }

@@ -1,22 +1,27 @@
-//! The language model of a study: fetched, or pre-trained here on the study's auxiliary text.
+//! The language models of a study: one that is fetched, or those that its replicates pre-train on the study's auxiliary text.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weaverec_model::backbone::{Decoder, Precision, Tokenizer, Weights, nano};
+use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights, nano};
 use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
 use weaverec_model::train::{Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{Item, Split};
+use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::Domains;
 use super::encoder::Encoder;
-use super::profile::{Backbone, NanoSizes, Profile, Study};
+use super::plan::BackboneCell;
+use super::profile::{NanoSizes, Profile, Study};
+use super::replicate::{Replicate, backbone_seed, written};
 use super::runner::Workshop;
-use crate::progress::{Meter, Stages, say};
+use super::schedule::Finished;
+use super::study_record::{Facts, StudyRecord};
+use crate::progress::{Meter, Stages};
 
 /// Lines of item descriptions in one pre-training example.
 const DESCRIPTIONS: usize = 8;
@@ -34,19 +39,6 @@ pub struct LanguageModel {
     pub base: Base,
     /// Where it lies.
     pub path: PathBuf,
-}
-
-/// Loads the study's language model, pre-training it first where the profile says so and it is not there yet.
-pub fn load(
-    profile: &Profile,
-    study: &Study,
-    domains: &Domains,
-    workshop: &Workshop,
-) -> Result<LanguageModel> {
-    match &profile.backbone {
-        Backbone::Pretrained { model, precision } => pretrained(model, *precision, profile.compute),
-        Backbone::Nano(sizes) => pretrained_here(sizes, profile, study, domains, workshop),
-    }
 }
 
 /// Loads a known model, or one from a local folder or GGUF file.
@@ -87,81 +79,109 @@ fn open(path: &Path, name: Option<&str>, precision: Precision, compute: Compute)
     })
 }
 
-/// Pre-trains a nano decoder, on the CPU: it is too small to gain from another device.
-fn pretrained_here(
+/// The cell of a backbone that a replicate pre-trains.
+pub fn cell(
     sizes: &NanoSizes,
     profile: &Profile,
     study: &Study,
+    facts: &Facts,
+    replicate: Replicate,
+) -> Cell {
+    let fingerprints: Vec<&str> = facts.domains.values().map(|d| d.fingerprint.as_str()).collect();
+    let configuration = json!({
+        "decoder": sizes.decoder,
+        "pretrain": sizes.pretrain,
+        "seed": written(backbone_seed(replicate)),
+        "format": profile.prepare.format,
+        "auxiliary": auxiliary(study),
+        "domains": fingerprints,
+        "selection": { "cut_seed": profile.cut_seed, "prompts": profile.adapter.held_out },
+    });
+    let label = match sizes.one_backbone {
+        true => format!("nano backbone of {}, of all replicates", study.name),
+        false => format!("nano backbone of {}, replicate {replicate}", study.name),
+    };
+    Cell::new(Kind::Backbone, label, configuration)
+}
+
+/// The domains that a study's backbones are pre-trained on.
+pub fn auxiliary(study: &Study) -> Vec<&str> {
+    let auxiliary = study.domains.iter().filter(|domain| domain.auxiliary);
+    auxiliary.map(|domain| domain.name.as_str()).collect()
+}
+
+/// Opens a backbone that was pre-trained here.
+///
+/// # Errors
+/// A folder that cannot be read, or a device that cannot be opened.
+pub fn pretrained_here(folder: &Path, compute: Compute) -> Result<LanguageModel> {
+    open(folder, None, Precision::F32, compute)
+}
+
+/// Pre-trains a nano decoder, on the CPU: it is too small to gain from another device.
+///
+/// # Errors
+/// A training that fails.
+pub fn pretrain(
+    backbone: &BackboneCell,
+    sizes: &NanoSizes,
+    study: &StudyRecord,
     domains: &Domains,
     workshop: &Workshop,
-) -> Result<LanguageModel> {
-    let format = profile.prepare.format;
-    let auxiliary: Vec<&str> = study
-        .domains
-        .iter()
-        .filter(|d| d.auxiliary)
-        .map(|d| d.name.as_str())
-        .collect();
-    let fingerprints: Vec<&str> = domains.values().map(|d| d.fingerprint.as_str()).collect();
-    let configuration =
-        json!({ "nano": sizes, "format": format, "auxiliary": auxiliary, "domains": fingerprints });
-    let cell = Cell::new(
-        Kind::Backbone,
-        format!("nano backbone of {}", study.name),
-        configuration,
-    );
-    let folder = workshop.store.folder(&cell);
-    if !workshop.store.has(&cell) {
-        let tokenizer = train_tokenizer(sizes, domains)?;
-        let encoder = Encoder::new(&tokenizer, format);
-        let (examples, held_out) = auxiliary_text(&encoder, &auxiliary, domains)?;
-        let config = sizes.decoder.llama(
-            tokenizer
-                .eos()
-                .context("the tokenizer has no end-of-text token")?,
-        );
-        let meter = Meter::start(cell.label.clone());
-        let started = std::time::Instant::now();
-        // From scratch: there is no base.
-        let checkpoint = Checkpoint::new(workshop.store.checkpoint(&cell), "");
-        let (weights, outcome) = weaverec_model::op::with_threads(workshop.threads, || {
-            nano::pretrain(
-                &config,
-                &examples,
-                &held_out,
-                &sizes.pretrain,
-                sizes.seed,
-                Some(&checkpoint),
-                &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
-            )
-        })?;
-        meter.finish(format!(
-            "held-out loss {:.3}, {} tokens",
-            outcome.held_out_loss.unwrap_or(f64::NAN),
-            outcome.tokens
-        ));
-        let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
-        let training = Training {
+) -> Result<Finished<'static>> {
+    let cell = &backbone.cell;
+    let meter = Meter::start(cell.label.clone());
+    let tokenizer = train_tokenizer(sizes, domains)?;
+    let encoder = Encoder::new(&tokenizer, study.profile.prepare.format);
+    let (examples, held_out) = auxiliary_text(&encoder, &auxiliary(study.study()), domains)?;
+    let config = decoder_config(sizes, &tokenizer)?;
+    // From scratch: there is no base.
+    let checkpoint = Checkpoint::new(workshop.store.checkpoint(cell), "");
+    let (weights, outcome) = nano::pretrain(
+        &config,
+        &examples,
+        &held_out,
+        &sizes.pretrain,
+        backbone_seed(backbone.replicate),
+        Some(&checkpoint),
+        &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
+    )?;
+    meter.finish(format!(
+        "held-out loss {:.3}, {} tokens",
+        outcome.held_out_loss.unwrap_or(f64::NAN),
+        outcome.tokens
+    ));
+    let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
+    Ok(Finished {
+        choices: super::runner::chosen_step(&outcome, held_out.len()),
+        training: Some(Training {
             // Pre-training forms the weights' gradients too: half as much again.
             flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
             examples: examples.len(),
             outcome,
-        };
-        let record = workshop.record(&cell, started.elapsed().as_secs_f64(), Some(training), None);
-        workshop.store.keep(&cell, &record, |folder| {
+        }),
+        artefacts: Some(Box::new(move |folder| {
             weights.save(folder, &config)?;
             tokenizer.save(folder)?;
             Ok(())
-        })?;
-        checkpoint.remove()?;
-    } else {
-        say(format!("  {}: kept from an earlier run", cell.label));
-    }
-    open(&folder, None, Precision::F32, profile.compute)
+        })),
+        ..Finished::default()
+    })
+}
+
+/// The sizes of a nano decoder over a vocabulary.
+///
+/// # Errors
+/// A tokenizer without an end-of-text token.
+pub fn decoder_config(sizes: &NanoSizes, tokenizer: &Tokenizer) -> Result<DecoderConfig> {
+    let end = tokenizer.eos();
+    Ok(sizes
+        .decoder
+        .llama(end.context("the tokenizer has no end-of-text token")?))
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.
-fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
+pub fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
     let texts: Vec<String> = domains
         .values()
         .flat_map(|d| d.items.iter().map(|i| format!("{}\n{}", i.title, i.categories)))
@@ -170,8 +190,9 @@ fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
 }
 
 /// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
-/// the items of all domains. No interaction of a studied domain is in it. The auxiliary test prompts are held out.
-fn auxiliary_text(
+/// the items of all domains, in an order that knows nothing of their ids: neighbours by id were published, or bought, together. No
+/// interaction of a studied domain is in it. The best step is chosen on validation prompts of held-out users of the auxiliary domains.
+pub fn auxiliary_text(
     encoder: &Encoder,
     auxiliary: &[&str],
     domains: &Domains,
@@ -182,10 +203,19 @@ fn auxiliary_text(
             .get(*name)
             .with_context(|| format!("the auxiliary domain {name} was not prepared"))?;
         examples.extend(encoder.examples(&domain.folder.prompts(Split::Train)?)?);
-        held_out.extend(encoder.examples(domain.test.iter().take(100))?);
+        held_out.extend(encoder.examples(&domain.selection)?);
     }
     for domain in domains.values() {
-        for items in domain.items.chunks(DESCRIPTIONS) {
+        let mut items: Vec<&Item> = domain.items.iter().collect();
+        items.sort_by_cached_key(|item| {
+            let parts = [
+                b"description".as_slice(),
+                domain.name.as_bytes(),
+                item.item_id.as_bytes(),
+            ];
+            (seed::key(&parts), item.item)
+        });
+        for items in items.chunks(DESCRIPTIONS) {
             let text: String = items
                 .iter()
                 .map(|i| format!("{} ({})\n", i.title, i.categories))

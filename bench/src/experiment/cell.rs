@@ -3,27 +3,36 @@
 use serde::{Deserialize, Serialize};
 use weaverec_model::train::Outcome;
 
-use crate::report::input::UserScore;
+use super::cost::Cost;
+use super::cut::Cut;
+use super::environment::Environment;
+use super::numerics::NUMERICS;
 
 /// Changes when the meaning of a record changes, so that old records are not taken for new ones.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What kind of work a cell is; also the folder it is kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// What a study asks and claims, and where its cells lie.
+    Study,
     /// A pre-trained nano decoder.
     Backbone,
     /// A trained adapter.
     Adapter,
-    /// A ranking of a target's test users by one method and seed.
+    /// A ranking of a target's users by one method and replicate.
     Ranking,
 }
 
 impl Kind {
+    /// All of them, those first that others need.
+    pub const ALL: [Self; 4] = [Self::Study, Self::Backbone, Self::Adapter, Self::Ranking];
+
     /// The folder's name.
     pub fn folder(self) -> &'static str {
         match self {
+            Kind::Study => "studies",
             Kind::Backbone => "backbones",
             Kind::Adapter => "adapters",
             Kind::Ranking => "rankings",
@@ -45,10 +54,11 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Names a cell by what decides its outcome. `configuration` is serialised with sorted keys before it is hashed.
+    /// Names a cell by what decides its outcome, the [version of the numbers](NUMERICS) included. `configuration` is serialised with sorted keys before it is hashed.
     pub fn new(kind: Kind, label: impl Into<String>, configuration: serde_json::Value) -> Self {
-        let canonical =
-            canonical(&serde_json::json!({ "kind": kind, "schema": SCHEMA, "of": configuration }));
+        let canonical = canonical(
+            &serde_json::json!({ "kind": kind, "schema": SCHEMA, "numerics": NUMERICS, "of": configuration }),
+        );
         let key = blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string();
         Cell {
             kind,
@@ -80,6 +90,10 @@ fn canonical(value: &serde_json::Value) -> String {
 /// What is kept of a finished cell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// The layout of this record.
+    pub schema: u32,
+    /// The version of the numbers in it.
+    pub numerics: u32,
     /// The cell's kind.
     pub kind: Kind,
     /// Its name for people.
@@ -89,17 +103,41 @@ pub struct Record {
     /// What the key is a hash of.
     pub configuration: serde_json::Value,
     /// Where and with what it was run.
-    pub environment: serde_json::Value,
-    /// Wall time, seconds.
-    pub seconds: f64,
-    /// Highest resident memory of the process until then, bytes.
-    pub peak_memory_bytes: u64,
+    pub environment: Environment,
+    /// What it took.
+    pub cost: Cost,
     /// What the training came to, for backbones and adapters.
     #[serde(default)]
     pub training: Option<Training>,
     /// What the ranking came to.
     #[serde(default)]
     pub ranking: Option<Ranking>,
+    /// What was chosen on held-out users.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+    /// What a study asks and claims.
+    #[serde(default)]
+    pub study: Option<serde_json::Value>,
+}
+
+impl Record {
+    /// A record of a cell that says nothing yet of what came of it.
+    pub fn new(cell: &Cell, environment: Environment, cost: Cost) -> Self {
+        Self {
+            schema: SCHEMA,
+            numerics: NUMERICS,
+            kind: cell.kind,
+            label: cell.label.clone(),
+            key: cell.key.clone(),
+            configuration: cell.configuration.clone(),
+            environment,
+            cost,
+            training: None,
+            ranking: None,
+            choices: Vec::new(),
+            study: None,
+        }
+    }
 }
 
 /// A finished training.
@@ -113,16 +151,64 @@ pub struct Training {
     pub flops: f64,
 }
 
+/// Something that was chosen, and on which users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// What: `steps`, `alpha`.
+    pub what: String,
+    /// Which one was taken.
+    pub value: serde_json::Value,
+    /// Whose users were asked.
+    pub cut: Cut,
+    /// How many.
+    pub users: usize,
+}
+
 /// A finished ranking.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
+    /// Hash of the users and candidates that were scored.
+    pub candidate_hash: String,
+    /// The split that the users come from, as the prepared folder's manifest says it.
+    pub split: String,
+    /// What that manifest says of events that share their time.
+    pub order: String,
+    /// Seconds of scoring alone: nothing loaded, merged or decoded.
+    pub rank_seconds: f64,
     /// Mean held-out loss of the target's validation prompts, nats a token, where a language model ranks.
+    #[serde(default)]
     pub validation_loss: Option<f64>,
     /// Share of freely decoded answers that are no title.
+    #[serde(default)]
     pub invalid_output_rate: Option<f64>,
-    /// Rank of every user's target. Stored beside the record, in Parquet.
+    /// The scores of every user. Stored beside the record, in Parquet.
     #[serde(skip)]
-    pub users: Vec<UserScore>,
+    pub cases: Vec<ScoredCase>,
+}
+
+/// One user's candidates, and all that is needed to rank them in whatever way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoredCase {
+    /// The user.
+    pub user_id: String,
+    /// The part that the user plays.
+    pub cut: Cut,
+    /// Where among the candidates the item stands that came next.
+    pub target: u32,
+    /// Dense item ids.
+    pub candidates: Vec<u32>,
+    /// log p(title | history) of each, or the row's score where it has no likelihood.
+    pub scores: Vec<f32>,
+    /// log p(title | neutral history) of each; empty where it was not asked for.
+    pub neutral: Vec<f32>,
+    /// Tokens of each title; empty where the row has no likelihood.
+    pub tokens: Vec<u32>,
+    /// How often each occurs in the target's training part.
+    pub popularity: Vec<u32>,
+    /// Whether the target's id is below that of the last item in the history.
+    pub descends: bool,
+    /// Whether the target shares its time with the item before.
+    pub ties: bool,
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use anyhow::{Context, Result, bail};
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
-use weaverec_pipeline::prepared::{Manifest, Prepared};
+use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
-use weaverec_pipeline::stage::{DomainFilter, KCore};
+use weaverec_pipeline::stage::window::time_text;
+use weaverec_pipeline::stage::{Cut as TimeCut, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
-use super::profile::{Data, Domain, Prepare, Source, Study};
+use super::cut::{Cut, First, Lot, Sizes};
+use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
 use crate::progress::{Stages, say};
 
 /// A prepared domain, read.
@@ -21,18 +23,20 @@ pub struct DomainData {
     pub name: String,
     /// Hash of what was prepared.
     pub fingerprint: String,
-    /// Hash of the test users and their candidates.
+    /// Hash of the users that are ranked and of their candidates.
     pub candidate_hash: String,
     /// Items by dense id, the first being item 1.
     pub items: Vec<Item>,
     /// The prepared folder, whose training prompts are read when an adapter is trained on them.
     pub folder: Prepared,
-    /// Validation prompts.
-    pub validation: Vec<Prompt>,
-    /// Test prompts.
-    pub test: Vec<Prompt>,
-    /// What a reader must know, as that its times are synthetic.
-    pub notes: Vec<String>,
+    /// How many users there are in each part.
+    pub users: Sizes,
+    /// Validation prompts of users on whom nothing is reported: they choose steps.
+    pub selection: Vec<Prompt>,
+    /// Validation prompts of users that are reported: they choose nothing, and tell how well a model does on the domain's text.
+    pub diagnosis: Vec<Prompt>,
+    /// Test prompts of the users that are ranked, in the order of their lot.
+    pub ranked: Vec<Prompt>,
 }
 
 /// The domains of a study by name, auxiliary ones included.
@@ -40,43 +44,103 @@ pub type Domains = BTreeMap<String, DomainData>;
 
 /// Prepares every domain of a study below `work` and reads them.
 pub fn prepare_study(
+    profile: &Profile,
     study: &Study,
-    config: &Prepare,
     data: &Data,
     work: &Path,
     threads: usize,
 ) -> Result<Domains> {
     let generated = generate(study, work)?;
+    let mut requests = Vec::new();
+    for domain in &study.domains {
+        let (description, raw) = locate(study, domain, data, &generated)
+            .with_context(|| format!("study {}: domain {}", study.name, domain.name))?;
+        let request = request(study, domain, &profile.prepare, description, raw, work, threads)?;
+        requests.push((domain, request));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .enable_all()
         .build()?;
-    let mut domains = Domains::new();
-    for domain in &study.domains {
-        let (description, raw) = locate(study, domain, data, &generated)
-            .with_context(|| format!("study {}: domain {}", study.name, domain.name))?;
-        let request = request(study, domain, config, description, raw, work, threads);
+    let prepare = |domain: &Domain, request: &PrepareConfig| -> Result<()> {
+        let cannot = || {
+            format!(
+                "cannot prepare the domain {} of study {}",
+                domain.name, study.name
+            )
+        };
         runtime
-            .block_on(prepare::prepare(&request, &Stages::default()))
-            .with_context(|| {
-                format!(
-                    "cannot prepare the domain {} of study {}",
-                    domain.name, study.name
-                )
-            })?;
+            .block_on(prepare::prepare(request, &Stages::default()))
+            .with_context(cannot)?;
+        Ok(())
+    };
+    if let Some(cut) = profile.prepare.cut()? {
+        let split = SplitPolicy::GlobalTime(common_cut(cut, study, &requests, work, prepare)?);
+        requests
+            .iter_mut()
+            .for_each(|(_, request)| request.parameters.split = split);
+    }
+    let mut domains = Domains::new();
+    for (domain, request) in requests {
+        prepare(domain, &request)?;
         let folder = request.folder();
-        let read = read(domain, &folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let read =
+            read(profile, domain, &folder).with_context(|| format!("cannot read {}", folder.display()))?;
         say(format!(
-            "  {}: {} items, {} training, {} validation and {} test prompts",
+            "  {}: {} items, {} training prompts; {} users ranked of {} ({}), steps chosen on {} of {}",
             read.name,
             read.items.len(),
             read.folder.manifest().prompt_count(Split::Train),
-            read.validation.len(),
-            read.test.len()
+            read.ranked.len(),
+            read.users.of(profile.report_on),
+            profile.report_on.name(),
+            read.selection.len(),
+            read.users.of(Cut::Selection)
         ));
+        if read.ranked.is_empty() && !domain.auxiliary {
+            bail!(
+                "no user of the domain {} of study {} is in the part that is ranked ({}): it has {} test users in all",
+                domain.name,
+                study.name,
+                profile.report_on.name(),
+                read.users.dev + read.users.r#final
+            );
+        }
         domains.insert(domain.name.clone(), read);
     }
     Ok(domains)
+}
+
+/// The one moment at which all domains are cut: by the interactions of the studied ones, which are prepared for it without prompts.
+fn common_cut(
+    cut: TimeCut,
+    study: &Study,
+    requests: &[(&Domain, PrepareConfig)],
+    work: &Path,
+    prepare: impl Fn(&Domain, &PrepareConfig) -> Result<()>,
+) -> Result<TimeCut> {
+    let mut times = Vec::new();
+    for (domain, request) in requests.iter().filter(|(domain, _)| !domain.auxiliary) {
+        let tables = PrepareConfig {
+            parameters: Parameters {
+                prompts: false,
+                ..request.parameters.clone()
+            },
+            out: work.join("prepared").join(format!("{}-times", study.name)),
+            ..request.clone()
+        };
+        prepare(domain, &tables)?;
+        Prepared::open(tables.folder())?.each_sequence(|sequence| times.extend(sequence.timestamps))?;
+    }
+    let found = cut
+        .among(times)
+        .with_context(|| format!("study {}: [prepare] cut", study.name))?;
+    say(format!(
+        "  one cut for all domains: validation from {}, test from {}",
+        time_text(found.validation_from),
+        time_text(found.test_from)
+    ));
+    Ok(TimeCut::At(found))
 }
 
 fn request(
@@ -87,7 +151,7 @@ fn request(
     raw: PathBuf,
     work: &Path,
     threads: usize,
-) -> PrepareConfig {
+) -> Result<PrepareConfig> {
     let parameters = Parameters {
         seed: config.seed,
         filter: DomainFilter {
@@ -98,23 +162,26 @@ fn request(
             users: config.user_core,
             items: config.item_core,
         },
+        tie_window_ms: config.tie_window_ms()?,
+        repeats: config.repeats,
         max_history: config.max_history,
         max_title_chars: config.max_title_chars,
         candidates: config.candidates,
         format: config.format,
         max_train: config.max_train,
-        max_eval: Some(config.users),
+        // Everybody has prompts: who chooses and who is ranked is decided by the cut of users, which is finer than the pipeline's sample.
+        max_eval: None,
         allow_missing_items: config.allow_missing_items,
         ..Parameters::default()
     };
-    PrepareConfig {
+    Ok(PrepareConfig {
         name: Some(domain.name.clone()),
         parameters,
         threads,
         // Records in the work folder are derived: another configuration simply replaces them.
         force: true,
         ..PrepareConfig::new(dataset, raw, work.join("prepared").join(&study.name))
-    }
+    })
 }
 
 fn generate(study: &Study, work: &Path) -> Result<BTreeMap<String, synth::GeneratedDomain>> {
@@ -162,37 +229,90 @@ fn locate(
     }
 }
 
-fn read(domain: &Domain, folder: &Path) -> Result<DomainData> {
-    let prepared = Prepared::open(folder)?;
-    let test = prepared.prompts(Split::Test)?;
+fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData> {
+    let folder = Prepared::open(folder)?;
+    let manifest = folder.manifest();
+    let key = manifest.parameters.domain_name(&manifest.dataset);
+    let lot = |user: &str| Lot::of(profile.cut_seed, &key, user);
+    let held_out = profile.adapter.held_out;
+    let mut users = Sizes::default();
+    let (mut selection, mut diagnosis) = (First::new(held_out), First::new(held_out));
+    folder.each_prompt(Split::Validation, |row| {
+        let lot = lot(row.user_id);
+        let cut = lot.cut();
+        if !cut.is_reported() {
+            users.add(cut);
+        }
+        if cut == Cut::Selection {
+            selection.offer(lot, || row.to_prompt());
+        } else if cut == profile.report_on {
+            diagnosis.offer(lot, || row.to_prompt());
+        }
+        Ok(())
+    })?;
+    let mut ranked = First::new(profile.prepare.users);
+    folder.each_prompt(Split::Test, |row| {
+        let lot = lot(row.user_id);
+        let cut = lot.cut();
+        if cut.is_reported() {
+            users.add(cut);
+        }
+        if cut == profile.report_on {
+            ranked.offer(lot, || row.to_prompt());
+        }
+        Ok(())
+    })?;
+    let ranked = ranked.into_vec();
     Ok(DomainData {
         name: domain.name.clone(),
-        fingerprint: prepared.fingerprint(),
-        candidate_hash: candidate_hash(&test),
-        items: prepared.items()?,
-        validation: prepared.prompts(Split::Validation)?,
-        notes: notes(prepared.manifest()),
-        test,
-        folder: prepared,
+        fingerprint: folder.fingerprint(),
+        candidate_hash: candidate_hash(
+            ranked
+                .iter()
+                .map(|p| (p.user_id.as_str(), p.target, p.candidates.as_slice())),
+        ),
+        items: folder.items()?,
+        users,
+        selection: selection.into_vec(),
+        diagnosis: diagnosis.into_vec(),
+        ranked,
+        folder,
     })
 }
 
-fn notes(manifest: &Manifest) -> Vec<String> {
-    match manifest.synthetic_fields.as_slice() {
-        [] => Vec::new(),
-        fields => vec![format!("{} are made up in the raw files", fields.join(", "))],
-    }
-}
-
-/// A hash of who is tested on which candidates: results with different ones must not be compared.
-fn candidate_hash(test: &[Prompt]) -> String {
+/// A hash of who is ranked, among which candidates: results with different ones must not be compared. Of each case the user, the
+/// target's id and the candidates' ids.
+pub fn candidate_hash<'a>(cases: impl IntoIterator<Item = (&'a str, u32, &'a [u32])>) -> String {
     let mut hash = blake3::Hasher::new();
-    for prompt in test {
-        hash.update(prompt.user_id.as_bytes());
-        hash.update(&prompt.target.to_le_bytes());
-        prompt.candidates.iter().for_each(|c| {
-            hash.update(&c.to_le_bytes());
-        });
+    for (user, target, candidates) in cases {
+        for part in [user.len(), candidates.len()] {
+            hash.update(&(part as u64).to_le_bytes());
+        }
+        hash.update(user.as_bytes());
+        hash.update(&target.to_le_bytes());
+        for candidate in candidates {
+            hash.update(&candidate.to_le_bytes());
+        }
     }
     hash.finalize().to_hex()[..16].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::candidate_hash;
+
+    #[test]
+    fn whoever_is_ranked_among_other_candidates_has_another_hash() {
+        let of = candidate_hash([("a", 1, &[1, 2][..]), ("b", 3, &[3])]);
+        assert_eq!(of, candidate_hash([("a", 1, &[1, 2][..]), ("b", 3, &[3])]));
+        for other in [
+            candidate_hash([("a", 1, &[1, 2][..])]),
+            candidate_hash([("a", 2, &[1, 2][..]), ("b", 3, &[3])]),
+            candidate_hash([("a", 1, &[2, 1][..]), ("b", 3, &[3])]),
+            candidate_hash([("a", 1, &[1, 2][..]), ("c", 3, &[3])]),
+            candidate_hash([("b", 3, &[3][..]), ("a", 1, &[1, 2])]),
+        ] {
+            assert_ne!(of, other);
+        }
+    }
 }

@@ -233,6 +233,7 @@ mod tests {
             user_id: String::new(),
             history: vec![2],
             target: 1,
+            ties: false,
             candidates: vec![1, 2],
             messages: messages.iter().map(message).collect(),
         }

@@ -1,81 +1,237 @@
-//! Where a run took place: what a reader needs to judge its times, and to repeat it.
+//! Where a cell was run, and by which program: what a reader needs to judge its numbers and times, and to repeat them.
 
-use serde_json::{Value, json};
-use weaverec_model::device::Compute;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-/// Versions of the crates that the numbers depend on, from the lock file this program was built with.
-fn crate_versions() -> Value {
-    let wanted = ["candle-core", "gemm", "datafusion", "arrow", "tokenizers"];
-    let mut versions = serde_json::Map::new();
-    let mut lines = include_str!("../../../Cargo.lock").lines();
-    while let Some(line) = lines.next() {
-        let name = line
-            .strip_prefix("name = \"")
-            .and_then(|rest| rest.strip_suffix('"'));
-        if let Some(name) = name.filter(|n| wanted.contains(n)) {
-            let version = lines
-                .next()
-                .and_then(|l| l.strip_prefix("version = \""))
-                .and_then(|l| l.strip_suffix('"'));
-            versions.insert(name.to_string(), json!(version));
+use serde::{Deserialize, Serialize};
+use weaverec_model::device::{Compute, DeviceName};
+use weaverec_model::op;
+
+/// The program and the machine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Environment {
+    /// The git revision that the program was built from, 12 digits; `unknown` where it was built outside of a checkout.
+    pub revision: String,
+    /// Whether the files that it was built from differed from those of the revision.
+    pub dirty: bool,
+    /// The program's version.
+    pub version: String,
+    /// Versions of the crates that numbers depend on.
+    #[serde(default)]
+    pub crates: BTreeMap<String, String>,
+    /// The processor's model; empty where the system does not say.
+    pub cpu: String,
+    /// Its instruction sets, of those that numbers and times depend on.
+    pub features: Vec<String>,
+    /// What multiplies matrices: see [`op::kernel`], or the device's own.
+    pub kernel: String,
+    /// Threads of the run, which cells side by side share.
+    pub threads: usize,
+    /// Where language models run, a GPU with its model where the system says it.
+    pub device: String,
+    /// The type of activations and products.
+    pub arithmetic: String,
+    /// Operating system and architecture.
+    pub system: String,
+}
+
+impl Environment {
+    /// This program on this machine.
+    pub fn here(threads: usize, compute: Compute) -> Self {
+        let kernel = match compute.device {
+            DeviceName::Cpu => op::kernel().to_string(),
+            device => format!("candle on {device}"),
+        };
+        Self {
+            revision: env!("WEAVEREC_REVISION").into(),
+            dirty: env!("WEAVEREC_DIRTY") == "true",
+            version: env!("CARGO_PKG_VERSION").into(),
+            crates: crate_versions(),
+            cpu: PROCESSOR.clone(),
+            features: instruction_sets(),
+            kernel,
+            threads,
+            device: device(compute.device),
+            arithmetic: compute.arithmetic.to_string(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         }
     }
-    Value::Object(versions)
+
+    /// Whether the same configuration must come to the very same numbers in both, if nothing is wrong: kernels differ between processors,
+    /// and so do the last digits.
+    pub fn computes_like(&self, other: &Self) -> bool {
+        let of = |of: &Self| {
+            let Self {
+                cpu,
+                features,
+                kernel,
+                device,
+                arithmetic,
+                system,
+                ..
+            } = of.clone();
+            (cpu, features, kernel, device, arithmetic, system)
+        };
+        of(self) == of(other)
+    }
+
+    /// In a few words, for messages.
+    pub fn program(&self) -> String {
+        let dirty = if self.dirty { ", changed" } else { "" };
+        format!(
+            "weaverec {} ({}{dirty}) on {}",
+            self.version, self.revision, self.cpu
+        )
+    }
 }
 
-fn git(arguments: &[&str]) -> Option<String> {
-    let output = std::process::Command::new("git").args(arguments).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
-}
+static PROCESSOR: LazyLock<String> = LazyLock::new(|| {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split_once(':'));
+    name.map_or_else(String::new, |(_, name)| name.trim().to_string())
+});
 
-fn processor() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("model name"))?;
-    line.split_once(':').map(|(_, name)| name.trim().to_string())
-}
-
-/// The environment as it goes into every record.
-pub fn describe(threads: usize, compute: Compute) -> Value {
-    json!({
-        "weaverec": env!("CARGO_PKG_VERSION"),
-        "git_revision": git(&["rev-parse", "--short=12", "HEAD"]),
-        "git_dirty": git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
-        "crates": crate_versions(),
-        "os": std::env::consts::OS,
-        "architecture": std::env::consts::ARCH,
-        "processor": processor(),
-        "threads": threads,
-        "device": compute.device,
-        "dtype": compute.arithmetic,
-    })
-}
-
-/// The highest resident memory of this process so far, bytes; 0 where the system does not say.
-pub fn peak_memory_bytes() -> u64 {
-    let Ok(text) = std::fs::read_to_string("/proc/self/status") else {
-        return 0;
+/// A GPU's model is the driver's word; where there are several models, nobody says here which number is which.
+fn device(device: DeviceName) -> String {
+    let models = match device {
+        DeviceName::Cuda(_) => nvidia_models(),
+        _ => Vec::new(),
     };
-    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kilobytes = line
-        .and_then(|l| l.trim().strip_suffix("kB"))
-        .and_then(|l| l.trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
+    match models.as_slice() {
+        [] => device.to_string(),
+        models => format!("{device} ({})", models.join(" or ")),
+    }
+}
+
+fn nvidia_models() -> Vec<String> {
+    let cards = std::fs::read_dir("/proc/driver/nvidia/gpus")
+        .into_iter()
+        .flatten();
+    let mut models: Vec<String> = cards
+        .flatten()
+        .filter_map(|card| std::fs::read_to_string(card.path().join("information")).ok())
+        .filter_map(|text| {
+            let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
+            model.map(|model| model.trim().to_string())
+        })
+        .collect();
+    models.sort();
+    models.dedup();
+    models
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instruction_sets() -> Vec<String> {
+    macro_rules! found {
+        ($($name:tt),+) => {
+            [$(($name, is_x86_feature_detected!($name))),+]
+        };
+    }
+    // Vector kernels are chosen by the first ones; the others are for those who compare times.
+    let all = found!(
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512dq",
+        "avx512bw",
+        "avx512vl",
+        "avx512vnni",
+        "avx512bf16",
+        "avx512fp16"
+    );
+    named(&all)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn instruction_sets() -> Vec<String> {
+    use std::arch::is_aarch64_feature_detected as found;
+    named(&[
+        ("neon", found!("neon")),
+        ("dotprod", found!("dotprod")),
+        ("fp16", found!("fp16")),
+        ("bf16", found!("bf16")),
+        ("i8mm", found!("i8mm")),
+        ("sve", found!("sve")),
+    ])
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn instruction_sets() -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn named(found: &[(&str, bool)]) -> Vec<String> {
+    let there = found.iter().filter(|(_, there)| *there);
+    there.map(|(name, _)| (*name).to_string()).collect()
+}
+
+/// From the lock file that the program was built with.
+fn crate_versions() -> BTreeMap<String, String> {
+    const WANTED: [&str; 5] = ["candle-core", "gemm", "datafusion", "arrow", "tokenizers"];
+    let mut lines = include_str!("../../../Cargo.lock").lines();
+    let mut versions = BTreeMap::new();
+    let quoted = |line: &str, key: &str| -> Option<String> {
+        let value = line.strip_prefix(key)?.strip_prefix(" = \"")?;
+        value.strip_suffix('"').map(str::to_string)
+    };
+    while let Some(line) = lines.next() {
+        if let Some(name) = quoted(line, "name").filter(|name| WANTED.contains(&name.as_str()))
+            && let Some(version) = lines.next().and_then(|line| quoted(line, "version"))
+        {
+            versions.insert(name, version);
+        }
+    }
+    versions
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_the_versions_and_the_memory() {
-        let environment = describe(2, Compute::default());
-        assert!(environment["crates"]["candle-core"].is_string());
-        assert!(environment["crates"]["datafusion"].is_string());
-        if cfg!(target_os = "linux") {
-            assert!(peak_memory_bytes() > 1 << 20);
+    fn a_machine_says_what_it_computes_with() {
+        let here = Environment::here(2, Compute::default());
+        assert!(here.crates.contains_key("candle-core") && here.crates.contains_key("datafusion"));
+        assert!(
+            here.revision == "unknown" || here.revision.len() == 12,
+            "{}",
+            here.revision
+        );
+        assert!(!here.kernel.is_empty());
+        if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+            // The system's own word for it.
+            let told = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+            let flags = told.lines().find(|line| line.starts_with("flags")).unwrap();
+            let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
+            for flag in ["avx2", "avx512f", "avx512dq"] {
+                assert_eq!(here.features.iter().any(|f| f == flag), has(flag), "{flag}");
+            }
+            assert_eq!(here.kernel.starts_with("avx512"), has("avx512f"));
+            assert!(!here.cpu.is_empty());
         }
+    }
+
+    #[test]
+    fn threads_and_builds_change_no_digit_and_kernels_do() {
+        let here = Environment::here(2, Compute::default());
+        let again = Environment {
+            threads: 9,
+            revision: "another".into(),
+            ..here.clone()
+        };
+        assert!(here.computes_like(&again));
+        let elsewhere = Environment {
+            kernel: "avx2, 6x16".into(),
+            ..here.clone()
+        };
+        let other = Environment {
+            kernel: "avx512, 8x48".into(),
+            ..here
+        };
+        assert!(!elsewhere.computes_like(&other));
     }
 }

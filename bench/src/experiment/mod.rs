@@ -1,17 +1,35 @@
 //! An experiment is data: a profile expands into cells, cells are run once and kept, and a report is made from what was kept.
 //!
 //! ```text
-//! profile.toml ──► studies ──► domains (prepared) ──► backbone cell ──► adapter cells ──► ranking cells ──► report
+//! profile.toml ──► study record ──► plan: units ──► backbone cells ──► adapter cells ──► ranking cells ──► records ──► report
 //! ```
+//! A unit is a scenario and a replicate: what a machine does in one go. Records are exported when a unit is finished, without weights; the
+//! report is made from records alone, and whoever continues elsewhere does so from them.
 
 pub mod assemble;
 pub mod backbone;
+pub mod case;
 pub mod cell;
+pub mod cost;
+pub mod cut;
 pub mod domain;
 pub mod encoder;
 pub mod environment;
+pub mod estimate;
+pub mod library;
+pub mod materials;
+pub mod missing;
+pub mod numerics;
 pub mod plan;
 pub mod profile;
+pub mod ranking;
+pub mod repeat;
+pub mod replicate;
 pub mod runner;
+pub mod schedule;
+pub mod scores;
 pub mod store;
+pub mod study_record;
 pub mod training_set;
+pub mod unit;
+pub mod work;

@@ -1,6 +1,9 @@
 //! Profiles: everything that decides an experiment, as TOML.
 
-use std::path::{Path, PathBuf};
+mod data;
+mod prepare;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,8 +12,14 @@ use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
 use weaverec_model::rank::Normalisation;
 use weaverec_model::train::TrainConfig;
-use weaverec_pipeline::schema::PromptFormat;
 
+pub use data::Data;
+pub use prepare::{Prepare, Split};
+
+use super::cut::Cut;
+use super::replicate::Replicate;
+use crate::claim::Claims;
+use crate::method::Method;
 use crate::report::input::ScenarioKind;
 
 /// The profiles that come with the program.
@@ -26,9 +35,22 @@ pub struct Profile {
     /// Short name; names the folders of its records and reports.
     pub name: String,
     /// What it is for, in a sentence.
+    #[serde(default)]
     pub description: String,
-    /// Seeds of training; every tuned row is run once a seed.
-    pub seeds: Vec<u64>,
+    /// What its results are good for, where that needs saying: reports say it before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// How many times everything that is drawn by chance is drawn: training subsets, initial values, orders, dropout, and a nano
+    /// backbone.
+    pub replicates: Replicate,
+    /// The part of the test users that is ranked and reported.
+    pub report_on: Cut,
+    /// Key of the cut of users into those that choose and those that are reported.
+    #[serde(default)]
+    pub cut_seed: u64,
+    /// What is to be shown.
+    #[serde(default)]
+    pub claims: Claims,
     /// The language model.
     pub backbone: Backbone,
     /// What it computes with.
@@ -56,14 +78,14 @@ pub enum Backbone {
         /// `smollm2-135m`, `gemma3-270m`, or a path.
         model: String,
         /// What its projections are kept in.
-        #[serde(default, skip_serializing_if = "is_default")]
+        #[serde(default, skip_serializing_if = "is_usual")]
         precision: Precision,
     },
 }
 
 /// Left out of what identifies a run, so that records made before there was a choice stay valid.
-fn is_default(precision: &Precision) -> bool {
-    *precision == Precision::default()
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Sizes of a nano backbone and how it is pre-trained.
@@ -74,35 +96,9 @@ pub struct NanoSizes {
     pub decoder: NanoConfig,
     /// Its pre-training.
     pub pretrain: TrainConfig,
-    /// Seed of its initial values.
-    pub seed: u64,
-}
-
-/// How domains are prepared; see `weaverec prepare --help` for each.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prepare {
-    /// Seed of sampling and candidates.
-    pub seed: u64,
-    /// Wording of the prompts.
-    pub format: PromptFormat,
-    /// Fewest interactions a user has.
-    pub user_core: usize,
-    /// Fewest interactions an item has.
-    pub item_core: usize,
-    /// Titles of a history shown.
-    pub max_history: usize,
-    /// Characters of a title shown.
-    pub max_title_chars: usize,
-    /// Candidates a test user, the target included.
-    pub candidates: usize,
-    /// Most test users, and most validation users, a domain.
-    pub users: usize,
-    /// Most training prompts written a domain.
-    pub max_train: usize,
-    /// Whether an item file may describe fewer than half of a domain's items.
+    /// Whether all replicates share the first one's, which is cheaper, and of which nothing may be concluded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub allow_missing_items: bool,
+    pub one_backbone: bool,
 }
 
 /// How adapters are trained.
@@ -117,7 +113,8 @@ pub struct Adapter {
     pub dropout: f64,
     /// Most training prompts of a domain that an adapter sees.
     pub prompts_per_domain: usize,
-    /// Validation prompts a domain for early stopping; they are never trained on.
+    /// Validation prompts a domain that choose the best step, of users on whom nothing is reported; and as many of users that are reported,
+    /// which choose nothing, for the loss that a diagnosis shows.
     pub held_out: usize,
     /// Length and speed.
     pub train: TrainConfig,
@@ -238,17 +235,84 @@ impl Profile {
                 (name.to_string(), text)
             }
         };
-        let profile: Profile = toml::from_str(&text).with_context(|| origin.clone())?;
+        let profile = Profile::parse(&text).with_context(|| origin.clone())?;
         profile.check().with_context(|| origin)?;
         Ok(profile)
     }
 
+    fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = toml::from_str(text)?;
+        if table.contains_key("seeds") {
+            let count = table["seeds"].as_array().map_or(3, Vec::len);
+            bail!(
+                "`seeds` is no key any more: write `replicates = {count}`; each replicate draws its training subset, initial values, order, \
+                 dropout and nano backbone from its number"
+            );
+        }
+        if table
+            .get("backbone")
+            .is_some_and(|backbone| backbone.get("seed").is_some())
+        {
+            bail!(
+                "`seed` is no key of [backbone] any more: leave it out, and each replicate pre-trains a backbone of its own; \
+                 `one_backbone = true` lets all share the first one's"
+            );
+        }
+        Ok(toml::from_str(text)?)
+    }
+
+    /// All that decides a study of this profile, as the study's record is named after it: the profile with no other study, and without
+    /// what changes nothing, such as the device.
+    ///
+    /// # Errors
+    /// None that a profile which was read could cause.
+    pub fn identity(&self, study: &Study) -> Result<serde_json::Value> {
+        let alone = Profile {
+            description: String::new(),
+            compute: Compute {
+                arithmetic: self.compute.arithmetic,
+                ..Compute::default()
+            },
+            studies: vec![study.clone()],
+            ..self.clone()
+        };
+        Ok(serde_json::to_value(alone)?)
+    }
+
     fn check(&self) -> Result<()> {
-        if self.seeds.is_empty() {
-            bail!("`seeds` is empty: name at least one");
+        if self.replicates == 0 {
+            bail!("`replicates` is 0: give at least 1, and 5 where something is to be claimed");
+        }
+        if !self.report_on.is_reported() {
+            bail!(
+                "`report_on` is \"{}\", but nothing is reported on users that choose: write \"dev\" or \"final\"",
+                self.report_on.name()
+            );
+        }
+        if self.prepare.users == 0 {
+            bail!("[prepare] `users` is 0: nobody would be ranked");
+        }
+        self.prepare.cut()?;
+        self.prepare.tie_window_ms()?;
+        self.claims.check()?;
+        let rows: Vec<&str> = Method::all().map(Method::id).collect();
+        if !rows.contains(&self.claims.woven.as_str()) {
+            bail!(
+                "[claims] woven is {}, which is no row of the table: {}",
+                self.claims.woven,
+                rows.join(", ")
+            );
         }
         for study in &self.studies {
             without_effect(study)?;
+            let scenarios: Vec<String> = study.scenarios.iter().map(Scenario::name).collect();
+            if !scenarios.iter().any(|name| self.claims.concerns(name)) {
+                bail!(
+                    "study {}: [claims] names none of its scenarios, which are {}",
+                    study.name,
+                    scenarios.join(", ")
+                );
+            }
             let studied: Vec<&str> = study
                 .domains
                 .iter()
@@ -317,46 +381,6 @@ impl Profile {
     }
 }
 
-/// Which logs an experiment is run on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// What the profile fetches and generates.
-    Default,
-    /// Generated logs only; needs no download.
-    Synthetic,
-    /// Raw logs below this folder.
-    Folder(PathBuf),
-}
-
-impl Data {
-    /// Reads the command line's `--data`.
-    pub fn parse(text: Option<&str>) -> Self {
-        match text {
-            None | Some("") => Data::Default,
-            Some("synthetic") => Data::Synthetic,
-            Some(path) => Data::Folder(PathBuf::from(path)),
-        }
-    }
-
-    /// The folder of local logs.
-    pub fn folder(&self) -> Option<&Path> {
-        match self {
-            Data::Folder(path) => Some(path),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Data {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Data::Default => f.write_str("fetched or generated logs"),
-            Data::Synthetic => f.write_str("generated logs"),
-            Data::Folder(path) => write!(f, "the folder {}", path.display()),
-        }
-    }
-}
-
 /// An error for a key of a study that would have no effect: whoever wrote it meant something by it.
 fn without_effect(study: &Study) -> Result<()> {
     if study.synthetic.is_some() && study.source != Source::Synthetic {
@@ -385,71 +409,4 @@ fn without_effect(study: &Study) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use weaverec_model::device::{Arithmetic, DeviceName};
-
-    #[test]
-    fn the_profiles_that_come_along_are_valid() {
-        for (name, _) in BUILTIN {
-            let profile = Profile::load(name).unwrap();
-            assert_eq!(profile.name, name);
-            assert!(!profile.studies(&Data::Default).unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_or_domain_is_named() {
-        let text = BUILTIN[0].1.replacen("seeds =", "sedes =", 1);
-        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
-        assert!(error.contains("sedes"), "{error}");
-        let mut profile = Profile::load("quick").unwrap();
-        profile.studies[0].scenarios[0].target = "nowhere".into();
-        assert!(profile.check().unwrap_err().to_string().contains("nowhere"));
-    }
-
-    #[test]
-    fn a_key_without_an_effect_is_named() {
-        let of = |change: &dyn Fn(&mut Study)| {
-            let mut profile = Profile::load("quick").unwrap();
-            change(&mut profile.studies[0]);
-            profile.check().unwrap_err().to_string()
-        };
-        assert!(of(&|study| study.synthetic = Some(toml::Table::new())).contains("[study.synthetic]"));
-        assert!(of(&|study| study.domains[0].raw = Some("logs".into())).contains("`raw`"));
-        assert!(of(&|study| study.domains[0].exclude = vec!["War".into()]).contains("`exclude`"));
-        // A backbone that is pre-trained here has keys of its own, and no other.
-        let text = BUILTIN[0]
-            .1
-            .replacen("kind = \"nano\"", "kind = \"nano\"\nprecision = \"q8\"", 1);
-        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
-        assert!(error.contains("precision"), "{error}");
-    }
-
-    #[test]
-    fn a_profile_says_what_to_compute_with_and_else_it_is_the_cpu() {
-        let table = "[compute]\ndevice = \"cuda:1\"\narithmetic = \"bf16\"\n\n[prepare]";
-        let text = BUILTIN[1].1.replacen("[prepare]", table, 1);
-        let compute = toml::from_str::<Profile>(&text).unwrap().compute;
-        assert_eq!(
-            (compute.device, compute.arithmetic),
-            (DeviceName::Cuda(1), Arithmetic::Bf16)
-        );
-        assert_eq!(Profile::load("small").unwrap().compute, Compute::default());
-        let wrong = toml::from_str::<Profile>(&text.replacen("cuda:1", "gpu", 1)).unwrap_err();
-        assert!(wrong.to_string().contains("cuda:1"), "{wrong}");
-    }
-
-    #[test]
-    fn data_chooses_the_studies() {
-        let profile = Profile::load("quick").unwrap();
-        let synthetic = profile.studies(&Data::Synthetic).unwrap();
-        assert!(synthetic.iter().all(|s| s.source == Source::Synthetic) && !synthetic.is_empty());
-        let error = profile
-            .studies(&Data::parse(Some("somewhere")))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("--data"), "{error}");
-    }
-}
+mod tests;

@@ -17,41 +17,57 @@ use crate::progress::Meter;
 /// A training prompt: which folder's, and its place there.
 type Place = (usize, u64);
 
+/// A prepared folder, and what of it chooses the best step.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The folder.
+    pub folder: &'a Prepared,
+    /// What chooses.
+    pub chosen_by: ChosenBy<'a>,
+}
+
+/// What chooses the best step of a training.
+#[derive(Clone, Copy, Debug)]
+pub enum ChosenBy<'a> {
+    /// So many prompts: of validation, or, under the paper's recipe, of the training prompts that it holds out.
+    First(usize),
+    /// These prompts, which belong to users on whom nothing is reported.
+    These(&'a [Prompt]),
+}
+
 /// What an adapter is trained on.
 #[derive(Debug, Default)]
 pub struct TrainingSet {
     /// Mixed from all folders.
     pub examples: Vec<Example>,
-    /// Up to so many of each folder, that choose the best step.
+    /// Of all folders, to choose the best step.
     pub held_out: Vec<Example>,
 }
 
 impl TrainingSet {
-    /// Mixes the folders' training prompts, the first being the target's; `held_out` of each choose the best step: of validation, or, under
-    /// the paper's recipe, of the training prompts that it holds out.
+    /// Mixes the folders' training prompts, the first being the target's.
     pub fn read(
-        folders: &[&Prepared],
+        parts: &[Part],
         tokenizer: &Tokenizer,
         mixture: Mixture,
-        held_out: usize,
         seed: u64,
         meter: &Meter,
     ) -> Result<Self> {
         let mut set = TrainingSet::default();
         let mut places: Vec<Vec<Place>> = Vec::new();
-        for (number, folder) in folders.iter().enumerate() {
-            let (usable, chosen_by) = usable(number, folder, held_out)?;
+        for (number, part) in parts.iter().enumerate() {
+            let (usable, held_out) = part.usable(number)?;
             set.held_out
-                .extend(encoder(folder, tokenizer).examples(&chosen_by)?);
+                .extend(encoder(part.folder, tokenizer).examples(&held_out)?);
             places.push(usable);
         }
-        let names = folders.iter().map(|folder| folder.manifest().name.as_str());
+        let names = parts.iter().map(|part| part.folder.manifest().name.as_str());
         let mixed = mix_domains(names.zip(places.iter().map(Vec::as_slice)), mixture, seed);
         drop(places);
         let slots: HashMap<Place, usize> = mixed.into_iter().zip(0..).collect();
         set.examples = vec![Example::default(); slots.len()];
         let mut read = 0;
-        for (number, folder) in folders.iter().enumerate() {
+        for (number, Part { folder, .. }) in parts.iter().enumerate() {
             let encoder = encoder(folder, tokenizer);
             let mut refused = None;
             let mut place = 0;
@@ -79,22 +95,32 @@ fn encoder<'t>(folder: &Prepared, tokenizer: &'t Tokenizer) -> Encoder<'t> {
     Encoder::new(tokenizer, folder.manifest().parameters.format)
 }
 
-/// The places of the prompts that may be trained on, and the prompts that choose the best step.
-fn usable(number: usize, folder: &Prepared, held_out: usize) -> Result<(Vec<Place>, Vec<Prompt>)> {
-    let recipe = folder.manifest().parameters.recipe;
-    let (mut usable, mut chosen_by) = (Vec::new(), Vec::new());
-    let mut place = 0;
-    folder.each_prompt(Split::Train, |row| {
-        if !recipe.holds_out(row.key) {
-            usable.push((number, place));
-        } else if chosen_by.len() < held_out {
-            chosen_by.push(row.to_prompt());
+impl Part<'_> {
+    /// The places of the prompts that may be trained on, and the prompts that choose the best step.
+    fn usable(&self, number: usize) -> Result<(Vec<Place>, Vec<Prompt>)> {
+        let recipe = self.folder.manifest().parameters.recipe;
+        let wanted = match self.chosen_by {
+            ChosenBy::First(count) if recipe == Recipe::Paper => count,
+            _ => 0,
+        };
+        let (mut usable, mut held_out) = (Vec::new(), Vec::new());
+        let mut place = 0;
+        self.folder.each_prompt(Split::Train, |row| {
+            if !recipe.holds_out(row.key) {
+                usable.push((number, place));
+            } else if held_out.len() < wanted {
+                held_out.push(row.to_prompt());
+            }
+            place += 1;
+            Ok(())
+        })?;
+        match self.chosen_by {
+            ChosenBy::These(prompts) => held_out.extend_from_slice(prompts),
+            ChosenBy::First(count) if recipe == Recipe::Clean => {
+                held_out = self.folder.first_prompts(Split::Validation, count)?;
+            }
+            ChosenBy::First(_) => {}
         }
-        place += 1;
-        Ok(())
-    })?;
-    if recipe == Recipe::Clean {
-        chosen_by = folder.first_prompts(Split::Validation, held_out)?;
+        Ok((usable, held_out))
     }
-    Ok((usable, chosen_by))
 }

@@ -11,26 +11,29 @@ use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::progress::Meter;
 
-/// Log-likelihoods of every candidate of every prompt.
-pub fn scores(
-    decoder: &Decoder,
-    encoder: &Encoder,
-    test: &[Prompt],
-    items: &[Item],
-    config: &Rank,
-    meter: &Meter,
-) -> Result<Vec<Vec<f32>>> {
-    let queries: Vec<Query> = test
+/// The prompts and their candidates as a model reads them.
+///
+/// # Errors
+/// A candidate without anything to read.
+pub fn queries(encoder: &Encoder, prompts: &[Prompt], items: &[Item]) -> Result<Vec<Query>> {
+    prompts
         .iter()
-        .map(|p| encoder.query(p, items))
-        .collect::<Result<_>>()?;
+        .map(|prompt| encoder.query(prompt, items))
+        .collect()
+}
+
+/// Log-likelihoods of every candidate of every query.
+///
+/// # Errors
+/// A device that fails.
+pub fn scores(decoder: &Decoder, queries: &[Query], config: &Rank, meter: &Meter) -> Result<Vec<Vec<f32>>> {
     let mut progress = |done: usize| {
         meter.update(done as u64, queries.len() as u64, || "users ranked".into());
     };
     let (normalisation, batch_tokens) = (config.normalisation, config.batch_tokens);
     Ok(score_with_progress(
         decoder,
-        &queries,
+        queries,
         normalisation,
         batch_tokens,
         &mut progress,

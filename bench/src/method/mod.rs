@@ -1,7 +1,9 @@
 //! The rows of the table: how each obtains scores for a target's test users.
 
 pub mod language_model;
+pub mod next_id;
 pub mod popularity;
+pub mod previous_id;
 pub mod random;
 
 use weaverec_model::weave::Recipe;
@@ -15,6 +17,10 @@ pub enum Method {
     Random,
     /// The most popular candidate first.
     Popularity,
+    /// The next id after that of the last item.
+    NextId,
+    /// The one before it: the placebo of the former.
+    PreviousId,
     /// The language model without an adapter.
     ZeroShot,
     /// The language model with adapters, merged as the recipe says.
@@ -24,9 +30,15 @@ pub enum Method {
 impl Method {
     /// All rows, in the order of the table.
     pub fn all() -> impl Iterator<Item = Method> {
-        [Method::Random, Method::Popularity, Method::ZeroShot]
-            .into_iter()
-            .chain(Recipe::ALL.map(Method::Adapters))
+        [
+            Method::Random,
+            Method::Popularity,
+            Method::NextId,
+            Method::PreviousId,
+            Method::ZeroShot,
+        ]
+        .into_iter()
+        .chain(Recipe::ALL.map(Method::Adapters))
     }
 
     /// The identifier used in records and files.
@@ -34,6 +46,8 @@ impl Method {
         match self {
             Method::Random => "random",
             Method::Popularity => "popularity",
+            Method::NextId => "next-id",
+            Method::PreviousId => "previous-id",
             Method::ZeroShot => "zero-shot",
             Method::Adapters(Recipe::SourceOnly) => "source-only",
             Method::Adapters(Recipe::TargetOnly) => "target-only",
@@ -48,6 +62,8 @@ impl Method {
         match self {
             Method::Random => "random",
             Method::Popularity => "popularity",
+            Method::NextId => "next id (probe)",
+            Method::PreviousId => "previous id (probe)",
             Method::ZeroShot => "zero-shot",
             Method::Adapters(Recipe::SourceOnly) => "source-only",
             Method::Adapters(Recipe::TargetOnly) => "target-only",
@@ -61,6 +77,7 @@ impl Method {
     pub fn family(self) -> Family {
         match self {
             Method::Random | Method::Popularity => Family::Floor,
+            Method::NextId | Method::PreviousId => Family::Probe,
             Method::ZeroShot => Family::Untuned,
             Method::Adapters(Recipe::SourceOnly | Recipe::TargetOnly) => Family::Single,
             Method::Adapters(Recipe::Joint) => Family::Joint,

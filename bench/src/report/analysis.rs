@@ -1,15 +1,18 @@
-//! Every number of one scenario, computed once; tables, charts, verdicts and files only choose among them.
+//! Every number of one scenario, computed once; tables, charts, sentences and files only choose among them.
 
-use super::check::scenario_comparable;
-use super::input::{Family, Row, Run, Scenario};
-use crate::metric::Metric;
-use crate::statistics::{
-    ALPHA, Bootstrap, Interval, Test, effect_size_dz, holm, mean, paired_t, sd, wilcoxon,
-};
+use super::input::{Family, Row, Run, Scenario, Study};
+use super::leak::Leak;
+use super::learned::Learned;
+use super::scores::{Scores, level, values};
+use super::table::mean_members;
+use crate::decision::Standing;
+use crate::metric::{Metric, Tally};
+use crate::statistics::{Contrast, Interval, mean, sd};
 use anyhow::Result;
+use rayon::prelude::*;
 use serde::Serialize;
 
-/// The method that the others are compared to.
+/// The method that the others are described beside.
 pub const BASELINE: &str = "target-only";
 
 /// The numbers of one scenario.
@@ -25,7 +28,18 @@ pub struct Analysis<'a> {
     pub rows: Vec<RowNumbers<'a>>,
     /// Which row is [`BASELINE`].
     pub baseline: Option<usize>,
-    bootstrap: Bootstrap,
+    /// The merges, each beside its members.
+    pub merges: Vec<Merge>,
+    /// Whether anything was learned, and how the tuned rows stand beside the floors.
+    pub learned: Learned,
+    /// What ids give away.
+    pub leak: Option<Leak>,
+    /// Share of users whose target shares its time with the item before.
+    pub time_ties: f64,
+    /// The primary metric of all users.
+    pub scores: Scores<'a>,
+    /// The primary metric of those whose last step descends in id.
+    pub descending: Scores<'a>,
 }
 
 /// The numbers of one row.
@@ -41,123 +55,100 @@ pub struct RowNumbers<'a> {
     pub invalid_output_rate: Option<f64>,
     /// Mean loss on held-out prompts.
     pub validation_loss: Option<f64>,
+    /// The primary metric against the baseline; absent for the baseline itself, for members and without a baseline. Not planned: a
+    /// description and no test.
+    pub versus: Option<Contrast>,
 }
 
 /// One metric of one row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Estimate {
-    /// The mean over seeds and users.
+    /// The mean over replicates and users, ties counted by their expectation.
     pub mean: f64,
-    /// The standard deviation over seeds; absent with a single run.
+    /// The standard deviation over replicates; absent with a single run.
     pub sd: Option<f64>,
-    /// The bootstrap interval over users, seeds averaged.
-    pub interval: Interval,
-    /// The comparison to the baseline; absent for the baseline itself, for members and without a baseline.
-    pub versus: Option<Versus>,
+    /// The 95 % interval over replicates and users, for reading; absent with a single replicate.
+    pub interval: Option<Interval>,
+    /// The mean with the target after all that tie with it.
+    pub pessimistic: f64,
+    /// The mean of each run.
+    pub runs: Vec<f64>,
 }
 
-/// A row against the baseline, paired by user.
-#[derive(Debug, Clone, Serialize)]
-pub struct Versus {
-    /// Mean difference; positive where the row is better.
-    pub difference: f64,
-    /// Its bootstrap interval.
-    pub interval: Interval,
-    /// The paired t test.
-    pub t: Option<Test>,
-    /// The Wilcoxon signed-rank test.
-    pub wilcoxon: Option<Test>,
-    /// The t test's p-value after Holm, over all rows of the table in this metric.
-    pub adjusted_p: f64,
-    /// Cohen's d for paired samples.
-    pub dz: Option<f64>,
-    /// Whether the adjusted p-value is below the level.
-    pub significant: bool,
+/// A merge and what it was made of.
+#[derive(Debug)]
+pub struct Merge {
+    /// The merge's row.
+    pub row: usize,
+    /// Its members.
+    pub members: Vec<Member>,
+}
+
+/// A member of a merge.
+#[derive(Debug)]
+pub struct Member {
+    /// Its method name.
+    pub method: String,
+    /// Its weight, averaged over replicates.
+    pub weight: f64,
+    /// Its row, where it was evaluated alone.
+    pub row: Option<usize>,
+    /// The merge minus the member alone.
+    pub gain: Option<Contrast>,
 }
 
 impl<'a> Analysis<'a> {
-    /// Computes every number of a scenario.
+    /// Computes every number of a scenario whose rows can be compared, see [`super::check`]. `limit` is the most that the study allows.
     ///
     /// # Errors
-    /// Where rows cannot be compared, see [`scenario_comparable`].
-    pub fn new(scenario: &'a Scenario) -> Result<Self> {
-        scenario_comparable(scenario)?;
+    /// Where a contrast cannot be made.
+    pub fn new(study: &'a Study, scenario: &'a Scenario, limit: Standing) -> Result<Self> {
         let metrics: Vec<Metric> = Metric::ALL
             .into_iter()
             .filter(|metric| metric.discriminates(scenario.candidates))
             .collect();
-        let width = metrics.len();
-        let baseline = scenario.rows.iter().position(|row| row.method == BASELINE);
-        let columns: Vec<Vec<f64>> = scenario
-            .rows
-            .iter()
-            .flat_map(|row| metrics.iter().map(|metric| per_user(row, *metric)))
-            .collect();
-        // The users alone decide the draw, so scenarios with the same users share it and rows may come and go.
-        let key = format!("report/{}/{}", scenario.candidate_hash, scenario.users);
-        let bootstrap = Bootstrap::new(&key, &columns)?;
-        let mut rows: Vec<RowNumbers> = Vec::with_capacity(scenario.rows.len());
-        for (index, row) in scenario.rows.iter().enumerate() {
-            let estimates = metrics
-                .iter()
-                .enumerate()
-                .map(|(m, metric)| Estimate {
-                    mean: mean(&columns[index * width + m]),
-                    sd: sd(&row
-                        .runs
-                        .iter()
-                        .map(|run| run_mean(run, *metric))
-                        .collect::<Vec<_>>()),
-                    interval: bootstrap.interval(index * width + m),
-                    versus: baseline
-                        .filter(|baseline| *baseline != index && row.family != Family::Member)
-                        .map(|baseline| {
-                            versus(&bootstrap, &columns, index * width + m, baseline * width + m)
-                        }),
-                })
-                .collect();
-            rows.push(RowNumbers {
-                row,
-                estimates,
-                tied_share: tied_share(row),
-                invalid_output_rate: mean_of(row, |run| run.invalid_output_rate),
-                validation_loss: mean_of(row, |run| run.validation_loss),
-            });
-        }
-        let chance = metrics
+        let chance: Vec<f64> = metrics
             .iter()
             .map(|metric| metric.chance(scenario.candidates))
             .collect();
-        let mut analysis = Self {
+        let mut users: Vec<usize> = (0..scenario.cases.len()).collect();
+        users.sort_unstable_by(|a, b| scenario.cases[*a].user_id.cmp(&scenario.cases[*b].user_id));
+        let descending = users
+            .iter()
+            .copied()
+            .filter(|user| scenario.cases[*user].descends)
+            .collect();
+        let scores = Scores::new(scenario, users, study.replicates);
+        let descending = Scores::new(scenario, descending, study.replicates);
+        let baseline = scenario.rows.iter().position(|row| row.method == BASELINE);
+        let rows = scenario
+            .rows
+            .par_iter()
+            .enumerate()
+            .map(|(index, row)| {
+                let against = baseline.filter(|other| *other != index && row.family != Family::Member);
+                let versus = match against {
+                    Some(other) => scores.contrast(index, other)?,
+                    None => None,
+                };
+                RowNumbers::new(row, &metrics, &scores.users, study.replicates, versus)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let levels: Vec<f64> = primary_levels(&rows, &metrics);
+        let ties = scenario.cases.iter().filter(|case| case.ties).count();
+        Ok(Self {
+            learned: Learned::new(study, scenario, &scores, &levels, limit)?,
+            leak: Leak::new(scenario, &scores)?,
+            merges: merges(scenario, &scores)?,
+            time_ties: ties as f64 / scenario.cases.len() as f64,
             scenario,
             metrics,
             chance,
             rows,
             baseline,
-            bootstrap,
-        };
-        analysis.adjust();
-        Ok(analysis)
-    }
-
-    /// Holm over the rows of the table, metric by metric.
-    fn adjust(&mut self) {
-        for m in 0..self.metrics.len() {
-            let compared: Vec<&mut Versus> = self
-                .rows
-                .iter_mut()
-                .filter_map(|row| row.estimates[m].versus.as_mut())
-                .collect();
-            // A difference without spread cannot be tested, which is no evidence for anything.
-            let raw: Vec<f64> = compared
-                .iter()
-                .map(|versus| versus.t.map_or(1.0, |test| test.p))
-                .collect();
-            for (versus, adjusted) in compared.into_iter().zip(holm(&raw)) {
-                versus.adjusted_p = adjusted;
-                versus.significant = adjusted < ALPHA;
-            }
-        }
+            scores,
+            descending,
+        })
     }
 
     /// The position of a metric among [`Self::metrics`].
@@ -166,19 +157,19 @@ impl<'a> Analysis<'a> {
         self.metrics.iter().position(|known| *known == metric)
     }
 
-    /// The position of the metric that verdicts rest on.
+    /// The position of the metric that everything rests on.
     #[must_use]
     pub fn primary(&self) -> usize {
         // NDCG discriminates among any number of candidates, so the primary metric is always there.
         self.position(Metric::PRIMARY).unwrap_or(0)
     }
 
-    /// The rows that compete: all but the members of merges.
+    /// The rows that compete: neither members of merges nor probes.
     pub fn competitors(&self) -> impl Iterator<Item = (usize, &RowNumbers<'a>)> {
         self.rows
             .iter()
             .enumerate()
-            .filter(|(_, numbers)| numbers.row.family != Family::Member)
+            .filter(|(_, numbers)| numbers.row.family.competes())
     }
 
     /// The row with this method name.
@@ -187,83 +178,97 @@ impl<'a> Analysis<'a> {
         self.rows.iter().position(|numbers| numbers.row.method == method)
     }
 
-    /// The paired difference of two rows in a metric, with its interval.
+    /// The name that people read of the row with this method name, or the method name where there is none.
     #[must_use]
-    pub fn difference(&self, row: usize, other: usize, metric: usize) -> (f64, Interval) {
-        let width = self.metrics.len();
-        let difference = self.rows[row].estimates[metric].mean - self.rows[other].estimates[metric].mean;
-        (
-            difference,
-            self.bootstrap
-                .difference(row * width + metric, other * width + metric),
-        )
+    pub fn label<'b>(&'b self, method: &'b str) -> &'b str {
+        self.find(method)
+            .map_or(method, |row| self.rows[row].row.label.as_str())
     }
 
-    /// Whether at least one tuned row's interval of the primary metric lies above chance.
+    /// A row's primary metric.
     #[must_use]
-    pub fn informative(&self) -> bool {
-        let m = self.primary();
-        self.rows
+    pub fn level(&self, row: usize) -> f64 {
+        self.rows[row].estimates[self.primary()].mean
+    }
+}
+
+impl<'a> RowNumbers<'a> {
+    fn new(
+        row: &'a Row,
+        metrics: &[Metric],
+        users: &[usize],
+        planned: usize,
+        versus: Option<Contrast>,
+    ) -> Result<Self> {
+        let tallies: Vec<Tally> = row.runs.iter().map(|run| Tally::of(&run.places)).collect();
+        let estimates = metrics
             .iter()
-            .any(|row| row.row.family.is_tuned() && row.estimates[m].interval.above(self.chance[m]))
-    }
-}
-
-fn versus(bootstrap: &Bootstrap, columns: &[Vec<f64>], column: usize, baseline: usize) -> Versus {
-    let differences: Vec<f64> = columns[column]
-        .iter()
-        .zip(&columns[baseline])
-        .map(|(a, b)| a - b)
-        .collect();
-    Versus {
-        difference: mean(&differences),
-        interval: bootstrap.difference(column, baseline),
-        t: paired_t(&differences),
-        wilcoxon: wilcoxon(&differences),
-        adjusted_p: 1.0,
-        dz: effect_size_dz(&differences),
-        significant: false,
-    }
-}
-
-/// Each user's score averaged over seeds, users in the order of their ids.
-fn per_user(row: &Row, metric: Metric) -> Vec<f64> {
-    let mut sums: Vec<f64> = Vec::new();
-    for run in &row.runs {
-        let mut users: Vec<_> = run.users.iter().collect();
-        users.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
-        sums.resize(users.len(), 0.0);
-        sums.iter_mut()
-            .zip(users)
-            .for_each(|(sum, user)| *sum += metric.score(user.rank));
-    }
-    sums.iter_mut().for_each(|sum| *sum /= row.runs.len() as f64);
-    sums
-}
-
-/// The mean of a metric over the users of one run.
-#[must_use]
-pub fn run_mean(run: &Run, metric: Metric) -> f64 {
-    // Summed in the order of ids, so that the order of the input does not reach the last digit.
-    let mut users: Vec<_> = run.users.iter().collect();
-    users.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
-    mean(
-        &users
-            .iter()
-            .map(|user| metric.score(user.rank))
-            .collect::<Vec<_>>(),
-    )
-}
-
-fn tied_share(row: &Row) -> f64 {
-    let shares: Vec<f64> = row
-        .runs
-        .iter()
-        .map(|run| {
-            run.users.iter().filter(|user| user.tied > 0).count() as f64 / run.users.len().max(1) as f64
+            .map(|metric| estimate(row, *metric, users, planned, &tallies))
+            .collect::<Result<_>>()?;
+        let tied: Vec<f64> = tallies.iter().map(Tally::tied_share).collect();
+        Ok(Self {
+            row,
+            estimates,
+            tied_share: mean(&tied),
+            invalid_output_rate: mean_of(row, |run| run.invalid_output_rate),
+            validation_loss: mean_of(row, |run| run.validation_loss),
+            versus,
         })
+    }
+}
+
+fn estimate(
+    row: &Row,
+    metric: Metric,
+    users: &[usize],
+    planned: usize,
+    tallies: &[Tally],
+) -> Result<Estimate> {
+    let scores: Vec<Vec<f64>> = row.runs.iter().map(|run| values(run, users, metric)).collect();
+    let level = level(row, &scores, planned)?;
+    let runs: Vec<f64> = tallies.iter().map(|tally| tally.mean(metric)).collect();
+    let pessimistic: Vec<f64> = tallies
+        .iter()
+        .map(|tally| tally.pessimistic_mean(metric))
         .collect();
-    mean(&shares)
+    Ok(Estimate {
+        mean: level.mean,
+        sd: sd(&runs),
+        interval: level.interval,
+        pessimistic: mean(&pessimistic),
+        runs,
+    })
+}
+
+fn primary_levels(rows: &[RowNumbers], metrics: &[Metric]) -> Vec<f64> {
+    let primary = metrics.iter().position(|metric| *metric == Metric::PRIMARY);
+    rows.iter()
+        .map(|row| row.estimates[primary.unwrap_or(0)].mean)
+        .collect()
+}
+
+fn merges(scenario: &Scenario, scores: &Scores) -> Result<Vec<Merge>> {
+    let mut merges = Vec::new();
+    for (row, merge) in scenario.rows.iter().enumerate() {
+        let mut members = Vec::new();
+        for (method, weight) in mean_members(&merge.runs) {
+            let alone = scenario.rows.iter().position(|row| row.method == method);
+            let gain = match alone {
+                Some(alone) => scores.contrast(row, alone)?,
+                None => None,
+            };
+            members.push(Member {
+                method,
+                weight,
+                row: alone,
+                gain,
+            });
+        }
+        if merge.family.competes() && !members.is_empty() {
+            merges.push(Merge { row, members });
+        }
+    }
+    Ok(merges)
 }
 
 fn mean_of(row: &Row, value: impl Fn(&Run) -> Option<f64>) -> Option<f64> {

@@ -1,11 +1,16 @@
 //! What a report is made from: plain values, free of any wish about how they will be shown.
 //!
-//! The runner fills these from its run records. Everything the report says can be computed from them, so a report
-//! is a pure function of its input and can be made again at any time.
+//! They are filled from run records. Everything the report says can be computed from them, so a report is a pure function of its
+//! input and can be made again at any time.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// Several scenarios that belong together: one profile, one backbone, one kind of data.
+pub use crate::claim::Claims;
+pub use crate::experiment::cut::Cut;
+pub use crate::metric::Place;
+
+/// Several scenarios that belong together: one profile, one kind of data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Study {
     /// Short identifier, unique within a report.
@@ -14,10 +19,59 @@ pub struct Study {
     pub title: String,
     /// The profile (such as `quick`) that every number belongs to.
     pub profile: String,
+    /// What the profile is for, such as "proves the machinery, claims nothing": what a reader hears first.
+    pub purpose: Option<String>,
+    /// How many replicates were planned.
+    pub replicates: usize,
+    /// Where the language models come from.
+    pub backbones: Backbones,
+    /// What the study claims, and by which margin and level.
+    pub claims: Claims,
+    /// The test users that are reported on.
+    pub report_on: Cut,
     /// Sentences a reader must know before believing a number, such as "timestamps are synthetic".
     pub notes: Vec<String>,
+    /// The distinct environments of the records, each with how many records it made under `records`.
+    pub environments: Vec<Value>,
+    /// The distinct numerics versions of the records.
+    pub numerics: Vec<u32>,
+    /// What was chosen, and on which users.
+    pub choices: Vec<Choice>,
     /// The comparisons, in the order they are shown.
     pub scenarios: Vec<Scenario>,
+}
+
+/// Where the language models of a study come from: what its claims are conditional on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backbones {
+    /// One published model, the same for every replicate.
+    Downloaded,
+    /// Pre-trained by the harness: so many, one a replicate if they are as many as these.
+    PreTrained(usize),
+}
+
+impl Backbones {
+    /// Whether all replicates stand on one model that the harness pre-trained: a draw that nothing averages over.
+    #[must_use]
+    pub fn is_single_draw(self) -> bool {
+        matches!(self, Self::PreTrained(1))
+    }
+}
+
+/// A setting that was chosen by looking at results of users that are not reported on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The row it was chosen for, by its method name.
+    pub row: String,
+    /// The replicate.
+    pub replicate: u32,
+    /// What was chosen, such as `steps` or `alpha`.
+    pub what: String,
+    /// What it was set to.
+    pub value: String,
+    /// The users it was chosen on, such as `C (312 users)`.
+    pub users: String,
 }
 
 /// Where the knowledge that reaches the target comes from.
@@ -57,22 +111,51 @@ pub struct Scenario {
     pub sources: Vec<String>,
     /// Fingerprint of the persisted candidate sets that every row must have ranked.
     pub candidate_hash: String,
-    /// The split the test users come from, such as `leave-one-out, ties by hash (tie seed 0)`.
+    /// The split the test users come from, such as `leave-one-out`.
     pub split: String,
+    /// How events of one time were ordered, such as `ties by hash (tie seed 0)`.
+    pub order: String,
     /// How many candidates each user has, the target among them: it sets the chance level.
     pub candidates: usize,
-    /// How many test users each run must have ranked.
-    pub users: usize,
+    /// The floor that did best on validation, by its method name; none where none was chosen there.
+    #[serde(default)]
+    pub best_floor: Option<String>,
+    /// The naive merge that did best on calibration users, by its method name. None where none was chosen: a single one needs no choice.
+    #[serde(default)]
+    pub best_naive_merge: Option<String>,
+    /// The users that are reported on, each with the item to be found.
+    pub cases: Vec<Case>,
     /// The methods under comparison, in the order they are shown.
     pub rows: Vec<Row>,
+}
+
+impl Scenario {
+    /// The direction in words: `comedy + drama → action`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} → {}", self.sources.join(" + "), self.target)
+    }
+}
+
+/// One user that is reported on, and what the data says of the item to be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The user.
+    pub user_id: String,
+    /// The target's id lies below that of the last item of the history: whatever ids give away is turned round here.
+    pub descends: bool,
+    /// The target shares its time with the item before it, so that the order of the two is made up.
+    pub ties: bool,
 }
 
 /// What a method has been given; it decides how a row may be spoken about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
-    /// Learns nothing from text: random order, popularity.
+    /// Learns nothing from text: random order, popularity, counting.
     Floor,
+    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
+    Probe,
     /// The language model as it is, without training.
     Untuned,
     /// One adapter of one domain.
@@ -83,6 +166,8 @@ pub enum Family {
     NaiveMerging,
     /// A merge of the target's adapter with hybrids, as in WeaveRec.
     Woven,
+    /// A trained row that lacks the one thing under test, such as a weave without sources.
+    Control,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
     Member,
 }
@@ -93,11 +178,13 @@ impl Family {
     pub fn label(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::Probe => "probe",
             Self::Untuned => "untuned",
             Self::Single => "single",
             Self::Joint => "joint",
             Self::NaiveMerging => "naive merging",
             Self::Woven => "woven",
+            Self::Control => "control",
             Self::Member => "member",
         }
     }
@@ -107,12 +194,18 @@ impl Family {
     pub fn is_tuned(self) -> bool {
         matches!(
             self,
-            Self::Single | Self::Joint | Self::NaiveMerging | Self::Woven
+            Self::Single | Self::Joint | Self::NaiveMerging | Self::Woven | Self::Control
         )
+    }
+
+    /// Whether the row competes: neither a part of another nor a probe, which reads what no recommender may.
+    #[must_use]
+    pub fn competes(self) -> bool {
+        !matches!(self, Self::Member | Self::Probe)
     }
 }
 
-/// One method, with a run for each seed.
+/// One method, with a run for each replicate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Identifier: `random`, `popularity`, `zero-shot`, `source-only`, `target-only`, `joint`, `naive-merge`,
@@ -122,29 +215,33 @@ pub struct Row {
     pub label: String,
     /// What the method has been given.
     pub family: Family,
-    /// One run a seed; a method without randomness may have a single one.
+    /// Nothing in the row is drawn, so that its one run counts for every replicate.
+    pub deterministic: bool,
+    /// One run a replicate; one in all where the row is deterministic.
     pub runs: Vec<Run>,
 }
 
-/// One seed of one method.
+/// One replicate of one method.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Run {
-    /// The seed.
-    pub seed: u64,
-    /// Fingerprint of the candidate sets this run ranked; refused when it is not the scenario's.
+    /// The replicate, from 0.
+    pub replicate: u32,
+    /// Fingerprint of the candidate sets this run ranked, from its own record; refused when it is not the scenario's.
     pub candidate_hash: String,
-    /// Where each test user's target was ranked, in any order.
-    pub users: Vec<UserScore>,
-    /// Wall time of the training that this run needed.
+    /// Where each case's target stands, parallel to [`Scenario::cases`].
+    pub places: Vec<Place>,
+    /// Wall time of the training that this run needed, of its own cells.
     pub train_seconds: f64,
     /// Tokens that training went through.
     pub train_tokens: u64,
+    /// Optimiser steps that training took.
+    pub train_steps: u64,
     /// Floating-point operations that training took, estimated.
     pub train_flops: f64,
-    /// Wall time of the ranking.
-    pub rank_seconds: f64,
-    /// Highest resident memory of the process.
-    pub peak_memory_bytes: u64,
+    /// Wall time of the scoring alone: without loading, merging and decoding. None where it was not measured.
+    pub rank_seconds: Option<f64>,
+    /// Highest resident memory of the ranking, where it was measured alone.
+    pub peak_memory_bytes: Option<u64>,
     /// Share of free answers that named no candidate, where answers were free.
     pub invalid_output_rate: Option<f64>,
     /// Loss on held-out prompts of the target domain.
@@ -156,15 +253,4 @@ pub struct Run {
     pub held_out_curve: Vec<(u64, f64)>,
     /// The methods that were merged into this run, and their weights.
     pub members: Vec<(String, f64)>,
-}
-
-/// Where one test user's target stands among the candidates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserScore {
-    /// The user.
-    pub user_id: String,
-    /// 1-based position of the target, the worst possible among ties; [`crate::metric::MISS`] where it was not ranked at all.
-    pub rank: u32,
-    /// How many other candidates had the very score of the target.
-    pub tied: u32,
 }

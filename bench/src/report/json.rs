@@ -1,93 +1,165 @@
-//! `results.json`: every number behind the report, with what depends on the machine set apart.
+//! `results.json`: every number behind the report, with what depends on the machine set apart. `compare`, `gate`, `readme` and `power` read
+//! it.
 
-use super::analysis::{Analysis, BASELINE, run_mean};
-use super::input::{Row, Run, Study};
+use super::analysed::Analysed;
+use super::analysis::{Analysis, BASELINE, RowNumbers};
+use super::heading;
+use super::input::{Cut, Row, Run, Scenario};
+use super::learned::Comparison;
+use super::planned::{Claim, Planned};
+use super::sentence::sentences;
+use super::summary::Summary;
 use super::table::mean_members;
-use super::verdict::judge;
 use crate::metric::Metric;
-use crate::statistics::RESAMPLES;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 /// The version of the layout of `results.json`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
-/// The whole document. All that depends on the machine stands under `environment` and under keys named `cost`.
+/// Keys below which everything depends on the machine.
+pub const MACHINE: [&str; 2] = ["environment", "cost"];
+
+/// The key of the summary, which says nothing that is not in the studies.
+pub const SUMMARY: &str = "summary";
+
+/// The whole document. All that depends on the machine stands under [`MACHINE`].
 ///
 /// # Errors
 /// Where a number cannot be written as JSON.
-pub fn document(studies: &[(&Study, Vec<Analysis>)], environment: &Value) -> Result<Value> {
-    let mut shown = Vec::new();
-    for (study, analyses) in studies {
-        let scenarios = analyses.iter().map(scenario).collect::<Result<Vec<_>>>()?;
-        shown.push(json!({
-            "name": study.name,
-            "title": study.title,
-            "profile": study.profile,
-            "notes": study.notes,
-            "scenarios": scenarios,
-        }));
-    }
+pub fn document(studies: &[Analysed], summary: &Summary) -> Result<Value> {
+    let shown = studies.iter().map(study).collect::<Result<Vec<_>>>()?;
     Ok(json!({
         "version": VERSION,
         "baseline": BASELINE,
         "primary_metric": Metric::PRIMARY.key(),
-        "resamples": RESAMPLES,
         "studies": shown,
-        "environment": environment,
+        SUMMARY: summary,
     }))
 }
 
-fn scenario(analysis: &Analysis) -> Result<Value> {
+fn study(analysed: &Analysed) -> Result<Value> {
+    let study = analysed.study;
+    let scenarios = analysed
+        .scenarios
+        .iter()
+        .map(|one| scenario(analysed, one))
+        .collect::<Result<Vec<_>>>()?;
+    let planned = analysed.planned.as_ref();
+    Ok(json!({
+        "name": study.name,
+        "title": study.title,
+        "profile": study.profile,
+        "purpose": study.purpose,
+        "headings": heading::of_study(study),
+        "replicates": study.replicates,
+        "backbones": study.backbones,
+        "report_on": Cut::name(study.report_on),
+        "rules": study.claims,
+        "claims": planned.map(claims).transpose()?,
+        "numerics": study.numerics,
+        "notes": study.notes,
+        "choices": study.choices,
+        "environment": study.environments,
+        "scenarios": scenarios,
+    }))
+}
+
+/// The primary claim, the family and its size.
+fn claims(planned: &Planned) -> Result<Value> {
+    let family = planned.family.iter().map(claim).collect::<Result<Vec<_>>>()?;
+    Ok(json!({ "primary": claim(&planned.primary)?, "family": family, "size": planned.size }))
+}
+
+fn claim(claim: &Claim) -> Result<Value> {
+    let mut value = serde_json::to_value(&claim.result)?;
+    value["finding"] = serde_json::to_value(claim.finding())?;
+    value["descending"] = serde_json::to_value(&claim.descending)?;
+    Ok(value)
+}
+
+fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
     let scenario = analysis.scenario;
-    let mut rows = Vec::new();
-    for numbers in &analysis.rows {
-        let mut metrics = Map::new();
-        for (metric, estimate) in analysis.metrics.iter().zip(&numbers.estimates) {
-            metrics.insert(metric.key(), serde_json::to_value(estimate)?);
-        }
-        let seeds: Vec<Value> = numbers
-            .row
-            .runs
-            .iter()
-            .map(|run| seed_metrics(run.seed, analysis, run))
-            .collect();
-        rows.push(json!({
-            "method": numbers.row.method,
-            "label": numbers.row.label,
-            "family": numbers.row.family,
-            "metrics": metrics,
-            "seeds": seeds,
-            "tied_share": numbers.tied_share,
-            "invalid_output_rate": numbers.invalid_output_rate,
-            "validation_loss": numbers.validation_loss,
-            "members": members(numbers.row),
-            "cost": cost(numbers.row),
-        }));
-    }
+    let planned = analysed.planned.as_ref();
+    let rows = analysis
+        .rows
+        .iter()
+        .map(|numbers| row(analysis, numbers))
+        .collect::<Result<Vec<_>>>()?;
+    let learned = &analysis.learned;
+    let method = |row: usize| scenario.rows[row].method.as_str();
+    let comparisons: Vec<Value> = learned
+        .comparisons
+        .iter()
+        .map(|one| comparison(one, method))
+        .collect();
     Ok(json!({
         "name": scenario.name,
+        "title": scenario.title(),
         "kind": scenario.kind,
         "target": scenario.target,
         "sources": scenario.sources,
         "split": scenario.split,
+        "order": scenario.order,
         "candidates": scenario.candidates,
         "candidate_hash": scenario.candidate_hash,
-        "users": scenario.users,
+        "users": scenario.cases.len(),
+        "descending_users": analysis.descending.users.len(),
+        "time_ties": analysis.time_ties,
         "chance": chance(analysis),
-        "informative": analysis.informative(),
-        "verdict": judge(analysis),
+        "informative": learned.informative,
+        "heading": heading::of_scenario(analysis),
+        "best_floor": learned.floor.map(method),
+        "best_floor_chosen_on_validation": learned.floor_chosen,
+        "floor_beaten": learned.floor_beaten(),
+        "sentences": sentences(analysis, planned, &analysed.study.claims.woven),
+        "comparisons": comparisons,
+        "leak": analysis.leak.as_ref().map(|leak| &leak.difference),
         "rows": rows,
     }))
 }
 
 fn chance(analysis: &Analysis) -> Map<String, Value> {
-    analysis
-        .metrics
-        .iter()
-        .zip(&analysis.chance)
+    let levels = analysis.metrics.iter().zip(&analysis.chance);
+    levels
         .map(|(metric, level)| (metric.key(), json!(level)))
         .collect()
+}
+
+fn comparison<'a>(one: &Comparison, method: impl Fn(usize) -> &'a str) -> Value {
+    json!({
+        "row": method(one.row),
+        "bar": one.bar,
+        "other": method(one.other),
+        "decision": one.decision,
+    })
+}
+
+fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
+    let mut metrics = Map::new();
+    for (metric, estimate) in analysis.metrics.iter().zip(&numbers.estimates) {
+        metrics.insert(metric.key(), serde_json::to_value(estimate)?);
+    }
+    let row = numbers.row;
+    let runs: Vec<Value> = row
+        .runs
+        .iter()
+        .map(|run| run_numbers(analysis.scenario, &analysis.scores.users, run))
+        .collect();
+    Ok(json!({
+        "method": row.method,
+        "label": row.label,
+        "family": row.family,
+        "deterministic": row.deterministic,
+        "metrics": metrics,
+        "minus_baseline": numbers.versus,
+        "tied_share": numbers.tied_share,
+        "invalid_output_rate": numbers.invalid_output_rate,
+        "validation_loss": numbers.validation_loss,
+        "members": members(row),
+        "runs": runs,
+        "cost": row.runs.iter().map(cost).collect::<Vec<_>>(),
+    }))
 }
 
 fn members(row: &Row) -> Vec<Value> {
@@ -97,75 +169,35 @@ fn members(row: &Row) -> Vec<Value> {
         .collect()
 }
 
-fn seed_metrics(seed: u64, analysis: &Analysis, run: &Run) -> Value {
-    let mut value = Map::new();
-    value.insert("seed".to_owned(), json!(seed));
-    for metric in &analysis.metrics {
-        value.insert(metric.key(), json!(run_mean(run, *metric)));
-    }
-    Value::Object(value)
-}
-
-fn cost(row: &Row) -> Vec<Value> {
-    row.runs
-        .iter()
-        .map(|run| {
-            json!({
-                "seed": run.seed,
-                "train_seconds": run.train_seconds,
-                "train_tokens": run.train_tokens,
-                "train_flops": run.train_flops,
-                "rank_seconds": run.rank_seconds,
-                "peak_memory_bytes": run.peak_memory_bytes,
-            })
-        })
-        .collect()
-}
-
-/// The numbers that follow from the seeds alone: two runs of the same experiment must agree on this value.
-///
-/// For each run: its metrics, a fingerprint of all its ranks, its held-out loss and its members.
-#[must_use]
-pub fn numbers(studies: &[Study]) -> Value {
-    let mut shown = Map::new();
-    for study in studies {
-        let mut scenarios = Map::new();
-        for scenario in &study.scenarios {
-            let mut rows = Map::new();
-            for row in &scenario.rows {
-                let runs: Vec<Value> = row.runs.iter().map(run_numbers).collect();
-                rows.insert(row.method.clone(), Value::Array(runs));
-            }
-            let value = json!({ "candidate_hash": scenario.candidate_hash, "rows": rows });
-            scenarios.insert(scenario.name.clone(), value);
-        }
-        shown.insert(study.name.clone(), Value::Object(scenarios));
-    }
-    Value::Object(shown)
-}
-
-fn run_numbers(run: &Run) -> Value {
-    let mut users: Vec<_> = run.users.iter().collect();
-    users.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
-    let mut ranks = blake3::Hasher::new();
-    for user in users {
+/// What follows from a run's seeds alone, with a fingerprint of every user's place.
+fn run_numbers(scenario: &Scenario, users: &[usize], run: &Run) -> Value {
+    let mut places = blake3::Hasher::new();
+    for &user in users {
+        let place = run.places[user];
         // Ids are ended by a byte that no text contains, so that no two lists can read the same.
-        ranks.update(user.user_id.as_bytes()).update(&[0xff]);
-        ranks
-            .update(&user.rank.to_le_bytes())
-            .update(&user.tied.to_le_bytes());
+        places
+            .update(scenario.cases[user].user_id.as_bytes())
+            .update(&[0xff])
+            .update(&place.above.to_le_bytes())
+            .update(&place.tied.to_le_bytes());
     }
-    let metrics: Map<String, Value> = Metric::ALL
-        .iter()
-        .map(|metric| (metric.key(), json!(run_mean(run, *metric))))
-        .collect();
     json!({
-        "seed": run.seed,
-        "users": run.users.len(),
-        "ranks": ranks.finalize().to_hex().to_string(),
-        "metrics": metrics,
+        "replicate": run.replicate,
+        "places": places.finalize().to_hex().to_string(),
         "invalid_output_rate": run.invalid_output_rate,
         "validation_loss": run.validation_loss,
+        "train_tokens": run.train_tokens,
+        "train_steps": run.train_steps,
+        "train_flops": run.train_flops,
         "members": run.members,
+    })
+}
+
+fn cost(run: &Run) -> Value {
+    json!({
+        "replicate": run.replicate,
+        "train_seconds": run.train_seconds,
+        "rank_seconds": run.rank_seconds,
+        "peak_memory_bytes": run.peak_memory_bytes,
     })
 }

@@ -1,10 +1,14 @@
 //! What the Markdown, HTML and LaTeX templates are given: texts, tables and drawings, ready to be placed.
 
+use super::analysed::Analysed;
 use super::analysis::Analysis;
-use super::chart::{Chart, charts};
-use super::input::Study;
-use super::table::{Table, accuracy, cost, diagnosis, differences};
-use super::verdict::{Outcome, UNINFORMATIVE, judge};
+use super::chart::{Chart, charts, forest};
+use super::heading;
+use super::input::{Cut, Family, Study};
+use super::markup::{latex_text, markdown_table, markdown_text};
+use super::sentence::sentences;
+use super::summary::{Summary, lines};
+use super::table::{self, Table, legend};
 use anyhow::{Context, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -15,16 +19,30 @@ use serde_json::Value;
 /// A report.
 #[derive(Debug, Serialize)]
 pub struct Page {
+    purposes: Vec<String>,
+    profiles: Vec<String>,
+    headings: Vec<String>,
+    sentence: String,
+    /// The revisions that made the records.
+    revisions: Vec<String>,
+    matrix: TableView,
+    forest: Option<Chart>,
+    claims: Vec<TableView>,
     studies: Vec<StudyView>,
-    environment: Vec<(String, String)>,
 }
 
 #[derive(Debug, Serialize)]
 struct StudyView {
     title: String,
     profile: String,
+    purpose: Option<String>,
+    headings: Vec<String>,
+    report_on: &'static str,
     notes: Vec<String>,
+    legend: String,
     scenarios: Vec<ScenarioView>,
+    choices: Option<TableView>,
+    environments: Vec<EnvironmentView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,39 +51,64 @@ struct ScenarioView {
     title: String,
     kind: &'static str,
     split: String,
-    users: usize,
-    candidates: usize,
+    order: String,
     candidate_hash: String,
-    uninformative: Option<&'static str>,
-    verdict: String,
-    popularity: bool,
-    accuracy: Table,
-    /// The tables below the main one: differences, diagnosis, cost.
-    details: Vec<Table>,
+    heading: Option<&'static str>,
+    sentences: Vec<String>,
+    floor: bool,
+    primary: TableView,
+    planned: Option<TableView>,
+    /// What is secondary.
+    details: Vec<TableView>,
     charts: Vec<Chart>,
+    /// Every metric, for LaTeX.
+    accuracy: Table,
+}
+
+/// An environment, by name and value.
+#[derive(Debug, Serialize)]
+struct EnvironmentView {
+    facts: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct TableView {
+    #[serde(flatten)]
+    table: Table,
+    markdown: String,
+}
+
+impl From<Table> for TableView {
+    fn from(table: Table) -> Self {
+        Self {
+            markdown: markdown_table(&table),
+            table,
+        }
+    }
 }
 
 impl Page {
     /// Lays out analysed studies.
     #[must_use]
-    pub fn new(studies: &[(&Study, Vec<Analysis>)], environment: &Value) -> Self {
-        let studies = studies
+    pub fn new(studies: &[Analysed], summary: &Summary) -> Self {
+        let margin = studies
             .iter()
-            .map(|(study, analyses)| StudyView {
-                title: study.title.clone(),
-                profile: study.profile.clone(),
-                notes: study.notes.clone(),
-                scenarios: analyses
-                    .iter()
-                    .map(|analysis| scenario(study, analysis))
-                    .collect(),
-            })
-            .collect();
-        let mut facts = Vec::new();
-        flatten("", environment, &mut facts);
+            .map(|one| one.study.claims.margin)
+            .fold(0.0, f64::max);
         Self {
-            studies,
-            environment: facts,
+            purposes: summary.purposes.clone(),
+            profiles: summary.profiles.clone(),
+            headings: summary.headings.clone(),
+            sentence: summary.sentence.clone(),
+            revisions: revisions(studies),
+            matrix: table::matrix(summary).into(),
+            forest: forest(&lines(&summary.families), margin, &summary.metric),
+            claims: summary
+                .families
+                .iter()
+                .map(|family| table::claims(family, &summary.metric).into())
+                .collect(),
+            studies: studies.iter().map(study).collect(),
         }
     }
 
@@ -120,28 +163,84 @@ impl Page {
     }
 }
 
-fn scenario(study: &Study, analysis: &Analysis) -> ScenarioView {
-    let scenario = analysis.scenario;
-    let verdict = judge(analysis);
+fn study(analysed: &Analysed) -> StudyView {
+    let study = analysed.study;
+    StudyView {
+        title: study.title.clone(),
+        profile: study.profile.clone(),
+        purpose: study.purpose.clone(),
+        headings: heading::of_study(study),
+        report_on: Cut::name(study.report_on),
+        notes: study.notes.clone(),
+        legend: legend(analysed),
+        scenarios: analysed
+            .scenarios
+            .iter()
+            .map(|one| scenario(analysed, one))
+            .collect(),
+        choices: table::choices(study).map(Into::into),
+        environments: environments(study),
+    }
+}
+
+fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
+    let (study, scenario) = (analysed.study, analysis.scenario);
+    let planned = analysed.planned.as_ref();
+    let accuracy = table::accuracy(analysis);
+    let details = [
+        table::id_order(analysed, analysis),
+        table::learned(analysis),
+        Some(accuracy.clone()),
+        table::differences(analysis),
+        table::diagnosis(analysis),
+        Some(table::cost(analysis)),
+    ];
     ScenarioView {
         anchor: format!("{}-{}", study.name, scenario.name)
             .replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
-        title: format!("{} → {}", scenario.sources.join(" + "), scenario.target),
+        title: scenario.title(),
         kind: scenario.kind.label(),
         split: scenario.split.clone(),
-        users: scenario.users,
-        candidates: scenario.candidates,
+        order: scenario.order.clone(),
         candidate_hash: scenario.candidate_hash.chars().take(12).collect(),
-        uninformative: (verdict.outcome == Outcome::Uninformative).then_some(UNINFORMATIVE),
-        verdict: verdict.sentence,
-        popularity: analysis.find("popularity").is_some(),
-        accuracy: accuracy(analysis),
-        details: [differences(analysis), diagnosis(analysis), Some(cost(analysis))]
-            .into_iter()
-            .flatten()
-            .collect(),
+        heading: heading::of_scenario(analysis),
+        sentences: sentences(analysis, planned, &study.claims.woven),
+        floor: scenario.rows.iter().any(|row| row.family == Family::Floor),
+        primary: table::primary(analysis, planned).into(),
+        planned: table::planned(analysed, analysis).map(Into::into),
+        details: details.into_iter().flatten().map(Into::into).collect(),
         charts: charts(analysis),
+        accuracy,
     }
+}
+
+fn environments(study: &Study) -> Vec<EnvironmentView> {
+    let view = |environment: &Value| {
+        let mut facts = Vec::new();
+        flatten("", environment, &mut facts);
+        EnvironmentView { facts }
+    };
+    study.environments.iter().map(view).collect()
+}
+
+/// The revisions of all records, `(changed)` after those of a working copy that was not what the revision says.
+fn revisions(studies: &[Analysed]) -> Vec<String> {
+    let mut revisions: Vec<String> = Vec::new();
+    for environment in studies.iter().flat_map(|one| &one.study.environments) {
+        let Some(revision) = environment["revision"].as_str() else {
+            continue;
+        };
+        let changed = if environment["dirty"] == true {
+            " (changed)"
+        } else {
+            ""
+        };
+        let shown = format!("{revision}{changed}");
+        if !revisions.contains(&shown) {
+            revisions.push(shown);
+        }
+    }
+    revisions
 }
 
 /// Nested facts as a list of names and values, in their order.
@@ -159,53 +258,13 @@ fn flatten(name: &str, value: &Value, facts: &mut Vec<(String, String)>) {
         }
         Value::Null => {}
         Value::String(text) => facts.push((name.to_owned(), text.clone())),
+        Value::Array(values) => {
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .collect();
+            facts.push((name.to_owned(), values.join(", ")));
+        }
         other => facts.push((name.to_owned(), other.to_string())),
-    }
-}
-
-/// Text that means nothing to Markdown, inside or outside a table.
-fn markdown_text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '|' | '*' | '_' | '`' | '<' | '[' | ']') {
-            safe.push('\\');
-        }
-        safe.push(if c == '\n' { ' ' } else { c });
-    }
-    safe
-}
-
-/// Text that means nothing to LaTeX; the marks and signs the tables use become commands.
-fn latex_text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' => safe.push_str("\\textbackslash{}"),
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            '~' => safe.push_str("\\textasciitilde{}"),
-            '^' => safe.push_str("\\textasciicircum{}"),
-            '±' => safe.push_str("$\\pm$"),
-            '−' => safe.push_str("$-$"),
-            '→' => safe.push_str("$\\rightarrow$"),
-            '†' => safe.push_str("$^{\\dagger}$"),
-            '‡' => safe.push_str("$^{\\ddagger}$"),
-            '–' => safe.push_str("--"),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn markup_in_names_is_shown_and_not_obeyed() {
-        assert_eq!(markdown_text("a|b_c"), "a\\|b\\_c");
-        assert_eq!(latex_text("50% of A&B ± 1"), "50\\% of A\\&B $\\pm$ 1");
     }
 }

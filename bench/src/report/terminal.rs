@@ -1,19 +1,20 @@
-//! The main table of each scenario for a terminal.
+//! The summary and the main table of each scenario for a terminal.
 
-use super::analysis::Analysis;
+use super::analysed::Analysed;
+use super::heading;
 use super::input::Study;
-use super::table::{BETTER, Table, WORSE, accuracy};
-use super::verdict::{Outcome, UNINFORMATIVE, judge};
-use crate::metric::Metric;
+use super::sentence::sentences;
+use super::summary::Summary;
+use super::table::{Table, primary};
 use anyhow::Result;
 use comfy_table::{Attribute, Cell, CellAlignment, presets};
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// The metrics that fit beside each other in eighty columns.
-const SHOWN: [Metric; 3] = [Metric::Hr(1), Metric::PRIMARY, Metric::Mrr];
+/// The columns of the main table that fit beside each other in eighty characters: method, metric, interval.
+const SHOWN: [usize; 3] = [0, 2, 3];
 
-/// A study's tables and verdicts, with weight and underline where standard output is a terminal and plain elsewhere.
+/// A study's tables and sentences, with weight and underline where standard output is a terminal and plain elsewhere.
 ///
 /// # Errors
 /// Where rows cannot be compared.
@@ -21,45 +22,47 @@ pub fn terminal(study: &Study) -> Result<String> {
     render(study, std::io::stdout().is_terminal())
 }
 
-/// A study's tables and verdicts, styled or plain.
+/// A study's tables and sentences, styled or plain.
 ///
 /// # Errors
 /// Where rows cannot be compared.
 pub fn render(study: &Study, styled: bool) -> Result<String> {
-    let mut text = format!("{} (profile {})\n", study.title, study.profile);
+    let analysed = [Analysed::new(study)?];
+    let summary = Summary::new(&analysed);
+    let mut text = String::new();
+    if let Some(purpose) = &study.purpose {
+        writeln!(text, "{purpose}")?;
+    }
+    writeln!(text, "{} (profile {})", study.title, study.profile)?;
+    for heading in &summary.headings {
+        writeln!(text, "*** {heading} ***")?;
+    }
+    writeln!(text, "{}", summary.sentence)?;
     for note in &study.notes {
         writeln!(text, "note: {note}")?;
     }
-    for scenario in &study.scenarios {
-        let analysis = Analysis::new(scenario)?;
-        let verdict = judge(&analysis);
-        let table = accuracy(&analysis);
-        writeln!(
-            text,
-            "\n{} → {} ({})",
-            scenario.sources.join(" + "),
-            scenario.target,
-            scenario.kind.label()
-        )?;
-        if verdict.outcome == Outcome::Uninformative {
-            writeln!(text, "*** {UNINFORMATIVE} ***")?;
+    let [analysed] = &analysed;
+    for analysis in &analysed.scenarios {
+        let scenario = analysis.scenario;
+        let planned = analysed.planned.as_ref();
+        writeln!(text, "\n{} ({})", scenario.title(), scenario.kind.label())?;
+        if let Some(heading) = heading::of_scenario(analysis) {
+            writeln!(text, "*** {heading} ***")?;
         }
+        let table = primary(analysis, planned);
         writeln!(text, "{}", table.caption)?;
-        writeln!(text, "{}", draw(&table, &analysis, styled))?;
-        writeln!(text, "{}", verdict.sentence)?;
+        writeln!(text, "{}", draw(&table, &SHOWN, styled))?;
+        for sentence in sentences(analysis, planned, &study.claims.woven) {
+            writeln!(text, "- {sentence}")?;
+        }
     }
-    writeln!(
-        text,
-        "\n{BETTER}/{WORSE}: significantly above/below target-only (paired t over users, Holm, p < 0.05)"
-    )?;
+    writeln!(text, "\n{}", super::table::legend(analysed))?;
     Ok(text)
 }
 
-fn draw(table: &Table, analysis: &Analysis, styled: bool) -> String {
-    let metrics = SHOWN.iter().filter_map(|metric| analysis.position(*metric));
-    let shown: Vec<usize> = std::iter::once(0)
-        .chain(metrics.map(|metric| metric + 2))
-        .collect();
+/// Some columns of a table, styled or plain.
+#[must_use]
+pub fn draw(table: &Table, shown: &[usize], styled: bool) -> String {
     let mut drawn = comfy_table::Table::new();
     drawn.load_style(presets::ASCII_MARKDOWN);
     if styled {

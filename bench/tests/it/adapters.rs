@@ -249,6 +249,54 @@ fn half_an_adapter_is_refused_wherever_it_is_read_unless_it_counts_as_zero() {
 }
 
 #[test]
+fn layers_that_the_base_lacks_may_be_named_where_an_adapter_is_used_and_where_it_is_merged() {
+    let folder = workplace();
+    let at = folder.path();
+    write_history(at);
+    copy(&at.join("shop"), &at.join("named"));
+    let path = at.join("named/adapter_config.json");
+    let mut settings: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let all = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ];
+    settings["target_modules"] = all.as_slice().into();
+    settings["layers_to_transform"] = [0, 1, 9].as_slice().into();
+    fs::write(&path, settings.to_string()).unwrap();
+    let answers = |adapter: &str| {
+        let ways = readings(adapter, "models/one", &[]);
+        ways.map(|arguments| {
+            let output = run(at, &arguments);
+            assert!(output.status.success(), "{arguments:?}");
+            String::from_utf8(output.stdout).unwrap()
+        })
+    };
+    assert_eq!(answers("named"), answers("shop"));
+    // By its own record of the base, by the name of the base, and by the base that is said.
+    succeed(at, &["merge", "named", "--out", "by-record"]);
+    fs::remove_file(at.join("named/base.json")).unwrap();
+    succeed(at, &["merge", "named", "--out", "by-name"]);
+    name_base(&at.join("named"), "owner/unknown");
+    let error = fail(at, &["merge", "named", "--out", "by-nothing"]);
+    assert!(
+        error.contains("model.layers.9.") && error.contains("(--base)"),
+        "{error}"
+    );
+    succeed(
+        at,
+        &["merge", "named", "--base", "models/one", "--out", "by-word"],
+    );
+    for merged in ["by-record", "by-name", "by-word"] {
+        assert_eq!(answers(merged)[0], answers("shop")[0], "{merged}");
+    }
+}
+
+#[test]
 fn adapters_of_different_bases_are_not_merged_unless_that_is_asked_for() {
     let folder = workplace();
     let at = folder.path();

@@ -34,6 +34,9 @@ fn help_names_every_command_and_shows_examples_of_each() {
         "reproduce",
         "report",
         "compare",
+        "power",
+        "gate",
+        "readme",
         "completions",
     ] {
         assert!(help.contains(command), "{command} is not in the help");
@@ -84,9 +87,10 @@ fn generated_logs_are_prepared_and_inspected() {
     let summary = prepare("synth-home");
     assert!(summary.contains("60"), "{summary}");
     for part in [
-        "split: leave-one-out, ties by hash (tie seed 0)",
+        "split: leave-one-out of new items, ties by hash (tie seed 0)",
         "k-core before the split",
         "ties: ",
+        "repeats: ",
     ] {
         assert!(summary.contains(part), "no `{part}` in {summary}");
     }
@@ -279,6 +283,31 @@ fn a_folder_is_audited_and_a_tampered_one_fails_the_gate() {
     prepare(&["--name", "later", "--split", "global-time", "--test-share", "0.2"]);
     let later = succeed(folder.path(), &["audit", "prepared/later", "prepared/synth-home"]);
     assert!(later.contains("share 60 users"), "{later}");
+    for part in [
+        "synth-home trains on",
+        "are later than their test",
+        "first seen after the cut",
+    ] {
+        assert!(later.contains(part), "no `{part}` in {later}");
+    }
+    let cut = |cut: &str| {
+        let folders = ["inspect", "--cut", cut, "prepared/later", "prepared/synth-home"];
+        run(folder.path(), &folders)
+    };
+    let moments = String::from_utf8(cut("0.8").stdout).unwrap();
+    let moments: Vec<&str> = moments.split_whitespace().collect();
+    assert_eq!((moments[0], moments[2]), ("--validation-from", "--test-from"));
+    assert!(moments[1] < moments[3], "{moments:?}");
+    prepare(
+        &[
+            &["--name", "together", "--split", "global-time"],
+            moments.as_slice(),
+        ]
+        .concat(),
+    );
+    prepare(&["--name", "at", "--split", "global-time", "--cut", moments[3]]);
+    let refused = String::from_utf8(cut(moments[3]).stderr).unwrap();
+    assert!(refused.contains("is a share"), "{refused}");
 
     let prompts = folder.path().join("prepared/later/prompts");
     let shard = |split: &str| prompts.join(format!("{split}-00000-of-00001.parquet"));
@@ -315,6 +344,10 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
         "last",
         "--ties",
         "line",
+        "--tie-window",
+        "90s",
+        "--repeats",
+        "keep",
         "--user-core",
         "3",
         "--format",
@@ -335,6 +368,7 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
     for (key, value) in [
         ("dedup", "last"),
         ("ties", "line"),
+        ("repeats", "keep"),
         ("format", "letter"),
         ("negatives", "popularity"),
         ("recipe", "paper"),
@@ -342,9 +376,21 @@ fn stages_are_asked_for_by_name_and_nonsense_is_refused() {
         assert_eq!(parameters[key], value);
     }
     assert_eq!(parameters["window"]["from"], 631_152_000_000_i64);
+    assert_eq!(parameters["tie_window_ms"], 90_000);
     for (extra, part) in [
         (&["--test-share", "0.1"][..], "--split global-time"),
         (&["--split", "global-time", "--test-share", "1.5"], "below 1"),
+        (&["--cut", "0.9"], "--split global-time"),
+        (
+            &["--split", "global-time", "--cut", "1.5"],
+            "neither a moment nor a share",
+        ),
+        (
+            &["--split", "global-time", "--cut", "0.9", "--test-share", "0.1"],
+            "--test-share",
+        ),
+        (&["--tie-window", "60"], "60s"),
+        (&["--repeats", "drop"], "novel"),
         (&["--from", "soon"], "soon"),
         (&["--from", "2020-01-01", "--until", "2019-01-01"], "until"),
         (&["--wording", "none.toml"], "none.toml"),

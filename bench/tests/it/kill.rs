@@ -65,7 +65,7 @@ fn start(folder: &Path, arguments: &[&str]) -> Child {
 }
 
 /// A share below 1 that looks random and is the same every time.
-fn share(kill: u64) -> f64 {
+pub(super) fn share(kill: u64) -> f64 {
     let mut state = kill.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

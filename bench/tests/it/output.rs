@@ -63,6 +63,26 @@ fn furnished() -> tempfile::TempDir {
     folder
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mount_point_is_refused_before_anything_is_read() {
+    if !weaverec_output::is_mount_point(Path::new("/proc")) {
+        eprintln!("skipped: nothing is mounted at /proc");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        ["merge", "a", "b", "--out", "/proc"],
+        ["train", "prepared/home", "--model", "base", "--out=/proc"],
+    ] {
+        let error = fail(folder.path(), &arguments);
+        assert!(
+            error.contains("/proc: is a mount point") && error.contains("/proc/result"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn no_command_writes_over_an_input_or_over_somebody_s_files() {
     let folder = furnished();

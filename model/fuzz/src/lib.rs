@@ -2,8 +2,18 @@
 //! names the file: no panic, and nothing that takes longer than its length explains.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use weaverec_model::Error;
+use weaverec_model::backbone::Tokenizer;
+
+/// A `tokenizer.json` that is whole, for what stands beside it.
+pub static TOKENIZER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let place = Place::with(&[]);
+    let trained = Tokenizer::train_bpe(["oak chair", "pine table", "brass lamp"], 300).expect("a tokenizer");
+    trained.save(place.path()).expect("a folder");
+    std::fs::read(place.join("tokenizer.json")).expect("a file")
+});
 
 /// A folder for the files of one run, in memory where the system has such a place.
 pub struct Place(tempfile::TempDir);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::Adapter;
-use super::config::{EMBEDDING, HEAD, TargetModules};
+use super::config::{EMBEDDING, HEAD, OneOrMany, TargetModules};
 use crate::backbone::config::MOST_LAYERS;
 use crate::backbone::decoder::PROJECTIONS;
 
@@ -62,6 +62,28 @@ impl Adapter {
             targeted.len(),
             named.join(", ")
         ))
+    }
+
+    /// Takes layers out of the settings that a base of so many does not have. PEFT goes through the modules that there are, so that to
+    /// name others has no effect.
+    pub(super) fn forget_layers_from(&mut self, layers: usize) {
+        let named = self.config.named_layers();
+        let kept: Vec<usize> = named.iter().copied().filter(|layer| *layer < layers).collect();
+        if kept.len() == named.len() {
+            return;
+        }
+        match kept.is_empty() {
+            // An empty list would mean every layer.
+            true => self.narrow_targets(),
+            false => self.config.layers_to_transform = Some(OneOrMany::Many(kept)),
+        }
+    }
+
+    /// Whether nothing is missing up to the last layer that has factors.
+    pub(super) fn is_complete_as_far_as_it_goes(&self) -> bool {
+        let stored = self.modules.keys().filter_map(|path| layer_of(path));
+        let layers = stored.max().map_or(0, |last| last.saturating_add(1));
+        self.check_coverage(layers.min(MOST_LAYERS)).is_ok()
     }
 
     /// Makes the settings target what has factors and nothing else.

@@ -146,9 +146,20 @@ impl Adapter {
                 .map_err(|message| failure(&path, message))?;
         }
         let known = reading.base.map(|base| base.num_hidden_layers);
+        if let Some(layers) = known.or_else(|| adapter.base.as_ref().map(|_| adapter.layers())) {
+            adapter.forget_layers_from(layers);
+        }
         let complete = adapter.check_coverage(known.unwrap_or_else(|| adapter.layers()));
         match complete {
-            Err(message) if !reading.partial => return Err(failure(&path, message)),
+            Err(message) if !reading.partial => {
+                let hint = match known {
+                    None if adapter.is_complete_as_far_as_it_goes() => {
+                        "; or, if the base has no such layers, say which it is (--base)"
+                    }
+                    _ => "",
+                };
+                return Err(failure(&path, message + hint));
+            }
             // By itself an adapter cannot tell of layers after its last.
             Ok(()) if !reading.partial || known.is_some() => {}
             _ => adapter.narrow_targets(),
@@ -215,7 +226,8 @@ impl Adapter {
     /// # Errors
     /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        persist::write_folder(folder, CONFIG, |content| self.save_into(content))
+        let kind = ("an adapter's folder", &[CONFIG][..]);
+        persist::write_folder(folder, kind, |content| self.save_into(content))
     }
 
     /// Writes the files of a PEFT folder into one that is there, each whole or not at all: for who puts more into the folder, and sees to

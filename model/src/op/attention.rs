@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use self::group::groups;
 use self::join::Joined;
 use super::buffer::Buffer;
-use super::gemm::{View, gemm, threads, with_threads};
+use super::gemm::{View, gemm};
 use super::math::{exp_in_place, vectorised};
 use super::storage::{contiguous, operand, with_values};
+use super::threads::{map, threads};
 
 /// A run of rows that attend to one another causally, after rows that all of them see: of a cache, and of the same matrix.
 ///
@@ -231,13 +231,7 @@ impl Attention {
         let heads = self.heads.query;
         let jobs = items.len() * heads;
         let one = |job: usize| f(job, &items[job / heads], job % heads);
-        match threads() {
-            1 => (0..jobs).map(one).collect(),
-            _ => (0..jobs)
-                .into_par_iter()
-                .map(|job| with_threads(1, || one(job)))
-                .collect(),
-        }
+        map(threads(), jobs, one)
     }
 
     /// Writes the output, `(rows, query · width)`, to `out`; gives the probabilities, where they are to be kept.

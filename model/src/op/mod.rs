@@ -20,26 +20,27 @@ pub mod linear;
 pub mod log_probability;
 mod math;
 pub mod matrix;
-mod pool;
 pub mod rms_norm;
 pub mod rope;
 mod rows;
 mod storage;
+mod threads;
 
 pub use attention::{Heads, Segment, attention};
 pub use block::{BlockWeights, Kept, KeptBytes, Projection, Surroundings, block};
 pub use composed::with_composed;
 pub use cross_entropy::cross_entropy;
 pub use gated::{Activation, gated};
-pub use gemm::{threads, with_threads};
+pub use gemm::kernel;
 pub use linear::{LoraFactors, linear};
 pub use log_probability::log_probabilities;
 pub(crate) use math::mix;
 pub use matrix::Matrix;
-pub(crate) use pool::on_pool;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
 pub(crate) use storage::with_gradient;
+pub(crate) use threads::on_pool;
+pub use threads::{Workers, threads, with_threads};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::gemm::threads;
+use super::threads::threads;
 
 /// Below this many values a second thread costs more than it brings.
 const WORTH_SHARING: usize = 1 << 15;
@@ -51,9 +51,16 @@ pub(super) fn map_rows<R: Send>(
     width: usize,
     f: impl Fn(usize, &mut [f32]) -> R + Sync,
 ) -> Vec<R> {
-    let one = |(i, row): (usize, &mut [f32])| f(i, row);
+    let rows = |first: usize, run: &mut [f32]| -> Vec<R> {
+        let rows = run.chunks_exact_mut(width).enumerate();
+        rows.map(|(i, row)| f(first + i, row)).collect()
+    };
     match share(values.len(), width) {
-        None => values.chunks_exact_mut(width).enumerate().map(one).collect(),
-        Some(_) => values.par_chunks_exact_mut(width).enumerate().map(one).collect(),
+        None => rows(0, values),
+        Some(size) => {
+            let runs = values.par_chunks_mut(size).enumerate();
+            let found: Vec<Vec<R>> = runs.map(|(i, run)| rows(i * size / width, run)).collect();
+            found.into_iter().flatten().collect()
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! The state of an interrupted training: one file, so that it is there whole or not at all.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
+use weaverec_output::scratch;
 
 use super::optimizer::{AdamW, values_of};
-use crate::backbone::weights::{persist, safetensors};
+use crate::backbone::weights::safetensors;
 use crate::op::Matrix;
 use crate::{Error, Result};
 
@@ -53,15 +55,11 @@ impl Checkpoint {
     /// # Errors
     /// A file that cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else {
-            return Ok(());
-        };
-        let is_ours = |name: &str| name == FILE || name.starts_with(persist::UNFINISHED);
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(is_ours) {
-                std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-            }
+        scratch::sweep(&self.folder);
+        let file = self.file();
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&file, error)),
+            _ => {}
         }
         // Where something else lies there the folder stays.
         let _ = std::fs::remove_dir(&self.folder);
@@ -107,6 +105,8 @@ impl Checkpoint {
         variables: &[Var],
         optimizer: &mut AdamW,
     ) -> Result<Option<(State, Vec<Vec<f32>>)>> {
+        // Whoever was killed while it was written left a part of one.
+        scratch::sweep(&self.folder);
         let file = self.file();
         if !file.exists() {
             return Ok(None);

@@ -116,6 +116,27 @@ fn warmup() -> f64 {
     0.05
 }
 
+/// What a training leaves to chance, and the seeds that decide it.
+///
+/// They are two, so that adapters that are to be merged can start from the same values and yet see their examples in orders of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    /// Of the initial values.
+    pub init: u64,
+    /// Of the order of the examples and of dropout.
+    pub data: u64,
+}
+
+impl Seeds {
+    /// One seed for everything.
+    pub fn both(seed: u64) -> Self {
+        Seeds {
+            init: seed,
+            data: seed,
+        }
+    }
+}
+
 /// Trains one LoRA adapter on `examples` over the frozen `decoder`.
 ///
 /// Early stopping and the choice of the best step use `held_out`. With a checkpoint, an interrupted training goes on where it stopped and
@@ -133,7 +154,7 @@ pub fn train_lora(
     examples: &[Example],
     held_out: &[Example],
     config: &TrainConfig,
-    seed: u64,
+    seeds: Seeds,
     checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Adapter, Outcome)> {
@@ -142,14 +163,14 @@ pub fn train_lora(
         base_model_name_or_path: None,
         ..lora.clone()
     };
-    let identity = format!("{:?} {nameless:?}", decoder.config());
-    let trainable = TrainableLora::new(decoder, lora, seed)?;
+    let identity = format!("{:?} {nameless:?} {}", decoder.config(), seeds.init);
+    let trainable = TrainableLora::new(decoder, lora, seeds.init)?;
     let fit_request = Fit {
         variables: trainable.variables(),
         examples,
         held_out,
         config,
-        seed: mix(seed),
+        seed: mix(seeds.data),
         identity,
         checkpoint,
         model: &|dropout_key| trainable.attach(decoder, dropout_key),

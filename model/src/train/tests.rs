@@ -13,6 +13,8 @@ use crate::op::composed::tests::{on_every_device, with_fused};
 use crate::op::cross_entropy;
 use candle_core::Device;
 
+const SEEDS: Seeds = Seeds { init: 3, data: 3 };
+
 fn config() -> TrainConfig {
     TrainConfig {
         learning_rate: 2e-2,
@@ -61,7 +63,7 @@ fn train(checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)) -> Resul
         &examples(18),
         &examples(5),
         &config(),
-        3,
+        SEEDS,
         checkpoint.map(kept_in).as_ref(),
         progress,
     )
@@ -169,7 +171,7 @@ fn gradient_accumulation_and_threads_do_not_change_the_result() {
                 &examples(18),
                 &[],
                 &config,
-                3,
+                SEEDS,
                 None,
                 &mut |_| (),
             )
@@ -189,6 +191,43 @@ fn gradient_accumulation_and_threads_do_not_change_the_result() {
 }
 
 #[test]
+fn one_seed_draws_the_initial_values_and_the_other_the_order_and_dropout() {
+    let run = |init, data| {
+        // Steps too small to move anything, so that what comes out is what it started from.
+        let config = TrainConfig {
+            learning_rate: 1e-12,
+            ..config()
+        };
+        let examples = examples(18);
+        let trained = train_lora(
+            &tiny(),
+            lora(0.1),
+            &examples,
+            &[],
+            &config,
+            Seeds { init, data },
+            None,
+            &mut |_| (),
+        );
+        let (adapter, outcome) = trained.unwrap();
+        let first: Vec<f32> = values(&adapter).concat();
+        (
+            first.iter().map(|v| (v * 1e6).round()).collect::<Vec<_>>(),
+            outcome.curve,
+        )
+    };
+    let (start, course) = run(1, 1);
+    let (same_start, other_course) = run(1, 2);
+    assert_eq!(start, same_start);
+    assert_ne!(course, other_course);
+    // B starts at zero, so that under such steps the course is the base's own, whatever A is.
+    let (other_start, same_course) = run(2, 1);
+    assert_ne!(start, other_start);
+    assert_eq!(course[0], same_course[0]);
+    assert_ne!(course[0], other_course[0]);
+}
+
+#[test]
 fn memory_for_activations_changes_no_result_and_a_checkpoint_is_taken_up_under_another() {
     let run = |activation_memory, checkpoint: Option<&Path>, progress: &mut dyn FnMut(Progress)| {
         let config = TrainConfig {
@@ -202,7 +241,7 @@ fn memory_for_activations_changes_no_result_and_a_checkpoint_is_taken_up_under_a
             &examples,
             &[],
             &config,
-            3,
+            SEEDS,
             checkpoint.map(kept_in).as_ref(),
             progress,
         )
@@ -235,10 +274,13 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     });
     assert!(killed.is_err() && checkpoint.is_dir());
     let mut first = None;
+    let half = checkpoint.join(".weaverec-unfinished-Ab12cd");
+    std::fs::write(&half, "of a run that was killed").unwrap();
     let resumed = train(Some(&checkpoint), &mut |p| {
         first.get_or_insert(p.step);
     })
     .unwrap();
+    assert!(!half.exists());
     assert_eq!(first, Some(11), "ten steps were in the checkpoint");
     assert_eq!(values(&resumed.0), values(&whole.0));
     assert_eq!(resumed.1.curve, whole.1.curve);
@@ -246,7 +288,7 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
     assert_eq!(whole.1.gradient_norms.len(), whole.1.curve.len());
     // Until the adapter is saved, what led to it is kept.
     let kept = kept_in(&checkpoint);
-    std::fs::write(checkpoint.join(".unfinished-x"), "of a run that was killed").unwrap();
+    std::fs::write(&half, "of a run that was killed").unwrap();
     assert!(checkpoint.exists());
     kept.remove().unwrap();
     assert!(!checkpoint.exists());
@@ -255,36 +297,42 @@ fn a_killed_training_resumes_to_the_same_adapter_bit_for_bit() {
 
 #[test]
 fn a_checkpoint_of_another_base_or_adapter_is_not_taken_up() {
-    let run = |alpha: f64, dropout: f64, base: &str, checkpoint: Option<&Path>, kill: usize| {
-        let mut first = None;
-        let mut lora = LoraConfig::new(4, alpha);
-        lora.lora_dropout = dropout;
-        let mut progress = |p: Progress| {
-            first.get_or_insert(p.step);
-            assert!(p.step < kill, "killed");
+    let run =
+        |(alpha, dropout, base, init): (f64, f64, &str, u64), checkpoint: Option<&Path>, kill: usize| {
+            let mut first = None;
+            let mut lora = LoraConfig::new(4, alpha);
+            lora.lora_dropout = dropout;
+            let mut progress = |p: Progress| {
+                first.get_or_insert(p.step);
+                assert!(p.step < kill, "killed");
+            };
+            let (decoder, examples) = (tiny(), examples(18));
+            let checkpoint = checkpoint.map(|folder| Checkpoint::new(folder, base));
+            let trained = train_lora(
+                &decoder,
+                lora,
+                &examples,
+                &[],
+                &config(),
+                Seeds { init, ..SEEDS },
+                checkpoint.as_ref(),
+                &mut progress,
+            );
+            (values(&trained.unwrap().0), first)
         };
-        let (decoder, examples) = (tiny(), examples(18));
-        let checkpoint = checkpoint.map(|folder| Checkpoint::new(folder, base));
-        let trained = train_lora(
-            &decoder,
-            lora,
-            &examples,
-            &[],
-            &config(),
-            3,
-            checkpoint.as_ref(),
-            &mut progress,
-        );
-        (values(&trained.unwrap().0), first)
-    };
-    for (alpha, dropout, base) in [(16.0, 0.1, "one"), (8.0, 0.0, "one"), (8.0, 0.1, "another")] {
+    for other in [
+        (16.0, 0.1, "one", 3),
+        (8.0, 0.0, "one", 3),
+        (8.0, 0.1, "another", 3),
+        (8.0, 0.1, "one", 4),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = folder.path().join("state");
-        let killed = std::panic::catch_unwind(|| run(8.0, 0.1, "one", Some(&checkpoint), 11));
+        let killed = std::panic::catch_unwind(|| run((8.0, 0.1, "one", 3), Some(&checkpoint), 11));
         assert!(killed.is_err() && checkpoint.is_dir());
-        let (values, first) = run(alpha, dropout, base, Some(&checkpoint), usize::MAX);
+        let (values, first) = run(other, Some(&checkpoint), usize::MAX);
         assert_eq!(first, Some(1), "from the beginning");
-        assert_eq!(values, run(alpha, dropout, base, None, usize::MAX).0);
+        assert_eq!(values, run(other, None, usize::MAX).0);
     }
 }
 
@@ -301,7 +349,7 @@ fn a_base_in_fewer_bits_trains_as_its_values_do_bit_for_bit() {
             &examples(18),
             &examples(5),
             &config(),
-            3,
+            SEEDS,
             None,
             &mut |_| (),
         )
@@ -329,7 +377,7 @@ fn a_base_in_fewer_bits_trains_as_its_values_do_bit_for_bit() {
 #[test]
 fn settings_that_train_nothing_are_refused_by_name() {
     let fails = |lora: LoraConfig, config: &TrainConfig| -> String {
-        let trained = train_lora(&tiny(), lora, &examples(4), &[], config, 3, None, &mut |_| ());
+        let trained = train_lora(&tiny(), lora, &examples(4), &[], config, SEEDS, None, &mut |_| ());
         trained.unwrap_err().to_string()
     };
     for (name, config) in [
@@ -406,7 +454,7 @@ fn held_out_examples_without_an_answer_choose_nothing() {
             &examples(8),
             held_out,
             &config(),
-            3,
+            SEEDS,
             None,
             &mut |_| (),
         );
@@ -431,7 +479,7 @@ fn early_stopping_ends_a_training_that_no_longer_improves() {
         &examples(4),
         &examples(12),
         &config,
-        3,
+        SEEDS,
         None,
         &mut |_| (),
     )
@@ -452,13 +500,13 @@ fn divergence_and_missing_examples_are_said() {
         &examples(18),
         &[],
         &config,
-        3,
+        SEEDS,
         None,
         &mut |_| (),
     )
     .unwrap_err();
     assert!(error.to_string().contains("learning rate"), "{error}");
-    let none = train_lora(&tiny(), lora(0.0), &[], &[], &config, 3, None, &mut |_| ()).unwrap_err();
+    let none = train_lora(&tiny(), lora(0.0), &[], &[], &config, SEEDS, None, &mut |_| ()).unwrap_err();
     assert!(none.to_string().contains("nothing to train on"), "{none}");
 }
 
@@ -491,7 +539,7 @@ fn train_on(
         &examples(18),
         &examples(5),
         &config(),
-        3,
+        SEEDS,
         checkpoint.map(kept_in).as_ref(),
         progress,
     )

@@ -1,4 +1,4 @@
-//! Chat templates rendered here beside transformers' `apply_chat_template`.
+//! Chat templates rendered here beside transformers' `apply_chat_template`, and parts of templates beside Jinja itself.
 
 use serde::Deserialize;
 use weaverec_model::backbone::Tokenizer;
@@ -65,4 +65,51 @@ fn templates_of_every_dialect_give_the_text_of_transformers_and_tell_where_the_a
         let rebuilt = format!("{}{}{}{}", turn.prompt.text(), turn.lead, answer.1, turn.end);
         assert_eq!(rebuilt, row.whole.trim_end(), "{}", row.name);
     }
+}
+
+#[derive(Deserialize)]
+struct Parts {
+    messages: Vec<Message>,
+    /// A template, and the text that Jinja makes of it; nothing where it refuses.
+    rows: Vec<(String, Option<String>)>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: String,
+}
+
+#[test]
+fn methods_filters_and_operators_give_the_text_of_jinja_or_are_refused_where_it_refuses() {
+    let json = std::fs::read(fixture("jinja.json")).unwrap();
+    let parts: Parts = serde_json::from_slice(&json).unwrap();
+    assert!(parts.rows.len() > 280, "{} rows", parts.rows.len());
+    let folder = tempfile::tempdir().unwrap();
+    Tokenizer::train_bpe(["a text to learn from"], 300)
+        .unwrap()
+        .save(folder.path())
+        .unwrap();
+    let messages: Vec<(&str, &str)> = parts
+        .messages
+        .iter()
+        .map(|message| (message.role.as_str(), message.content.as_str()))
+        .collect();
+    let mut wrong = Vec::new();
+    for (template, expected) in &parts.rows {
+        let with_names = format!("{{% set message = messages[0] %}}{{% set loop_number = 3 %}}{template}");
+        let settings = serde_json::json!({ "chat_template": with_names });
+        std::fs::write(folder.path().join("tokenizer_config.json"), settings.to_string()).unwrap();
+        let tokenizer = Tokenizer::open(folder.path()).unwrap();
+        let found = tokenizer
+            .chat(&messages, false)
+            .map(|text| text.text().to_owned());
+        if found.as_ref().ok() != expected.as_ref() {
+            wrong.push(format!(
+                "{template}\n  Jinja: {expected:?}\n  here: {:?}",
+                found.map_err(|e| e.to_string())
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

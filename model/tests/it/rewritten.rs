@@ -131,6 +131,52 @@ fn half_an_adapter_is_refused_wherever_it_is_read_unless_it_counts_as_zero() {
 }
 
 #[test]
+fn layers_that_the_base_does_not_have_may_be_named_and_ranking_and_merging_agree_on_it() {
+    let named = |layers: serde_json::Value| {
+        let set = |keys: &mut serde_json::Map<_, _>| {
+            keys["layers_to_transform"] = layers;
+        };
+        rewritten("adapter-layers", |tensors| tensors, set)
+    };
+    let (_, config) = base();
+    let reading = Reading {
+        partial: false,
+        base: Some(&config),
+    };
+    let expected = logits(
+        &decoder(&base()).folded(&adapter("adapter-layers")).unwrap(),
+        &ids(),
+    );
+    let folder = named(serde_json::json!([1, 7, 4000]));
+    let read = Adapter::read(folder.path(), reading).unwrap();
+    let merged = uniform(&[&read, &read]).unwrap();
+    let place = folder.path().join("merged");
+    merged.save(&place).unwrap();
+    for adapter in [&read, &merged, &Adapter::load(&place).unwrap()] {
+        let ranked = logits(&decoder(&base()).folded(adapter).unwrap(), &ids());
+        assert_close(&ranked, &expected, 1e-4);
+        assert_close(
+            &ranked,
+            &logits(&decoder(&folded(&base(), adapter)), &ids()),
+            1e-4,
+        );
+    }
+    // Of a base that nobody names they may be, and be missing.
+    let error = Adapter::load(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("model.layers.7.") && error.contains("--base"),
+        "{error}"
+    );
+    // Those that the base has are missing, whichever others are named.
+    let folder = named(serde_json::json!([0, 1, 7]));
+    let error = Adapter::read(folder.path(), reading).unwrap_err().to_string();
+    assert!(
+        error.contains("2 of 4 targeted modules") && !error.contains("--base"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_adapter_of_another_base_is_refused_in_reading_where_the_base_is_at_hand() {
     let (_, config) = checkpoint("untied");
     let reading = Reading {

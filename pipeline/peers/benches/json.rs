@@ -1,7 +1,8 @@
 //! From lines of JSON to rows: the same four keys of the same reviews, by our scanner and by the libraries that could do its work.
 //!
-//! `cargo bench --manifest-path pipeline/peers/Cargo.toml`; with the path of a file of reviews (plain, of Amazon 2014 or 2018) in
-//! `REVIEWS`, those are read too. Our scanner stays as long as it takes at most two thirds of the time of the best other.
+//! `make bench-json` writes what comes of it to `results/pipeline/json.md`; `cargo bench --manifest-path pipeline/peers/Cargo.toml` measures
+//! each way by itself as well. With the path of a file of reviews (plain, of Amazon 2014 or 2018) in `REVIEWS`, those are read too; with
+//! that of a report in `REPORT`, it is written. Our scanner stays as long as it takes at most two thirds of the time of the best other.
 //!
 //! Each library is used as it is fastest at this: `jiter` steps from key to key and passes over values without decoding them,
 //! `sonic-rs` gives values lazily, or fills a structure; `serde_json` fills the same structure. All of them check the form of what they
@@ -11,6 +12,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
@@ -186,27 +188,114 @@ const WAYS: [(&str, Way); 6] = [
     ("serde_json, into a structure", serde_structure),
 ];
 
-/// How many times as long as ours each way takes: the median of rounds in which all take turns, so that what else the machine does
-/// meets them alike.
-fn compare(text: &[u8]) {
-    const ROUNDS: usize = 31;
+/// Rounds in which all ways take turns.
+const ROUNDS: usize = 31;
+
+/// What a way took in the rounds.
+struct Taken {
+    /// Seconds, in order.
+    seconds: Vec<f64>,
+    /// The same by what ours took in the same round, in order.
+    shares: Vec<f64>,
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
+}
+
+/// What each way takes: in rounds in which all take turns, so that what else the machine does meets them alike.
+fn compare(text: &[u8]) -> [Taken; WAYS.len()] {
     let mut rows = Rows::default();
-    let mut shares = [const { Vec::new() }; WAYS.len()];
+    let mut taken = [const { (Vec::new(), Vec::new()) }; WAYS.len()];
     for _ in 0..ROUNDS {
-        let seconds = WAYS.map(|(_, read)| {
+        let round = WAYS.map(|(_, read)| {
             rows.clear();
             let start = Instant::now();
             read(black_box(text), &mut rows);
             start.elapsed().as_secs_f64()
         });
-        for (shares, taken) in shares.iter_mut().zip(seconds) {
-            shares.push(taken / seconds[0]);
+        for ((seconds, shares), took) in taken.iter_mut().zip(round) {
+            seconds.push(took);
+            shares.push(took / round[0]);
         }
     }
-    for ((way, _), shares) in WAYS.iter().zip(&mut shares) {
+    taken.map(|(mut seconds, mut shares)| {
+        seconds.sort_by(f64::total_cmp);
         shares.sort_by(f64::total_cmp);
-        println!("  {:.2} times as long as weaverec: {way}", shares[ROUNDS / 2]);
+        Taken { seconds, shares }
+    })
+}
+
+/// What came of a set of reviews, as a table.
+fn table(name: &str, text: &[u8], taken: &[Taken; WAYS.len()]) -> String {
+    let rows = lines(text).count();
+    let mut table = format!(
+        "## {name}\n\n{rows} lines of {:.0} bytes on average.\n\n| way | rows a second | MB/s | times as long as weaverec | from | to |\n\
+         |---|---:|---:|---:|---:|---:|\n",
+        text.len() as f64 / rows as f64
+    );
+    for ((way, _), Taken { seconds, shares }) in WAYS.iter().zip(taken) {
+        let second = median(seconds);
+        writeln!(
+            table,
+            "| {way} | {} | {:.0} | {:.2} | {:.2} | {:.2} |",
+            grouped(rows as f64 / second),
+            text.len() as f64 / second / 1e6,
+            median(shares),
+            shares[0],
+            shares[ROUNDS - 1]
+        )
+        .unwrap();
     }
+    let others = taken.iter().skip(1).map(|taken| median(&taken.shares));
+    let best = others.fold(f64::INFINITY, f64::min);
+    writeln!(
+        table,
+        "\nThe best of the others takes {best:.2} times as long; ours stays as long as that is at least 1.5."
+    )
+    .unwrap();
+    table
+}
+
+/// A number with commas between thousands.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// What the numbers were measured on and with.
+fn head() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = described
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let processor = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    let lock =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap_or_default();
+    let versions = ["jiter", "sonic-rs", "serde_json"]
+        .map(|name| format!("{name} {}", version(&lock, name).unwrap_or("?")));
+    format!(
+        "# The scanner of JSON lines beside the libraries that could do its work\n\n\
+         {cores} cores of {processor}; {}. Made by `make bench-json`; `pipeline/peers/benches/json.rs` holds the ways, and says how each \
+         library is used.\n\n\
+         From lines of reviews to rows of user, item, rating and time. All ways take turns in {ROUNDS} rounds: rows a second are those of the \
+         median turn, and times as long are the median, the least and the most of the ratios within a round.\n",
+        versions.join(", ")
+    )
+}
+
+/// The version of a package that a lock file has.
+fn version<'l>(lock: &'l str, name: &str) -> Option<&'l str> {
+    let named = format!("name = \"{name}\"\nversion = \"");
+    lock.split_once(named.as_str())?.1.split('"').next()
 }
 
 fn main() {
@@ -218,10 +307,12 @@ fn main() {
     if let Ok(path) = std::env::var("REVIEWS") {
         sets.push(("reviews at hand".to_owned(), std::fs::read(path).unwrap()));
     }
+    let mut report = head();
     for (name, text) in &sets {
         let mut group = criterion.benchmark_group(format!("line to row, {name}"));
-        println!("line to row, {name}:");
-        compare(text);
+        let table = table(name, text, &compare(text));
+        println!("{table}");
+        write!(report, "\n{table}").unwrap();
         group.throughput(Throughput::Bytes(text.len() as u64));
         let (mut rows, mut first) = (Rows::default(), None);
         for (way, read) in WAYS {
@@ -245,4 +336,7 @@ fn main() {
         }
     }
     criterion.final_summary();
+    if let Ok(path) = std::env::var("REPORT") {
+        std::fs::write(path, report).unwrap();
+    }
 }

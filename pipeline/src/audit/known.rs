@@ -1,14 +1,16 @@
 //! What every user did, packed: the sequences as written, checked against the interactions.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::audit::AuditReport;
+use crate::audit::namesakes::Namesakes;
+use crate::audit::place::{Place, Rule};
 use crate::audit::ties::TieCheck;
 use crate::error::Result;
 use crate::prepared::Prepared;
 use crate::seed;
-use crate::stage::Holdout;
 
 /// Interactions of a user above which they are sorted.
 const MANY: usize = 64;
@@ -21,6 +23,12 @@ pub struct Known {
     starts: Vec<usize>,
     items: Vec<u32>,
     times: Vec<i64>,
+    /// Whether each interaction is at the moment of the one before it; empty where times say so.
+    goes_on: Vec<bool>,
+    /// By user.
+    places: Vec<Place>,
+    /// When anybody first had an item, by dense id; empty where there is no cut.
+    first_seen: Vec<i64>,
     /// The items of users with many, sorted: nobody's whole sequence is gone through for each of as many prompts.
     sorted: HashMap<u32, Vec<u32>>,
     /// The newest training interactions of the two users whose are newest: (time, user).
@@ -29,23 +37,29 @@ pub struct Known {
 
 impl Known {
     /// Reads the sequences of a folder and reports where they are not its interactions in the order of time.
-    pub fn read(prepared: &Prepared, report: &mut AuditReport) -> Result<Self> {
-        let holdout = prepared.manifest().cut.map_or(Holdout::LastTwo, Holdout::From);
+    pub fn read(prepared: &Prepared, namesakes: &Namesakes, report: &mut AuditReport) -> Result<Self> {
+        let rule = Rule::of(prepared.manifest());
+        let mut titles = Vec::new();
         let mut known = Self {
             users: Vec::new(),
             starts: vec![0],
             items: Vec::new(),
             times: Vec::new(),
+            goes_on: Vec::new(),
+            places: Vec::new(),
+            first_seen: Vec::new(),
             sorted: HashMap::new(),
             newest: Vec::new(),
         };
         prepared.each_sequence(|sequence| {
-            if !sequence.timestamps.is_sorted() || sequence.timestamps.len() != sequence.items.len() {
+            let ends = rule.moments(&sequence.timestamps);
+            if ends.is_none() || sequence.timestamps.len() != sequence.items.len() {
                 report.leak(
                     &format!("sequence of user {}", sequence.user_id),
                     "its interactions are not in the order of time",
                 );
             }
+            let ends = ends.unwrap_or(Cow::Borrowed(&sequence.timestamps));
             known.users.push(hash(&sequence.user_id));
             if sequence.items.len() > MANY {
                 let mut items = sequence.items.clone();
@@ -55,10 +69,25 @@ impl Known {
             known.items.extend(&sequence.items);
             known.times.extend(&sequence.timestamps);
             known.starts.push(known.items.len());
-            let trained = holdout.parts(&sequence.timestamps).known;
-            let newest = sequence.timestamps[..trained].last();
-            known.note(newest.copied());
+            if rule.has_bursts() {
+                // A user's first interaction goes on with nothing.
+                known
+                    .goes_on
+                    .extend(std::iter::repeat_n(false, ends.len().min(1)));
+                known
+                    .goes_on
+                    .extend(ends.windows(2).map(|pair| pair[0] == pair[1]));
+            }
+            titles.clear();
+            titles.extend(sequence.items.iter().map(|item| namesakes.title(*item)));
+            let place = rule.place(&titles, &ends);
+            let trained = sequence.timestamps.iter().take(place.known as usize);
+            known.note(trained.max().copied());
+            known.places.push(place);
         })?;
+        if prepared.manifest().cut.is_some() {
+            known.note_first_seen();
+        }
         known.compare(prepared, report)?;
         Ok(known)
     }
@@ -70,6 +99,15 @@ impl Known {
         self.newest.truncate(2);
     }
 
+    fn note_first_seen(&mut self) {
+        let items = self.items.iter().max().map_or(0, |item| *item as usize + 1);
+        self.first_seen = vec![i64::MAX; items];
+        for (item, time) in self.items.iter().zip(&self.times) {
+            let first = &mut self.first_seen[*item as usize];
+            *first = (*first).min(*time);
+        }
+    }
+
     fn compare(&self, prepared: &Prepared, report: &mut AuditReport) -> Result<()> {
         let (mut rows, mut user, mut differ) = (0, 1, false);
         let mut ties = TieCheck::new(prepared.manifest());
@@ -79,8 +117,8 @@ impl Known {
             }
             let here = (Some(&row.item), Some(&row.timestamp), user);
             differ |= (self.items.get(rows), self.times.get(rows), row.user as usize) != here;
+            ties.next(&row, self.goes_on(user, rows));
             rows += 1;
-            ties.next(&row);
             Ok(())
         })?;
         if ties.broken() {
@@ -126,6 +164,34 @@ impl Known {
         &self.times[self.range(user)]
     }
 
+    /// Whether an interaction, by its number among all, is at the moment of the one before it, of the same user.
+    fn goes_on(&self, user: usize, row: usize) -> bool {
+        if self.starts.get(user - 1) == Some(&row) {
+            return false;
+        }
+        match (self.goes_on.get(row), row.checked_sub(1)) {
+            (Some(goes_on), _) => *goes_on,
+            (None, Some(before)) => self.times.get(before) == self.times.get(row),
+            (None, None) => false,
+        }
+    }
+
+    /// Whether a user's interaction, by its index from 0, is at the moment of the one before it; both must be there.
+    pub fn ties(&self, user: u32, at: usize) -> bool {
+        at > 0 && self.goes_on(user as usize, self.starts[user as usize - 1] + at)
+    }
+
+    /// Where a user's validation and test are; the user must be there.
+    pub fn place(&self, user: u32) -> Place {
+        self.places[user as usize - 1]
+    }
+
+    /// When anybody first had an item; none where there is no cut, or nobody had it.
+    pub fn first_seen(&self, item: u32) -> Option<i64> {
+        let first = self.first_seen.get(item as usize).copied();
+        first.filter(|time| *time < i64::MAX)
+    }
+
     fn range(&self, user: u32) -> std::ops::Range<usize> {
         self.starts[user as usize - 1]..self.starts[user as usize]
     }
@@ -156,6 +222,9 @@ mod tests {
             starts: vec![0, few.len(), few.len() + many.len()],
             times: vec![0; few.len() + many.len()],
             items: [few, many].concat(),
+            goes_on: Vec::new(),
+            places: Vec::new(),
+            first_seen: Vec::new(),
             sorted: HashMap::from([(2, sorted)]),
             newest: Vec::new(),
         };

@@ -1,7 +1,9 @@
 //! Leak checks on a prepared folder: everything that must not be known when a prompt is answered.
 
+pub mod crossing;
 mod known;
 mod namesakes;
+mod place;
 mod text;
 mod ties;
 
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::prepared::{Prepared, PromptRow, Share};
 use crate::schema::{Item, PromptFormat, Split};
-use crate::stage::{DedupPolicy, PromptStyle, Recipe, SplitPolicy};
+use crate::stage::{DedupPolicy, PromptStyle, Recipe, Repeats, SplitPolicy};
 use known::Known;
 use namesakes::Namesakes;
 
@@ -36,6 +38,14 @@ pub struct AuditReport {
     /// Negatives of evaluation prompts that are another item than any the user touched and bear the title of one: to a language model,
     /// which sees titles alone, they were touched.
     pub touched_titles: Share,
+    /// Negatives of evaluation prompts that the user touched: where repeats are kept, else a leak.
+    pub touched_negatives: Share,
+    /// Test prompts whose target is at the moment of the item before it.
+    pub tied_tests: Share,
+    /// Evaluation prompts whose target nobody had before the period it is asked in: global time only.
+    pub first_seen_targets: Share,
+    /// The same of their negatives.
+    pub first_seen_negatives: Share,
     /// Evaluation prompts with fewer candidates than asked for, because the domain has no more.
     pub short_candidate_sets: u64,
     /// Training prompts that are validation prompts, as the paper's recipe wants.
@@ -89,6 +99,10 @@ impl AuditReport {
         self.repeated_targets += other.repeated_targets;
         self.namesakes_in_history += other.namesakes_in_history;
         self.touched_titles.append(other.touched_titles);
+        self.touched_negatives.append(other.touched_negatives);
+        self.tied_tests.append(other.tied_tests);
+        self.first_seen_targets.append(other.first_seen_targets);
+        self.first_seen_negatives.append(other.first_seen_negatives);
         self.short_candidate_sets += other.short_candidate_sets;
         self.validation_in_train += other.validation_in_train;
         self.unseen_targets += other.unseen_targets;
@@ -110,29 +124,41 @@ impl fmt::Display for AuditReport {
         write!(
             f,
             "{} prompts, {leaks}; {} repeated targets, {} namesakes in histories, {} negatives bear a touched item's title, \
-             {} short candidate sets, {} targets unseen in training, {} validation prompts in training",
+             {} short candidate sets, {} targets unseen in training, {} validation prompts in training, {} tests tie in time",
             self.prompts,
             self.repeated_targets,
             self.namesakes_in_history,
             self.touched_titles,
             self.short_candidate_sets,
             self.unseen_targets,
-            self.validation_in_train
+            self.validation_in_train,
+            self.tied_tests
         )?;
+        if self.touched_negatives.count > 0 {
+            write!(f, ", {} negatives were touched", self.touched_negatives)?;
+        }
+        if self.first_seen_targets.of > 0 {
+            write!(
+                f,
+                ", first seen after the cut: {} targets and {} negatives",
+                self.first_seen_targets, self.first_seen_negatives
+            )?;
+        }
         self.leaks.iter().try_for_each(|leak| write!(f, "\n  {leak}"))
     }
 }
 
 /// Checks every prompt of a folder against the sequences it was made from, and those against the interactions.
 ///
-/// Leaks are: sequences that are not the interactions in the order of time; events of one time in another order than the split's
+/// Leaks are: sequences that are not the interactions in the order of time; events of one moment in another order than the split's
 /// name says; a history that is not what came right before the
-/// target; a target, in any split, that the split policy puts into another one (by its place, or by its time); a candidate
-/// other than the target that the user ever touched; a candidate set without the target or with an item twice; a row key that
+/// target; a target, in any split, that the split policy puts into another one (by its place, or by its time), or that its user had
+/// before, where only new items are asked for; a tie in time that is not said, or one that is none; a candidate
+/// other than the target that the user ever touched, unless repeats are kept; a candidate set without the target or with an item twice; a row key that
 /// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
-/// Files are checked side by side. Memory: up to 16 bytes an interaction, 16 a user, 8 a prompt, 4 an item, and the catalogue.
+/// Files are checked side by side. Memory: up to 17 bytes an interaction, 40 a user, 8 a prompt, 12 an item, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
     let (parameters, items) = (&manifest.parameters, prepared.items()?);
@@ -145,8 +171,8 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
         &manifest.name,
         &items,
     )?;
-    let known = Known::read(prepared, &mut report)?;
     let namesakes = Namesakes::among(&items);
+    let known = Known::read(prepared, &namesakes, &mut report)?;
     let shards = Split::ALL.into_iter().flat_map(|split| {
         let shards = prepared.shards(split);
         shards.into_iter().map(move |path| (split, path))
@@ -264,30 +290,25 @@ impl Auditor<'_> {
         if !in_place {
             self.leak(prompt, "its target belongs to another split");
         }
+        let ties = self.known.ties(prompt.user, prompt.position as usize - 1);
+        if ties != prompt.ties {
+            self.leak(prompt, "the times say otherwise of a tie with the item before");
+        }
         if split == Split::Test {
+            self.found.report.tied_tests.add(ties);
             let newest = self.known.newest_training_of_others(prompt.user);
             let time = self.known.times(prompt.user)[prompt.position as usize - 1];
             self.found.report.tests_before_training += u64::from(newest.is_some_and(|newest| time < newest));
         }
     }
 
-    /// Whether the target is one of the split's: by its time where the manifest states moments, by its place from the end
-    /// otherwise. Written out here rather than asked of the stage that made the split, whose mistakes are to be found.
+    /// Whether the target is one of the split's.
     fn belongs(&self, split: Split, prompt: &PromptRow<'_>) -> bool {
-        let (times, target) = (self.known.times(prompt.user), prompt.position as usize - 1);
-        let Some(cut) = self.prepared.manifest().cut else {
-            let after = times.len() - prompt.position as usize;
-            return match split {
-                Split::Test => after == 0,
-                Split::Validation => after == 1,
-                Split::Train => after >= 2,
-            };
-        };
-        let first_from = |from: i64| times[target] >= from && target > 0 && times[target - 1] < from;
+        let (place, target) = (self.known.place(prompt.user), prompt.position - 1);
         match split {
-            Split::Test => first_from(cut.test_from),
-            Split::Validation => first_from(cut.validation_from) && times[target] < cut.test_from,
-            Split::Train => times[target] < cut.validation_from,
+            Split::Train => target < place.trained,
+            Split::Validation => place.validation == Some(target),
+            Split::Test => place.test == Some(target),
         }
     }
 
@@ -302,7 +323,8 @@ impl Auditor<'_> {
         if repeated || sorted.binary_search(&prompt.target).is_err() {
             self.leak(prompt, "its candidates lack the target or repeat an item");
         }
-        if self.known.touched_any(prompt.user, &sorted, prompt.target) {
+        let novel = parameters.repeats == Repeats::Novel;
+        if novel && self.known.touched_any(prompt.user, &sorted, prompt.target) {
             self.leak(prompt, "a candidate was touched by the user");
         }
         if split == Split::Train {
@@ -312,7 +334,25 @@ impl Auditor<'_> {
         let touched = self.known.items(prompt.user);
         for candidate in prompt.candidates.iter().filter(|item| **item != prompt.target) {
             let bears = self.namesakes.touched(*candidate, touched);
-            self.found.report.touched_titles.add(bears);
+            let report = &mut self.found.report;
+            report.touched_titles.add(bears);
+            report
+                .touched_negatives
+                .add(!novel && touched.contains(candidate));
+        }
+        if let Some(cut) = self.prepared.manifest().cut {
+            let from = match split {
+                Split::Test => cut.test_from,
+                _ => cut.validation_from,
+            };
+            let new = |item: u32| self.known.first_seen(item).is_none_or(|first| first >= from);
+            let report = &mut self.found.report;
+            for candidate in prompt.candidates {
+                match *candidate == prompt.target {
+                    true => report.first_seen_targets.add(new(*candidate)),
+                    false => report.first_seen_negatives.add(new(*candidate)),
+                }
+            }
         }
         let target = &self.items[prompt.target as usize - 1];
         self.found.report.unseen_targets += u64::from(target.train_count == 0);

@@ -28,6 +28,14 @@ impl Namesakes {
         Self { first }
     }
 
+    /// A number that items of one title have in common.
+    pub fn title(&self, item: u32) -> u32 {
+        match self.first.get(item as usize).copied() {
+            None | Some(ALONE) => item,
+            Some(first) => first,
+        }
+    }
+
     /// Whether another item than this one is among those that a user touched and has its title.
     pub fn touched(&self, item: u32, touched: &[u32]) -> bool {
         // Sequences that were tampered with may name anything.
@@ -58,6 +66,7 @@ mod tests {
             .collect();
         let namesakes = Namesakes::among(&items);
         assert!(namesakes.touched(1, &[2, 5]) && namesakes.touched(3, &[1]));
+        assert_eq!([1, 2, 3, 4, 5].map(|item| namesakes.title(item)), [1, 2, 1, 4, 1]);
         assert!(!namesakes.touched(1, &[1, 2, 4]) && !namesakes.touched(2, &[1, 2, 3, 4, 5]));
     }
 }

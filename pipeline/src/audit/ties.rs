@@ -10,11 +10,10 @@ use crate::texts::Texts;
 pub struct TieCheck<'a> {
     manifest: &'a Manifest,
     domain: String,
-    user: u32,
     user_id: String,
-    time: i64,
-    /// Items and lines of the moment at hand.
+    /// Items, times and lines of the moment at hand.
     items: Texts,
+    times: Vec<i64>,
     lines: Vec<i64>,
     broken: bool,
 }
@@ -25,28 +24,24 @@ impl<'a> TieCheck<'a> {
         Self {
             manifest,
             domain: manifest.parameters.domain_name(&manifest.dataset),
-            user: 0,
             user_id: String::new(),
-            time: 0,
             items: Texts::default(),
+            times: Vec::new(),
             lines: Vec::new(),
             broken: false,
         }
     }
 
-    /// Takes the next one.
-    pub fn next(&mut self, row: &InteractionRow<'_>) {
-        if row.user != self.user || row.timestamp != self.time {
+    /// Takes the next one, which may be at the moment of the one before it.
+    pub fn next(&mut self, row: &InteractionRow<'_>, goes_on: bool) {
+        if !goes_on {
             self.close();
-            self.time = row.timestamp;
-        }
-        if row.user != self.user {
-            self.user = row.user;
             self.user_id.clear();
             self.user_id.push_str(row.user_id);
         }
         // A moment with more than 4 GiB of ids is none.
         self.broken |= !self.items.push(row.item_id);
+        self.times.push(row.timestamp);
         self.lines.push(row.line);
     }
 
@@ -65,19 +60,21 @@ impl<'a> TieCheck<'a> {
             };
         }
         self.items.clear();
+        self.times.clear();
         self.lines.clear();
     }
 
     /// Tie key and line of each row of the moment.
     fn keys(&self) -> Vec<(u64, i64)> {
-        let item = |row: u32| self.items.get(row);
+        let event = |row: u32| (self.times[row as usize], self.items.get(row));
         let mut rows: Vec<u32> = (0..self.lines.len() as u32).collect();
-        rows.sort_unstable_by_key(|row| (item(*row), self.lines[*row as usize]));
+        rows.sort_unstable_by_key(|row| (event(*row), self.lines[*row as usize]));
         let mut keys = vec![(0, 0); rows.len()];
-        for repeats in rows.chunk_by(|left, right| item(*left) == item(*right)) {
+        for repeats in rows.chunk_by(|left, right| event(*left) == event(*right)) {
             for (occurrence, row) in (0..).zip(repeats) {
                 let (seed, domain) = (self.manifest.parameters.tie_seed, &self.domain);
-                let key = tie_key(seed, domain, &self.user_id, self.time, item(*row), occurrence);
+                let (time, item) = event(*row);
+                let key = tie_key(seed, domain, &self.user_id, time, item, occurrence);
                 keys[*row as usize] = (key, self.lines[*row as usize]);
             }
         }

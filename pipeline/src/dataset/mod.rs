@@ -17,7 +17,7 @@ pub use columns::{Columns, ItemColumns};
 pub(crate) use effect::position;
 pub use format::RawFormat;
 pub(crate) use format::{Names, TableKind};
-pub(crate) use missing::{MISSING, Missing};
+pub(crate) use missing::{Missing, of_titles as missing_titles};
 pub use source::{PythonPackage, RemoteFile, Source};
 pub use time::{TimeFormat, TimeUnit};
 pub(crate) use time::{TimeReader, is_date_in_digits, ways, zone};
@@ -66,8 +66,8 @@ pub struct DatasetDescription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeFormat>,
     /// What stands for no value in texts, titles included, besides nothing at all; by default, in the formats `recbole` and `generic`,
-    /// `\\N`, `NULL`, `null`, `None`, `nan`, `NaN`, `NaT` and `<NA>`, in the others nothing, and in titles
-    /// [`crate::title::MISSING`]. `missing = []`: every text is a value.
+    /// `\\N`, `NULL`, `null`, `None`, `nan`, `NaN`, `NaT` and `<NA>`, in the others nothing, and in the titles of all these words and
+    /// `NAN`, `(null)`, `nil`, `undefined`, `NA`, `N/A`, `n/a` and `#N/A`. `missing = []`: every text is a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<String>>,
     /// Names of the interaction files, without a compression ending; one that ends in `/` is a folder, whose files are read in the
@@ -187,7 +187,7 @@ impl DatasetDescription {
     pub(crate) fn missing(&self) -> Missing {
         match &self.missing {
             Some(spellings) => Missing::new(spellings),
-            None if self.format.has_open_columns() => Missing::new(MISSING),
+            None if self.format.has_open_columns() => Missing::new(missing::of_values()),
             None => Missing::new([""; 0]),
         }
     }

@@ -18,6 +18,7 @@ struct Row<'a> {
     position: u32,
     history: &'a [u32],
     target: u32,
+    ties: bool,
     candidates: &'a [u32],
     messages: &'a [Message],
 }
@@ -32,6 +33,7 @@ pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
                 position: prompt.position,
                 history: prompt.history,
                 target: prompt.target,
+                ties: prompt.ties,
                 candidates: prompt.candidates,
                 messages: &prompt.to_prompt().messages,
             };

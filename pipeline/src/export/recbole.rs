@@ -1,7 +1,8 @@
 //! RecBole's atomic files: `<name>.inter` and `<name>.item`, tab-separated under a header of `name:type`, without quoting.
 //!
 //! Interactions are those after deduplication and k-core, by user and time; times are seconds. Ids are the raw ones. Categories
-//! are a sequence of tokens parted by spaces, so that spaces inside a category become underscores.
+//! are a sequence of tokens parted by spaces, so that spaces inside a category become underscores. The events of a burst
+//! (`--tie-window`) all get the time at which it ends: whoever sorts by time keeps our order of them.
 
 use std::path::Path;
 
@@ -9,19 +10,19 @@ use super::TextFile;
 use crate::dataset::{Columns, DatasetDescription, Expected, RawFormat, Source};
 use crate::error::{Error, Result};
 use crate::prepared::{Manifest, Prepared, write_text};
+use crate::stage::moment::Moments;
 
 pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
     let manifest = prepared.manifest();
     let name = &manifest.name;
     let mut file = TextFile::create(folder.join(format!("{name}.inter")))?;
     file.line("user_id:token\titem_id:token\trating:float\ttimestamp:float")?;
+    let mut ends = burst_ends(prepared)?.into_iter();
     prepared.each_interaction(|row| {
         let (user, item) = (id(row.user_id)?, id(row.item_id)?);
         let rating = row.rating.map_or(String::new(), |rating| rating.to_string());
-        file.line(&format!(
-            "{user}\t{item}\t{rating}\t{}",
-            row.timestamp as f64 / 1_000.0
-        ))
+        let time = ends.next().unwrap_or(row.timestamp);
+        file.line(&format!("{user}\t{item}\t{rating}\t{}", time as f64 / 1_000.0))
     })?;
     file.finish()?;
 
@@ -44,6 +45,21 @@ pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
         message: error.to_string(),
     })?;
     write_text(&path, &text)
+}
+
+/// When the burst of each interaction ends, in the order of [`Prepared::each_interaction`]; nothing where only equal times tie.
+fn burst_ends(prepared: &Prepared) -> Result<Vec<i64>> {
+    let (window, mut ends) = (prepared.manifest().parameters.tie_window_ms, Vec::new());
+    if window > 0 {
+        prepared.each_sequence(|row| {
+            for moment in Moments::of(&row.timestamps, window).ranges() {
+                let count = moment.len();
+                let end = row.timestamps[moment].iter().max().copied();
+                ends.extend(end.into_iter().flat_map(|end| std::iter::repeat_n(end, count)));
+            }
+        })?;
+    }
+    Ok(ends)
 }
 
 /// The id, if a line can hold it.

@@ -20,7 +20,7 @@ pub use users::Users;
 
 use crate::error::Result;
 use crate::prepared::StageCount;
-use crate::stage::order::{TieBreaker, tied};
+use crate::stage::order::TieBreaker;
 use crate::stage::{DedupPolicy, KCore, Order};
 pub use crate::texts::Texts;
 
@@ -252,13 +252,13 @@ fn arrange(
         keys.dedup_by_key(|key| (key.time, key.item));
     }
     breaker.next_user();
-    for run in keys.chunk_by_mut(|left, right| tied(left.time, right.time)) {
+    let order = breaker.order();
+    for run in keys.chunk_by_mut(|left, right| order.tied(left.time, right.time)) {
         if run.len() > 1 {
-            let (user, time) = (packed.users.text(user), run[0].time);
             breaker.sort(
-                user,
-                time,
+                packed.users.text(user),
                 run,
+                |key| key.time,
                 |key| packed.items.text(key.item),
                 |key| key.place,
             );

@@ -189,6 +189,16 @@ impl SpilledHistories {
         Ok(Some((known ^ (1 << 63)) as i64))
     }
 
+    /// How many are before a time.
+    pub fn count_before(&mut self, time: i64) -> Result<u64> {
+        let mut count = 0;
+        self.each_row(|row| {
+            count += u64::from(row.time < time);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     /// The newest time before another.
     pub fn newest_before(&mut self, time: i64) -> Result<Option<i64>> {
         let mut found = None;

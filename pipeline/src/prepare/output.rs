@@ -191,6 +191,7 @@ fn card(manifest: &Manifest) -> Result<String> {
         manifest => minijinja::value::Serde(manifest),
         splits => Split::ALL.map(Split::name),
         ties => manifest.ties.to_string(),
+        repeats => manifest.repeats.to_string(),
         advice => manifest.tie_advice(),
         warning => manifest.audit.warning(&manifest.parameters.split),
     };

@@ -44,8 +44,9 @@ impl PromptFactory {
             PromptStyle::new(format, wording, seed, &name, items)?.function("render_prompt")
         };
         Ok(Self {
-            instances: Instances::new(parameters, &name, tables.holdout),
-            candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items),
+            instances: Instances::new(parameters, &name, tables.targets.clone()),
+            candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items)
+                .with_repeats(parameters.repeats),
             render,
         })
     }

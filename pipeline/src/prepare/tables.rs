@@ -3,6 +3,7 @@
 mod described;
 mod held;
 mod planned;
+mod repeats;
 mod side_by_side;
 mod spilled;
 mod text_column;
@@ -17,13 +18,16 @@ use datafusion::prelude::DataFrame;
 
 use crate::engine::{BATCH_ROWS, Engine};
 use crate::error::{Error, Result};
+use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
 use crate::prepare::store::Rows;
-use crate::prepared::{self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, StageCount, TieReport};
+use crate::prepared::{
+    self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, RepeatReport, StageCount, TieReport,
+};
 use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
-use crate::stage::{Catalogue, Holdout};
+use crate::stage::{Catalogue, Holdout, Repeats, Targets, Titles};
 use crate::title::TitleCounts;
 pub use described::check_described;
 use ties::TieTally;
@@ -37,7 +41,7 @@ pub struct Tables {
     /// What was met in the titles.
     pub titles: TitleCounts,
     /// What is held out of each sequence.
-    pub holdout: Holdout,
+    pub targets: Targets,
     /// Sizes after each stage.
     pub counts: Vec<StageCount>,
     /// Remarks for the manifest.
@@ -46,6 +50,8 @@ pub struct Tables {
     pub lengths: Lengths,
     /// How many of their events tie.
     pub ties: TieReport,
+    /// How many of their targets are repeats.
+    pub repeats: RepeatReport,
     /// Interactions, items and sequences, as written.
     pub files: Vec<FileEntry>,
 }
@@ -77,7 +83,7 @@ impl Tables {
             sequences,
         } = made;
         if tally.tested == 0 {
-            return Err(no_users(config, tally.holdout, &counts));
+            return Err(no_users(config, &tally.targets, &counts));
         }
         for (item, count) in catalogue.items.iter_mut().zip(&tally.train_counts) {
             item.train_count = *count;
@@ -85,17 +91,18 @@ impl Tables {
         let items = write_items(folder, &catalogue)?;
         let titles_missing = catalogue.stand_ins.iter().filter(|missing| **missing).count() as u64;
         let titles = TitleCounts::of(&catalogue.marks);
-        let mut notes = notes(config, &counts, tally.holdout, tally.untested);
+        let mut notes = notes(config, &counts, &tally.targets, tally.untested);
         notes.splice(0..0, title_notes(&catalogue, titles_missing, &titles));
         Ok(Self {
             items: catalogue.items,
             titles_missing,
             titles,
-            holdout: tally.holdout,
+            targets: tally.targets,
             counts,
             notes,
             lengths: Lengths::of(&tally.lengths),
             ties: tally.ties.report(),
+            repeats: tally.repeats,
             files: vec![interactions, items, sequences],
         })
     }
@@ -112,7 +119,7 @@ struct Made {
 
 /// What is counted of histories as they are written.
 struct Tally {
-    holdout: Holdout,
+    targets: Targets,
     /// Interactions that no test or validation holds out, by dense id from 1.
     train_counts: Vec<u32>,
     /// Users with a test.
@@ -122,24 +129,28 @@ struct Tally {
     /// Users by how many interactions they have.
     lengths: Vec<u64>,
     ties: TieTally,
+    repeats: RepeatReport,
 }
 
 impl Tally {
-    fn new(holdout: Holdout, items: &[Item]) -> Self {
+    fn new(parameters: &Parameters, holdout: Holdout, items: &[Item]) -> Self {
         Self {
-            holdout,
+            targets: Targets::new(parameters, holdout, Titles::of(items)),
             train_counts: vec![0; items.len()],
             tested: 0,
             untested: 0,
             lengths: Vec::new(),
             ties: TieTally::new(items),
+            repeats: RepeatReport::default(),
         }
     }
 
     /// Counts a user's items, by dense id, with their times and their places in the raw files.
     fn note(&mut self, items: &[u32], timestamps: &[i64], places: &[i64]) {
-        let parts = self.holdout.parts(timestamps);
-        self.ties.note(items, timestamps, places, parts.test);
+        let parts = self.targets.parts(items, timestamps);
+        let moments = self.targets.moments(timestamps);
+        self.ties.note(items, &moments, places, parts.test);
+        repeats::note(&mut self.repeats, &self.targets, items, timestamps, parts);
         self.tested += u64::from(parts.test.is_some());
         self.untested += u64::from(parts.test.is_none());
         if self.lengths.len() <= items.len() {
@@ -173,16 +184,24 @@ fn write_items(folder: &Path, catalogue: &Catalogue) -> Result<FileEntry> {
     prepared::write_batches(folder, Path::new(ITEMS), schema, &[batch])
 }
 
-fn no_users(config: &PrepareConfig, holdout: Holdout, counts: &[StageCount]) -> Error {
+/// What leave-one-out needs of a user.
+fn needed(repeats: Repeats) -> &'static str {
+    match repeats {
+        Repeats::Novel => "items of different titles",
+        Repeats::Keep => "interactions",
+    }
+}
+
+fn no_users(config: &PrepareConfig, targets: &Targets, counts: &[StageCount]) -> Error {
     let steps: Vec<String> = counts
         .iter()
         .map(|count| format!("{} {}", count.interactions, count.stage))
         .collect();
     let domain = config.parameters.filter.domain.as_ref();
     let domain = domain.map_or(String::new(), |domain| format!(" (domain `{domain}`)"));
-    let (wanted, otherwise) = match holdout {
+    let (wanted, otherwise) = match targets.holdout() {
         Holdout::LastTwo => (
-            format!("at least {MIN_LENGTH} interactions left"),
+            format!("at least {MIN_LENGTH} {} left", needed(targets.repeats())),
             "users with more interactions are needed",
         ),
         Holdout::From(cut) => (
@@ -207,7 +226,7 @@ fn no_users(config: &PrepareConfig, holdout: Holdout, counts: &[StageCount]) -> 
     ))
 }
 
-fn notes(config: &PrepareConfig, counts: &[StageCount], holdout: Holdout, untested: u64) -> Vec<String> {
+fn notes(config: &PrepareConfig, counts: &[StageCount], targets: &Targets, untested: u64) -> Vec<String> {
     let mut notes = Vec::new();
     if let (Some(known), Some(read)) = (&config.dataset.expected, counts.first()) {
         let found = (read.interactions, read.users, read.items);
@@ -218,13 +237,18 @@ fn notes(config: &PrepareConfig, counts: &[StageCount], holdout: Holdout, untest
             ));
         }
     }
-    match holdout {
+    match targets.holdout() {
         _ if untested == 0 => (),
         Holdout::LastTwo => notes.push(format!(
-            "{untested} users have fewer than {MIN_LENGTH} interactions and give no prompt"
+            "{untested} users have fewer than {MIN_LENGTH} {} and give no prompt",
+            needed(targets.repeats())
         )),
         Holdout::From(_) => notes.push(format!(
-            "{untested} users have no interaction, or no history, at the test's time and give no test prompt"
+            "{untested} users have no {}, or no history, at the test's time and give no test prompt",
+            match targets.repeats() {
+                Repeats::Novel => "interaction that is new to them",
+                Repeats::Keep => "interaction",
+            }
         )),
     }
     notes

@@ -11,10 +11,10 @@ use crate::dataset::DatasetDescription;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
-use crate::prepared::{Lengths, TieReport};
+use crate::prepared::{Lengths, RepeatReport, TieReport};
 use crate::raw::InputFile;
 use crate::schema::Split;
-use crate::stage::TimeCut;
+use crate::stage::{TimeCut, window};
 use crate::storage;
 use crate::title::TitleCounts;
 
@@ -89,6 +89,9 @@ pub struct Manifest {
     /// How many events tie in time.
     #[serde(default)]
     pub ties: TieReport,
+    /// How many of the targets are repeats, kept or not.
+    #[serde(default)]
+    pub repeats: RepeatReport,
     /// What was met in the titles.
     #[serde(default)]
     pub titles: TitleCounts,
@@ -157,6 +160,23 @@ impl Manifest {
     pub fn tie_advice(&self) -> Option<String> {
         let advice = self.ties.advice(self.parameters.ties)?;
         Some(format!("ties in time: {advice}"))
+    }
+
+    /// What must be said of the order of events wherever results on this folder are shown: whether it is one of time at all, and of how
+    /// many targets the order is the tie key's.
+    pub fn order(&self) -> String {
+        let made_up = self.synthetic_fields.iter().any(|field| field == "timestamp");
+        let what = match self.dataset.platform.as_str() {
+            _ if made_up => "order only, times are made up; ",
+            "movielens" => "order of rating, not of consumption; ",
+            _ => "",
+        };
+        let moment = match self.parameters.tie_window_ms {
+            0 => "time".to_owned(),
+            window => format!("burst (within {})", window::duration_text(window)),
+        };
+        let targets = self.ties.test_targets;
+        format!("{what}{targets} test targets share their {moment} with the item before them")
     }
 
     /// The last sizes, those of the data in the folder.

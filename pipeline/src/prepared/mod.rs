@@ -1,12 +1,15 @@
 //! The prepared folder: the only place that knows its layout, schema and manifest.
 
+mod id_order;
 mod layout;
 mod lengths;
 mod manifest;
+mod repeats;
 mod row;
 mod ties;
 mod write;
 
+pub use id_order::IdOrder;
 pub use layout::{
     CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
     SHARD_ROWS, TABLE_ROWS, interactions as interactions_schema, items as items_schema,
@@ -14,6 +17,7 @@ pub use layout::{
 };
 pub use lengths::Lengths;
 pub use manifest::{FileEntry, Manifest, STAGES, StageCount, fingerprint};
+pub use repeats::RepeatReport;
 pub use row::PromptRow;
 pub use ties::{Share, TieReport};
 pub use write::{ParquetFile, write_batches, write_frame, write_text};
@@ -31,6 +35,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::raw::Reject;
 use crate::schema::{Item, Prompt, Split};
+use crate::stage::{Holdout, Targets, Titles};
 use crate::storage;
 
 /// One user's interactions, oldest first.
@@ -40,7 +45,7 @@ pub struct Sequence {
     pub user_id: String,
     /// Dense item ids.
     pub items: Vec<u32>,
-    /// Milliseconds UTC, one an item.
+    /// Milliseconds UTC, one an item; within a burst ([`tie_window_ms`](crate::parameters::Parameters::tie_window_ms)) in no order.
     pub timestamps: Vec<i64>,
 }
 
@@ -141,6 +146,13 @@ impl Prepared {
     /// The items; index 0 holds item 1.
     pub fn items(&self) -> Result<Vec<Item>> {
         read_items(&self.folder.join(ITEMS))
+    }
+
+    /// Which interactions of a user are asked for.
+    pub fn targets(&self) -> Result<Targets> {
+        let holdout = self.manifest.cut.map_or(Holdout::LastTwo, Holdout::From);
+        let titles = Titles::of(&self.items()?);
+        Ok(Targets::new(&self.manifest.parameters, holdout, titles))
     }
 
     /// Hands over the interactions one by one, by user and time.

@@ -25,6 +25,8 @@ pub struct PromptRow<'a> {
     pub history: &'a [u32],
     /// Dense id of the item to predict.
     pub target: u32,
+    /// See [`Prompt::ties`].
+    pub ties: bool,
     /// Dense ids of the candidates, target included, in the order shown.
     pub candidates: &'a [u32],
     roles: &'a StringArray,
@@ -51,6 +53,7 @@ impl<'a> PromptRow<'a> {
             user_id: self.user_id.to_owned(),
             history: self.history.to_vec(),
             target: self.target,
+            ties: self.ties,
             candidates: self.candidates.to_vec(),
             messages: self.turns().map(message).collect(),
         }
@@ -66,6 +69,7 @@ pub(super) fn each_row(
     let (users, positions, targets) = (number("user")?, number("position")?, number("target")?);
     let keys = column(batch, "key")?.as_primitive::<UInt64Type>().values();
     let user_ids = column(batch, "user_id")?.as_string::<i32>();
+    let ties = column(batch, "ties")?.as_boolean();
     let histories = IdRows::new(column(batch, "history")?)?;
     let candidates = IdRows::new(column(batch, "candidates")?)?;
     let conversations = column(batch, "messages")?.as_list::<i32>();
@@ -82,6 +86,7 @@ pub(super) fn each_row(
             position: positions[row],
             history: histories.row(row),
             target: targets[row],
+            ties: ties.value(row),
             candidates: candidates.row(row),
             roles,
             contents,

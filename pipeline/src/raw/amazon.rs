@@ -131,6 +131,7 @@ pub(crate) fn metadata_2014(
             .map_err(|error| format!("not a Python dict: {}", error.what))?;
         let item = match &asin {
             None | Some(Literal::None) => "",
+            Some(Literal::Cut(_)) => return Err(json::Malformed::HalfCharacter.into()),
             Some(asin) => asin.as_text().ok_or("asin is no text")?,
         };
         let mut words = Vec::new();

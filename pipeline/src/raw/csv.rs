@@ -8,15 +8,22 @@
 //! A record whose last quote is not closed is [`Refusal::Open`]: it may go on in the next line (see [`super::unclosed`]). If nothing
 //! closes it, the line comes again with a line end after it.
 
+mod first_line;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::header::{Header, Wanted, bare};
+use first_line::{apart, first};
+
+use super::header::{Header, WIDTH, Wanted, bare};
 use super::scan::Refusal;
 use crate::quote::shown;
 
-const WIDTH: &str = "another number of fields than the header";
+/// What is said of such a row where there is no header.
+const WIDTH_OF_FIRST: &str = "another number of fields than the first line";
 
 /// What stands before a sign that means itself where nobody said so, tried on lines that are no row otherwise.
 const BACKSLASH: u8 = b'\\';
@@ -44,6 +51,8 @@ impl From<char> for Dialect {
 pub(crate) struct Columns<const N: usize> {
     dialect: Dialect,
     width: usize,
+    /// What is said of a row of another width.
+    other_width: &'static str,
     at: [Option<usize>; N],
 }
 
@@ -60,33 +69,39 @@ impl<const N: usize> Columns<N> {
         table: Option<&'static str>,
         wanted: &[Wanted<'_>; N],
     ) -> Result<Self, Refusal> {
-        let fields = first(line, dialect)?;
+        let needed = wanted.iter().filter(|column| column.needed).count();
+        let fields = first(line, dialect, needed)?;
         let header = Header {
-            line,
+            line: line.trim_end_matches('\n'),
             names: fields.iter().map(|field| bare(field)).collect(),
             separator: dialect.separator,
             table,
         };
+        let at = header.places(wanted).map_err(|refusal| apart(line, refusal))?;
         Ok(Columns {
             dialect,
             width: fields.len(),
-            at: header.places(wanted)?,
+            other_width: WIDTH,
+            at,
         })
     }
 
     /// Takes columns by their numbers, from 1, as the first row has them.
     pub fn numbered(line: &str, dialect: Dialect, numbers: [Option<usize>; N]) -> Result<Self, Refusal> {
-        let width = first(line, dialect)?.len();
+        let asked = numbers.into_iter().flatten().max().unwrap_or_default();
+        let width = first(line, dialect, asked)?.len();
         if let Some(number) = numbers.into_iter().flatten().find(|number| *number > width) {
-            return Err(Refusal::File(format!(
+            let refusal = Refusal::File(format!(
                 "column {number} is asked for, and the first line has {width} fields parted by {:?}: `{}`",
                 dialect.separator,
-                shown(line)
-            )));
+                shown(line.trim_end_matches('\n'))
+            ));
+            return Err(apart(line, refusal));
         }
         Ok(Columns {
             dialect,
             width,
+            other_width: WIDTH_OF_FIRST,
             at: numbers.map(|number| number.and_then(|number| number.checked_sub(1))),
         })
     }
@@ -138,7 +153,7 @@ impl<const N: usize> Columns<N> {
         if field == self.width {
             Ok(found)
         } else {
-            Err(WIDTH.into())
+            Err(self.other_width.into())
         }
     }
 
@@ -171,26 +186,12 @@ impl<const N: usize> Columns<N> {
     /// The wanted among all fields of a row.
     fn chosen<'l>(&self, fields: &[Cow<'l, str>]) -> Result<[Cow<'l, str>; N], Refusal> {
         if fields.len() != self.width {
-            return Err(WIDTH.into());
+            return Err(self.other_width.into());
         }
         Ok(self
             .at
             .map(|at| at.map_or(Cow::Borrowed(""), |at| fields[at].clone())))
     }
-}
-
-/// The fields of the first line, which tell how many there are in each.
-fn first(line: &str, dialect: Dialect) -> Result<Vec<Cow<'_, str>>, Refusal> {
-    if dialect.separator == '\t' && dialect.escape.is_none() {
-        return Ok(line.split('\t').map(Cow::Borrowed).collect());
-    }
-    let fields = split(line, dialect, false).or_else(|_| split(line, dialect, true));
-    fields.map_err(|_| {
-        Refusal::File(format!(
-            "the first line holds a quote that is not closed, or text after one: `{}`",
-            shown(line)
-        ))
-    })
 }
 
 /// Fields of one record. `loose` lets blanks stand around a field's quotes.
@@ -301,186 +302,5 @@ fn unquoted(field: &str) -> Option<Cow<'_, str>> {
     match quoted_field(field.strip_prefix('"')?, None) {
         Ok((text, "")) => Some(text),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    fn fields(line: &str) -> Option<Vec<String>> {
-        split(line, ','.into(), false)
-            .ok()
-            .map(|fields| fields.into_iter().map(Cow::into_owned).collect())
-    }
-
-    #[test]
-    fn quotes_protect_commas_and_double_quotes_stand_for_one() {
-        assert_eq!(
-            fields("11,\"American President, The (1995)\",Comedy").unwrap()[1],
-            "American President, The (1995)"
-        );
-        assert_eq!(fields("1,\"a \"\"b\"\", c\",").unwrap(), ["1", "a \"b\", c", ""]);
-        assert_eq!(fields("").unwrap(), [""]);
-        assert_eq!(fields("\"\",x").unwrap(), ["", "x"]);
-    }
-
-    #[test]
-    fn a_quote_left_open_or_followed_by_text_is_refused() {
-        assert!(fields("1,\"open,2").is_none());
-        assert!(fields("1,\"a\"b,2").is_none());
-    }
-
-    #[test]
-    fn columns_are_found_by_name_whatever_parts_them() {
-        for (separator, header, line) in [
-            (',', "b,a,c", "2,1,3"),
-            ('\t', "c\ta\tb", "3\t1\t2"),
-            (';', " a ;b", "1;2"),
-        ] {
-            let wanted = [
-                Wanted::named("columns.item", "a", true),
-                Wanted::named("columns.user", "b", true),
-                Wanted::named("columns.rating", "c", false),
-            ];
-            let columns = Columns::<3>::named(header, separator.into(), None, &wanted).unwrap();
-            let found = columns.pick(line).unwrap();
-            assert_eq!((&*found[0], &*found[1]), ("1", "2"));
-            assert_eq!(&*found[2], if header.contains('c') { "3" } else { "" });
-            assert!(columns.pick("1").is_err());
-        }
-        assert!(matches!(
-            Columns::<1>::find("a,b", ',', ["x"]),
-            Err(Refusal::File(text)) if text.contains("lacks the column x")
-        ));
-        assert!(matches!(
-            Columns::<2>::find("a,b,\"b\"", ',', ["a", "b"]),
-            Err(Refusal::File(text)) if text.contains("the column b twice")
-        ));
-        assert!(
-            Columns::<1>::find("a,b,b", ',', ["a"]).is_ok(),
-            "a column that nobody asks for"
-        );
-        let twice = Columns::<2>::find("a,b", ',', ["b", "b"]).unwrap();
-        assert_eq!(
-            twice.pick("1,\"2\"").unwrap(),
-            ["2", "2"],
-            "a column that is asked for twice"
-        );
-    }
-
-    #[test]
-    fn names_in_a_header_may_be_quoted_and_have_blanks_around_them() {
-        for header in ["a,b", " a , b ", "\"a\",\"b\"", "\" a \", \"b\""] {
-            let columns = Columns::<2>::find(header, ',', ["b", "a"]).unwrap();
-            assert_eq!(columns.pick("1,2").unwrap(), ["2", "1"], "{header}");
-        }
-    }
-
-    #[test]
-    fn columns_are_taken_by_number_where_there_is_no_header() {
-        let columns = Columns::numbered("\"u,1\",i,5,7", ','.into(), [Some(4), Some(1), None]).unwrap();
-        assert_eq!(columns.pick("\"u,1\",i,5,7").unwrap(), ["7", "u,1", ""]);
-        let error = Columns::numbered("u\ti", '\t'.into(), [Some(3)]).unwrap_err();
-        assert!(
-            matches!(error, Refusal::File(text) if text.contains("column 3") && text.contains("2 fields"))
-        );
-    }
-
-    fn tabbed(line: &str) -> Result<[String; 3], Refusal> {
-        let columns = Columns::<3>::find("a\tb\tc", '\t', ["a", "b", "c"]).unwrap();
-        Ok(columns.pick(line)?.map(Cow::into_owned))
-    }
-
-    #[test]
-    fn a_quote_in_text_parted_by_tabs_is_text_unless_it_encloses_a_whole_field() {
-        for (line, fields) in [
-            ("1\t\"Oak\" chair\tx", ["1", "\"Oak\" chair", "x"]),
-            ("1\t5\" pipe\tx", ["1", "5\" pipe", "x"]),
-            ("1\t\"half\tx", ["1", "\"half", "x"]),
-            ("1\t\"half\tother\"", ["1", "\"half", "other\""]),
-            ("1\t\"a\" \"b\"\tx", ["1", "\"a\" \"b\"", "x"]),
-            ("1\tx\t\"", ["1", "x", "\""]),
-            // As writers of csv quote.
-            ("1\t\"Oak chair\"\t\"x\"", ["1", "Oak chair", "x"]),
-            ("1\t\"\"\"Oak\"\" chair\"\tx", ["1", "\"Oak\" chair", "x"]),
-            ("1\t\"with a\ttab\"\tx", ["1", "with a\ttab", "x"]),
-            ("1\t\"with a\nline\"\tx", ["1", "with a\nline", "x"]),
-            ("1\tx\t\"with a\nline\"", ["1", "x", "with a\nline"]),
-            ("1\t\"\"\tx", ["1", "", "x"]),
-        ] {
-            match tabbed(line) {
-                Ok(found) => assert_eq!(found, fields, "{line:?}"),
-                // It may go on, and when it does not it comes again.
-                Err(Refusal::Open(None)) => {
-                    assert_eq!(tabbed(&format!("{line}\n")).unwrap(), fields, "{line:?}")
-                }
-                Err(other) => panic!("{line:?}: {other:?}"),
-            }
-        }
-        assert!(
-            tabbed("1\tx\t\"half\n2\ty\tother\"").is_err(),
-            "two lines with all their fields"
-        );
-        assert!(tabbed("1\t\"x").is_err() && tabbed("1\t\"x\n").is_err());
-    }
-
-    #[test]
-    fn an_escape_sign_lets_the_next_sign_mean_itself() {
-        let dialect = Dialect {
-            separator: ',',
-            escape: Some(b'\\'),
-        };
-        for (line, expected) in [
-            (r#""say \"hi\"",x"#, ["say \"hi\"", "x"]),
-            (r#""say ""hi""",x"#, ["say \"hi\"", "x"]),
-            (r#""ends in \\",x"#, ["ends in \\", "x"]),
-            (r#""a \", y",x"#, ["a \", y", "x"]),
-            (r"a\,b,x", ["a,b", "x"]),
-            (r"\N,x", ["\\N", "x"]),
-            ("é\\é,x", ["éé", "x"]),
-        ] {
-            let fields = split(line, dialect, false).unwrap();
-            assert_eq!(fields, expected, "{line}");
-        }
-        assert!(matches!(
-            split(r#""a \""#, dialect, false),
-            Err(Refusal::Open(Some(b'\\')))
-        ));
-    }
-
-    #[test]
-    fn a_row_that_is_none_by_the_rules_is_read_with_backslashes_and_blanks_around_quotes() {
-        let columns = Columns::<2>::find("a,b", ',', ["a", "b"]).unwrap();
-        for (line, expected) in [
-            (r#""say \"hi\", ok",x"#, ["say \"hi\", ok", "x"]),
-            (r#"x,"5\" pipe""#, ["x", "5\" pipe"]),
-            ("1, \"Oak, chair\"", ["1", "Oak, chair"]),
-            ("1, \"Oak\"", ["1", "Oak"]),
-            ("\"1\" ,\"Oak\" ", ["1", "Oak"]),
-            // By the rules, which come first.
-            (r#""C:\","x""#, ["C:\\", "x"]),
-        ] {
-            assert_eq!(columns.pick(line).unwrap(), expected, "{line}");
-        }
-        assert!(columns.pick("1,\"a\"b").is_err());
-    }
-
-    #[test]
-    fn splitting_reads_back_what_the_csv_crate_writes() {
-        use proptest::prelude::*;
-        proptest!(|(row in proptest::collection::vec("[^\r\n]{0,12}", 2..6))| {
-            let mut writer = csv::Writer::from_writer(Vec::new());
-            writer.write_record(&row).unwrap();
-            let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-            prop_assert_eq!(fields(text.trim_end_matches('\n')).unwrap(), row);
-        });
-        proptest!(|(row in proptest::array::uniform3("[^\r\n]{0,12}"))| {
-            let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
-            writer.write_record(&row).unwrap();
-            let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-            prop_assert_eq!(tabbed(text.trim_end_matches('\n')).unwrap(), row);
-        });
     }
 }

@@ -6,6 +6,9 @@ use crate::quote::shown;
 /// Signs that part fields, the most usual first.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
+/// What is said of a row with fewer fields than the header, or more.
+pub(crate) const WIDTH: &str = "another number of fields than the header";
+
 /// A column that is asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {

@@ -98,14 +98,18 @@ impl<'p> LineReader<'p> {
         while let Some(shorter) = bytes.strip_suffix(b"\r") {
             bytes = shorter;
         }
-        if self.number == 1 {
-            // A byte-order mark, as spreadsheet programs write it, is no part of the first column's name.
-            bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut begin = offset;
+        // A byte-order mark, as spreadsheet programs write it, is no part of the first column's name.
+        if self.number == 1
+            && let Some(marked) = bytes.strip_prefix(b"\xef\xbb\xbf")
+        {
+            bytes = marked;
+            begin += 3;
         }
         Ok(Some(Line {
             bytes,
             number: self.number,
-            offset,
+            offset: begin,
             too_long,
         }))
     }

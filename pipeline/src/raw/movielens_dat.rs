@@ -38,6 +38,8 @@ pub(crate) fn movies(
         let fields = text
             .split_once(SEPARATOR)
             .and_then(|(item, rest)| Some((item, rest.rsplit_once(SEPARATOR)?)));
+        // With a line end in it there would be the fields of several.
+        let fields = fields.filter(|_| !text.contains('\r'));
         let (item, (title, genres)) = fields.ok_or("not three fields parted by ::")?;
         push_movie([item, title, genres], table, line)
     })

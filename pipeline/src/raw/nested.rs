@@ -42,7 +42,7 @@ pub(crate) fn json_words<'a>(value: Option<&'a Json>, words: &mut Vec<&'a str>) 
 /// The same of Python literals.
 pub(crate) fn literal_words<'a>(value: Option<&'a Literal>, words: &mut Vec<&'a str>) {
     match value {
-        Some(Literal::Text(text)) => add(text, words),
+        Some(Literal::Text(text) | Literal::Cut(text)) => add(text, words),
         Some(Literal::List(values) | Literal::Tuple(values)) => {
             values.iter().for_each(|value| literal_words(Some(value), words));
         }

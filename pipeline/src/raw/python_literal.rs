@@ -23,6 +23,8 @@ pub enum Value {
     Float(f64),
     /// A string, decoded.
     Text(String),
+    /// The same of one that holds half of a surrogate pair, which is left out: another string may look alike then.
+    Cut(String),
     /// `[…]`
     List(Vec<Value>),
     /// `(…)`
@@ -35,7 +37,7 @@ impl Value {
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
-            Value::Text(text) => Some(text),
+            Value::Text(text) | Value::Cut(text) => Some(text),
             _ => None,
         }
     }
@@ -221,7 +223,7 @@ impl<'a> Parser<'a> {
                 })?;
                 Ok(Value::Dict(pairs))
             }
-            Some(b'\'' | b'"') => self.string().map(Value::Text),
+            Some(b'\'' | b'"') => self.string(),
             Some(byte) if byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.') => self.number(),
             Some(byte) if byte.is_ascii_alphabetic() => self.word(),
             Some(_) => self.fail("expected a value"),
@@ -270,9 +272,7 @@ impl<'a> Parser<'a> {
             b"None" => Value::None,
             b"nan" | b"NaN" => Value::Float(f64::NAN),
             b"inf" | b"Infinity" => Value::Float(f64::INFINITY),
-            b"u" | b"U" | b"b" | b"B" if matches!(self.peek(), Some(b'\'' | b'"')) => {
-                Value::Text(self.string()?)
-            }
+            b"u" | b"U" | b"b" | b"B" if matches!(self.peek(), Some(b'\'' | b'"')) => self.string()?,
             _ => {
                 self.at = start;
                 return self.fail("unknown word");
@@ -351,11 +351,11 @@ impl<'a> Parser<'a> {
         self.fail("a string is not closed")
     }
 
-    fn string(&mut self) -> Parsed<String> {
+    fn string(&mut self) -> Parsed<Value> {
         let (raw, escaped) = self.raw_string()?;
         work(raw.len());
         if !escaped {
-            return Ok(raw.to_string());
+            return Ok(Value::Text(raw.to_string()));
         }
         unescape(raw).or_else(|what| self.fail(what))
     }
@@ -373,36 +373,47 @@ fn digits(text: &str) -> String {
 }
 
 /// Resolves the escapes of a string body. Half of a surrogate pair without the other half is no character, and is left out.
-fn unescape(raw: &str) -> Result<String, &'static str> {
+fn unescape(raw: &str) -> Result<Value, &'static str> {
     work(raw.len());
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars();
     // The first half of a surrogate pair, as Python 2 wrote characters beyond the basic plane.
     let mut high: Option<u32> = None;
+    let mut cut = false;
     while let Some(char) = chars.next() {
         let code = if char == '\\' {
             escape(&mut chars)?
         } else {
             Escape::Char(char)
         };
-        if let Escape::Code(low @ 0xDC00..=0xDFFF) = code
-            && let Some(first) = high.take()
-        {
-            let joined = 0x10000 + ((first - 0xD800) << 10) + (low - 0xDC00);
-            text.push(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
-            continue;
-        }
-        high = None;
+        let first = high.take();
         match code {
-            Escape::Char(char) => text.push(char),
+            Escape::Code(low @ 0xDC00..=0xDFFF) => match first {
+                Some(first) => {
+                    let joined = 0x10000 + ((first - 0xD800) << 10) + (low - 0xDC00);
+                    text.push(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
+                    continue;
+                }
+                None => cut = true,
+            },
             Escape::Code(first @ 0xD800..=0xDBFF) => high = Some(first),
-            Escape::Code(0xDC00..=0xDFFF) => {}
-            Escape::Code(code) => text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
+            Escape::Char(char) => text.push(char),
+            Escape::Code(code) => match char::from_u32(code) {
+                Some(char) => text.push(char),
+                None => {
+                    text.push(char::REPLACEMENT_CHARACTER);
+                    cut = true;
+                }
+            },
             // Python keeps the backslash of an escape it does not know.
             Escape::Unknown(char) => text.extend(['\\', char]),
         }
+        cut |= first.is_some();
     }
-    Ok(text)
+    Ok(match cut || high.is_some() {
+        true => Value::Cut(text),
+        false => Value::Text(text),
+    })
 }
 
 enum Escape {

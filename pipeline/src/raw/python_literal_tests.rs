@@ -48,10 +48,31 @@ fn escapes_mean_what_they_mean_in_python() {
         "a'bA\u{e9}\u{1F600}A\u{7}"
     );
     assert_eq!(text(r"'\ud83d\ude00'"), "\u{1F600}");
-    assert_eq!(text(r"'\ud83dx\ude00'"), "x");
-    assert_eq!(text(r"'Oak chair \ud83d'"), "Oak chair ");
     assert_eq!(text(r"'\d\ '"), r"\d\ ");
     assert_eq!(text("u'caf\u{e9}'"), "caf\u{e9}");
+}
+
+#[test]
+fn what_lost_half_a_character_is_known_by_it() {
+    for (literal, rest) in [
+        (r"'\ud83dx\ude00'", "x"),
+        (r"'Oak chair \ud83d'", "Oak chair "),
+        (r"u'\ude00\ud83d'", ""),
+        (r"'\ud83d\ud83d\ude00'", "\u{1F600}"),
+        (r"'\ud83d\ude00\ude00'", "\u{1F600}"),
+        (r"'\ud83d\n'", "\n"),
+        (r"'\U00110000'", "\u{fffd}"),
+    ] {
+        assert_eq!(
+            parse(literal.as_bytes()).unwrap(),
+            Value::Cut(rest.into()),
+            "{literal}"
+        );
+    }
+    assert_eq!(
+        parse(br"'\ufffd \\ud83d'").unwrap(),
+        Value::Text("\u{fffd} \\ud83d".into())
+    );
 }
 
 #[test]
@@ -190,7 +211,7 @@ fn repr(value: &Value, style: u8, out: &mut String) {
         Value::Int(value) => out.push_str(&value.to_string()),
         Value::Long(digits) => out.push_str(digits),
         Value::Float(value) => out.push_str(&format!("{value:?}")),
-        Value::Text(value) => repr_text(value, style, out),
+        Value::Text(value) | Value::Cut(value) => repr_text(value, style, out),
         Value::List(values) => {
             out.push('[');
             join(values, style, out);
@@ -348,7 +369,7 @@ fn tagged(value: &Value) -> serde_json::Value {
         Value::Int(value) => json!(["int", value.to_string()]),
         Value::Long(digits) => json!(["int", digits]),
         Value::Float(value) => json!(["float", format!("{:016x}", value.to_bits())]),
-        Value::Text(value) => json!(["text", value]),
+        Value::Text(value) | Value::Cut(value) => json!(["text", value]),
         Value::List(values) => json!(["list", all(values)]),
         Value::Tuple(values) => json!(["tuple", all(values)]),
         Value::Dict(pairs) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Progress;
 use super::clock::Time;
-use super::header::{Header, Wanted};
+use super::header::{Header, WIDTH, Wanted};
 use super::nested::{add, literal_words};
 use super::python_literal;
 use super::scan::{Refusal, Scan, utf8};
@@ -120,7 +120,7 @@ fn members(sequence: &str) -> String {
 fn split(bytes: &[u8], width: usize) -> Result<Vec<&str>, Refusal> {
     let fields: Vec<&str> = utf8(bytes)?.split('\t').collect();
     if fields.len() != width {
-        return Err("another number of fields than the header".into());
+        return Err(WIDTH.into());
     }
     Ok(fields)
 }

@@ -1,5 +1,7 @@
 //! One pass over the lines of a file: counting, rejecting, salvaging.
 
+mod parted;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ pub(crate) enum Refusal {
     /// A quote is not closed: the line is bad unless the next ones close it. Where there is a sign that lets quotes mean themselves, it
     /// is told.
     Open(Option<u8>),
+    /// What stands before the first `\r` was taken; what follows is lines of its own.
+    Rest,
     /// The file is not what it should be; stop.
     File(String),
     /// Something else went wrong, such as a full disk; stop.
@@ -55,7 +59,7 @@ impl Refusal {
                 offset: 0,
                 message,
             },
-            Refusal::Open(_) => Refusal::from(OPEN).of_file(path),
+            Refusal::Open(_) | Refusal::Rest => Refusal::from(OPEN).of_file(path),
             Refusal::Failed(error) => *error,
         }
     }
@@ -102,6 +106,8 @@ struct Waiting {
     unclosed: Unclosed,
     /// Those that were waited for in vain, to be read next.
     again: VecDeque<Kept>,
+    /// How many more lines there are than line ends of the usual kind.
+    more: u64,
 }
 
 /// What has been met so far.
@@ -156,14 +162,10 @@ impl Scan {
         &mut self,
         path: &Path,
         progress: &dyn Progress,
-        header: impl FnOnce(&str) -> Result<H, Refusal>,
+        header: impl Fn(&str) -> Result<H, Refusal>,
         row: impl FnMut(&H, &[u8], i64) -> Result<(), Refusal>,
     ) -> Result<()> {
-        let mut header = Some(header);
-        let first = |text: &str| match header.take() {
-            Some(read) => read(text).map(First::Header),
-            None => Ok(First::Passed),
-        };
+        let first = |text: &str| header(text).map(First::Header);
         self.each_line_after(path, progress, first, true, row)
     }
 
@@ -179,23 +181,29 @@ impl Scan {
     ) -> Result<()> {
         let mut columns: Option<H> = None;
         self.walk(path, progress, |scan, bytes, number| {
+            let mut line = bytes;
             if columns.is_none() {
-                let text =
-                    utf8(bytes).map_err(|_| Refusal::File("the first line is not UTF-8".to_string()))?;
-                match first(text)? {
-                    First::Passed => return Ok(()),
-                    First::Header(found) => {
-                        columns = Some(found);
-                        return Ok(());
+                let found = parted::first(bytes, &mut first)?;
+                line = found.line;
+                match found.what {
+                    First::Passed => return found.rest,
+                    First::Header(header) => {
+                        columns = Some(header);
+                        return found.rest;
                     }
-                    First::Row(found) => columns = Some(found),
+                    First::Row(row) => columns = Some(row),
                 }
             }
             let Some(columns) = &columns else {
                 return Ok(());
             };
             scan.lines += 1;
-            row(columns, bytes, number as i64)
+            row(columns, line, number as i64)?;
+            if line.len() < bytes.len() {
+                Err(Refusal::Rest)
+            } else {
+                Ok(())
+            }
         })?;
         if columns.is_none() && needed && self.losses.is_empty() {
             let message = "the file is empty; a header line is needed".to_string();
@@ -255,9 +263,10 @@ impl Scan {
                 Err(error) => return Err(error),
             };
             last = line.number;
-            self.visit(&line, path, &mut lines, &mut visit)?;
+            let number = line.number + lines.more;
+            self.visit(&Line { number, ..line }, path, &mut lines, &mut visit)?;
         }
-        self.close(reader.fingerprint()?, last);
+        self.close(reader.fingerprint()?, last + lines.more);
         Ok(())
     }
 
@@ -270,15 +279,21 @@ impl Scan {
         row: &mut impl FnMut(&mut Scan, &[u8], u64) -> Result<(), Refusal>,
     ) -> Result<()> {
         if line.too_long {
+            let more = lines.more;
             while !lines.unclosed.is_empty() {
                 self.give_up(path, lines, row)?;
                 while let Some(line) = lines.again.pop_front() {
                     self.visit(&line.line(), path, lines, row)?;
                 }
             }
+            let line = Line {
+                number: line.number + lines.more - more,
+                ..*line
+            };
+            self.check_one(&line, path, row)?;
             self.lines += 1;
             let answer = Err(Refusal::Line("line longer than 16 MiB".to_string()));
-            return self.take(answer, path, (line.number, line.offset), || sample(line.bytes));
+            return self.take(answer, path, &line);
         }
         if !lines.unclosed.is_empty() {
             lines.unclosed.push(line);
@@ -310,7 +325,7 @@ impl Scan {
             lines.unclosed.open(line, escape);
             return Ok(());
         }
-        self.take(answer, path, (line.number, line.offset), || sample(line.bytes))
+        self.settle(answer, before, line, path, lines, row)
     }
 
     /// Takes the line that waited as it is, and lets those it waited for be lines again.
@@ -330,11 +345,10 @@ impl Scan {
             .for_each(|line| lines.again.push_front(line));
         // A line end behind it says that nothing follows: where quotes may be text, it can be a row after all.
         first.bytes.push(b'\n');
+        let before = self.lines;
         let answer = row(self, &first.bytes, first.number);
         first.bytes.pop();
-        self.take(answer, path, (first.number, first.offset), || {
-            sample(&first.bytes)
-        })
+        self.settle(answer, before, &first.line(), path, lines, row)
     }
 
     /// Gives the numbers of `rows` rows of a file without lines to `row`, from 1; `text` shows the
@@ -348,8 +362,16 @@ impl Scan {
     ) -> Result<()> {
         for number in rows {
             self.lines += 1;
-            let answer = row(number, number as i64);
-            self.take(answer, path, (number, 0), || sample(text(number).as_bytes()))?;
+            if let Err(refusal) = row(number, number as i64) {
+                let text = text(number);
+                let line = Line {
+                    bytes: text.as_bytes(),
+                    number,
+                    offset: 0,
+                    too_long: false,
+                };
+                self.take(Err(refusal), path, &line)?;
+            }
         }
         Ok(())
     }
@@ -366,33 +388,28 @@ impl Scan {
     }
 
     /// Keeps what was refused.
-    fn take(
-        &mut self,
-        answer: Result<(), Refusal>,
-        path: &Path,
-        (line, offset): (u64, u64),
-        text: impl Fn() -> String,
-    ) -> Result<()> {
+    fn take(&mut self, answer: Result<(), Refusal>, path: &Path, line: &Line<'_>) -> Result<()> {
         match answer {
-            Ok(()) => {}
-            Err(Refusal::Line(reason)) => self.rejects.push(Reject {
-                file: name(path),
-                line,
-                offset,
-                reason,
-                text: text(),
-            })?,
-            Err(Refusal::Open(_)) => return self.take(Err(OPEN.into()), path, (line, offset), text),
-            Err(Refusal::Failed(error)) => return Err(*error),
-            Err(Refusal::File(message)) => {
-                return Err(Error::Format {
-                    path: path.to_path_buf(),
-                    offset,
-                    message,
-                });
-            }
+            Ok(()) => Ok(()),
+            Err(Refusal::Line(reason)) => self.rejects.push(reject(path, line, reason)),
+            Err(Refusal::Open(_) | Refusal::Rest) => self.rejects.push(reject(path, line, OPEN.to_string())),
+            Err(Refusal::Failed(error)) => Err(*error),
+            Err(Refusal::File(message)) => Err(Error::Format {
+                path: path.to_path_buf(),
+                offset: line.offset,
+                message,
+            }),
         }
-        Ok(())
+    }
+}
+
+fn reject(path: &Path, line: &Line<'_>, reason: String) -> Reject {
+    Reject {
+        file: name(path),
+        line: line.number,
+        offset: line.offset,
+        reason,
+        text: sample(line.bytes),
     }
 }
 

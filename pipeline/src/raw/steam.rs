@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Progress;
 use super::clock::Time;
 use super::id;
+use super::json::Malformed;
 use super::nested::literal_words;
 use super::python_literal::{ParseError, Value as Literal, parse_keys};
 use super::scan::{Refusal, Scan};
@@ -29,7 +30,7 @@ pub(crate) fn reviews(
         let [user, item, date] = parse_keys(bytes, ["username", "product_id", "date"]).map_err(refusal)?;
         let (user, item) = (id(user, "username")?, id(item, "product_id")?);
         let date = match date {
-            Some(Literal::Text(date)) => date,
+            Some(Literal::Text(date) | Literal::Cut(date)) => date,
             None | Some(Literal::None) => String::new(),
             Some(_) => return Err("date is no text".into()),
         };
@@ -130,6 +131,7 @@ fn refusal(error: ParseError) -> Refusal {
 fn id(value: Option<Literal>, key: &str) -> Result<String, Refusal> {
     match value {
         Some(Literal::Text(text)) => Ok(text),
+        Some(Literal::Cut(_)) => Err(Malformed::HalfCharacter.into()),
         Some(Literal::Int(number)) => Ok(number.to_string()),
         Some(Literal::Long(digits)) => Ok(digits),
         Some(Literal::Float(number)) => match id::of_float(number, id::LARGEST, key) {

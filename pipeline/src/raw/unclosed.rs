@@ -19,7 +19,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn of(line: &Line<'_>) -> Self {
+    pub fn of(line: &Line<'_>) -> Self {
         Kept {
             bytes: line.bytes.to_vec(),
             number: line.number,

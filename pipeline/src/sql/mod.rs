@@ -182,7 +182,8 @@ fn register_stages(context: &SessionContext, schema: &str, single: bool, prepare
     let (manifest, items) = (prepared.manifest(), prepared.items()?);
     let (name, parameters) = (&manifest.name, &manifest.parameters);
     let seed = parameters.seed;
-    let draws = Candidates::new(seed, name, parameters.candidates, parameters.negatives, &items);
+    let draws = Candidates::new(seed, name, parameters.candidates, parameters.negatives, &items)
+        .with_repeats(parameters.repeats);
     let style = PromptStyle::new(parameters.format, parameters.wording.as_ref(), seed, name, &items)?;
     let plain = single.then_some(String::new());
     for ending in plain.into_iter().chain([format!("_{schema}")]) {

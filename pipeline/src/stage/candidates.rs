@@ -1,4 +1,5 @@
-//! The persisted candidate sets: the target among items of the domain that the user never touched.
+//! The persisted candidate sets: the target among items of the domain that the user never touched, or, where repeats are kept, among
+//! any.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::schema::Item;
 use crate::seed;
 use crate::stage::list::{IdRows, Lists, ids_type};
+use crate::stage::target::{Repeats, Titles};
 
 /// How the candidates other than the target are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,23 +34,18 @@ pub struct Candidates {
     seed: u64,
     domain: Arc<str>,
     size: usize,
-    /// By dense id: the first item with the same title. Negatives are told apart by title, the only thing a language model sees.
-    same_title: Arc<Vec<u32>>,
+    /// Whether items that the user touched are left out.
+    repeats: Repeats,
+    /// Negatives are told apart by title, the only thing a language model sees.
+    titles: Titles,
     /// By dense id, where negatives are drawn by popularity: training interactions of the items up to it.
     popularity: Option<Arc<Vec<u64>>>,
 }
 
 impl Candidates {
-    /// Sets of `size` (0: empty sets), target included, from the domain's items (in the order of their dense ids, from 1).
+    /// Sets of `size` (0: empty sets), target included, from the domain's items (in the order of their dense ids, from 1), without what
+    /// the user touched.
     pub fn new(seed: u64, domain: &str, size: usize, negatives: Negatives, items: &[Item]) -> Self {
-        let mut first = std::collections::HashMap::new();
-        let same_title = std::iter::once(0)
-            .chain(
-                items
-                    .iter()
-                    .map(|item| *first.entry(item.title.as_str()).or_insert(item.item)),
-            )
-            .collect();
         let popularity = (negatives == Negatives::Popularity).then(|| {
             let mut sum = 0;
             let sums = items.iter().map(|item| {
@@ -61,9 +58,15 @@ impl Candidates {
             seed,
             domain: domain.into(),
             size,
-            same_title: Arc::new(same_title),
+            repeats: Repeats::Novel,
+            titles: Titles::of(items),
             popularity,
         }
+    }
+
+    /// The same where repeats are treated that way.
+    pub fn with_repeats(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
     }
 
     /// The same without candidates: sets of size 0.
@@ -76,9 +79,18 @@ impl Candidates {
 
     /// The target and `size` - 1 distinct negatives, shuffled; fewer where the domain has no more.
     ///
-    /// Negatives are items that are not in `touched` and whose title is neither the target's nor that of another candidate.
+    /// Negatives are items that are not in `touched` (unless repeats are kept) and whose title is neither the target's nor that of
+    /// another candidate.
     pub fn draw(&self, user: &str, position: u32, target: u32, touched: &[u32]) -> Vec<u32> {
-        self.draw_beside(user, position, target, &Touched::new(touched))
+        self.draw_beside(user, position, target, &self.touched(touched))
+    }
+
+    /// What is left out of the sets of a user with that sequence.
+    pub fn touched(&self, sequence: &[u32]) -> Touched {
+        match self.repeats {
+            Repeats::Novel => Touched::new(sequence),
+            Repeats::Keep => Touched::new(&[]),
+        }
     }
 
     /// The same for a set that serves many draws: what a user touched is gone through once, not for every prompt of the user.
@@ -90,7 +102,7 @@ impl Candidates {
             draws: self,
             rng: seed::rng(self.seed, &self.domain, user, u64::from(position)),
             touched,
-            titles: Ids::of(&[self.same_title[target as usize]]),
+            titles: Ids::of(&[self.titles.first(target)]),
             chosen: vec![target],
         };
         match &self.popularity {
@@ -137,7 +149,7 @@ pub struct Touched {
 
 impl Touched {
     /// The items of a sequence.
-    pub fn new(sequence: &[u32]) -> Self {
+    fn new(sequence: &[u32]) -> Self {
         let items = Ids::of(sequence);
         Self {
             distinct: items.distinct(),
@@ -221,12 +233,12 @@ impl Set<'_> {
     }
 
     fn items(&self) -> usize {
-        self.draws.same_title.len() - 1
+        self.draws.titles.items()
     }
 
     /// Takes the item unless the user touched it or its title is there already.
     fn offer(&mut self, item: u32) {
-        if !self.touched.items.contains(item) && self.titles.insert(self.draws.same_title[item as usize]) {
+        if !self.touched.items.contains(item) && self.titles.insert(self.draws.titles.first(item)) {
             self.chosen.push(item);
         }
     }
@@ -316,6 +328,21 @@ mod tests {
             places.insert(set.iter().position(|&item| item == 5));
         }
         assert_eq!(places.len(), 10, "the target stands anywhere");
+    }
+
+    #[test]
+    fn where_repeats_are_kept_nothing_but_the_targets_title_is_left_out() {
+        let mut items = numbered(12);
+        items[11].title = items[4].title.clone();
+        let draws = Candidates::new(3, "d", 10, Negatives::Uniform, &items).with_repeats(Repeats::Keep);
+        let mut met = HashSet::new();
+        for position in 1..200 {
+            let set = draws.draw("u", position, 5, &[1, 2, 3, 4, 5]);
+            assert_eq!(set.iter().collect::<HashSet<_>>().len(), 10);
+            assert!(set.contains(&5) && !set.contains(&12));
+            met.extend(set);
+        }
+        assert_eq!(met, (1..=11).collect());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::cast::{as_list_array, as_string_array, as_uint32_array};
 use datafusion::prelude::{DataFrame, col};
@@ -16,9 +18,9 @@ use crate::parameters::Parameters;
 use crate::schema::{PromptFormat, Split};
 use crate::seed;
 use crate::stage::Recipe;
-use crate::stage::candidates::{Candidates, Touched};
+use crate::stage::candidates::Candidates;
 use crate::stage::list::{IdRows, Lists, ids_type};
-use crate::stage::split::{Holdout, Parts};
+use crate::stage::target::{Parts, Targets};
 
 /// How instances are made and how many are kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +30,7 @@ pub struct Instances {
     /// The prepared domain's name: part of every key.
     pub domain: String,
     /// What is held out.
-    pub holdout: Holdout,
+    pub targets: Targets,
     /// The newest items of a history that are shown.
     pub max_history: usize,
     /// Decides between prefixes and windows (`sequence`) in training.
@@ -41,8 +43,8 @@ pub struct Instances {
     pub max_eval: Option<usize>,
 }
 
-/// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `candidates`, and `rank`, by which
-/// training instances are sampled and ordered.
+/// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `ties` (whether the target is at the
+/// moment of the item before it), `candidates`, and `rank`, by which training instances are sampled and ordered.
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("key", DataType::UInt64, false),
@@ -52,6 +54,7 @@ pub fn schema() -> SchemaRef {
         Field::new("position", DataType::UInt32, false),
         Field::new("history", ids_type(), false),
         Field::new("target", DataType::UInt32, false),
+        Field::new("ties", DataType::Boolean, false),
         Field::new("candidates", ids_type(), false),
         Field::new("rank", DataType::UInt64, false),
     ]))
@@ -74,11 +77,11 @@ type Place = (u64, u32, u32);
 
 impl Instances {
     /// Under the parameters of a folder called `domain`.
-    pub fn new(parameters: &Parameters, domain: &str, holdout: Holdout) -> Self {
+    pub fn new(parameters: &Parameters, domain: &str, targets: Targets) -> Self {
         Self {
             seed: parameters.seed,
             domain: domain.to_owned(),
-            holdout,
+            targets,
             max_history: parameters.max_history,
             format: parameters.format,
             recipe: parameters.recipe,
@@ -157,7 +160,7 @@ impl Instances {
         let candidates: Vec<Vec<u32>> = kept
             .par_chunk_by(|one, next| one.place.1 == next.place.1)
             .flat_map_iter(|of_user| {
-                let touched = Touched::new(of_user[0].sequence);
+                let touched = draws.touched(of_user[0].sequence);
                 of_user.iter().map(move |found| {
                     let target = found.sequence[found.target];
                     draws.draw_beside(found.user_id, found.place.2, target, &touched)
@@ -207,11 +210,15 @@ impl Instances {
         let times = as_list_array(batch.column(3))?;
         for row in 0..batch.num_rows() {
             let timestamps = times.value(row);
-            let parts = self
-                .holdout
-                .parts(timestamps.as_primitive::<Int64Type>().values());
+            let timestamps = timestamps.as_primitive::<Int64Type>().values();
+            let parts = self.targets.parts(sequences.row(row), timestamps);
+            let ranges = self.ranges(parts, split);
+            if ranges.is_empty() {
+                continue;
+            }
+            let moments = self.targets.moments(timestamps);
             let (user, user_id) = (users.value(row), user_ids.value(row));
-            for (start, target) in self.ranges(parts, split) {
+            for (start, target) in ranges {
                 let position = target as u32 + 1;
                 visit(Found {
                     place: (self.rank(split, user_id, target), user, position),
@@ -219,6 +226,7 @@ impl Instances {
                     sequence: sequences.row(row),
                     start,
                     target,
+                    ties: moments.goes_on(target),
                 })?;
             }
         }
@@ -263,7 +271,10 @@ struct Found<'a> {
     user_id: &'a str,
     sequence: &'a [u32],
     start: usize,
+    /// Never a user's first interaction.
     target: usize,
+    /// Whether the target is at the moment of the interaction before it.
+    ties: bool,
 }
 
 #[derive(Default)]
@@ -275,6 +286,7 @@ struct Rows {
     positions: Vec<u32>,
     histories: Lists<u32>,
     targets: Vec<u32>,
+    ties: Vec<bool>,
     candidates: Lists<u32>,
     ranks: Vec<u64>,
 }
@@ -290,6 +302,7 @@ impl Rows {
         self.positions.push(position);
         self.histories.push(&found.sequence[found.start..found.target]);
         self.targets.push(found.sequence[found.target]);
+        self.ties.push(found.ties);
         self.candidates.push(candidates);
         self.ranks.push(rank);
     }
@@ -303,6 +316,7 @@ impl Rows {
             Arc::new(UInt32Array::from(self.positions)),
             Arc::new(self.histories.finish()),
             Arc::new(UInt32Array::from(self.targets)),
+            Arc::new(BooleanArray::from(self.ties)),
             Arc::new(self.candidates.finish()),
             Arc::new(UInt64Array::from(self.ranks)),
         ];
@@ -336,15 +350,19 @@ fn windows(length: usize, size: usize) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::split::Holdout;
+    use crate::stage::target::{Repeats, Titles};
 
     fn ranges(format: PromptFormat, length: usize, split: Split) -> Vec<(usize, usize)> {
         let parameters = Parameters {
             max_history: 3,
             format,
+            repeats: Repeats::Keep,
             ..Parameters::default()
         };
-        let instances = Instances::new(&parameters, "d", Holdout::LastTwo);
-        instances.ranges(Holdout::LastTwo.parts(&vec![0; length]), split)
+        let targets = Targets::new(&parameters, Holdout::LastTwo, Titles::of(&[]));
+        let parts = targets.parts_with_repeats(&vec![0; length]);
+        Instances::new(&parameters, "d", targets).ranges(parts, split)
     }
 
     #[test]

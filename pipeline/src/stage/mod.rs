@@ -8,8 +8,8 @@
 //! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`sequence`] also `user`, `item` |
 //! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
-//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `rank` |
-//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `candidates`, `messages` |
+//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `rank` |
+//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `messages` |
 
 pub mod candidates;
 pub mod catalogue;
@@ -18,12 +18,14 @@ pub mod dedup;
 pub mod domain;
 pub mod instance;
 pub mod list;
+pub mod moment;
 pub mod order;
 pub mod prompt;
 pub mod rating;
 pub mod recipe;
 pub mod sequence;
 pub mod split;
+pub mod target;
 pub mod window;
 
 pub use candidates::{Candidates, Negatives};
@@ -36,4 +38,5 @@ pub use order::{Order, Ties};
 pub use prompt::{PromptStyle, Wording};
 pub use recipe::Recipe;
 pub use split::{Cut, Holdout, SplitPolicy, TimeCut};
+pub use target::{Repeats, Targets, Titles};
 pub use window::TimeWindow;

@@ -1,5 +1,5 @@
 //! The order of a user's events: by time, and within a moment by a tie key that knows neither the item's place among the ids nor the
-//! line's place in the file.
+//! line's place in the file. What a moment is says [`moment`](crate::stage::moment).
 //!
 //! Published logs are sorted by user and item, so that either place gives the next item away wherever times tie. The key is a hash of
 //! what the event is, and the only thing besides it is [`Parameters::tie_seed`]: other draws of the same order are another seed away.
@@ -15,6 +15,7 @@ use crate::dataset::DatasetDescription;
 use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::seed::{self, Fields};
+use crate::stage::moment::tied;
 
 /// What orders the events of one user at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,13 +28,8 @@ pub enum Ties {
     Line,
 }
 
-/// Whether two events that follow each other are at one moment: the one place that says so.
-pub(crate) fn tied(earlier: i64, later: i64) -> bool {
-    earlier == later
-}
-
-/// The key that orders events of one user at one moment (ms UTC), ids as in the raw log. `occurrence` numbers repeats of one item at
-/// one moment, from 0, in the order of lines.
+/// The key that orders events of one user at one moment, ids as in the raw log. `time` is the event's own (ms UTC), whatever moment it
+/// belongs to; `occurrence` numbers repeats of one item at one time, from 0, in the order of lines.
 ///
 /// ```
 /// use weaverec_pipeline::{seed, stage::order::tie_key};
@@ -57,6 +53,8 @@ pub struct Order {
     ties: Ties,
     seed: u64,
     domain: String,
+    /// Milliseconds.
+    window: i64,
 }
 
 impl Order {
@@ -66,7 +64,13 @@ impl Order {
             ties: parameters.ties,
             seed: parameters.tie_seed,
             domain: parameters.domain_name(dataset),
+            window: parameters.tie_window_ms,
         }
+    }
+
+    /// Whether two events that follow each other in time are at one moment.
+    pub fn tied(&self, earlier: i64, later: i64) -> bool {
+        tied(earlier, later, self.window)
     }
 
     /// Orders the tied rows of one user after another.
@@ -92,18 +96,24 @@ pub struct TieBreaker<'o, R> {
     keyed: Vec<(u64, i64, R)>,
 }
 
-impl<R: Copy> TieBreaker<'_, R> {
+impl<'o, R: Copy> TieBreaker<'o, R> {
+    /// The rule.
+    pub fn order(&self) -> &'o Order {
+        self.order
+    }
+
     /// To be called before another user's rows.
     pub fn next_user(&mut self) {
         self.user = None;
     }
 
-    /// Puts the rows of one moment of the user at hand in order. Repeats of an item must stand together, in the order of lines.
+    /// Puts the rows of one moment of the user at hand in order. Repeats of an item at one time must stand together, in the order of
+    /// lines.
     pub fn sort<'t>(
         &mut self,
         user: &str,
-        time: i64,
         rows: &mut [R],
+        time: impl Fn(R) -> i64,
         item: impl Fn(R) -> &'t str,
         line: impl Fn(R) -> i64,
     ) {
@@ -111,11 +121,15 @@ impl<R: Copy> TieBreaker<'_, R> {
             rows.sort_unstable_by_key(|row| line(*row));
             return;
         }
-        let shared = self.moment(user, time);
         self.keyed.clear();
+        let (mut shared, mut at) = (0, None);
         let (mut before, mut occurrence) = (None, 0_u64);
         for row in rows.iter() {
-            let item = item(*row);
+            let (time, item) = (time(*row), item(*row));
+            if at != Some(time) {
+                shared = self.at(user, time);
+                (at, before) = (Some(time), None);
+            }
             occurrence = if before == Some(item) { occurrence + 1 } else { 0 };
             before = Some(item);
             self.fields.truncate(shared);
@@ -129,8 +143,8 @@ impl<R: Copy> TieBreaker<'_, R> {
         }
     }
 
-    /// Puts together what the keys of one moment have in common, and says how many bytes that is.
-    fn moment(&mut self, user: &str, time: i64) -> usize {
+    /// Puts together what the keys of one time have in common, and says how many bytes that is.
+    fn at(&mut self, user: &str, time: i64) -> usize {
         let known = match self.user {
             Some(known) => known,
             None => {
@@ -177,8 +191,8 @@ impl<'b> Columns<'b> {
     }
 
     /// Whether a row is at the moment of the one before it.
-    fn goes_on(&self, row: usize) -> bool {
-        tied(self.times.value(row - 1), self.times.value(row))
+    fn goes_on(&self, order: &Order, row: usize) -> bool {
+        order.tied(self.times.value(row - 1), self.times.value(row))
             && self.users.value(row - 1) == self.users.value(row)
     }
 }
@@ -199,7 +213,10 @@ impl<'o> OrderedBatches<'o> {
             None => batch,
         };
         let columns = Columns::of(&all)?;
-        let last = (1..all.num_rows()).rev().find(|row| !columns.goes_on(*row));
+        let order = self.breaker.order();
+        let last = (1..all.num_rows())
+            .rev()
+            .find(|row| !columns.goes_on(order, *row));
         let last = last.unwrap_or(0);
         let done = self.ordered(&all, 0..last)?;
         self.open = Some(all.slice(last, all.num_rows() - last));
@@ -217,18 +234,19 @@ impl<'o> OrderedBatches<'o> {
         let columns = Columns::of(batch)?;
         let mut places: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
         let mut changed = false;
-        for run in places.chunk_by_mut(|_, row| columns.goes_on(*row as usize)) {
+        let order = self.breaker.order();
+        for run in places.chunk_by_mut(|_, row| columns.goes_on(order, *row as usize)) {
             if run.len() < 2 {
                 continue;
             }
-            let first = run[0] as usize;
-            let (user, time) = (columns.users.value(first), columns.times.value(first));
-            let (item, line) = (
+            let user = columns.users.value(run[0] as usize);
+            let (time, item, line) = (
+                |row: u32| columns.times.value(row as usize),
                 |row: u32| columns.items.value(row as usize),
                 |row: u32| columns.lines.value(row as usize),
             );
             self.breaker.next_user();
-            self.breaker.sort(user, time, run, item, line);
+            self.breaker.sort(user, run, time, item, line);
             changed = true;
         }
         if !changed {
@@ -247,27 +265,29 @@ mod tests {
 
     use super::*;
 
-    fn order(ties: Ties) -> Order {
+    fn order(ties: Ties, window: i64) -> Order {
         Order {
             ties,
             seed: 9,
             domain: "shop".to_owned(),
+            window,
         }
     }
 
     #[test]
     fn keys_put_together_step_by_step_are_those_of_the_formula() {
-        let order = order(Ties::Hash);
+        let order = order(Ties::Hash, 0);
         let mut breaker = order.breaker();
-        // (item, line), two users and two moments, with a repeat.
-        let rows = [("b", 4), ("b", 7), ("c", 1), ("a", 9)];
-        for (user, time) in [("u", 5), ("u", 6), ("v", 6)] {
+        // (item, line), two users and two moments, with a repeat, all at one time or the last two later, the last item a second time.
+        let rows = [("b", 4), ("b", 7), ("c", 1), ("a", 9), ("a", 12)];
+        for (user, time, burst) in [("u", 5, 0), ("u", 6, 1), ("v", 6, 1)] {
             breaker.next_user();
             let mut sorted = rows;
-            breaker.sort(user, time, &mut sorted, |row| row.0, |row| row.1);
+            let time = |row: (&str, i64)| time + if row.1 >= 9 { burst * (row.1 - 8) } else { 0 };
+            breaker.sort(user, &mut sorted, time, |row| row.0, |row| row.1);
             let key = |row: &(&str, i64)| {
-                let occurrence = u64::from(*row == ("b", 7));
-                tie_key(9, "shop", user, time, row.0, occurrence)
+                let repeats = *row == ("b", 7) || burst == 0 && *row == ("a", 12);
+                tie_key(9, "shop", user, time(*row), row.0, u64::from(repeats))
             };
             let mut expected = rows;
             expected.sort_by_key(key);
@@ -277,9 +297,11 @@ mod tests {
 
     #[test]
     fn lines_order_ties_where_they_are_asked_to() {
-        let order = order(Ties::Line);
+        let order = order(Ties::Line, 0);
         let mut rows = [("a", 9), ("b", 4), ("b", 7), ("c", 1)];
-        order.breaker().sort("u", 5, &mut rows, |row| row.0, |row| row.1);
+        order
+            .breaker()
+            .sort("u", &mut rows, |_| 5, |row| row.0, |row| row.1);
         assert_eq!(rows.map(|row| row.1), [1, 4, 7, 9]);
     }
 
@@ -308,8 +330,8 @@ mod tests {
         for run in rows.chunk_by_mut(|left, right| (left.0, left.2, left.1) == (right.0, right.2, right.1)) {
             run.sort_unstable_by_key(|row| row.3);
         }
-        for ties in [Ties::Hash, Ties::Line] {
-            let order = order(ties);
+        for (ties, window) in [(Ties::Hash, 0), (Ties::Line, 0), (Ties::Hash, 1), (Ties::Line, 1)] {
+            let order = order(ties, window);
             let whole = |size: usize| {
                 let mut ordered = OrderedBatches::new(&order);
                 let mut done: Vec<RecordBatch> = rows
@@ -323,7 +345,7 @@ mod tests {
             assert_eq!(expected.num_rows(), rows.len());
             assert_ne!(expected, batch(&rows), "ties are not by item");
             for size in [1, 2, 3, 5, 8, 13] {
-                assert_eq!(whole(size), expected, "{ties:?}, {size}");
+                assert_eq!(whole(size), expected, "{ties:?}, {window}, {size}");
             }
         }
     }

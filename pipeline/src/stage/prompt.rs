@@ -326,6 +326,7 @@ pub fn add(candidates: DataFrame, render: &ScalarUDF) -> Result<DataFrame> {
         "position",
         "history",
         "target",
+        "ties",
         "candidates",
     ]
     .map(col)

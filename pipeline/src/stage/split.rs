@@ -1,12 +1,17 @@
-//! What is held out: which of a user's interactions are the targets of validation and test, and which may be trained on.
+//! What is held out: how a data set is split, and where a global-time split cuts. [`target`](crate::stage::target) says which
+//! interactions of a user are then asked for.
+
+use std::str::FromStr;
 
 use datafusion::common::cast::as_int64_array;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, col, lit};
 use futures::StreamExt;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::stage::window::parse_time;
 
 /// The shortest sequence that gives leave-one-out a validation and a test instance.
 pub const MIN_LENGTH: usize = 3;
@@ -17,13 +22,16 @@ pub const MIN_LENGTH: usize = 3;
 pub enum SplitPolicy {
     /// Of a user's sequence i₁ … iₙ, oldest first: test is iₙ given what came before, validation is iₙ₋₁ given what came before
     /// that, and training uses i₁ … iₙ₋₂ only. A user needs three interactions for a test and a validation with a history; a
-    /// shorter one gives no instance, and its interactions count as training data for popularity alone.
+    /// shorter one gives no instance, and its interactions count as training data for popularity alone. Unless
+    /// [repeats](crate::stage::Repeats) are kept, the test is the last interaction that is new to the user, the validation the last one
+    /// before it, and training uses what comes before that.
     ///
     /// Users' last interactions lie at different times, so training sees the future of other users' tests.
     #[default]
     LeaveOneOut,
     /// Two moments part everyone's interactions: training before the first, validation between the two, test after the second. A
-    /// user's validation and test are their first interaction in the period, given what came before it.
+    /// user's validation and test are their first interaction in the period, given what came before it; the first new one, unless
+    /// [repeats](crate::stage::Repeats) are kept.
     GlobalTime(Cut),
 }
 
@@ -41,7 +49,74 @@ pub enum Cut {
         /// Share of test.
         test: f64,
     },
+    /// The test begins at a stated moment, and at least this share of the interactions before it, the newest ones, falls into
+    /// validation.
+    TestFrom {
+        /// The first moment of the test, in milliseconds UTC.
+        test_from: i64,
+        /// Share of validation.
+        validation: f64,
+    },
 }
+
+impl Cut {
+    /// The moments that it means for interactions at these times (ms UTC).
+    ///
+    /// ```
+    /// use weaverec_pipeline::stage::{Cut, TimeCut};
+    /// let cut = Cut::Shares { validation: 0.25, test: 0.5 };
+    /// let found = cut.among(vec![10, 30, 20, 40])?;
+    /// assert_eq!(found, TimeCut { validation_from: 20, test_from: 30 });
+    /// # Ok::<(), weaverec_pipeline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Shares or moments that leave a part empty whatever the data; too few distinct times for the shares.
+    pub fn among(&self, mut times: Vec<i64>) -> Result<TimeCut> {
+        SplitPolicy::GlobalTime(*self).check()?;
+        let mut cut = match *self {
+            Cut::At(cut) => return Ok(cut),
+            Cut::Shares { validation, test } => Shares::new(times.len(), validation, test),
+            Cut::TestFrom {
+                test_from,
+                validation,
+            } => {
+                times.retain(|time| *time < test_from);
+                Shares::before(test_from, times.len(), validation)
+            }
+        };
+        times.par_sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+        let moments = times.chunk_by(|left, right| left == right);
+        let mut found = moments.filter_map(|same| cut.absorb(same[0], same.len()));
+        found.next().ok_or_else(too_few_moments)
+    }
+}
+
+impl FromStr for Cut {
+    type Err = Error;
+
+    /// One cut as people write it: a moment at which the test begins (`2014-03-01`), or the share of the interactions that lie before
+    /// it (`0.9`). A tenth of the interactions, the newest before it, is validation.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.parse::<f64>() {
+            Ok(before) if before > 0.0 && before < 1.0 => Ok(Cut::Shares {
+                validation: PART,
+                // Without the noise of 1 − 0.9.
+                test: ((1.0 - before) * 1e12).round() / 1e12,
+            }),
+            Ok(_) => Err(Error::Usage(format!(
+                "a cut at `{text}` is neither a moment nor a share between 0 and 1; write 2014-03-01, or 0.9"
+            ))),
+            Err(_) => parse_time(text).map(|test_from| Cut::TestFrom {
+                test_from,
+                validation: PART,
+            }),
+        }
+    }
+}
+
+/// The share of validation, and of the test, where none is given.
+pub const PART: f64 = 0.1;
 
 /// Two moments, in milliseconds UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +152,13 @@ impl SplitPolicy {
                     "shares of {validation} for validation and {test} for test; both must be above 0, and together below 1"
                 )))
             }
+            SplitPolicy::GlobalTime(Cut::TestFrom { validation, .. })
+                if !(*validation > 0.0 && *validation < 1.0) =>
+            {
+                Err(Error::Usage(format!(
+                    "a share of {validation} for validation; it must be above 0 and below 1"
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -87,15 +169,22 @@ impl SplitPolicy {
             SplitPolicy::LeaveOneOut => Ok(Holdout::LastTwo),
             SplitPolicy::GlobalTime(Cut::At(cut)) => Ok(Holdout::From(cut)),
             SplitPolicy::GlobalTime(Cut::Shares { validation, test }) => {
-                shares(interactions, validation, test).await.map(Holdout::From)
+                let cut = Shares::new(interactions.clone().count().await?, validation, test);
+                shares(interactions, cut).await.map(Holdout::From)
+            }
+            SplitPolicy::GlobalTime(Cut::TestFrom {
+                test_from,
+                validation,
+            }) => {
+                let before = interactions.filter(col("timestamp").lt(lit(test_from)))?;
+                let cut = Shares::before(test_from, before.clone().count().await?, validation);
+                shares(before, cut).await.map(Holdout::From)
             }
         }
     }
 }
 
-/// The moments from which on at least `validation + test` and `test` of the interactions lie.
-async fn shares(interactions: DataFrame, validation: f64, test: f64) -> Result<TimeCut> {
-    let mut cut = Shares::new(interactions.clone().count().await?, validation, test);
+async fn shares(interactions: DataFrame, mut cut: Shares) -> Result<TimeCut> {
     let moments = interactions
         .aggregate(vec![col("timestamp")], vec![count(lit(1)).alias("n")])?
         .sort(vec![col("timestamp").sort(false, false)])?;
@@ -133,7 +222,15 @@ impl Shares {
         }
     }
 
-    /// Takes the next moment back and how many interactions it has; gives the cut once it is known.
+    /// For a test from a moment, of so many interactions before it.
+    pub fn before(test_from: i64, total: usize, validation: f64) -> Self {
+        Self {
+            test_from: Some(test_from),
+            ..Self::new(total, validation, 0.0)
+        }
+    }
+
+    /// Takes the next moment back, before the test where that is known, and how many interactions it has; gives the cut once it is known.
     pub fn absorb(&mut self, time: i64, count: usize) -> Option<TimeCut> {
         self.newer += count as f64;
         match self.test_from {
@@ -165,56 +262,12 @@ pub enum Holdout {
     From(TimeCut),
 }
 
-/// The parts of one sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// The leading interactions that are training data, for popularity say.
-    pub known: usize,
-    /// The leading interactions that training prompts are cut from.
-    pub train: usize,
-    /// Index of the validation target.
-    pub validation: Option<usize>,
-    /// Index of the test target.
-    pub test: Option<usize>,
-}
-
 impl Holdout {
     /// The moments, where there are any.
     pub fn cut(&self) -> Option<TimeCut> {
         match self {
             Holdout::LastTwo => None,
             Holdout::From(cut) => Some(*cut),
-        }
-    }
-
-    /// Parts a sequence by its times (ms UTC, oldest first).
-    pub fn parts(&self, timestamps: &[i64]) -> Parts {
-        let length = timestamps.len();
-        match self {
-            Holdout::LastTwo if length < MIN_LENGTH => Parts {
-                known: length,
-                train: 0,
-                validation: None,
-                test: None,
-            },
-            Holdout::LastTwo => Parts {
-                known: length - 2,
-                train: length - 2,
-                validation: Some(length - 2),
-                test: Some(length - 1),
-            },
-            Holdout::From(cut) => {
-                let validation = timestamps.partition_point(|time| *time < cut.validation_from);
-                let test = timestamps.partition_point(|time| *time < cut.test_from);
-                // The first interaction of all has no history to go by.
-                let target = |from: usize, until: usize| (from > 0 && from < until).then_some(from);
-                Parts {
-                    known: validation,
-                    train: validation,
-                    validation: target(validation, test),
-                    test: target(test, length),
-                }
-            }
         }
     }
 }
@@ -224,35 +277,44 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn parts(holdout: Holdout, timestamps: &[i64]) -> (usize, Option<usize>, Option<usize>) {
-        let parts = holdout.parts(timestamps);
-        (parts.train, parts.validation, parts.test)
-    }
-
     #[test]
-    fn leave_one_out_holds_out_the_last_two() {
-        let times = |length| vec![7; length];
-        assert_eq!(parts(Holdout::LastTwo, &times(6)), (4, Some(4), Some(5)));
-        assert_eq!(parts(Holdout::LastTwo, &times(3)), (1, Some(1), Some(2)));
-        assert_eq!(parts(Holdout::LastTwo, &times(2)), (0, None, None));
-        assert_eq!(Holdout::LastTwo.parts(&times(2)).known, 2);
-    }
-
-    #[test]
-    fn global_time_takes_the_first_interaction_of_each_period() {
-        let cut = Holdout::From(TimeCut {
-            validation_from: 10,
-            test_from: 20,
-        });
-        assert_eq!(parts(cut, &[1, 9, 10, 11, 20, 30]), (2, Some(2), Some(4)));
-        assert_eq!(parts(cut, &[1, 9]), (2, None, None), "nothing held out");
-        assert_eq!(parts(cut, &[1, 25]), (1, None, Some(1)), "no validation");
-        assert_eq!(parts(cut, &[25, 30]), (0, None, None), "no history at the cut");
+    fn a_cut_is_a_moment_or_the_share_before_it() {
+        let cut = |text: &str| text.parse::<Cut>();
         assert_eq!(
-            parts(cut, &[10, 25]),
-            (0, None, Some(1)),
-            "validation is history by then"
+            cut("0.9").unwrap(),
+            Cut::Shares {
+                validation: 0.1,
+                test: 0.1
+            }
         );
+        assert_eq!(
+            cut("1970-01-02").unwrap(),
+            Cut::TestFrom {
+                test_from: 86_400_000,
+                validation: 0.1
+            }
+        );
+        for text in ["1", "0", "-0.5", "2014", "NaN"] {
+            assert!(cut(text).unwrap_err().to_string().contains("neither"), "{text}");
+        }
+        assert!(cut("soon").unwrap_err().to_string().contains("soon"));
+    }
+
+    #[test]
+    fn the_share_of_validation_is_of_what_comes_before_the_test() {
+        let times: Vec<i64> = (0..100).collect();
+        let cut = |test_from, validation| {
+            let cut = Cut::TestFrom {
+                test_from,
+                validation,
+            };
+            cut.among(times.clone())
+                .map(|cut| (cut.validation_from, cut.test_from))
+        };
+        assert_eq!(cut(50, 0.1).unwrap(), (45, 50));
+        assert_eq!(cut(500, 0.25).unwrap(), (75, 500));
+        assert!(cut(0, 0.1).unwrap_err().to_string().contains("too few"));
+        assert!(cut(50, 1.0).is_err());
     }
 
     #[test]

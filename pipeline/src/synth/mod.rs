@@ -277,7 +277,14 @@ fn generate_domain(
         domain: domain.name.clone(),
         rule: domain.rule.clone(),
     };
-    let claim = Claim::take(&dir, GENERATED, &[])?;
+    // Another run that generates it is waited for: then it is there.
+    let waiting = || {
+        progress.stage(
+            &format!("wait for another run that writes {}", dir.display()),
+            None,
+        )
+    };
+    let claim = Claim::wait(&dir, GENERATED, &[], waiting)?;
     // The record is written last, so a folder that has it is whole.
     if let Ok(text) = fs::read_to_string(dir.join("synth.json"))
         && serde_json::from_str::<Record>(&text).is_ok_and(|found| found == record)

@@ -36,12 +36,12 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
     for (id, other, word) in [
         (
             (|film| format!("{film}.0")) as fn(usize) -> String,
-            "\"1.0\"",
+            "`1.0`",
             "`.0`",
         ),
-        (|film| format!("00{film}"), "\"001\"", "leading zeros"),
-        (|film| format!("<{film}>"), "\"<1>\"", "signs"),
-        (|film| format!("tt{film}x"), "\"tt10x\"", "such as"),
+        (|film| format!("00{film}"), "`001`", "leading zeros"),
+        (|film| format!("<{film}>"), "`<1>`", "signs"),
+        (|film| format!("tt{film}x"), "`tt10x`", "such as"),
     ] {
         rename_films(&config, id);
         for way in ways(&config) {
@@ -63,7 +63,7 @@ fn ids_that_never_meet_are_an_error_with_one_of_each_side_whichever_way_is_taken
                 "{error}"
             );
             assert!(
-                error.contains("\"1\"") && error.contains(other) && error.contains(word),
+                error.contains("`1`") && error.contains(other) && error.contains(word),
                 "{error}"
             );
             assert_nothing_written(&config.out);

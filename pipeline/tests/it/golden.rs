@@ -1,4 +1,4 @@
-//! Six prepared sets, byte for byte as they were when their hashes were last written.
+//! Eight prepared sets, byte for byte as they were when their hashes were last written.
 //!
 //! `tests/golden/<set>.b3` holds the BLAKE3 of every file of data that `prepare` makes of a set, in the form of `b3sum`. What holds
 //! paths, versions or notes (`manifest.json`, the card) is left out. A change that is meant to change the bytes of prepared folders
@@ -16,7 +16,7 @@ use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::raw::NoProgress;
 use weaverec_pipeline::schema::PromptFormat;
-use weaverec_pipeline::stage::{Cut, DedupPolicy, KCore, Negatives, Recipe, SplitPolicy};
+use weaverec_pipeline::stage::{Cut, DedupPolicy, KCore, Negatives, Recipe, Repeats, SplitPolicy};
 use weaverec_pipeline::synth::{SynthConfig, generate};
 
 use crate::support::{contents, run, shared};
@@ -32,9 +32,14 @@ fn few() -> Parameters {
 
 /// Prepares a set and compares the hashes of its files with those of the last time, or writes them.
 fn golden(dataset: &str, raw: &Path, parameters: Parameters) {
+    golden_named(None, dataset, raw, parameters);
+}
+
+fn golden_named(name: Option<&str>, dataset: &str, raw: &Path, parameters: Parameters) {
     let out = tempfile::tempdir().unwrap();
     let mut config = PrepareConfig::new(DatasetDescription::load(dataset).unwrap(), raw, out.path());
     (config.parameters, config.threads) = (parameters, 2);
+    config.name = name.map(str::to_owned);
     run(&config).unwrap();
     let mut found = String::new();
     for (path, bytes) in contents(&config.folder()) {
@@ -140,4 +145,34 @@ fn golden_movielens() {
         return;
     };
     golden("movielens-latest-small", &raw, few());
+}
+
+#[test]
+fn golden_pantry_with_repeats() {
+    let Some(raw) = shared("amazon-2018/prime-pantry") else {
+        return;
+    };
+    let parameters = Parameters {
+        repeats: Repeats::Keep,
+        ..few()
+    };
+    golden_named(
+        Some("pantry-with-repeats"),
+        "amazon-2018-prime-pantry",
+        &raw,
+        parameters,
+    );
+}
+
+#[test]
+fn golden_movielens_within_a_minute() {
+    let Some(raw) = shared("movielens/ml-latest-small") else {
+        return;
+    };
+    let parameters = Parameters {
+        tie_window_ms: 60_000,
+        split: SplitPolicy::GlobalTime("0.8".parse().unwrap()),
+        ..few()
+    };
+    golden_named(Some("movielens-60s"), "movielens-latest-small", &raw, parameters);
 }

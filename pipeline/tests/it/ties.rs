@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weaverec_pipeline::dataset::DatasetDescription;
+use weaverec_pipeline::export::{ExportFormat, export};
 use weaverec_pipeline::inspect::Summary;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::PrepareConfig;
-use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::prepared::{Prepared, Sequence};
 use weaverec_pipeline::schema::Split;
 use weaverec_pipeline::stage::order::tie_key;
 use weaverec_pipeline::stage::{DedupPolicy, Ties};
@@ -224,6 +225,165 @@ fn ids_give_nothing_away_in_movielens() {
     );
 }
 
+/// A user's bursts: sorted times, the next more than the window later.
+fn bursts(times: &[i64], window: i64) -> Vec<usize> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|one, next| next - one <= window);
+    runs.map(<[i64]>::len).collect()
+}
+
+#[test]
+fn a_burst_is_in_the_order_of_its_tie_keys_whatever_the_order_of_times() {
+    // Two sittings, a minute or less from film to film, and one film between them; the file is sorted by film.
+    let rows = [
+        (1, 1, 1_000),
+        (1, 2, 1_050),
+        (1, 3, 1_110),
+        (1, 4, 1_111),
+        (1, 5, 5_000),
+        (1, 6, 9_000),
+        (1, 7, 9_060),
+    ];
+    let (folder, mut config) = with_ratings(&rows);
+    config.parameters.tie_window_ms = 60_000;
+    let mut orders = BTreeSet::new();
+    for seed in 0..6 {
+        config.out = folder.path().join(format!("seed-{seed}"));
+        config.parameters.tie_seed = seed;
+        let mut expected = rows;
+        let key = |row: &(u32, u32, i64)| {
+            let (item, time) = (row.1.to_string(), row.2 * 1_000);
+            tie_key(seed, &config.dataset.name, "1", time, &item, 0)
+        };
+        expected[..4].sort_by_key(key);
+        expected[5..].sort_by_key(key);
+        let found = prepared(&config);
+        let expected: Vec<String> = expected.iter().map(|row| row.1.to_string()).collect();
+        assert_eq!(sequences(&config)["1"], expected);
+        let manifest = found.manifest();
+        assert_eq!(
+            (manifest.ties.neighbours.count, manifest.ties.neighbours.of),
+            (4, 6)
+        );
+        assert_eq!(
+            (manifest.ties.test_targets.count, manifest.ties.ascending.count),
+            (1, 4)
+        );
+        assert_eq!(
+            manifest.split,
+            format!("leave-one-out of new items, ties within 60 s by hash (tie seed {seed})")
+        );
+        assert!(
+            manifest.order().contains("share their burst (within 60 s)"),
+            "{}",
+            manifest.order()
+        );
+        let ties = |split| -> Vec<bool> {
+            let prompts = found.prompts(split).unwrap().into_iter();
+            prompts.map(|prompt| prompt.ties).collect()
+        };
+        assert_eq!(
+            (ties(Split::Validation), ties(Split::Test)),
+            (vec![false], vec![true])
+        );
+        let train = ties(Split::Train);
+        assert_eq!(
+            train.iter().filter(|ties| **ties).count(),
+            3,
+            "of four prompts: {train:?}"
+        );
+        orders.insert(sequences(&config));
+    }
+    assert!(orders.len() > 3, "{orders:?}");
+    config.parameters.tie_window_ms = -1;
+    assert!(
+        run(&config)
+            .unwrap_err()
+            .to_string()
+            .contains("tie_window_ms is -1")
+    );
+}
+
+#[test]
+fn movielens_within_a_minute() {
+    let Some(raw) = shared("movielens/ml-latest-small") else {
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    let dataset = DatasetDescription::load("movielens-latest-small").unwrap();
+    let mut config = PrepareConfig::new(dataset, raw, out.path());
+    config.threads = 2;
+    config.parameters.max_train = 100;
+    config.parameters.tie_window_ms = 60_000;
+    let folder = prepared(&config);
+    let ties = folder.manifest().ties;
+    assert_eq!(ties.test_targets.of, 671);
+    // 73 % of the films that users rated last lie within a minute of the one before.
+    assert!((ties.test_targets.share() - 0.73).abs() < 0.005, "{ties}");
+    let order = folder.manifest().order();
+    assert!(
+        order.starts_with("order of rating, not of consumption; "),
+        "{order}"
+    );
+    let (mut neighbours, mut tied) = (0, BTreeMap::new());
+    for row in folder.sequences().unwrap() {
+        let bursts = bursts(&row.timestamps, 60_000);
+        let last = bursts[bursts.len() - 1];
+        neighbours += bursts.iter().map(|burst| *burst as u64 - 1).sum::<u64>();
+        let mut start = 0;
+        for burst in bursts {
+            let (own, rest) = row.timestamps[start..].split_at(burst);
+            assert!(
+                rest.iter().all(|time| time > own.iter().max().unwrap()),
+                "bursts in order"
+            );
+            start += burst;
+        }
+        tied.insert(row.user_id, last > 1);
+    }
+    assert_eq!(ties.neighbours.count, neighbours);
+    for prompt in folder.prompts(Split::Test).unwrap() {
+        assert_eq!(prompt.ties, tied[&prompt.user_id]);
+    }
+    assert_eq!(folder.manifest().audit.tied_tests, ties.test_targets);
+}
+
+#[test]
+fn what_is_exported_keeps_the_order_of_bursts() {
+    let rows = sorted_by_item().into_iter();
+    let rows: Vec<_> = rows
+        .map(|(user, film, time)| (user, film, time + i64::from(film % 3) * 40))
+        .collect();
+    let (folder, mut config) = with_ratings(&rows);
+    config.parameters.tie_window_ms = 60_000;
+    let prepared = prepared(&config);
+    let exported = export(&prepared, ExportFormat::Recbole, &folder.path().join("exported")).unwrap();
+    let text = std::fs::read_to_string(exported.join("films.inter")).unwrap();
+    let mut rows: Vec<(String, f64, String)> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            (
+                fields[0].to_owned(),
+                fields[3].parse().unwrap(),
+                fields[1].to_owned(),
+            )
+        })
+        .collect();
+    // A sort that leaves equals as they are.
+    rows.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (user, _, item) in rows {
+        found.entry(user).or_default().push(item);
+    }
+    assert_eq!(found, sequences(&config));
+    let sorted = |row: &&Sequence| row.timestamps.is_sorted();
+    let in_time = prepared.sequences().unwrap().iter().filter(sorted).count();
+    assert!(in_time < 300, "of 600 users {in_time} are in the order of time");
+}
+
 #[test]
 fn a_log_in_the_order_of_events_is_told_from_a_sorted_file() {
     let rows = sorted_by_item();
@@ -250,7 +410,7 @@ fn a_log_in_the_order_of_events_is_told_from_a_sorted_file() {
         .to_string();
     for text in [card, shown] {
         for part in [
-            "leave-one-out, ties by hash (tie seed 0)",
+            "leave-one-out of new items, ties by hash (tie seed 0)",
             "k-core before the split",
             "sorted by item, keep the hash",
             &format!("{targets} of 600 ("),
@@ -270,7 +430,7 @@ fn a_log_in_the_order_of_events_is_told_from_a_sorted_file() {
 #[test]
 fn folders_of_versions_without_these_parameters_are_read() {
     let mut old = serde_json::to_value(Parameters::default()).unwrap();
-    for key in ["ties", "tie_seed"] {
+    for key in ["ties", "tie_seed", "tie_window_ms", "repeats"] {
         assert!(old.as_object_mut().unwrap().remove(key).is_some());
     }
     assert_eq!(

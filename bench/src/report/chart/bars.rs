@@ -1,7 +1,8 @@
-//! Bars with intervals: the methods of a table, and the members of merges beside the merge.
+//! Bars with intervals for reading: the methods of a table, and the members of merges beside the merge.
 
 use super::Chart;
-use super::svg::{Scale, Svg, WIDTH, class, shorten};
+use super::axis::Axis;
+use super::svg::{Svg, WIDTH, class, shorten};
 use crate::report::analysis::{Analysis, Estimate};
 use crate::report::table::mean_members;
 
@@ -33,7 +34,7 @@ pub fn methods(analysis: &Analysis) -> Chart {
     let metric = analysis.metrics[m].label();
     Chart {
         caption: format!(
-            "{metric} with 95 % bootstrap interval over users. Dashed: chance; dotted: popularity."
+            "{metric} with its 95 % interval over replicates and users, for reading. Dashed: chance; dotted: popularity."
         ),
         svg: draw(
             analysis,
@@ -96,10 +97,14 @@ fn draw(analysis: &Analysis, bars: &[Bar], title: &str) -> String {
         .map(|row| analysis.rows[row].estimates[m].mean);
     let highest = bars
         .iter()
-        .map(|bar| bar.estimate.interval.high)
+        .map(|bar| {
+            bar.estimate
+                .interval
+                .map_or(bar.estimate.mean, |interval| interval.high)
+        })
         .fold(chance, f64::max);
     let highest = highest.max(popularity.unwrap_or(0.0)) * 1.04;
-    let x = Scale::new((0.0, highest), (LEFT, RIGHT));
+    let x = Axis::linear((0.0, highest), (LEFT, RIGHT));
     let gaps = bars.iter().filter(|bar| bar.first).count() as f64 * ROW / 2.0;
     let bottom = TOP + ROW * bars.len() as f64 + gaps;
     let mut svg = Svg::new(bottom + 22.0, title);
@@ -125,13 +130,13 @@ fn draw(analysis: &Analysis, bars: &[Bar], title: &str) -> String {
             (LEFT, y + 4.0),
             (x.at(*mean) - LEFT, ROW - 8.0),
         );
-        svg.line(
-            "whisker",
-            (x.at(interval.low), middle),
-            (x.at(interval.high), middle),
-        );
-        for end in [interval.low, interval.high] {
-            svg.line("whisker", (x.at(end), middle - 4.0), (x.at(end), middle + 4.0));
+        if let Some(interval) = interval {
+            // An interval of a level may end below zero, where there is no level.
+            let ends = [interval.low.max(0.0), interval.high].map(|end| x.at(end));
+            svg.line("whisker", (ends[0], middle), (ends[1], middle));
+            for end in ends {
+                svg.line("whisker", (end, middle - 4.0), (end, middle + 4.0));
+            }
         }
         svg.text("value", (WIDTH - 2.0, middle + 4.0), "end", &format!("{mean:.3}"));
         y += ROW;

@@ -1,8 +1,10 @@
 //! Accuracy against training cost: is a gain more than its compute?
 
 use super::Chart;
-use super::svg::{Scale, Svg, class, shorten};
-use crate::report::analysis::Analysis;
+use super::axis::Axis;
+use super::svg::{Svg, class, shorten};
+use crate::report::analysis::{Analysis, Estimate};
+use crate::report::number::power_of_ten;
 use crate::statistics::mean;
 
 const HEIGHT: f64 = 250.0;
@@ -34,12 +36,12 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
         return None;
     }
     let metric = analysis.metrics[m].label();
-    let logs = points.iter().map(|(_, flops)| flops.log10());
-    let (low, high) = logs.fold((f64::MAX, f64::MIN), |(low, high), log| {
-        (low.min(log), high.max(log))
-    });
-    let margin = (0.08 * (high - low)).max(0.1);
-    let x = Scale::new((low - margin, high + margin), (LEFT, RIGHT));
+    let (low, high) = points
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), (_, flops)| {
+            (low.min(*flops), high.max(*flops))
+        });
+    let x = Axis::logarithmic((0.95 * low, 1.05 * high), (LEFT, RIGHT));
     let levels = [
         Some(("chance", analysis.chance[m])),
         analysis
@@ -48,8 +50,8 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
     ];
     let levels: Vec<(&str, f64)> = levels.into_iter().flatten().collect();
     let ends = points.iter().flat_map(|(numbers, _)| {
-        let interval = numbers.estimates[m].interval;
-        [interval.low, interval.high]
+        let Estimate { mean, interval, .. } = &numbers.estimates[m];
+        interval.map_or([*mean; 2], |interval| [interval.low, interval.high])
     });
     let (bottom, top) = ends
         .chain(levels.iter().map(|(_, level)| *level))
@@ -57,7 +59,7 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
             (low.min(value), high.max(value))
         });
     let margin = 0.06 * (top - bottom).max(0.01);
-    let y = Scale::new((bottom - margin, top + margin), (BOTTOM, TOP));
+    let y = Axis::linear((bottom - margin, top + margin), (BOTTOM, TOP));
 
     let mut svg = Svg::new(
         HEIGHT,
@@ -67,15 +69,15 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
         svg.line("grid", (LEFT, y.at(tick)), (RIGHT, y.at(tick)));
         svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
     }
-    for (tick, _) in x.ticks(4.0) {
+    for (tick, text) in x.ticks(4.0) {
         svg.line("grid", (x.at(tick), TOP), (x.at(tick), BOTTOM));
-        svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &scientific(tick));
+        svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
     }
     svg.text(
         "tick",
         ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),
         "middle",
-        "training FLOPs a seed (log scale)",
+        "training FLOPs a replicate (log scale)",
     );
     let mut labels = Vec::new();
     for (name, level) in levels {
@@ -85,28 +87,25 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
     for (numbers, flops) in points {
         let estimate = &numbers.estimates[m];
         let family = class(numbers.row.family);
-        let at = (x.at(flops.log10()), y.at(estimate.mean));
-        svg.line(
-            "whisker",
-            (at.0, y.at(estimate.interval.low)),
-            (at.0, y.at(estimate.interval.high)),
-        );
+        let at = (x.at(flops), y.at(estimate.mean));
+        if let Some(interval) = estimate.interval {
+            svg.line("whisker", (at.0, y.at(interval.low)), (at.0, y.at(interval.high)));
+        }
         let label = &numbers.row.label;
         svg.dot(
             &format!("fill {family}"),
             at,
-            &format!("{label}: {:.3} for {flops:.2e} FLOPs", estimate.mean),
+            &format!(
+                "{label}: {:.3} for {} FLOPs",
+                estimate.mean,
+                power_of_ten(flops, 2)
+            ),
         );
         labels.push((shorten(label, 21), at, family));
     }
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {
-        caption: format!("{metric} (95 % interval) against the compute that training took."),
+        caption: format!("{metric} (95 % interval, for reading) against the compute that training took."),
         svg: svg.finish(),
     })
-}
-
-/// A power of ten as a number: `3e12`.
-fn scientific(log: f64) -> String {
-    format!("{:.0e}", 10f64.powf(log))
 }

@@ -1,9 +1,10 @@
-//! Training loss and held-out loss of every trained row, one line a seed.
+//! Training loss and held-out loss of every trained row, one line a replicate.
 
 use std::collections::BTreeMap;
 
 use super::Chart;
-use super::svg::{Scale, Svg, class, shorten};
+use super::axis::Axis;
+use super::svg::{Svg, class, shorten};
 use crate::report::analysis::Analysis;
 
 const HEIGHT: f64 = 230.0;
@@ -45,8 +46,8 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     if curves.is_empty() {
         return None;
     }
-    let x = Scale::new((0.0, last), (LEFT, RIGHT));
-    let y = Scale::new((low - 0.05 * (high - low), high), (BOTTOM, TOP));
+    let x = Axis::linear((0.0, last), (LEFT, RIGHT));
+    let y = Axis::linear((low - 0.05 * (high - low), high), (BOTTOM, TOP));
     let mut svg = Svg::new(
         HEIGHT,
         &format!("Loss in training on {}", analysis.scenario.target),
@@ -85,7 +86,7 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         .collect();
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {
-        caption: "Loss on held-out examples, one line a seed; faint: training loss.".to_owned(),
+        caption: "Loss on held-out examples, one line a replicate; faint: training loss.".to_owned(),
         svg: svg.finish(),
     })
 }

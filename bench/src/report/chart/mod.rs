@@ -1,13 +1,17 @@
 //! Charts as inline SVG, written by hand: colours and text follow the page's style sheet, so that one drawing serves
 //! light and dark, screen and print.
 
+mod axis;
 mod bars;
 mod cost;
+mod forest;
 mod loss;
 mod svg;
 
 use super::analysis::Analysis;
 use serde::Serialize;
+
+pub use forest::{Line, forest};
 
 /// A drawing with the sentence that says how to read it.
 #[derive(Debug, Clone, Serialize)]

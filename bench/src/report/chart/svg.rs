@@ -1,4 +1,4 @@
-//! The few SVG elements the charts are made of, and the scales under them.
+//! The few SVG elements the charts are made of.
 
 use crate::report::input::Family;
 use std::fmt::Write;
@@ -110,51 +110,14 @@ impl Svg {
 pub fn class(family: Family) -> &'static str {
     match family {
         Family::Floor => "floor",
+        Family::Probe => "probe",
         Family::Untuned => "untuned",
         Family::Single => "single",
         Family::Joint => "joint",
         Family::NaiveMerging => "naive",
         Family::Woven => "woven",
+        Family::Control => "control",
         Family::Member => "member",
-    }
-}
-
-/// A linear map from values to positions, with round ticks.
-#[derive(Debug, Clone, Copy)]
-pub struct Scale {
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Scale {
-    /// From `low..high` in values to `from..to` in the drawing.
-    pub fn new((low, high): (f64, f64), (from, to): (f64, f64)) -> Self {
-        // A range without width would put everything at infinity.
-        let high = if high > low { high } else { low + 1.0 };
-        Self { low, high, from, to }
-    }
-
-    /// The position of a value.
-    pub fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
-    }
-
-    /// Round values inside the range, about `wanted` of them, with as many decimals as they need.
-    pub fn ticks(&self, wanted: f64) -> Vec<(f64, String)> {
-        let raw = (self.high - self.low) / wanted;
-        let unit = 10f64.powf(raw.log10().floor());
-        let step = unit
-            * [1.0, 2.0, 5.0, 10.0]
-                .into_iter()
-                .find(|m| m * unit >= raw)
-                .unwrap_or(10.0);
-        let first = (self.low / step).ceil() as i64;
-        let last = (self.high / step + 1e-9).floor() as i64;
-        let decimals = (-step.log10().floor()).max(0.0) as usize;
-        let tick = |count: i64| (count as f64 * step, format!("{:.decimals$}", count as f64 * step));
-        (first..=last).map(tick).collect()
     }
 }
 
@@ -180,15 +143,6 @@ pub fn shorten(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_and_inside_the_range() {
-        let ticks = Scale::new((0.0, 0.73), (0.0, 1.0)).ticks(5.0);
-        let shown: Vec<&str> = ticks.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(shown, ["0.0", "0.2", "0.4", "0.6"]);
-        let fine = Scale::new((0.46, 0.58), (0.0, 1.0)).ticks(5.0);
-        assert_eq!(fine[0].1, "0.50");
-    }
 
     #[test]
     fn text_cannot_leave_its_element() {

@@ -3,10 +3,14 @@
 mod day;
 mod disguise;
 mod environment;
+mod filter;
 mod json;
+mod percent;
+mod printf;
 mod source;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-pub(crate) use weaverec_output::UNFINISHED;
+use weaverec_output::{Again, Kind};
 
 use crate::{Error, Result};
 
@@ -12,25 +12,20 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Fills a temporary folder beside `path` and puts it into place. What was there is replaced if it is an empty folder or one that
-/// holds the file `mark`, as all that are written here do; anything else is somebody's, and stays.
-pub(crate) fn write_folder(path: &Path, mark: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    check_replaceable(path, mark)?;
-    weaverec_output::write_folder(path, fill)
-}
-
-/// Whether [`write_folder`] would write there.
-pub(crate) fn check_replaceable(path: &Path, mark: &str) -> Result<()> {
-    let other = match std::fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some() && !path.join(mark).exists(),
-        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+/// holds the files `marks`, as all that are written here do, and that messages call `name`; anything else is somebody's, and stays.
+pub(crate) fn write_folder(
+    path: &Path,
+    (name, marks): (&'static str, &'static [&'static str]),
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let kind = Kind {
+        name,
+        marks,
+        holds: |_| true,
+        again: Again::OnDemand,
     };
-    match other {
-        true => Err(Error::Usage(format!(
-            "{} is there and holds no {mark}, so it is not replaced: name another place or remove it",
-            path.display()
-        ))),
-        false => Ok(()),
-    }
+    kind.check(path)?;
+    weaverec_output::write_folder(path, fill)
 }
 
 impl From<weaverec_output::Error> for Error {
@@ -47,19 +42,21 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    const MINE: (&str, &[&str]) = ("a test's folder", &["a"]);
+
     #[test]
     fn a_folder_that_fails_half_way_leaves_the_old_one_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("adapter");
-        write_folder(&target, "a", |dir| write_file(&dir.join("a"), b"old")).unwrap();
-        let failed = write_folder(&target, "a", |dir| {
+        write_folder(&target, MINE, |dir| write_file(&dir.join("a"), b"old")).unwrap();
+        let failed = write_folder(&target, MINE, |dir| {
             write_file(&dir.join("a"), b"new")?;
             Err(Error::Usage("stopped".into()))
         });
         assert!(failed.is_err());
         assert_eq!(std::fs::read(target.join("a")).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
-        write_folder(&target, "a", |dir| write_file(&dir.join("b"), b"new")).unwrap();
+        write_folder(&target, MINE, |dir| write_file(&dir.join("b"), b"new")).unwrap();
         assert!(target.join("b").exists() && !target.join("a").exists());
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
@@ -67,12 +64,12 @@ mod tests {
     #[test]
     fn what_was_not_written_here_is_not_replaced() {
         let root = tempfile::tempdir().unwrap();
-        let write = |path: &Path| write_folder(path, "a", |dir| write_file(&dir.join("a"), b"new"));
+        let write = |path: &Path| write_folder(path, MINE, |dir| write_file(&dir.join("a"), b"new"));
         let theirs = root.path().join("theirs");
         std::fs::create_dir_all(theirs.join("a-year-of-work")).unwrap();
         let error = write(&theirs).unwrap_err().to_string();
         assert!(
-            error.contains("theirs") && error.contains("not replaced"),
+            error.contains("theirs") && error.contains("not a test's folder (a missing)"),
             "{error}"
         );
         assert!(theirs.join("a-year-of-work").is_dir());

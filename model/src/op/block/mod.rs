@@ -15,18 +15,17 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use self::forward::Saved;
 pub use self::kept::{Kept, KeptBytes};
 use self::low_rank::{Group, Update};
 use super::attention::{Attention, Heads, Segment};
 use super::gated::Activation;
-use super::gemm::threads;
 use super::linear::LoraFactors;
 use super::matrix::Matrix;
 use super::rope::RopeTable;
 use super::storage::{contiguous, operand, with_all_values};
+use super::threads::{map, threads};
 
 /// A projection: its weight, `(out, in)`, its bias and its low-rank update, if it has them.
 #[derive(Clone, Debug)]
@@ -287,12 +286,11 @@ impl BlockOp {
 
     fn unpacked(&self) -> Result<[Tensor; 7]> {
         let projections = &self.weights.projections;
-        let values = |p: &Projection| p.weight.values();
         let packed = projections.iter().any(|p| matches!(p.weight, Matrix::Packed(_)));
-        let values: Vec<Tensor> = match packed && threads() > 1 {
-            true => projections.par_iter().map(values).collect::<Result<_>>()?,
-            false => projections.iter().map(values).collect::<Result<_>>()?,
-        };
+        // What is not packed is there already.
+        let threads = if packed { threads() } else { 1 };
+        let values = map(threads, projections.len(), |i| projections[i].weight.values());
+        let values: Vec<Tensor> = values.into_iter().collect::<Result<_>>()?;
         values
             .try_into()
             .map_err(|_| candle_core::Error::Msg("block: seven projections are expected".into()))

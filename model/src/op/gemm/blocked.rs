@@ -3,14 +3,11 @@
 //! The right operand is packed once; blocks of the result are then computed one beside another. What each value of the result is
 //! summed from, and in which order, depends on the inner dimension alone: not on the blocks, and not on threads.
 
-use std::ops::Range;
-
-use rayon::prelude::*;
-
 use super::kernel::Kernel;
 use super::pack::{ABREAST, Operand, pack_strips};
 use super::tile::{Left, More, Target};
 use crate::op::buffer::Buffer;
+use crate::op::threads::{for_each, part};
 
 /// The longest run of the inner dimension that is summed in registers: a strip of the right operand of that length stays in the
 /// second cache.
@@ -105,19 +102,6 @@ pub(super) unsafe fn product(
     }
 }
 
-/// One of `parts` runs of `whole` that differ by one at most in length.
-fn part(whole: usize, parts: usize, index: usize) -> Range<usize> {
-    whole * index / parts..whole * (index + 1) / parts
-}
-
-/// Calls `f` for every index, each time on whatever thread is free.
-fn on_threads(threads: usize, count: usize, f: impl Fn(usize) + Sync + Send) {
-    match threads {
-        1 => (0..count).for_each(f),
-        _ => (0..count).into_par_iter().with_max_len(1).for_each(f),
-    }
-}
-
 /// Rows of the left operand: as they lie, or packed for one run of the inner dimension.
 struct Block {
     kernel: Kernel,
@@ -194,7 +178,7 @@ unsafe fn flat(kernel: Kernel, size: Size, target: Target, a: Operand, b: Operan
         threads => (2 * threads).min(groups),
     };
     let shared = Shared((target, a, b));
-    on_threads(threads, across, |index| {
+    for_each(threads, across, |index| {
         let Shared((target, a, b)) = { shared };
         let mut block = Block::new(kernel, a, m, run);
         let mut packed = Buffer::stale(width * run);
@@ -245,7 +229,7 @@ unsafe fn columns(
     } else {
         1
     };
-    on_threads(threads, strips.div_ceil(abreast), |group| {
+    for_each(threads, strips.div_ceil(abreast), |group| {
         let Shared((place, b, addend, ..)) = { place };
         let strip = group * abreast;
         let first = strip * kernel.cols;
@@ -279,7 +263,7 @@ unsafe fn columns(
         1 => 1,
         _ => enough.div_ceil(down).min(strips),
     };
-    on_threads(threads, down * across, |index| {
+    for_each(threads, down * across, |index| {
         let Shared((place, _, addend, a, target)) = { place };
         let tiles_of = part(tiles, down, index / across);
         let top = tiles_of.start * kernel.rows;

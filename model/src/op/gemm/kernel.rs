@@ -8,6 +8,8 @@ pub(super) type Tile = unsafe fn(usize, *const f32, Left, *const f32, Target, (u
 /// What a machine multiplies with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kernel {
+    /// What records call it: its instructions and its tile.
+    pub name: &'static str,
     /// Most rows of a tile.
     pub rows: usize,
     /// Most columns of a tile; a multiple of eight.
@@ -52,6 +54,7 @@ impl Kernel {
             unsafe { tile::<[f32; 16], 8, 3>(k, l, layout, r, t, size, more) }
         }
         Kernel {
+            name: "plain",
             rows: 8,
             cols: 48,
             tile: plain,
@@ -165,6 +168,7 @@ mod x86 {
 
     /// Twelve of the sixteen registers hold sums.
     pub const AVX2: Kernel = Kernel {
+        name: "avx2, 6x16",
         rows: 6,
         cols: 16,
         tile: avx2,
@@ -172,6 +176,7 @@ mod x86 {
 
     /// Twenty-four of the thirty-two registers hold sums.
     pub const AVX512: Kernel = Kernel {
+        name: "avx512, 8x48",
         rows: 8,
         cols: 48,
         tile: avx512,

@@ -1,4 +1,4 @@
-//! Matrix products on plain slices, and the number of threads they may use.
+//! Matrix products on plain slices.
 //!
 //! On machines whose vectors we know, products of some size are [ours](blocked): on two threads they come nearer to the machine's
 //! limit than the `gemm` crate, which does all others.
@@ -8,7 +8,6 @@ mod kernel;
 mod pack;
 mod tile;
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -16,6 +15,7 @@ use self::blocked::{Addend, Size, product, swaps};
 use self::kernel::Kernel;
 use self::pack::Operand;
 use self::tile::Target;
+use super::threads::threads;
 
 /// What this machine multiplies with.
 static KERNEL: LazyLock<Option<Kernel>> = LazyLock::new(Kernel::best);
@@ -26,27 +26,11 @@ const FEWEST_ROWS: usize = 6;
 /// The longest inner dimension with which a product is added tile by tile to another.
 const LONGEST_ADDEND: usize = 256;
 
-thread_local! {
-    static THREADS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The number of threads that operations started on this thread may use: what [`with_threads`] set, or all of rayon's.
-pub fn threads() -> usize {
-    match THREADS.get() {
-        0 => rayon::current_num_threads(),
-        n => n,
-    }
-}
-
-/// Runs `f` with operations on this thread limited to `n` threads (0: as many as rayon has).
+/// What this machine's processor multiplies matrices with, for records: the name of our kernel, or of the crate that takes its place.
 ///
-/// Small models run fastest as several independent trainings of one thread each; large ones share all threads.
-/// No product splits its inner dimension over threads, so results do not depend on `n`.
-pub fn with_threads<R>(n: usize, f: impl FnOnce() -> R) -> R {
-    let before = THREADS.replace(n);
-    let result = f();
-    THREADS.set(before);
-    result
+/// Two machines with different ones come to numbers that differ in their last digits.
+pub fn kernel() -> &'static str {
+    KERNEL.map_or("gemm crate", |kernel| kernel.name)
 }
 
 /// A matrix on a slice: `rows × cols` with the distance between neighbouring rows and columns.
@@ -242,6 +226,7 @@ fn by_crate(dst: &mut [f32], dst_stride: usize, keep: f32, (alpha, a, b): (f32, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::with_threads;
 
     #[test]
     fn agrees_with_the_definition_for_transposed_and_strided_operands() {
@@ -379,16 +364,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn thread_limits_nest_and_end() {
-        let outer = threads();
-        with_threads(1, || {
-            assert_eq!(threads(), 1);
-            with_threads(3, || assert_eq!(threads(), 3));
-            assert_eq!(threads(), 1);
-        });
-        assert_eq!(threads(), outer);
     }
 }

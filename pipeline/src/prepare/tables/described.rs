@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::packed::Packed;
 use crate::prepare::store::Rows;
+use crate::quote::shown;
 
 /// Items without a description that are looked at for what may be wrong with their ids.
 const LOOKED_AT: usize = 1_000;
@@ -29,28 +30,28 @@ pub async fn check_described(engine: &Engine, rows: &Rows, items: &DataFrame) ->
     let mut pairs = Pairs::new(found.without);
     each(&ids, |id| pairs.look_at(id)).await?;
     let (interaction, item, cause) = pairs.tell();
-    let shown = |id: &str| format!("{:?}", id.chars().take(80).collect::<String>());
-    let hint = match (item, cause) {
-        (None, _) => format!(
-            "there is none in the item files, and {} in the interactions",
-            shown(&interaction)
-        ),
-        (Some(item), Some(cause)) => format!(
-            "the interactions have {} where the item files have {}: the ids differ in {cause}",
-            shown(&interaction),
-            shown(&item)
-        ),
-        (Some(item), None) => format!(
-            "the interactions have ids such as {}, the item files such as {}",
-            shown(&interaction),
-            shown(&item)
-        ),
-    };
+    let hint = hint(&interaction, item.as_deref(), cause);
     Err(Error::ItemsApart {
         described: found.described,
         named: found.named,
         hint,
     })
+}
+
+/// What to say of an id from each side.
+fn hint(interaction: &str, item: Option<&str>, cause: Option<&str>) -> String {
+    let interaction = shown(interaction);
+    match (item.map(shown), cause) {
+        (None, _) => format!("there is none in the item files, and `{interaction}` in the interactions"),
+        (Some(item), Some(cause)) => {
+            format!(
+                "the interactions have `{interaction}` where the item files have `{item}`: the ids differ in {cause}"
+            )
+        }
+        (Some(item), None) => {
+            format!("the interactions have ids such as `{interaction}`, the item files such as `{item}`")
+        }
+    }
 }
 
 /// How the two sides meet.
@@ -232,6 +233,18 @@ mod tests {
             assert_eq!((left.as_str(), right.as_deref()), (one, Some(other)));
             assert!(cause.is_some_and(|cause| cause.contains(word)), "{cause:?}");
         }
+    }
+
+    #[test]
+    fn ids_are_quoted_as_what_any_file_holds() {
+        let said = hint("a\u{1b}[31m\"b\"", Some(&"é".repeat(500)), None);
+        assert!(
+            said.contains("`a\\u{1b}[31m\"b\"`") && said.contains("é…`"),
+            "{said}"
+        );
+        assert!(said.len() < 400, "{said}");
+        assert!(hint("7.0", Some("7"), Some("a `.0`")).contains("have `7.0` where the item files have `7`"));
+        assert!(hint("7", None, None).contains("none in the item files, and `7`"));
     }
 
     #[test]

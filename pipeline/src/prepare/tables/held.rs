@@ -18,8 +18,7 @@ use crate::prepare::PrepareConfig;
 use crate::prepared::{FileEntry, StageCount};
 use crate::raw::Lines;
 use crate::stage::domain::OTHER;
-use crate::stage::split::TimeCut;
-use crate::stage::{Catalogue, Cut, Holdout, Order, SplitPolicy, split};
+use crate::stage::{Catalogue, Holdout, Order, SplitPolicy};
 use crate::title::{Marks, Rules};
 
 /// Batches of metadata whose titles are cleaned side by side.
@@ -42,7 +41,7 @@ pub async fn build(
         let rules = parameters.title_rules(&config.dataset);
         let (catalogue, dense) = catalogue(&rules, &packed, described, &left);
         let holdout = holdout(parameters, &packed, &histories)?;
-        let mut tally = Tally::new(holdout, &catalogue.items);
+        let mut tally = Tally::new(parameters, holdout, &catalogue.items);
         let (interactions, sequences) = write(folder, &packed, &histories, lines, &dense, &mut tally)?;
         Ok(Made {
             catalogue,
@@ -219,22 +218,13 @@ pub(super) fn catalogue(
 fn holdout(parameters: &Parameters, packed: &Packed, histories: &Histories) -> Result<Holdout> {
     match parameters.split {
         SplitPolicy::LeaveOneOut => Ok(Holdout::LastTwo),
-        SplitPolicy::GlobalTime(Cut::At(cut)) => Ok(Holdout::From(cut)),
-        SplitPolicy::GlobalTime(Cut::Shares { validation, test }) => {
-            shares(packed, histories, validation, test).map(Holdout::From)
+        SplitPolicy::GlobalTime(cut) => {
+            let users = 0..packed.users.len() as u32;
+            let rows = users.flat_map(|user| histories.of_user(user));
+            let times = rows.map(|row| packed.row(*row).time).collect();
+            cut.among(times).map(Holdout::From)
         }
     }
-}
-
-fn shares(packed: &Packed, histories: &Histories, validation: f64, test: f64) -> Result<TimeCut> {
-    let users = 0..packed.users.len() as u32;
-    let rows = users.flat_map(|user| histories.of_user(user));
-    let mut times: Vec<i64> = rows.map(|row| packed.row(*row).time).collect();
-    times.par_sort_unstable_by_key(|time| std::cmp::Reverse(*time));
-    let mut cut = split::Shares::new(times.len(), validation, test);
-    let moments = times.chunk_by(|left, right| left == right);
-    let mut found = moments.filter_map(|same| cut.absorb(same[0], same.len()));
-    found.next().ok_or_else(split::too_few_moments)
 }
 
 /// Writes interactions and sequences, users in the order of their raw ids.

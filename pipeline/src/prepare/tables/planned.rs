@@ -42,7 +42,7 @@ pub async fn build(
     let mut interactions = ParquetFile::create(folder, Path::new(INTERACTIONS), schema)?;
     let mut sequences = ParquetFile::create(folder, Path::new(SEQUENCES), sequence::schema())?;
     let mut sequencer = Sequencer::new(&catalogue.items);
-    let mut tally = Tally::new(holdout, &catalogue.items);
+    let mut tally = Tally::new(parameters, holdout, &catalogue.items);
     let mut visit =
         |history: &sequence::History| tally.note(&history.items, &history.timestamps, &history.places);
     let order = Order::new(parameters, &config.dataset);

@@ -62,7 +62,7 @@ fn choose_and_write(
     let (catalogue, dense) = catalogue(&rules, &packed, described, &left);
     let interactions = counts.last().map_or(0, |count| count.interactions);
     let holdout = holdout(parameters, &mut histories, interactions)?;
-    let mut tally = Tally::new(holdout, &catalogue.items);
+    let mut tally = Tally::new(parameters, holdout, &catalogue.items);
     let (interactions, sequences) =
         side_by_side::write(folder, &packed, lines, &dense, &mut tally, |feed| {
             let mut some = Users::default();
@@ -143,14 +143,28 @@ fn sizes(parameters: &Parameters, packed: &mut Packed, domain: Option<&[bool]>) 
 }
 
 fn holdout(parameters: &Parameters, histories: &mut SpilledHistories, total: u64) -> Result<Holdout> {
-    let (validation, test) = match parameters.split {
+    // How many interactions are enough, of so many.
+    let enough = |of: u64, share: f64| (of as f64 * share).ceil().max(1.0) as usize;
+    // The moment of the newest interaction with which there are enough; the validation begins before the test.
+    let found = match parameters.split {
         SplitPolicy::LeaveOneOut => return Ok(Holdout::LastTwo),
         SplitPolicy::GlobalTime(Cut::At(cut)) => return Ok(Holdout::From(cut)),
-        SplitPolicy::GlobalTime(Cut::Shares { validation, test }) => (validation, test),
+        SplitPolicy::GlobalTime(Cut::Shares { validation, test }) => (
+            histories.newest(enough(total, test))?,
+            histories.newest(enough(total, validation + test))?,
+        ),
+        SplitPolicy::GlobalTime(Cut::TestFrom {
+            test_from,
+            validation,
+        }) => {
+            let before = histories.count_before(test_from)?;
+            let tested = (total - before) as usize;
+            (
+                Some(test_from),
+                histories.newest(tested + enough(before, validation))?,
+            )
+        }
     };
-    // The moment of the newest interaction with which there are enough; the validation begins before the test.
-    let mut enough = |share: f64| histories.newest((total as f64 * share).ceil().max(1.0) as usize);
-    let found = (enough(test)?, enough(validation + test)?);
     let (Some(test_from), Some(validation_from)) = found else {
         return Err(too_few_moments());
     };

@@ -3,18 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::prepared::{Share, TieReport};
+use crate::prepared::{IdOrder, Share, TieReport};
 use crate::raw::{file_of, line_of};
 use crate::schema::Item;
-use crate::stage::order::tied;
-
-/// No number.
-const TEXT: i128 = i128::MIN;
+use crate::stage::moment::Moments;
 
 /// What is counted of ties as histories are written.
 pub struct TieTally {
-    /// Raw ids as numbers, by dense id from 1; empty where none is one.
-    numbers: Vec<i128>,
+    ids: IdOrder,
     neighbours: Share,
     test_targets: Share,
     ascending: Share,
@@ -29,13 +25,8 @@ pub struct TieTally {
 impl TieTally {
     /// Over these items, which are in the order of their raw ids.
     pub fn new(items: &[Item]) -> Self {
-        let number = |item: &Item| item.item_id.parse().unwrap_or(TEXT);
-        let any = items.iter().any(|item| number(item) != TEXT);
         Self {
-            numbers: match any {
-                true => items.iter().map(number).collect(),
-                false => Vec::new(),
-            },
+            ids: IdOrder::of(items),
             neighbours: Share::default(),
             test_targets: Share::default(),
             ascending: Share::default(),
@@ -45,20 +36,17 @@ impl TieTally {
         }
     }
 
-    /// Counts a user's items, by dense id, with their times, their places in the raw files and which is the target of the test.
-    pub fn note(&mut self, items: &[u32], times: &[i64], places: &[i64], test: Option<usize>) {
+    /// Counts a user's items, by dense id, with their moments, their places in the raw files and which is the target of the test.
+    pub fn note(&mut self, items: &[u32], moments: &Moments<'_>, places: &[i64], test: Option<usize>) {
         if let Some(target) = test.filter(|target| *target > 0) {
-            self.test_targets.add(tied(times[target - 1], times[target]));
+            self.test_targets.add(moments.goes_on(target));
         }
-        let mut start = 0;
-        for run in times.chunk_by(|left, right| tied(*left, *right)) {
-            let end = start + run.len();
-            if run.len() > 1 {
-                self.note_moment(&items[start..end], &places[start..end]);
+        for moment in moments.ranges() {
+            if moment.len() > 1 {
+                self.note_moment(&items[moment.clone()], &places[moment]);
             }
-            start = end;
         }
-        self.neighbours.of += times.len().saturating_sub(1) as u64;
+        self.neighbours.of += items.len().saturating_sub(1) as u64;
         self.note_extent(places);
     }
 
@@ -69,24 +57,12 @@ impl TieTally {
         moment.extend(places.iter().copied().zip(items.iter().copied()));
         moment.sort_unstable();
         for pair in moment.windows(2) {
-            match self.compare(pair[0].1, pair[1].1) {
+            match self.ids.compare(pair[0].1, pair[1].1) {
                 Ordering::Equal => (),
                 order => self.ascending.add(order == Ordering::Less),
             }
         }
         self.moment = moment;
-    }
-
-    /// Numbers as numbers, everything else as text, which dense ids are in the order of.
-    fn compare(&self, left: u32, right: u32) -> Ordering {
-        let number = |item: u32| {
-            let number = self.numbers.get(item as usize - 1).copied();
-            number.filter(|number| *number != TEXT)
-        };
-        match (number(left), number(right)) {
-            (Some(one), Some(other)) => one.cmp(&other).then(left.cmp(&right)),
-            _ => left.cmp(&right),
-        }
     }
 
     /// Where files hold user after user, users' lines do not overlap, and all of them together cover each line once.
@@ -122,6 +98,10 @@ mod tests {
     use super::*;
 
     fn tally(ids: &[&str], users: &[&[(u32, i64, i64)]]) -> TieReport {
+        within(0, ids, users)
+    }
+
+    fn within(window: i64, ids: &[&str], users: &[&[(u32, i64, i64)]]) -> TieReport {
         let items: Vec<Item> = (1..)
             .zip(ids)
             .map(|(item, id)| Item {
@@ -137,7 +117,12 @@ mod tests {
             let items: Vec<u32> = rows.iter().map(|row| row.0).collect();
             let times: Vec<i64> = rows.iter().map(|row| row.1).collect();
             let places: Vec<i64> = rows.iter().map(|row| row.2).collect();
-            tally.note(&items, &times, &places, Some(rows.len() - 1));
+            tally.note(
+                &items,
+                &Moments::of(&times, window),
+                &places,
+                Some(rows.len() - 1),
+            );
         }
         tally.report()
     }
@@ -155,6 +140,21 @@ mod tests {
         assert_eq!(counts(report.test_targets), (1, 2));
         assert_eq!(counts(report.ascending), (2, 3));
         assert!(report.users_a_line <= 1.0, "one user after the other");
+    }
+
+    #[test]
+    fn a_burst_ties_from_its_first_event_to_its_last() {
+        // Two bursts in the order of events; in file order 1 2 3, then 4 5 as they came.
+        let rows: [&[(u32, i64, i64)]; 1] = [&[(3, 7, 3), (1, 5, 1), (2, 9, 2), (4, 20, 4), (5, 22, 5)]];
+        let report = within(2, &["a", "b", "c", "d", "e"], &rows);
+        let counts = |share: Share| (share.count, share.of);
+        assert_eq!(counts(report.neighbours), (3, 4));
+        assert_eq!(counts(report.test_targets), (1, 1));
+        assert_eq!(counts(report.ascending), (3, 3));
+        assert_eq!(
+            counts(within(1, &["a", "b", "c", "d", "e"], &rows[..0]).neighbours),
+            (0, 0)
+        );
     }
 
     #[test]

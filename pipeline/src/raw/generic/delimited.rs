@@ -129,7 +129,7 @@ impl<const N: usize> FirstLines<'_, N> {
             return Err(Refusal::File(format!(
                 "the first line looks like a header, `{}`, and the description says `header = false`; leave that out and name the \
                  columns in [columns]",
-                shown(line)
+                shown(line.trim_end_matches('\n'))
             )));
         }
         Ok(First::Row(fields))
@@ -193,5 +193,7 @@ fn number<'f>(text: Cow<'f, str>, decimal: Option<char>, column: &str) -> Result
     }
 }
 
+#[cfg(test)]
+mod line_end_tests;
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,42 @@ fn ids_with_half_a_character_are_refused_and_become_nobody_else() {
 }
 
 #[test]
+fn so_are_those_of_python_literals() {
+    let root = tempfile::tempdir().unwrap();
+    let users = ["a\\ud83d", "a\\ud83e", "a", "\\ud83d\\ude00"];
+    let review = |user: &str| format!("{{'username': '{user}', 'product_id': '7', 'date': '2017-11-01'}}\n");
+    std::fs::write(root.path().join("r.json"), users.map(review).concat()).unwrap();
+    let titles = [
+        "'id': '7', 'title': 'Oak \\ud83d'",
+        "'id': '7\\ud83d', 'title': 'Pine'",
+    ];
+    std::fs::write(
+        root.path().join("g.json"),
+        titles.map(|game| format!("{{{game}}}\n")).concat(),
+    )
+    .unwrap();
+    let text = "name = \"t\"\ntitle = \"T\"\nplatform = \"p\"\nlicence = \"own\"\nformat = \"steam\"\n\
+                interactions = [\"r.json\"]\nitems = [\"g.json\"]\n";
+    let description = crate::dataset::DatasetDescription::parse(text, "t.toml").unwrap();
+    let tables = crate::raw::read(
+        &description,
+        root.path(),
+        &Default::default(),
+        &crate::raw::NoProgress,
+    )
+    .unwrap();
+    let found: Vec<String> = rows(&tables).into_iter().map(|row| row.0).collect();
+    assert_eq!(found, ["a", "\u{1f600}"]);
+    assert!(
+        tables
+            .rejects
+            .iter()
+            .all(|reject| reject.reason == "an id holds half a character")
+    );
+    assert_eq!((tables.rejects.len(), tables.lines), (3, 6));
+}
+
+#[test]
 fn a_column_that_is_named_and_absent_is_an_error_and_one_that_is_not_named_is_none() {
     let named = Set::new("[columns]\nrating = \"strs\"\n");
     let usual = Set::new("");

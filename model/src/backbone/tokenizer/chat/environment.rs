@@ -1,5 +1,5 @@
 //! Jinja as transformers' `apply_chat_template` sets it up: blocks take their line breaks with them, Python's methods work on strings and
-//! tables, and `raise_exception` refuses a conversation.
+//! tables, texts are formed by `%`, and `raise_exception` refuses a conversation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,8 @@ use fancy_regex::Regex;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter};
-use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::{day, json};
+use super::{day, filter, json, percent, text};
 
 /// What errors call the template.
 pub(super) const NAME: &str = "chat_template";
@@ -31,13 +30,15 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
         .lstrip_blocks(true)
         .build();
     environment.set_syntax(syntax.map_err(refused)?);
-    environment.set_unknown_method_callback(unknown_method_callback);
+    environment.set_unknown_method_callback(text::method);
     environment.set_formatter(|out, state, value| match value.kind() {
         // As Python writes them.
         ValueKind::None => Ok(out.write_str("None")?),
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
+        ValueKind::Number => Ok(out.write_str(&json::number(value)?)?),
         _ => escape_formatter(out, state, value),
     });
+    filter::add_to(&mut environment);
     environment.add_filter("tojson", json::to_json);
     environment.add_function("raise_exception", |message: String| -> Result<(), Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
@@ -48,7 +49,7 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
     environment.add_test("defined", is_there);
     environment.add_test("undefined", is_missing);
     environment
-        .add_template_owned(NAME, without_marks(source)?)
+        .add_template_owned(NAME, percent::as_filter(&without_marks(source)?))
         .map_err(refused)?;
     Ok(environment)
 }

@@ -166,7 +166,7 @@ impl Style {
 }
 
 /// A number as Python's `repr` writes it.
-fn number(value: &Value) -> Result<String, Error> {
+pub(super) fn number(value: &Value) -> Result<String, Error> {
     if value.is_integer() {
         return Ok(value.to_string());
     }

@@ -105,6 +105,8 @@ fn errors_name_the_line_and_no_remedy_for_another_mistake() {
         ("a\n{{ strftime_now('%Q') }}", "%Q"),
         ("a\n{{ {'a': 1} | tojson(intend=2) }}", "intend"),
         ("a\n{{ messages[0].content.frobnicate() }}", "frobnicate"),
+        ("{{ '%s' % 'a' }}\n{{ '%s %s' % 'b' }}", "not enough arguments"),
+        ("{{ '%s'\n % 'a' }}{{ messages[0].content % 'b' }}", "operator"),
         (
             "a\n{% if messages[1].role == 'user' %}{{ raise_exception('no users here') }}{% endif %}",
             "no users here",

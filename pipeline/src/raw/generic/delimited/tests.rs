@@ -8,10 +8,10 @@ use super::sep;
 use crate::dataset::DatasetDescription;
 use crate::raw::{NoProgress, RawTables, ReadOptions, read};
 
-const EVENTS: &str = "user_id,item_id,rating,timestamp\n";
+pub(super) const EVENTS: &str = "user_id,item_id,rating,timestamp\n";
 
 /// A data set of interactions and items, or of interactions alone, by name and text of the files; `more` ends its description.
-fn tables(format: &str, files: &[(&str, &str)], more: &str) -> Result<RawTables, String> {
+pub(super) fn tables(format: &str, files: &[(&str, &str)], more: &str) -> Result<RawTables, String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -27,7 +27,7 @@ fn tables(format: &str, files: &[(&str, &str)], more: &str) -> Result<RawTables,
     read(&description, folder.path(), &ReadOptions::default(), &NoProgress).map_err(|error| error.to_string())
 }
 
-fn generic(files: &[(&str, &str)], more: &str) -> Result<RawTables, String> {
+pub(super) fn generic(files: &[(&str, &str)], more: &str) -> Result<RawTables, String> {
     tables("generic", files, more)
 }
 
@@ -39,7 +39,7 @@ fn texts(batches: &[RecordBatch], column: usize) -> Vec<String> {
 }
 
 /// Users, items, ratings and seconds.
-fn rows(tables: &RawTables) -> Vec<String> {
+pub(super) fn rows(tables: &RawTables) -> Vec<String> {
     let (users, items) = (texts(&tables.interactions, 0), texts(&tables.interactions, 1));
     let ratings = tables.interactions.iter().flat_map(|batch| {
         let ratings = batch.column(2).as_primitive::<Float64Type>();
@@ -61,11 +61,11 @@ fn rows(tables: &RawTables) -> Vec<String> {
         .collect()
 }
 
-fn titles(tables: &RawTables) -> Vec<String> {
+pub(super) fn titles(tables: &RawTables) -> Vec<String> {
     texts(tables.items.as_deref().unwrap_or_default(), 1)
 }
 
-fn reasons(tables: &RawTables) -> Vec<&str> {
+pub(super) fn reasons(tables: &RawTables) -> Vec<&str> {
     tables
         .rejects
         .iter()

@@ -1,0 +1,137 @@
+//! The units of a profile, as `weaverec reproduce --units` and `--dry-run` show them.
+
+use anyhow::Result;
+
+use crate::experiment::estimate::Rates;
+use crate::experiment::library::Library;
+use crate::experiment::materials::Bench;
+use crate::experiment::missing::Missing;
+use crate::experiment::plan::Unit;
+use crate::experiment::runner::Workshop;
+use crate::experiment::unit::Units;
+use crate::experiment::work::Work;
+use crate::progress::duration;
+
+/// The chosen units of each study, by their places in its plan. Units are numbered through all studies.
+///
+/// # Errors
+/// A choice of units that are not there.
+pub fn chosen(benches: &[Bench], units: &Units) -> Result<Vec<Vec<usize>>> {
+    let count = benches.iter().map(|bench| bench.plan.units.len()).sum();
+    let places = units.places(count)?;
+    let mut before = 0;
+    let of_study = benches.iter().map(|bench| {
+        let own = before..before + bench.plan.units.len();
+        before = own.end;
+        let start = own.start;
+        places
+            .iter()
+            .filter(|place| own.contains(place))
+            .map(|place| place - start)
+            .collect()
+    });
+    Ok(of_study.collect())
+}
+
+/// Prints the chosen units: what is missing of each, and about how long it takes.
+///
+/// # Errors
+/// A record that cannot be read.
+pub fn list(benches: &[Bench], chosen: &[Vec<usize>], library: &Library, workshop: &Workshop) -> Result<()> {
+    let plans = benches.iter().map(|bench| &bench.plan);
+    let (here, device) = (&workshop.environment, workshop.compute.device);
+    let rates = Rates::of(plans, library, here, workshop.threads, device)?;
+    let mut lines = vec![header()];
+    let (mut number, mut total) = (0, Total::default());
+    for (bench, chosen) in benches.iter().zip(chosen) {
+        let units: Vec<&Unit> = chosen.iter().map(|place| &bench.plan.units[*place]).collect();
+        for (place, unit) in chosen.iter().zip(&units) {
+            let missing = Missing::of(bench, [*unit], library, workshop)?;
+            let one = Total::of(&missing, bench.plan.cells(unit).len(), &rates);
+            lines.push(one.line(&(number + place + 1).to_string(), &bench.name(unit)));
+        }
+        number += bench.plan.units.len();
+        // What units share is done once.
+        let missing = Missing::of(bench, units.iter().copied(), library, workshop)?;
+        let mut cells: Vec<_> = units.iter().flat_map(|unit| bench.plan.cells(unit)).collect();
+        cells.sort_by_key(|cell| (cell.kind, &cell.key));
+        cells.dedup_by_key(|cell| (cell.kind, &cell.key));
+        total = total + Total::of(&missing, cells.len(), &rates);
+    }
+    lines.push(total.line("all", "together, what they share done once"));
+    let threads = workshop.threads;
+    lines.push(format!("Seconds are wall time on {threads} threads: {rates}."));
+    super::print(lines.join("\n"))
+}
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    cells: usize,
+    missing: usize,
+    work: Work,
+    seconds: f64,
+}
+
+impl Total {
+    fn of(missing: &Missing, cells: usize, rates: &Rates) -> Self {
+        let to_do = missing.cells();
+        Total {
+            cells,
+            missing: to_do.len(),
+            work: to_do.iter().map(|(_, work)| *work).sum(),
+            seconds: rates.seconds(to_do),
+        }
+    }
+
+    fn line(&self, number: &str, name: &str) -> String {
+        format!(
+            "{number:>4}  {:>5}  {:>5}  {:>9}  {:>9}  {:>8}  {name}",
+            self.cells,
+            self.missing,
+            thousands(self.work.tokens as f64),
+            thousands(self.work.flops),
+            match self.missing {
+                0 => "–".into(),
+                _ => duration(self.seconds),
+            }
+        )
+    }
+}
+
+impl std::ops::Add for Total {
+    type Output = Total;
+
+    fn add(self, other: Total) -> Total {
+        Total {
+            cells: self.cells + other.cells,
+            missing: self.missing + other.missing,
+            work: self.work + other.work,
+            seconds: self.seconds + other.seconds,
+        }
+    }
+}
+
+fn header() -> String {
+    let [unit, cells, to_do, tokens, flops, time] = ["unit", "cells", "to do", "tokens", "FLOPs", "about"];
+    format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>8}")
+}
+
+/// A large number in a few characters.
+fn thousands(number: f64) -> String {
+    let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    match units.iter().find(|(size, _)| number >= *size) {
+        Some((size, letter)) => format!("{:.1} {letter}", number / size),
+        None => format!("{number:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn large_numbers_are_short() {
+        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17].map(thousands);
+        assert_eq!(shown, ["0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P"]);
+    }
+}

@@ -1,0 +1,164 @@
+//! What running needs and planning and reporting do not: prepared domains and language models.
+
+use anyhow::{Context, Result};
+
+use super::backbone::{self, LanguageModel};
+use super::cell::Record;
+use super::cost::Cost;
+use super::domain::{self, DomainData, Domains};
+use super::library::Library;
+use super::plan::{Plan, Unit};
+use super::profile::{Backbone, Data, Profile, Study};
+use super::runner::Workshop;
+use super::study_record::StudyRecord;
+use crate::progress::say;
+
+/// A study's domains, and the language model where it is fetched.
+pub struct Materials {
+    /// Its prepared domains.
+    pub domains: Domains,
+    /// The model; none where replicates pre-train theirs.
+    pub model: Option<LanguageModel>,
+}
+
+impl Materials {
+    /// Prepares a study's domains and loads the model that its profile names, fetching what is missing.
+    ///
+    /// # Errors
+    /// Raw logs that cannot be had or read, or a model that cannot be had or loaded.
+    pub fn gather(profile: &Profile, study: &Study, data: &Data, workshop: &Workshop) -> Result<Self> {
+        let count = study.domains.len();
+        say(format!("{}: preparing {count} domains", study.title));
+        let domains = domain::prepare_study(profile, study, data, &workshop.work, workshop.threads)?;
+        let model = match &profile.backbone {
+            Backbone::Pretrained { model, precision } => {
+                Some(backbone::pretrained(model, *precision, workshop.compute)?)
+            }
+            Backbone::Nano(_) => None,
+        };
+        Ok(Materials { domains, model })
+    }
+
+    /// What is kept of the study.
+    fn study(&self, profile: &Profile, study: &Study) -> Result<StudyRecord> {
+        let domains = &self.domains;
+        match (&self.model, &profile.backbone) {
+            (Some(model), _) => {
+                let fingerprint = Some(model.fingerprint.as_str());
+                StudyRecord::new(
+                    profile,
+                    study,
+                    domains,
+                    &model.tokenizer,
+                    model.decoder.config(),
+                    fingerprint,
+                )
+            }
+            (None, Backbone::Nano(sizes)) => {
+                let tokenizer = backbone::train_tokenizer(sizes, domains)?;
+                let config = backbone::decoder_config(sizes, &tokenizer)?;
+                StudyRecord::new(profile, study, domains, &tokenizer, &config, None)
+            }
+            (None, Backbone::Pretrained { model, .. }) => anyhow::bail!("the model {model} was not loaded"),
+        }
+    }
+
+    /// A domain by name; scenarios were checked against the study's domains.
+    ///
+    /// # Errors
+    /// One that was not prepared.
+    pub fn domain(&self, name: &str) -> Result<&DomainData> {
+        let found = self.domains.get(name);
+        found.with_context(|| format!("the domain {name} was not prepared"))
+    }
+}
+
+/// A study on the bench: its record and plan, and its materials from when they are needed on.
+pub struct Bench {
+    /// The study.
+    pub study: StudyRecord,
+    /// Its cells.
+    pub plan: Plan,
+    materials: Option<Materials>,
+}
+
+impl Bench {
+    /// Takes a study from its record; where there is none its domains are prepared, and it is kept.
+    ///
+    /// # Errors
+    /// Those of [`Materials::gather`], and a record that cannot be read or written.
+    pub fn open(
+        profile: &Profile,
+        study: &Study,
+        data: &Data,
+        library: &Library,
+        workshop: &Workshop,
+    ) -> Result<Self> {
+        let cell = StudyRecord::cell(profile, study)?;
+        if library.has(&cell) {
+            return Self::of_record(&library.load(&cell)?);
+        }
+        let started = std::time::Instant::now();
+        let materials = Materials::gather(profile, study, data, workshop)?;
+        let study = materials.study(profile, study)?;
+        let cost = Cost {
+            wall_seconds: started.elapsed().as_secs_f64(),
+            ..Cost::default()
+        };
+        let mut record = Record::new(&study.cell, workshop.environment.clone(), cost);
+        record.study = Some(serde_json::to_value(&study.facts)?);
+        library.own.keep(&study.cell, &record, |_| Ok(()))?;
+        Ok(Bench {
+            materials: Some(materials),
+            ..Self::of_record(&record)?
+        })
+    }
+
+    /// A study of which there is a record.
+    ///
+    /// # Errors
+    /// A record of something else.
+    pub fn of_record(record: &Record) -> Result<Self> {
+        let study = StudyRecord::from_record(record)?;
+        Ok(Bench {
+            plan: Plan::new(&study)?,
+            study,
+            materials: None,
+        })
+    }
+
+    /// A unit as people call it.
+    pub fn name(&self, unit: &Unit) -> String {
+        let study = self.study.study();
+        format!(
+            "{}: {}, replicate {}",
+            study.name,
+            study.scenarios[unit.scenario].name(),
+            unit.replicate
+        )
+    }
+
+    /// Sees to it that the materials are there.
+    ///
+    /// # Errors
+    /// Those of [`Materials::gather`], and domains or a model that are other than those of the record.
+    pub fn gather(&mut self, data: &Data, workshop: &Workshop) -> Result<()> {
+        if self.materials.is_none() {
+            let (profile, study) = (&self.study.profile, self.study.study());
+            let materials = Materials::gather(profile, study, data, workshop)?;
+            self.study.check_same(&materials.study(profile, study)?)?;
+            self.materials = Some(materials);
+        }
+        Ok(())
+    }
+
+    /// The materials.
+    ///
+    /// # Errors
+    /// Where nobody has [gathered](Self::gather) them.
+    pub fn materials(&self) -> Result<&Materials> {
+        self.materials
+            .as_ref()
+            .context("the domains of this study were not prepared")
+    }
+}

@@ -1,0 +1,91 @@
+//! How a profile prepares its domains.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use weaverec_pipeline::schema::PromptFormat;
+use weaverec_pipeline::stage::window::parse_duration;
+use weaverec_pipeline::stage::{Cut as TimeCut, Repeats};
+
+use super::is_usual;
+
+/// What is held out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Of every user the last item that is new for the test, and the one before it for validation.
+    #[default]
+    LeaveOneOut,
+    /// What follows a moment, which is one for all domains.
+    GlobalTime,
+}
+
+/// How domains are prepared; see `weaverec prepare --help` for each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    /// Seed of sampling and candidates.
+    pub seed: u64,
+    /// Wording of the prompts.
+    pub format: PromptFormat,
+    /// Fewest interactions a user has.
+    pub user_core: usize,
+    /// Fewest interactions an item has.
+    pub item_core: usize,
+    /// Titles of a history shown.
+    pub max_history: usize,
+    /// Characters of a title shown.
+    pub max_title_chars: usize,
+    /// Candidates a test user, the target included.
+    pub candidates: usize,
+    /// Most test users that are ranked in a domain.
+    pub users: usize,
+    /// Most training prompts written a domain.
+    pub max_train: usize,
+    /// What is held out: everyone's last new items, or all that follows a moment.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub split: Split,
+    /// Where a global-time split begins the test, one moment for all domains of a study: a date, or the share of the interactions of
+    /// the studied domains that lie before it, such as `0.9`. Of those before it the newest tenth is validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// Events that follow each other within this time, such as `60s`, are one moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie_window: Option<String>,
+    /// What becomes of targets that their users had before.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub repeats: Repeats,
+    /// Whether an item file may describe fewer than half of a domain's items.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_missing_items: bool,
+}
+
+impl Prepare {
+    /// The cut of a global-time split; none of leave-one-out.
+    ///
+    /// # Errors
+    /// A cut that is missing, is none, or has no effect.
+    pub fn cut(&self) -> Result<Option<TimeCut>> {
+        match (self.split, &self.cut) {
+            (Split::LeaveOneOut, None) => Ok(None),
+            (Split::LeaveOneOut, Some(cut)) => bail!(
+                "[prepare] `cut = \"{cut}\"` has no effect on a leave-one-out split; write `split = \"global-time\"` as well, or leave it out"
+            ),
+            (Split::GlobalTime, None) => bail!(
+                "[prepare] `split = \"global-time\"` needs a cut: write `cut = \"0.9\"`, the share of the interactions before the test, or a date"
+            ),
+            (Split::GlobalTime, Some(cut)) => Ok(Some(
+                cut.parse()
+                    .with_context(|| format!("[prepare] cut = \"{cut}\""))?,
+            )),
+        }
+    }
+
+    /// Milliseconds within which events that follow each other are one moment.
+    ///
+    /// # Errors
+    /// What is no duration.
+    pub fn tie_window_ms(&self) -> Result<i64> {
+        let window = self.tie_window.as_deref().unwrap_or("0");
+        parse_duration(window).with_context(|| format!("[prepare] tie_window = \"{window}\""))
+    }
+}

@@ -1,0 +1,81 @@
+//! Replicates: what a second laboratory would draw anew, and the seeds it is drawn from.
+//!
+//! Replicate r redraws the training subset, the initial values, the order of the examples, dropout, and the backbone where it is pre-trained
+//! here. All adapters of a replicate start from the same values; what they are trained on, and in which order, is each one's own.
+
+use serde::Serialize;
+use weaverec_model::train::Seeds;
+use weaverec_model::weave::Domains;
+
+/// The number of a replicate, from 0.
+pub type Replicate = u32;
+
+/// The first eight bytes of a hash of the parts' JSON.
+fn seed(parts: &impl Serialize) -> u64 {
+    // Nothing that is hashed here fails to serialise: names and numbers.
+    let text = serde_json::to_string(parts).unwrap_or_default();
+    let mut first = [0; 8];
+    blake3::Hasher::new()
+        .update(text.as_bytes())
+        .finalize_xof()
+        .fill(&mut first);
+    u64::from_le_bytes(first)
+}
+
+/// The seeds of an adapter that is trained on `domains`.
+pub fn seeds(replicate: Replicate, domains: &Domains) -> Seeds {
+    Seeds {
+        init: seed(&("init", replicate)),
+        data: seed(&("data", replicate, domains)),
+    }
+}
+
+/// The seed of the backbone that a replicate pre-trains.
+pub fn backbone_seed(replicate: Replicate) -> u64 {
+    seed(&("backbone", replicate))
+}
+
+/// The seed of the random order that is the floor.
+pub fn random_seed(replicate: Replicate) -> u64 {
+    seed(&("random", replicate))
+}
+
+/// A seed as it stands in records, where 64 bits are more than a JSON number holds everywhere.
+pub fn written(seed: u64) -> String {
+    format!("{seed:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_of_a_replicate_start_alike_and_see_their_examples_in_orders_of_their_own() {
+        let (target, hybrid) = (Domains::of(["a"]), Domains::of(["a", "b"]));
+        assert_eq!(seeds(0, &target).init, seeds(0, &hybrid).init);
+        assert_ne!(seeds(0, &target).data, seeds(0, &hybrid).data);
+        assert_eq!(seeds(0, &hybrid), seeds(0, &Domains::of(["b", "a"])));
+        // Names are kept apart, whatever is in them.
+        assert_ne!(seeds(0, &hybrid).data, seeds(0, &Domains::of(["a\",\"b"])).data);
+    }
+
+    #[test]
+    fn another_replicate_redraws_everything() {
+        let domains = Domains::of(["a"]);
+        assert_ne!(seeds(0, &domains).init, seeds(1, &domains).init);
+        assert_ne!(seeds(0, &domains).data, seeds(1, &domains).data);
+        assert_ne!(backbone_seed(0), backbone_seed(1));
+        assert_ne!(random_seed(0), random_seed(1));
+        assert_ne!(backbone_seed(0), random_seed(0));
+    }
+
+    #[test]
+    fn the_seeds_are_those_of_every_record_made_so_far() {
+        // By the blake3 of Python, of ["init",0], ["data",2,["comedy","drama"]] and ["backbone",1].
+        assert_eq!(seeds(0, &Domains::of(["a"])).init, 0x2c45_5188_756a_9003);
+        let data = seeds(2, &Domains::of(["drama", "comedy"])).data;
+        assert_eq!(data, 0xe9b6_817e_ae64_9c28);
+        assert_eq!(backbone_seed(1), 0x6a0e_5386_6911_75b6);
+        assert_eq!(written(0xab), "00000000000000ab");
+    }
+}

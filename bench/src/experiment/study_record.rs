@@ -1,0 +1,281 @@
+//! What is kept of a study itself: all that its plan and its report need and that is not in the record of a cell, so that neither raw
+//! logs nor a model are needed to plan or to report.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use weaverec_model::backbone::{DecoderConfig, Tokenizer};
+use weaverec_model::train::Example;
+use weaverec_pipeline::prepared::Manifest;
+use weaverec_pipeline::schema::Split;
+
+use super::backbone;
+use super::cell::{Cell, Kind, Record};
+use super::cut::Sizes;
+use super::domain::{DomainData, Domains};
+use super::encoder::Encoder;
+use super::profile::{Backbone, Profile, Study};
+use super::replicate::Replicate;
+use super::work::{OpCounts, Text};
+
+/// Prompts of a split that are encoded to learn how long they are.
+const SAMPLE: usize = 100;
+
+/// A study with what was found when its domains were prepared.
+#[derive(Clone, Debug)]
+pub struct StudyRecord {
+    /// Its cell.
+    pub cell: Cell,
+    /// The profile, with this study alone.
+    pub profile: Profile,
+    /// What was found.
+    pub facts: Facts,
+}
+
+/// What is known of a study once its domains are prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Its domains by name.
+    pub domains: BTreeMap<String, DomainFacts>,
+    /// What tells the language model from others: one for all replicates, or one for each. Of a backbone that is pre-trained here, the
+    /// key of its cell, which is known before it is trained.
+    pub bases: Vec<String>,
+    /// What a backbone is pre-trained on.
+    pub pretraining: Option<Text>,
+    /// The model's arithmetic.
+    pub operations: OpCounts,
+}
+
+/// What is known of a prepared domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainFacts {
+    /// Hash of what was prepared.
+    pub fingerprint: String,
+    /// Hash of the users that are ranked and of their candidates.
+    pub candidate_hash: String,
+    /// The split, as the manifest says it.
+    pub split: String,
+    /// What a reader must know of the order of events.
+    pub order: String,
+    /// What else a reader must know.
+    pub notes: Vec<String>,
+    /// Items.
+    pub items: usize,
+    /// Users in each part.
+    pub users: Sizes,
+    /// Users that are ranked.
+    pub ranked: usize,
+    /// Users that choose steps.
+    pub selection: usize,
+    /// Training prompts.
+    pub training: Text,
+    /// Test prompts with all of their candidates.
+    pub queries: Text,
+}
+
+impl StudyRecord {
+    /// The cell of a study.
+    ///
+    /// # Errors
+    /// None that a profile which was read could cause.
+    pub fn cell(profile: &Profile, study: &Study) -> Result<Cell> {
+        let label = format!("{}, profile {}", study.name, profile.name);
+        Ok(Cell::new(Kind::Study, label, profile.identity(study)?))
+    }
+
+    /// A study whose domains have been prepared, and whose model's tokenizer and sizes are known. `fingerprint` tells a model that was
+    /// fetched from others.
+    ///
+    /// # Errors
+    /// Prompts that cannot be encoded.
+    pub fn new(
+        profile: &Profile,
+        study: &Study,
+        domains: &Domains,
+        tokenizer: &Tokenizer,
+        config: &DecoderConfig,
+        fingerprint: Option<&str>,
+    ) -> Result<Self> {
+        let encoder = Encoder::new(tokenizer, profile.prepare.format);
+        let mut facts = Facts {
+            domains: domains
+                .values()
+                .map(|domain| Ok((domain.name.clone(), DomainFacts::of(domain, &encoder)?)))
+                .collect::<Result<_>>()?,
+            bases: fingerprint.map(str::to_string).into_iter().collect(),
+            pretraining: None,
+            operations: OpCounts::of(config),
+        };
+        if let Backbone::Nano(sizes) = &profile.backbone {
+            let count = if sizes.one_backbone { 1 } else { profile.replicates };
+            let cells = (0..count).map(|r| backbone::cell(sizes, profile, study, &facts, r));
+            facts.bases = cells.map(|cell| cell.key).collect();
+            let (examples, _) = backbone::auxiliary_text(&encoder, &backbone::auxiliary(study), domains)?;
+            facts.pretraining = Some(Text::of(&examples, examples.len()));
+        }
+        let mut of = Self::named(profile, study)?;
+        of.facts = facts;
+        Ok(of)
+    }
+
+    fn named(profile: &Profile, study: &Study) -> Result<Self> {
+        let cell = Self::cell(profile, study)?;
+        Ok(StudyRecord {
+            // The profile as the record has it, so that what is planned now is what is planned from the record.
+            profile: serde_json::from_value(cell.configuration.clone())?,
+            cell,
+            facts: Facts {
+                domains: BTreeMap::new(),
+                bases: Vec::new(),
+                pretraining: None,
+                operations: OpCounts::default(),
+            },
+        })
+    }
+
+    /// The study of a record.
+    ///
+    /// # Errors
+    /// A record of something else, or of a profile that this version cannot read.
+    pub fn from_record(record: &Record) -> Result<Self> {
+        let unreadable = || format!("the record of the study {} ({})", record.label, record.key);
+        let profile: Profile =
+            serde_json::from_value(record.configuration.clone()).with_context(unreadable)?;
+        let Some(facts) = &record.study else {
+            bail!(
+                "{} holds no study: delete it to prepare the study again",
+                unreadable()
+            );
+        };
+        let [_] = profile.studies.as_slice() else {
+            bail!("{} names other than one study: delete it", unreadable());
+        };
+        Ok(StudyRecord {
+            cell: Cell {
+                kind: record.kind,
+                label: record.label.clone(),
+                key: record.key.clone(),
+                configuration: record.configuration.clone(),
+            },
+            facts: serde_json::from_value(facts.clone()).with_context(unreadable)?,
+            profile,
+        })
+    }
+
+    /// The study as the profile has it.
+    pub fn study(&self) -> &Study {
+        // There is one: whatever makes this value has looked.
+        &self.profile.studies[0]
+    }
+
+    /// A domain; scenarios were checked against the study's domains.
+    ///
+    /// # Errors
+    /// A domain that the record lacks.
+    pub fn domain(&self, name: &str) -> Result<&DomainFacts> {
+        let found = self.facts.domains.get(name);
+        found.with_context(|| {
+            format!(
+                "the record of the study {} lacks the domain {name}",
+                self.cell.label
+            )
+        })
+    }
+
+    /// The replicate whose language model a replicate uses: its own, or the one that all share.
+    pub fn base(&self, replicate: Replicate) -> Replicate {
+        if self.facts.bases.len() > 1 { replicate } else { 0 }
+    }
+
+    /// What tells the language model of a replicate from others.
+    ///
+    /// # Errors
+    /// A record that lacks it.
+    pub fn base_key(&self, replicate: Replicate) -> Result<&str> {
+        let found = self.facts.bases.get(self.base(replicate) as usize);
+        let found = found.with_context(|| format!("the record of {} names no model", self.cell.label))?;
+        Ok(found)
+    }
+
+    /// Fails where the domains as they are prepared now are other than those of the record.
+    ///
+    /// # Errors
+    /// The first difference, and what to do.
+    pub fn check_same(&self, now: &StudyRecord) -> Result<()> {
+        let (then, now) = (&self.facts, &now.facts);
+        let differs = |(name, domain): (&String, &DomainFacts)| -> Option<String> {
+            let now = now.domains.get(name)?;
+            let what = if domain.fingerprint != now.fingerprint {
+                format!(
+                    "was prepared as {:.12} and is {:.12} now",
+                    domain.fingerprint, now.fingerprint
+                )
+            } else if domain.candidate_hash != now.candidate_hash {
+                format!(
+                    "had the candidates {} and has {} now",
+                    domain.candidate_hash, now.candidate_hash
+                )
+            } else {
+                return None;
+            };
+            Some(format!("the domain {name} {what}"))
+        };
+        let what = then.domains.iter().find_map(differs).or_else(|| {
+            let names = |facts: &Facts| facts.bases.join(", ");
+            (then.bases != now.bases)
+                .then(|| format!("the language model was {} and is {} now", names(then), names(now)))
+        });
+        match what {
+            None => Ok(()),
+            Some(what) => bail!(
+                "the study {} is not what its record says: {what}; records of the two must not meet. Name another --work and --out, or \
+                 remove the folders of the earlier records",
+                self.cell.label
+            ),
+        }
+    }
+}
+
+impl DomainFacts {
+    fn of(domain: &DomainData, encoder: &Encoder) -> Result<Self> {
+        let manifest = domain.folder.manifest();
+        let prompts = domain.folder.first_prompts(Split::Train, SAMPLE)?;
+        let queries = domain.ranked.iter().take(SAMPLE).map(|prompt| {
+            let query = encoder.query(prompt, &domain.items)?;
+            let before = query.prompt.len();
+            // A candidate goes through the model behind a prompt that all of a user's share.
+            let tokens: Vec<u32> = query
+                .prompt
+                .into_iter()
+                .chain(query.candidates.concat())
+                .collect();
+            Ok(Example {
+                tokens,
+                loss_from: before,
+            })
+        });
+        let queries: Vec<Example> = queries.collect::<Result<_>>()?;
+        let training = manifest.prompt_count(Split::Train);
+        Ok(DomainFacts {
+            fingerprint: domain.fingerprint.clone(),
+            candidate_hash: domain.candidate_hash.clone(),
+            split: manifest.split.clone(),
+            order: manifest.order(),
+            notes: notes(manifest),
+            items: domain.items.len(),
+            users: domain.users,
+            ranked: domain.ranked.len(),
+            selection: domain.selection.len(),
+            training: Text::of(&encoder.examples(&prompts)?, usize::try_from(training)?),
+            queries: Text::of(&queries, domain.ranked.len()),
+        })
+    }
+}
+
+fn notes(manifest: &Manifest) -> Vec<String> {
+    match manifest.synthetic_fields.as_slice() {
+        [] => Vec::new(),
+        fields => vec![format!("{} are made up in the raw files", fields.join(", "))],
+    }
+}

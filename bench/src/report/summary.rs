@@ -1,0 +1,328 @@
+//! A whole report on one page: what became of the claims, and every row in every scenario by the primary metric.
+//!
+//! It stands in `results.json` as well, so that a table in a README can be made from a report's folder alone.
+
+use super::analysed::Analysed;
+use super::chart::Line;
+use super::heading;
+use super::input::Family;
+use super::planned::{Claim, Finding, Planned};
+use super::sentence::decision_words;
+use crate::decision::{Decision, Outcome, Standing};
+use crate::metric::Metric;
+use crate::statistics::Interval;
+use serde::{Deserialize, Serialize};
+
+/// The summary of a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What the profiles are for: what a reader hears first.
+    pub purposes: Vec<String>,
+    /// The profiles that the numbers belong to.
+    pub profiles: Vec<String>,
+    /// What stands above all of it, such as that there is one backbone.
+    pub headings: Vec<String>,
+    /// What became of the claims, in a sentence.
+    pub sentence: String,
+    /// The primary metric.
+    pub metric: String,
+    /// The claims of each study that makes any.
+    pub families: Vec<Claims>,
+    /// The columns of the matrix: all scenarios of all studies.
+    pub scenarios: Vec<Column>,
+    /// Its rows: every method that competes in any of them.
+    pub methods: Vec<Row>,
+}
+
+/// The claims of a study.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The study's title.
+    pub study: String,
+    /// How many claims the p-values of the family are adjusted for.
+    pub size: usize,
+    /// The margin within which a difference counts as none.
+    pub margin: f64,
+    /// The level.
+    pub alpha: f64,
+    /// The name of the row that they are about.
+    pub woven: String,
+    /// The primary claim, then the family.
+    pub claims: Vec<ClaimLine>,
+}
+
+/// A claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimLine {
+    /// Its kind: `W`, `J` or `M`.
+    pub kind: String,
+    /// Its scenario, or that it is the primary one.
+    pub scenario: String,
+    /// Whether it is the primary claim.
+    pub primary: bool,
+    /// What became of it.
+    pub finding: Finding,
+    /// The same in words; with the missing rows where it is not testable.
+    pub words: String,
+    /// The largest p-value of its parts.
+    pub p: Option<f64>,
+    /// The same in its family.
+    pub adjusted_p: Option<f64>,
+    /// Its comparisons.
+    pub parts: Vec<Part>,
+}
+
+/// A comparison of a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The name of the row that is compared to.
+    pub against: String,
+    /// The mean difference.
+    pub mean: f64,
+    /// Its 95 % interval, for reading.
+    pub interval: Option<Interval>,
+    /// The interval over users alone.
+    pub users_only: Option<Interval>,
+    /// Its p-value.
+    pub p: Option<f64>,
+    /// The same in its family.
+    pub adjusted_p: Option<f64>,
+    /// What was found.
+    pub outcome: Outcome,
+    /// How much may be made of it.
+    pub standing: Standing,
+    /// Both in words.
+    pub words: String,
+    /// How many replicates were compared.
+    pub replicates: usize,
+    /// How many users.
+    pub users: usize,
+}
+
+/// A scenario as a column of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// The study's title.
+    pub study: String,
+    /// The scenario in words.
+    pub title: String,
+    /// How many users are reported on.
+    pub users: usize,
+    /// How many candidates each has.
+    pub candidates: usize,
+    /// The primary metric of a random order.
+    pub chance: f64,
+    /// The heading of its table, where it says nothing about methods.
+    pub heading: Option<String>,
+}
+
+/// A method as a row of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The method's identifier.
+    pub method: String,
+    /// The name that people read.
+    pub label: String,
+    /// What it has been given.
+    pub family: Family,
+    /// A level a scenario, where the method is in it.
+    pub levels: Vec<Option<Level>>,
+}
+
+/// A cell of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// The primary metric.
+    pub mean: f64,
+    /// Its standard deviation over replicates.
+    pub sd: Option<f64>,
+    /// What a planned contrast of the woven row with this one claims, or nothing.
+    pub mark: String,
+}
+
+impl Summary {
+    /// Sums up analysed studies.
+    #[must_use]
+    pub fn new(studies: &[Analysed]) -> Self {
+        let mut summary = Self {
+            purposes: Vec::new(),
+            profiles: Vec::new(),
+            headings: Vec::new(),
+            sentence: String::new(),
+            metric: Metric::PRIMARY.label(),
+            families: studies.iter().filter_map(claims).collect(),
+            scenarios: Vec::new(),
+            methods: Vec::new(),
+        };
+        for analysed in studies {
+            let study = analysed.study;
+            note(&mut summary.profiles, &study.profile);
+            if let Some(purpose) = &study.purpose {
+                note(&mut summary.purposes, purpose);
+            }
+            for heading in heading::of_study(study) {
+                note(&mut summary.headings, &heading);
+            }
+            summary.add_scenarios(analysed);
+        }
+        // Methods that only later studies have leave gaps behind the last column they are in.
+        let width = summary.scenarios.len();
+        summary
+            .methods
+            .iter_mut()
+            .for_each(|row| row.levels.resize(width, None));
+        summary.sentence = sentence(&summary.families);
+        summary
+    }
+
+    fn add_scenarios(&mut self, analysed: &Analysed) {
+        for analysis in &analysed.scenarios {
+            let column = self.scenarios.len();
+            let m = analysis.primary();
+            self.scenarios.push(Column {
+                study: analysed.study.title.clone(),
+                title: analysis.scenario.title(),
+                users: analysis.scenario.cases.len(),
+                candidates: analysis.scenario.candidates,
+                chance: analysis.chance[m],
+                heading: heading::of_scenario(analysis).map(str::to_owned),
+            });
+            for (_, numbers) in analysis.competitors() {
+                let row = self.row(numbers.row);
+                row.levels.resize(column, None);
+                let mark = |planned: &Planned| planned.mark(&analysis.scenario.name, &numbers.row.method);
+                row.levels.push(Some(Level {
+                    mean: numbers.estimates[m].mean,
+                    sd: numbers.estimates[m].sd,
+                    mark: analysed.planned.as_ref().map_or("", mark).to_owned(),
+                }));
+            }
+        }
+    }
+
+    fn row(&mut self, row: &super::input::Row) -> &mut Row {
+        let known = self.methods.iter().position(|known| known.method == row.method);
+        let index = known.unwrap_or_else(|| {
+            self.methods.push(Row {
+                method: row.method.clone(),
+                label: row.label.clone(),
+                family: row.family,
+                levels: Vec::new(),
+            });
+            self.methods.len() - 1
+        });
+        &mut self.methods[index]
+    }
+}
+
+fn note(known: &mut Vec<String>, text: &str) {
+    if !known.iter().any(|one| one == text) {
+        known.push(text.to_owned());
+    }
+}
+
+fn claims(analysed: &Analysed) -> Option<Claims> {
+    let planned = analysed.planned.as_ref()?;
+    let rules = &analysed.study.claims;
+    Some(Claims {
+        study: analysed.study.title.clone(),
+        size: planned.size,
+        margin: rules.margin,
+        alpha: rules.alpha,
+        woven: analysed.label(&rules.woven).to_owned(),
+        claims: planned.all().map(|claim| line(analysed, claim)).collect(),
+    })
+}
+
+fn line(analysed: &Analysed, claim: &Claim) -> ClaimLine {
+    let result = &claim.result;
+    let finding = claim.finding();
+    let of = |name: &str| -> Option<String> {
+        let scenario = analysed.study.scenarios.iter().find(|one| one.name == name);
+        scenario.map(super::input::Scenario::title)
+    };
+    ClaimLine {
+        kind: format!("{:?}", result.kind),
+        scenario: of(&result.scenario).unwrap_or_else(|| result.scenario.clone()),
+        primary: claim.is_average(),
+        finding,
+        words: result.untestable().unwrap_or_else(|| finding.label().to_owned()),
+        p: result.p,
+        adjusted_p: result.adjusted_p,
+        parts: result
+            .parts
+            .iter()
+            .map(|(row, decision)| part(analysed.label(row), decision))
+            .collect(),
+    }
+}
+
+fn part(against: &str, decision: &Decision) -> Part {
+    let contrast = &decision.contrast;
+    Part {
+        against: against.to_owned(),
+        mean: contrast.mean,
+        interval: contrast.interval,
+        users_only: contrast.users_only,
+        p: contrast.p,
+        adjusted_p: decision.p,
+        outcome: decision.outcome,
+        standing: decision.standing,
+        words: decision_words(decision),
+        replicates: contrast.replicates,
+        users: contrast.users,
+    }
+}
+
+/// How many claims were held, refuted and so on, and what became of the primary ones.
+fn sentence(families: &[Claims]) -> String {
+    let claims = || families.iter().flat_map(|family| &family.claims);
+    let secondary = claims().filter(|claim| !claim.primary);
+    let findings: Vec<Finding> = secondary.map(|claim| claim.finding).collect();
+    if families.is_empty() {
+        return "Nothing was claimed.".to_owned();
+    }
+    let counts: Vec<String> = Finding::ALL
+        .into_iter()
+        .filter_map(|finding| {
+            let count = findings.iter().filter(|found| **found == finding).count();
+            (count > 0).then(|| format!("{count} {}", finding.label()))
+        })
+        .collect();
+    let primaries: Vec<String> = claims()
+        .filter(|claim| claim.primary)
+        .map(|claim| format!("{}: {}", claim.kind, claim.words))
+        .collect();
+    let (noun, verb) = match primaries.len() {
+        1 => ("primary claim", "was"),
+        _ => ("primary claims", "were"),
+    };
+    format!(
+        "Of {} {}: {}. The {noun} {verb} {}.",
+        findings.len(),
+        if findings.len() == 1 { "claim" } else { "claims" },
+        counts.join(", "),
+        primaries.join("; ")
+    )
+}
+
+/// The planned contrasts as lines of a forest plot, the primary claim's first in each study.
+#[must_use]
+pub fn lines(families: &[Claims]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for family in families {
+        for claim in &family.claims {
+            for part in &claim.parts {
+                lines.push(Line {
+                    group: format!("{}: {}", family.study, claim.scenario),
+                    label: format!("{}: {}", claim.kind, part.against),
+                    mean: part.mean,
+                    interval: part.interval,
+                    users_only: part.users_only,
+                    style: part.outcome.label(),
+                });
+            }
+        }
+    }
+    lines
+}

@@ -1,0 +1,172 @@
+//! How high each row stands: the primary metric with what belongs beside it, every metric, and the matrix of all scenarios.
+
+use super::{Cell, Table, emphasise};
+use crate::report::analysis::{Analysis, RowNumbers};
+use crate::report::input::Run;
+use crate::report::number::{NONE, bounds_of_level, magnitude, percent, power_of_ten, with_sd};
+use crate::report::planned::Planned;
+use crate::report::summary::Summary;
+use crate::statistics::mean;
+
+/// The primary metric of every competing row, beside it what ties could have cost and what training took.
+#[must_use]
+pub fn primary(analysis: &Analysis, planned: Option<&Planned>) -> Table {
+    let m = analysis.primary();
+    let metric = analysis.metrics[m].label();
+    let scenario = analysis.scenario;
+    let mut chance = vec![Cell::none(); 9];
+    chance[0] = Cell::text("Chance");
+    chance[1] = Cell::text("exact");
+    chance[2] = Cell::number(analysis.chance[m], format!("{:.3}", analysis.chance[m]));
+    let mut rows = vec![chance];
+    for (_, numbers) in analysis.competitors() {
+        let mark = |planned: &Planned| planned.mark(&scenario.name, &numbers.row.method);
+        let estimate = &numbers.estimates[m];
+        let mut cells = vec![
+            Cell::text(&numbers.row.label),
+            Cell::text(numbers.row.family.label()),
+            Cell {
+                mark: planned.map_or("", mark),
+                ..Cell::number(estimate.mean, with_sd(estimate.mean, estimate.sd))
+            },
+            estimate.interval.map_or_else(Cell::none, |interval| {
+                Cell::number(interval.low, bounds_of_level(interval))
+            }),
+            Cell::number(estimate.pessimistic, format!("{:.3}", estimate.pessimistic)),
+            Cell::number(numbers.tied_share, percent(numbers.tied_share)),
+        ];
+        cells.extend(effort(numbers));
+        rows.push(cells);
+    }
+    // Chance is a level, not a competitor: it is never the best.
+    emphasise(&mut rows[1..], 2..3);
+    Table::new(
+        format!(
+            "{metric} on {} ({} users, {} candidates each): mean ± sd over replicates, ties by their expectation",
+            scenario.target,
+            scenario.cases.len(),
+            scenario.candidates
+        ),
+        &["Method", "Family"],
+        &[
+            metric.as_str(),
+            "95 % (for reading)",
+            "Ties at worst",
+            "Users with ties",
+            "Train steps",
+            "Train tokens",
+            "Train FLOPs",
+        ],
+        rows,
+    )
+}
+
+/// Steps, tokens and operations of a row's training.
+fn effort(numbers: &RowNumbers) -> [Cell; 3] {
+    let average = |value: fn(&Run) -> f64| mean(&numbers.row.runs.iter().map(value).collect::<Vec<_>>());
+    let steps = average(|run| run.train_steps as f64);
+    let tokens = average(|run| run.train_tokens as f64);
+    let flops = average(|run| run.train_flops);
+    [
+        Cell::number(steps, magnitude(steps)),
+        Cell::number(tokens, magnitude(tokens)),
+        Cell::number(
+            flops,
+            if flops > 0.0 {
+                power_of_ten(flops, 2)
+            } else {
+                "0".to_owned()
+            },
+        ),
+    ]
+}
+
+/// Every competing row in every metric, chance first: mean ± sd over replicates. Nothing is marked: nothing is tested but the primary metric.
+#[must_use]
+pub fn accuracy(analysis: &Analysis) -> Table {
+    let titles: Vec<String> = analysis.metrics.iter().map(|metric| metric.label()).collect();
+    let mut chance = vec![Cell::text("Chance"), Cell::text("exact")];
+    chance.extend(
+        analysis
+            .chance
+            .iter()
+            .map(|level| Cell::number(*level, format!("{level:.3}"))),
+    );
+    let mut rows = vec![chance];
+    for (_, numbers) in analysis.competitors() {
+        let mut cells = vec![
+            Cell::text(&numbers.row.label),
+            Cell::text(numbers.row.family.label()),
+        ];
+        cells.extend(
+            numbers
+                .estimates
+                .iter()
+                .map(|estimate| Cell::number(estimate.mean, with_sd(estimate.mean, estimate.sd))),
+        );
+        rows.push(cells);
+    }
+    emphasise(&mut rows[1..], 2..2 + titles.len());
+    Table::new(
+        format!(
+            "Every metric on {}: mean ± sd over replicates",
+            analysis.scenario.target
+        ),
+        &["Method", "Family"],
+        &titles,
+        rows,
+    )
+}
+
+/// Every method in every scenario by the primary metric.
+#[must_use]
+pub fn matrix(summary: &Summary) -> Table {
+    let titles: Vec<&str> = summary
+        .scenarios
+        .iter()
+        .map(|column| column.title.as_str())
+        .collect();
+    let mut rows = Vec::new();
+    let mut chance = vec![Cell::text("Chance")];
+    chance.extend(
+        summary
+            .scenarios
+            .iter()
+            .map(|column| Cell::number(column.chance, format!("{:.3}", column.chance))),
+    );
+    for method in &summary.methods {
+        let mut cells = vec![Cell::text(&method.label)];
+        cells.extend(method.levels.iter().map(|level| {
+            level.as_ref().map_or_else(
+                || Cell::text(NONE),
+                |level| Cell {
+                    mark: mark(&level.mark),
+                    ..Cell::number(level.mean, with_sd(level.mean, level.sd))
+                },
+            )
+        }));
+        rows.push(cells);
+    }
+    emphasise(&mut rows, 1..1 + titles.len());
+    rows.insert(0, chance);
+    let users: Vec<String> = summary
+        .scenarios
+        .iter()
+        .map(|one| one.users.to_string())
+        .collect();
+    Table::new(
+        format!(
+            "{} of every method in every scenario: mean ± sd over replicates ({} users)",
+            summary.metric,
+            users.join(", ")
+        ),
+        &["Method"],
+        &titles,
+        rows,
+    )
+}
+
+/// A mark that was read from a file: one of those there are, or nothing.
+fn mark(text: &str) -> &'static str {
+    ["†", "‡"].into_iter().find(|known| *known == text).unwrap_or("")
+}
