@@ -9,12 +9,11 @@
 #   tests    the model's tests on the device
 #   engine   LoRA steps and rankings in f32 and bf16, beside the CPU's numbers
 #   peft     the same beside PyTorch and PEFT, where python3 has them
-#   study    two scenarios, then a third; one seed, then three; as far as the time goes
+#   study    two scenarios, then a third, replicate by replicate, as far as the time goes
 #
 # A second call goes on where the first stopped, with OUT filled again. In the environment: DEVICE (cuda), BUDGET (780 seconds in all),
 # ARITHMETIC (bf16; the study's), AGAIN ("tests engine": steps to repeat), ONLY ("unpack machine": no others), PARTS (this script's
-# folder), WORK ($PARTS/work), PYTHON (python3), JOBS (cells of the study at a time, where the program can), SCALE=tiny (to try all of it
-# on a CPU).
+# folder), WORK ($PARTS/work), PYTHON (python3), JOBS (1; cells of the study at a time), SCALE=tiny (to try all of it on a CPU).
 #
 # OUT gets at most eight files of at most 15 MB: status.txt (one line), machine.txt, log.txt, gpu.csv, engine.jsonl, results.tar.gz
 # (tables and reports) and records.tar.gz (run records with every user's ranks, without weights).
@@ -83,23 +82,23 @@ step_unpack() {
             bad="$bad $piece (other content)"
         fi
     done < "$PARTS/parts.txt"
-    if [ -n "$bad" ]; then
-        note "missing:$bad"
-        # CUDA's libraries are for machines that lack them.
-        case $bad in *program*|*checks*|*data*|*model*|*zstd*) return 1 ;; esac
-    fi
     unzstd=$(command -v zstd || true)
     if [ -z "$unzstd" ]; then
+        # A copy that was carried, with what it needs beside it.
         tar -C "$unpacked" -xzf "$PARTS/zstd.tar.gz.00" || return 1
         unzstd="env LD_LIBRARY_PATH=$unpacked/zstd $unpacked/zstd/zstd"
     fi
+    # What is whole is unpacked; CUDA's libraries are for machines that lack them.
     for name in program checks data model libraries; do
+        case $bad in *" $name."*) continue ;; esac
         test -e "$PARTS/$name.tar.zst.00" || continue
         rm -rf "${unpacked:?}/$name"
         # shellcheck disable=SC2086
         cat "$PARTS/$name".tar.zst.[0-9][0-9] | $unzstd -dcq | tar -C "$unpacked" -xf - || { note "$name: not unpacked"; return 1; }
         echo "$name: $(du -sh "$unpacked/$name" | cut -f1)"
     done
+    test -z "$bad" || note "carry again:$bad"
+    case $bad in *" program."* | *" checks."* | *" data."* | *" model."*) return 1 ;; esac
     cat "$unpacked/program/built.txt"
 }
 
@@ -132,7 +131,7 @@ for name in ("torch", "peft", "transformers"):
         note "$missing"
         return 1
     fi
-    "$weaverec" devices --device "$DEVICE" > "$WORK/device.json" 2> "$WORK/device.err" || { note "$(tail -c 300 "$WORK/device.err")"; return 1; }
+    "$weaverec" devices --device "$DEVICE" > "$WORK/device.json" 2> "$WORK/device.err" || { note "$(tail -1 "$WORK/device.err" | head -c 400)"; return 1; }
     note "$(grep -oE '"(name|driver)": "[^"]*"' "$WORK/device.json" | cut -d'"' -f4 | paste -sd, -)"
 }
 
@@ -148,12 +147,13 @@ step_tests() {
 
 step_engine() {
     local arithmetic arithmetics=f32 task line begun failed="" code=0
+    # In this step's group of processes (foreground), so that they end with it.
     if [ "$DEVICE" != cpu ]; then arithmetics="f32 bf16"; fi
     : > "$results/engine.jsonl"
     for arithmetic in $arithmetics; do
         for task in few:0 rank:0 few:2 rank:1; do
             begun=$(date +%s.%N)
-            if line=$(timeout -k 5 100 "$peer" "$model" "$prompts" "$WORK" "$task" "$DEVICE" "$arithmetic" 2> "$WORK/peer.err" | tail -1) \
+            if line=$(timeout --foreground -k 5 100 "$peer" "$model" "$prompts" "$WORK" "$task" "$DEVICE" "$arithmetic" 2> "$WORK/peer.err" | tail -1) \
                 && [ "${line:0:1}" = "{" ]; then
                 printf '{"device": "%s", "arithmetic": "%s", "task": "%s", "wall_seconds": %.1f, "result": %s}\n' "$DEVICE" "$arithmetic" \
                     "$task" "$(awk -v a="$begun" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')" "$line" >> "$results/engine.jsonl"
@@ -194,41 +194,46 @@ step_peft() {
     done
 }
 
-# The profile of a stage: of so many scenarios and replicates.
+# The profile, with its relative path of the model; in SCALE=tiny one replicate of very little.
 profile() {
-    local scenarios=$1 replicates=$2
-    awk -v most="$scenarios" '/^\[\[study\.scenario\]\]/ { n++ } n <= most' "$data/first-run.toml" \
-        | sed -E "s/^replicates = .*/replicates = $replicates/" \
-        | if [ "$SCALE" = tiny ]; then
-            sed -E 's/^(max_train|users|prompts_per_domain|held_out) = .*/\1 = 16/; s/batch_size = [0-9]+/batch_size = 8/; s/evaluate_every = [0-9]+/evaluate_every = 2/'
-        else
-            cat
-        fi
+    if [ "$SCALE" = tiny ]; then
+        sed -E 's/^replicates = .*/replicates = 1/; s/^(max_train|users|prompts_per_domain|held_out) = .*/\1 = 16/
+            s/batch_size = [0-9]+/batch_size = 8/; s/evaluate_every = [0-9]+/evaluate_every = 2/' "$data/first-run.toml"
+    else
+        cat "$data/first-run.toml"
+    fi
 }
 
 step_study() {
-    local stage scenarios replicates stages="1:1 2:1 2:2 2:3 3:3" options="" code
-    if [ "$SCALE" = tiny ]; then stages="1:1 2:1"; fi
-    if "$weaverec" reproduce --help | grep -q -- --jobs; then options="--jobs $JOBS"; fi
+    local units code=0 of left finished
+    # A scenario's units are three apart. What is worth most comes first, and what was finished before is not run again.
+    if [ "$SCALE" = tiny ]; then units="1,2"; else units="1,2,4,5,7,8 3,6,9"; fi
     cd "$unpacked/model" || return 1
-    for stage in $stages; do
-        scenarios=${stage%:*} replicates=${stage#*:}
-        test -e "$WORK/done/study-$stage" && continue
-        echo "== $scenarios of 3 scenarios, $replicates replicates"
-        profile "$scenarios" "$replicates" > "$WORK/first-run.toml"
-        # shellcheck disable=SC2086
-        "$weaverec" reproduce --profile "$WORK/first-run.toml" --data "$data/logs" --work "$WORK/study" --out "$WORK/report" \
-            --device "$DEVICE" --arithmetic "$ARITHMETIC" $options
-        code=$?
-        if [ "$code" != 0 ]; then
-            note "stopped in $stage (scenarios:replicates)"
-            return "$code"
+    profile > "$WORK/first-run.toml"
+    of=(--profile "$WORK/first-run.toml" --data "$data/logs" --work "$WORK/study" --out "$WORK/report" --device "$DEVICE" --arithmetic "$ARITHMETIC")
+    "$weaverec" reproduce "${of[@]}" --dry-run
+    for units in $units; do
+        echo "== units $units"
+        # Time is left to write the report of what is finished.
+        left=$((STEP_LIMIT - SECONDS - 20))
+        if [ "$left" -lt 5 ]; then
+            code=124
+            break
         fi
-        rm -rf "$results/tables/report"
-        cp -r "$WORK/report" "$results/tables/report"
-        touch "$WORK/done/study-$stage"
-        note "done up to $stage (scenarios:replicates)"
+        timeout --foreground -k 5 "$left" "$weaverec" reproduce "${of[@]}" --units "$units" --jobs "$JOBS"
+        code=$?
+        test "$code" = 0 || break
     done
+    if [ "$code" != 0 ]; then "$weaverec" report "${of[@]}"; fi
+    if [ -e "$WORK/report/report.md" ]; then
+        rm -rf "$results/tables/report"
+        mkdir "$results/tables/report"
+        # The records are a file of their own.
+        (cd "$WORK/report" && tar --exclude=./records --exclude='./.*' -cf - .) | tar -C "$results/tables/report" -xf -
+    fi
+    finished=$(find "$WORK/study/cells/rankings" -name record.json 2>/dev/null | wc -l)
+    note "$finished rankings finished"
+    return "$code"
 }
 
 # One step, in a process of its own.
@@ -262,8 +267,9 @@ publish() {
     done > "$results/log.txt"
     tar -C "$results" -czf "$WORK/results.tar.gz" tables 2>/dev/null
     if [ -d "$WORK/study/cells" ]; then
-        # No weights; what is being written appears whole in the next one.
-        tar -C "$WORK/study" --exclude='*.safetensors' --exclude=checkpoints --exclude='.*' -czf "$WORK/records.tar.gz" cells 2>/dev/null
+        # No weights; what is being written appears whole in the next one. As `weaverec report --out` finds them.
+        tar -C "$WORK/study" --exclude='*.safetensors' --exclude=checkpoints --exclude='.*' --transform 's/^cells/records/' \
+            -czf "$WORK/records.tar.gz" cells 2>/dev/null
     fi
     put "$results/machine.txt"; put "$results/engine.jsonl"; put "$results/log.txt"; put "$results/gpu.csv"
     put "$WORK/results.tar.gz"
@@ -312,7 +318,7 @@ run_step() {
     rm -f "$WORK/note"
     publish
     echo "== $name, $limit s at most ($SECONDS s)"
-    timeout -k 8 "$limit" bash "$self" --step "$name" > "$WORK/log/$name.new" 2>&1 &
+    STEP_LIMIT=$limit timeout -k 8 "$limit" bash "$self" --step "$name" > "$WORK/log/$name.new" 2>&1 &
     child=$!
     while kill -0 "$child" 2>/dev/null; do
         sleep 1
@@ -328,8 +334,12 @@ run_step() {
         124 | 137) said="CUT OFF after $took s${said:+ ($said)}" ;;
         *) said="FAILED with $code after $took s${said:+ ($said)}" ;;
     esac
-    # What failed fails again; only what the time cut off is begun again.
-    case $code in 124 | 137) ;; *) if [ "$name" != unpack ] || [ "$code" = 0 ]; then echo "$said" > "$WORK/done/$name"; fi ;; esac
+    # What failed fails again; what the time cut off is begun again, and so is what had not all the parts.
+    case $code in
+        0) echo "$said" > "$WORK/done/$name" ;;
+        124 | 137) ;;
+        *) if [ -e "$WORK/done/unpack" ]; then echo "$said" > "$WORK/done/$name"; fi ;;
+    esac
     status="$status$name $said; "
     echo "   $said"
     publish

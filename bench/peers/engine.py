@@ -4,10 +4,11 @@
 
 PEER_BINARY is `bench/benches/peer.rs`, built. It exports the work to FOLDER, with prompts of the prepared folder PREPARED; then each
 task runs in a process of its own, first ours, then theirs, and REPORT (Markdown, with the raw readings as JSON beside it) gets
-seconds, peak memory and how far the losses and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the memory is the GPU's, as nvidia-smi sees it,
-less what was taken before. With ONLY (`LoRA step`, `LoRA step, 2`, `ranking`, `adapted`, `packed`, `kept`; several with `|` between) in the environment, what
-begins with it is measured and the rest of REPORT stays. With TURNS each side is measured as often (5). Every reading is kept as soon as
-it is there; REPORT shows what there is. `make bench-engine` does all of it.
+seconds, peak memory and how far the losses and scores agree. DEVICE is `cpu`, `cuda` or `cuda:1`, ARITHMETIC f32 or bf16; on a GPU the
+memory is the GPU's, as nvidia-smi sees it, less what was taken before. With ONLY (`LoRA step`, `LoRA step, 2`, `ranking`, `adapted`,
+`packed`, `kept`; several with `|` between) in the environment, what begins with it is measured and the rest of REPORT stays. With TURNS
+each side is measured as often (5). Every reading is kept as soon as it is there; REPORT shows what there is. `make bench-engine` does all
+of it.
 """
 
 import json
@@ -321,16 +322,20 @@ def report(binary, model, prepared, folder, path, compute):
         "Users with real prompts are ranked together here: what all prompts begin with is read once, and what titles of a user begin with "
         "is read once for that user. PyTorch reads a user's prompt once, then the titles, padded to the longest; logits are taken where "
         "there is a token.",
-        "",
-        "## Against the machine's limit",
-        "",
-        "The arithmetic that a step needs (`training_flops`: the low-rank factors and everything element by element left out) over the "
-        "time it takes, beside the fastest that a matrix product of a block's sizes ran on each side.",
-        "",
-        "| work | program | tokens/s | GFLOP/s | fastest product, GFLOP/s | share |",
-        "|---|---|---:|---:|---:|---:|",
     ]
-    for name in (batch["name"] for batch in work["batches"] if batch["name"] in readings):
+    trained = [batch["name"] for batch in work["batches"] if batch["name"] in readings]
+    if trained:
+        lines += [
+            "",
+            "## Against the machine's limit",
+            "",
+            "The arithmetic that a step needs (`training_flops`: the low-rank factors and everything element by element left out) over the "
+            "time it takes, beside the fastest that a matrix product of a block's sizes ran on each side.",
+            "",
+            "| work | program | tokens/s | GFLOP/s | fastest product, GFLOP/s | share |",
+            "|---|---|---:|---:|---:|---:|",
+        ]
+    for name in trained:
         first = readings[name][0]
         needed = first["weaverec"]
         for program, r in first.items():

@@ -99,6 +99,22 @@ pub fn reset_peak_memory(device: &Device) -> bool {
     cuda::reset_peak_memory(device)
 }
 
+/// [`peak_memory`] of all GPUs that this process has opened, together; `None` where it has opened none, or one does not count.
+pub fn peak_memory_of_gpus() -> Option<u64> {
+    let opened = cuda::opened();
+    match opened.is_empty() {
+        true => None,
+        false => opened.iter().map(peak_memory).sum(),
+    }
+}
+
+/// Lets [`peak_memory_of_gpus`] begin anew.
+pub fn reset_peak_memory_of_gpus() {
+    for device in cuda::opened() {
+        reset_peak_memory(&device);
+    }
+}
+
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -213,6 +229,10 @@ mod tests {
         assert_eq!(DeviceName::Cpu.card().unwrap(), None);
         assert_eq!(peak_memory(&Device::Cpu), None);
         assert!(!reset_peak_memory(&Device::Cpu));
+        if !candle_core::utils::cuda_is_available() {
+            reset_peak_memory_of_gpus();
+            assert_eq!(peak_memory_of_gpus(), None);
+        }
     }
 
     /// On the device that `WEAVEREC_TEST_DEVICE` names.
@@ -226,6 +246,7 @@ mod tests {
         let bytes = 64 << 20;
         let taken = Tensor::zeros(bytes, DType::U8, &device).unwrap();
         assert!(peak_memory(&device).unwrap() >= bytes as u64);
+        assert!(peak_memory_of_gpus() >= peak_memory(&device));
         // What one thread has begun another one reads whole, and may give back.
         let ones = Tensor::ones(1 << 24, DType::F32, &device).unwrap();
         let sum = std::thread::spawn(move || {

@@ -287,7 +287,11 @@ impl Records<'_> {
             train_steps: trainings.iter().map(|t| t.outcome.steps as u64).sum(),
             train_flops: trainings.iter().map(|t| t.flops).sum::<f64>() + 0.0,
             rank_seconds: Some(ranking.rank_seconds),
-            peak_memory_bytes: record.cost.peak_memory_bytes,
+            // Where a GPU works, its memory is what runs short.
+            peak_memory_bytes: record
+                .cost
+                .peak_gpu_memory_bytes
+                .or(record.cost.peak_memory_bytes),
             invalid_output_rate: ranking.invalid_output_rate,
             validation_loss: ranking.validation_loss,
             loss_curve,

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use weaverec_model::device::{peak_memory_of_gpus, reset_peak_memory_of_gpus};
 use weaverec_model::op::Workers;
 
 /// What a cell took.
@@ -18,6 +19,10 @@ pub struct Cost {
     /// ran beside it for some of that time, or the system cannot begin to count anew.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+    /// The most that tensors took of a GPU's memory while it ran, bytes, with what the run had put there before, by the driver's count.
+    /// Nothing without a GPU, or where another cell ran beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gpu_memory_bytes: Option<u64>,
 }
 
 /// Measures the cells of a run, and knows which of them had the process for themselves.
@@ -37,8 +42,10 @@ struct State {
 pub struct Entry<'a> {
     account: &'a Account,
     begin: Instant,
-    /// How many cells had been started when it was, itself included, if none was running and the count of memory began anew.
+    /// How many cells had been started when it was, itself included, if none was running.
     alone: Option<u64>,
+    /// Whether the count of main memory began anew with it.
+    forgotten: bool,
 }
 
 impl Account {
@@ -47,11 +54,15 @@ impl Account {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running += 1;
         state.started += 1;
-        let alone = state.running == 1 && forget_peak();
+        let alone = state.running == 1;
+        if alone {
+            reset_peak_memory_of_gpus();
+        }
         Entry {
             account: self,
             begin: Instant::now(),
             alone: alone.then_some(state.started),
+            forgotten: alone && forget_peak(),
         }
     }
 }
@@ -70,7 +81,8 @@ impl Entry<'_> {
         Cost {
             wall_seconds,
             cpu_seconds: workers.cpu_seconds(),
-            peak_memory_bytes: alone.then(peak_memory_bytes).flatten(),
+            peak_memory_bytes: (alone && self.forgotten).then(peak_memory_bytes).flatten(),
+            peak_gpu_memory_bytes: alone.then(peak_memory_of_gpus).flatten(),
         }
     }
 }

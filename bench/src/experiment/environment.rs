@@ -92,33 +92,12 @@ static PROCESSOR: LazyLock<String> = LazyLock::new(|| {
     name.map_or_else(String::new, |(_, name)| name.trim().to_string())
 });
 
-/// A GPU's model is the driver's word; where there are several models, nobody says here which number is which.
+/// With a GPU's model, which is the driver's word; without it where no driver answers, as where records are only read.
 fn device(device: DeviceName) -> String {
-    let models = match device {
-        DeviceName::Cuda(_) => nvidia_models(),
-        _ => Vec::new(),
-    };
-    match models.as_slice() {
-        [] => device.to_string(),
-        models => format!("{device} ({})", models.join(" or ")),
+    match device.card() {
+        Ok(Some(card)) => format!("{device} ({})", card.name),
+        _ => device.to_string(),
     }
-}
-
-fn nvidia_models() -> Vec<String> {
-    let cards = std::fs::read_dir("/proc/driver/nvidia/gpus")
-        .into_iter()
-        .flatten();
-    let mut models: Vec<String> = cards
-        .flatten()
-        .filter_map(|card| std::fs::read_to_string(card.path().join("information")).ok())
-        .filter_map(|text| {
-            let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
-            model.map(|model| model.trim().to_string())
-        })
-        .collect();
-    models.sort();
-    models.dedup();
-    models
 }
 
 #[cfg(target_arch = "x86_64")]

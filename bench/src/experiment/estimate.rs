@@ -200,7 +200,7 @@ mod tests {
             let cost = Cost {
                 wall_seconds: 1.0,
                 cpu_seconds,
-                peak_memory_bytes: None,
+                ..Cost::default()
             };
             library
                 .own

@@ -240,7 +240,7 @@ pub struct Run {
     pub train_flops: f64,
     /// Wall time of the scoring alone: without loading, merging and decoding. None where it was not measured.
     pub rank_seconds: Option<f64>,
-    /// Highest resident memory of the ranking, where it was measured alone.
+    /// Highest resident memory of the ranking, or of its tensors on a GPU, where it was measured alone.
     pub peak_memory_bytes: Option<u64>,
     /// Share of free answers that named no candidate, where answers were free.
     pub invalid_output_rate: Option<f64>,

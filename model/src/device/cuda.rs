@@ -84,6 +84,12 @@ pub(super) fn reset_peak_memory(device: &Device) -> bool {
     set.is_ok()
 }
 
+/// All that were opened.
+pub(super) fn opened() -> Vec<Device> {
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.iter().map(|(_, device)| device.clone()).collect()
+}
+
 /// What a GPU is, by its driver; `None` for other devices.
 pub(super) fn card(device: &Device) -> Result<Option<Card>> {
     match device {
