@@ -211,7 +211,6 @@ step_study() {
     cd "$unpacked/model" || return 1
     profile > "$WORK/first-run.toml"
     of=(--profile "$WORK/first-run.toml" --data "$data/logs" --work "$WORK/study" --out "$WORK/report" --device "$DEVICE" --arithmetic "$ARITHMETIC")
-    "$weaverec" reproduce "${of[@]}" --dry-run
     for units in $units; do
         echo "== units $units"
         # Time is left to write the report of what is finished.
@@ -268,7 +267,7 @@ publish() {
     tar -C "$results" -czf "$WORK/results.tar.gz" tables 2>/dev/null
     if [ -d "$WORK/study/cells" ]; then
         # No weights; what is being written appears whole in the next one. As `weaverec report --out` finds them.
-        tar -C "$WORK/study" --exclude='*.safetensors' --exclude=checkpoints --exclude='.*' --transform 's/^cells/records/' \
+        tar -C "$WORK/study" --exclude='*.safetensors' --exclude=checkpoints --exclude=leases --exclude='.*' --transform 's/^cells/records/' \
             -czf "$WORK/records.tar.gz" cells 2>/dev/null
     fi
     put "$results/machine.txt"; put "$results/engine.jsonl"; put "$results/log.txt"; put "$results/gpu.csv"
