@@ -186,20 +186,30 @@ fn killed_at_twenty_moments_and_run_by_several_at_a_time_the_records_are_those_o
     let (mut interrupted, mut stages) = (0, BTreeSet::new());
     // Longer where nothing was finished, so that there are moments of every kind of cell among them.
     let mut longest = whole_run * 0.2;
+    // Another store, and another report, which keeps records too, where one was filled before the kill came: every kill is to meet
+    // somebody at work.
+    let mut filled = 0;
     for kill in 0..KILLS {
-        let before = finished(&at.join("killed")).len();
-        let mut child = start(at, "killed", "report-killed");
+        let work = format!("killed-{filled}");
+        let before = finished(&at.join(&work)).len();
+        let mut child = start(at, &work, &format!("report-{work}"));
         std::thread::sleep(Duration::from_secs_f64(longest * share(kill)));
         let _ = child.kill();
-        interrupted += u64::from(!child.wait().unwrap().success());
-        let after = finished(&at.join("killed")).len();
+        let whole = child.wait().unwrap().success();
+        interrupted += u64::from(!whole);
+        let after = finished(&at.join(&work)).len();
         stages.insert(after);
         if after == before {
             longest *= 1.2;
         }
+        if whole {
+            assert_same_records(&at.join("whole"), &at.join(&work));
+            filled += 1;
+        }
     }
-    succeed(at, &arguments("killed", "report-killed"));
-    assert_same_records(&at.join("whole"), &at.join("killed"));
+    let work = format!("killed-{filled}");
+    succeed(at, &arguments(&work, &format!("report-{work}")));
+    assert_same_records(&at.join("whole"), &at.join(&work));
     assert!(
         interrupted >= 8 && stages.len() >= 3,
         "{interrupted} of {KILLS} were interrupted, when {stages:?} cells were finished: the test tests little"
