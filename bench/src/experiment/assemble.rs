@@ -21,6 +21,11 @@ use crate::method::Method;
 use crate::metric::place;
 use crate::report::input::{self, Backbones, Case, Choice, Family, Row, Run};
 
+/// What a reader must know of every merge, and of what is said against one.
+const MERGES_AS_THEY_ARE: &str = "merges are taken as they are, no scale of theirs having been chosen on calibration users: a uniform mean \
+     of nearly orthogonal deltas keeps 1/(number of members) of the target's, so a finding against the naive merge (claim M) may be one \
+     of scale alone";
+
 /// The study's part of the report: of the units that are finished, with a note on those that are not; none where no unit is.
 ///
 /// # Errors
@@ -53,6 +58,8 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
     if scenarios.is_empty() {
         return Ok(None);
     }
+    // As long as none is chosen: a reader could take the arithmetic of a mean for the merit of a method.
+    notes.push(MERGES_AS_THEY_ARE.to_owned());
     if profile.report_on == Cut::Final {
         notes.push(format!(
             "the final users were ranked under {} version(s) of this profile",

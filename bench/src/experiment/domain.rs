@@ -10,7 +10,7 @@ use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
 use weaverec_pipeline::stage::window::time_text;
-use weaverec_pipeline::stage::{Cut as TimeCut, DomainFilter, KCore, SplitPolicy};
+use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
 use super::cut::{Cut, First, Lot, Sizes};
@@ -75,7 +75,7 @@ pub fn prepare_study(
         Ok(())
     };
     if let Some(cut) = profile.prepare.cut()? {
-        let split = SplitPolicy::GlobalTime(common_cut(cut, study, &requests, work, prepare)?);
+        let split = SplitPolicy::GlobalTime(one_cut(cut, study, &requests, &runtime)?);
         requests
             .iter_mut()
             .for_each(|(_, request)| request.parameters.split = split);
@@ -111,36 +111,24 @@ pub fn prepare_study(
     Ok(domains)
 }
 
-/// The one moment at which all domains are cut: by the interactions of the studied ones, which are prepared for it without prompts.
-fn common_cut(
-    cut: TimeCut,
+/// The one moment at which all domains are cut: by the interactions of the studied ones together.
+fn one_cut(
+    share: stage::Cut,
     study: &Study,
     requests: &[(&Domain, PrepareConfig)],
-    work: &Path,
-    prepare: impl Fn(&Domain, &PrepareConfig) -> Result<()>,
-) -> Result<TimeCut> {
-    let mut times = Vec::new();
-    for (domain, request) in requests.iter().filter(|(domain, _)| !domain.auxiliary) {
-        let tables = PrepareConfig {
-            parameters: Parameters {
-                prompts: false,
-                ..request.parameters.clone()
-            },
-            out: work.join("prepared").join(format!("{}-times", study.name)),
-            ..request.clone()
-        };
-        prepare(domain, &tables)?;
-        Prepared::open(tables.folder())?.each_sequence(|sequence| times.extend(sequence.timestamps))?;
-    }
-    let found = cut
-        .among(times)
+    runtime: &tokio::runtime::Runtime,
+) -> Result<stage::Cut> {
+    let studied = requests.iter().filter(|(domain, _)| !domain.auxiliary);
+    let configs: Vec<PrepareConfig> = studied.map(|(_, request)| request.clone()).collect();
+    let found = runtime
+        .block_on(prepare::common_cut(&configs, share, &Stages::default()))
         .with_context(|| format!("study {}: [prepare] cut", study.name))?;
     say(format!(
         "  one cut for all domains: validation from {}, test from {}",
         time_text(found.validation_from),
         time_text(found.test_from)
     ));
-    Ok(TimeCut::At(found))
+    Ok(stage::Cut::At(found))
 }
 
 fn request(
