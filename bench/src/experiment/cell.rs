@@ -7,9 +7,10 @@ use super::cost::Cost;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::numerics::NUMERICS;
+use crate::metric::Place;
 
 /// Changes when the meaning of a record changes, so that old records are not taken for new ones.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What kind of work a cell is; also the folder it is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -178,6 +179,9 @@ pub struct Ranking {
     /// Mean held-out loss of the target's validation prompts, nats a token, where a language model ranks.
     #[serde(default)]
     pub validation_loss: Option<f64>,
+    /// The same of the prompts of users that choose, for choices between rows.
+    #[serde(default)]
+    pub selection_loss: Option<f64>,
     /// Share of freely decoded answers that are no title.
     #[serde(default)]
     pub invalid_output_rate: Option<f64>,
@@ -186,17 +190,21 @@ pub struct Ranking {
     pub cases: Vec<ScoredCase>,
 }
 
-/// One user's candidates, and all that is needed to rank them in whatever way.
+/// One user's candidates under one scale of the merged update, and all that is needed to rank them in whatever way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoredCase {
     /// The user.
     pub user_id: String,
     /// The part that the user plays.
     pub cut: Cut,
+    /// What the merged update was multiplied by; 1 for rows that have none.
+    pub scale: f32,
     /// Where among the candidates the item stands that came next.
     pub target: u32,
-    /// Dense item ids.
+    /// Dense item ids: those of every protocol, each once.
     pub candidates: Vec<u32>,
+    /// Which [protocols](super::protocol::Protocol) each candidate belongs to, a bit for each; the target belongs to all.
+    pub protocols: Vec<u8>,
     /// log p(title | history) of each, or the row's score where it has no likelihood.
     pub scores: Vec<f32>,
     /// log p(title | neutral history) of each; empty where it was not asked for.
@@ -205,6 +213,10 @@ pub struct ScoredCase {
     pub tokens: Vec<u32>,
     /// How often each occurs in the target's training part.
     pub popularity: Vec<u32>,
+    /// Where the target stands among all items that are not in the history, by `scores`; none where the catalogue was not scored.
+    pub catalogue: Option<Place>,
+    /// Items of the history that is shown.
+    pub history: u32,
     /// Whether the target's id is below that of the last item in the history.
     pub descends: bool,
     /// Whether the target shares its time with the item before.

@@ -22,6 +22,7 @@ pub mod missing;
 pub mod numerics;
 pub mod plan;
 pub mod profile;
+pub mod protocol;
 pub mod ranking;
 pub mod repeat;
 pub mod replicate;

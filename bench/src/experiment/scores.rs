@@ -4,12 +4,16 @@
 //! |---|---|---|
 //! | `user_id` | string | |
 //! | `cut` | string | `selection`, `calibration`, `dev`, `final` |
+//! | `scale` | f32 | what the merged update was multiplied by; 1 where there is none |
 //! | `target` | u32 | where in `candidates` the item stands that came next |
 //! | `candidates` | list of u32 | dense item ids |
+//! | `protocols` | list of u32 | who drew each candidate: 1 uniform, 2 binned, 3 both |
 //! | `scores` | list of f32 | log p(title given history), or what the row scores by |
 //! | `neutral` | list of f32 | log p(title given a neutral history), or empty |
 //! | `tokens` | list of u32 | tokens of each title, or empty |
 //! | `popularity` | list of u32 | training interactions of each |
+//! | `above`, `tied` | u32 | where the target stands in the whole catalogue, history excluded, by `scores`; null where it was not scored |
+//! | `history` | u32 | items of the history that is shown |
 //! | `descends`, `ties` | bool | see [`ScoredCase`] |
 
 use std::fs::File;
@@ -18,7 +22,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, ListArray, PrimitiveArray, RecordBatch, StringArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Field, Float32Type, UInt32Type};
@@ -29,6 +33,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::cell::ScoredCase;
 use super::cut::Cut;
+use super::protocol::Protocol;
+use crate::metric::Place;
 
 /// Users read at a time.
 const BATCH: usize = 8192;
@@ -40,16 +46,24 @@ pub fn write(path: &Path, cases: &[ScoredCase]) -> Result<()> {
         ("user_id", strings(cases.iter().map(|case| case.user_id.as_str()))),
         ("cut", strings(cases.iter().map(|case| case.cut.name()))),
         (
-            "target",
-            Arc::new(UInt32Array::from_iter_values(
-                cases.iter().map(|case| case.target),
+            "scale",
+            Arc::new(Float32Array::from_iter_values(
+                cases.iter().map(|case| case.scale),
             )) as ArrayRef,
         ),
+        ("target", numbers(cases.iter().map(|case| Some(case.target)))),
         ("candidates", lists::<UInt32Type>(cases, |case| &case.candidates)),
+        (
+            "protocols",
+            lists_of::<UInt32Type>(cases, |case| case.protocols.iter().map(|bits| u32::from(*bits)).collect()),
+        ),
         ("scores", lists::<Float32Type>(cases, |case| &case.scores)),
         ("neutral", lists::<Float32Type>(cases, |case| &case.neutral)),
         ("tokens", lists::<UInt32Type>(cases, |case| &case.tokens)),
         ("popularity", lists::<UInt32Type>(cases, |case| &case.popularity)),
+        ("above", numbers(cases.iter().map(|case| case.catalogue.map(|place| place.above)))),
+        ("tied", numbers(cases.iter().map(|case| case.catalogue.map(|place| place.tied)))),
+        ("history", numbers(cases.iter().map(|case| Some(case.history)))),
         ("descends", flags(cases.iter().map(|case| case.descends))),
         ("ties", flags(cases.iter().map(|case| case.ties))),
     ])?;
@@ -89,7 +103,11 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
     let ids = |name| Lists::<UInt32Type>::of(batch, name);
     let values = |name| Lists::<Float32Type>::of(batch, name);
     let (users, cuts) = (text("user_id")?, text("cut")?);
-    let targets = column(batch, "target", |c| c.as_primitive_opt::<UInt32Type>())?;
+    let number = |name| column(batch, name, |c| c.as_primitive_opt::<UInt32Type>());
+    let (targets, above, tied, histories) =
+        (number("target")?, number("above")?, number("tied")?, number("history")?);
+    let scales = column(batch, "scale", |c| c.as_primitive_opt::<Float32Type>())?;
+    let protocols = ids("protocols")?;
     let (candidates, tokens, popularity) = (ids("candidates")?, ids("tokens")?, ids("popularity")?);
     let (scores, neutral) = (values("scores")?, values("neutral")?);
     let (descends, ties) = (flag("descends")?, flag("ties")?);
@@ -97,12 +115,20 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
         let case = ScoredCase {
             user_id: users.value(row).to_string(),
             cut: cut(cuts.value(row))?,
+            scale: scales.value(row),
             target: targets.value(row),
             candidates: candidates.get(row),
+            // Four bits are in use at most: what is more is found by the check below.
+            protocols: protocols.get(row).into_iter().map(|bits| bits.min(255) as u8).collect(),
             scores: scores.get(row),
             neutral: neutral.get(row),
             tokens: tokens.get(row),
             popularity: popularity.get(row),
+            catalogue: (above.is_valid(row) && tied.is_valid(row)).then(|| Place {
+                above: above.value(row),
+                tied: tied.value(row),
+            }),
+            history: histories.value(row),
             descends: descends.value(row),
             ties: ties.value(row),
         };
@@ -116,7 +142,7 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
 pub fn check(case: &ScoredCase) -> Result<()> {
     let count = case.candidates.len();
     let all_or_none = [case.neutral.len(), case.tokens.len(), case.popularity.len()];
-    if case.scores.len() != count || all_or_none.iter().any(|length| ![0, count].contains(length)) {
+    if case.scores.len() != count || case.protocols.len() != count || all_or_none.iter().any(|length| ![0, count].contains(length)) {
         bail!(
             "user {} has not a value for each of {count} candidates",
             case.user_id
@@ -124,6 +150,10 @@ pub fn check(case: &ScoredCase) -> Result<()> {
     }
     if case.target as usize >= count {
         bail!("the target of user {} is not among the candidates", case.user_id);
+    }
+    let all: u8 = Protocol::ALL.iter().map(|protocol| protocol.bit()).sum();
+    if case.protocols.iter().any(|bits| *bits == 0 || bits & !all != 0) {
+        bail!("a candidate of user {} belongs to no protocol that is known", case.user_id);
     }
     Ok(())
 }
@@ -150,14 +180,25 @@ fn strings<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
+fn numbers(values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
+    Arc::new(UInt32Array::from_iter(values))
+}
+
 fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(BooleanArray::from_iter(values.map(Some)))
 }
 
 fn lists<T: ArrowPrimitiveType>(cases: &[ScoredCase], of: impl Fn(&ScoredCase) -> &[T::Native]) -> ArrayRef {
-    let values =
-        PrimitiveArray::<T>::from_iter_values(cases.iter().flat_map(|case| of(case).iter().copied()));
-    let offsets = OffsetBuffer::from_lengths(cases.iter().map(|case| of(case).len()));
+    lists_of::<T>(cases, |case| of(case).to_vec())
+}
+
+fn lists_of<T: ArrowPrimitiveType>(
+    cases: &[ScoredCase],
+    of: impl Fn(&ScoredCase) -> Vec<T::Native>,
+) -> ArrayRef {
+    let all: Vec<Vec<T::Native>> = cases.iter().map(of).collect();
+    let values = PrimitiveArray::<T>::from_iter_values(all.iter().flatten().copied());
+    let offsets = OffsetBuffer::from_lengths(all.iter().map(Vec::len));
     let field = Arc::new(Field::new("item", T::DATA_TYPE, false));
     Arc::new(ListArray::new(field, offsets, Arc::new(values), None))
 }
@@ -191,24 +232,32 @@ pub(super) mod tests {
         let case = ScoredCase {
             user_id: "a".into(),
             cut: Cut::Dev,
+            scale: 1.3,
             target: 2,
             candidates: vec![7, 1, 9],
+            protocols: vec![1, 2, 3],
             scores: vec![-1.5, f32::NEG_INFINITY, -0.1],
             neutral: vec![-1.0, -2.0, -3.0],
             tokens: vec![3, 1, 4],
             popularity: vec![0, 12, 5],
+            catalogue: Some(Place { above: 3, tied: 2 }),
+            history: 4,
             descends: false,
             ties: true,
         };
         let bare = ScoredCase {
             user_id: "b é".into(),
             cut: Cut::Calibration,
+            scale: 1.0,
             target: 0,
             candidates: vec![4, 3],
+            protocols: vec![3, 1],
             scores: vec![0.1, f32::MIN_POSITIVE],
             neutral: Vec::new(),
             tokens: Vec::new(),
             popularity: vec![0, 0],
+            catalogue: None,
+            history: 0,
             descends: true,
             ties: false,
         };
@@ -236,6 +285,7 @@ pub(super) mod tests {
         assert!(broken(|case| case.target = 3).contains("the target of user a"));
         assert!(broken(|case| case.scores.truncate(2)).contains("user a"));
         assert!(broken(|case| case.tokens.truncate(1)).contains("user a"));
+        assert!(broken(|case| case.protocols[0] = 0).contains("no protocol"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scores.parquet");
         let mut cases = some();
