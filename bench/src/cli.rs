@@ -57,10 +57,14 @@ enum Command {
     Train(command::train::Arguments),
     /// Merge adapters into one.
     Merge(command::merge::Arguments),
+    /// Choose on held-out users how an adapter's likelihoods become scores.
+    Calibrate(command::calibrate::Arguments),
     /// Rank the candidates of a prepared folder's test users.
     Rank(command::rank::Arguments),
     /// Rank candidates for a history: JSON in, JSON out.
     Recommend(command::recommend::Arguments),
+    /// List the rows that tables may have.
+    Methods(command::methods::Arguments),
     /// Run a profile: every missing cell, then the report.
     Reproduce(command::reproduce::Arguments),
     /// Write the report of a finished profile again, from its records.
@@ -132,8 +136,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Worker(arguments) => command::worker::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),
+        Command::Calibrate(arguments) => command::calibrate::run(arguments).map(done),
         Command::Rank(arguments) => command::rank::run(arguments).map(done),
         Command::Recommend(arguments) => command::recommend::run(arguments).map(done),
+        Command::Methods(arguments) => command::methods::run(arguments).map(done),
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),

@@ -10,6 +10,7 @@
 //! * [`allocator`]: where memory comes from.
 
 pub mod allocator;
+pub mod calibration;
 pub mod claim;
 pub mod cli;
 pub mod command;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
+use weaverec_model::merge;
 use weaverec_model::lora::{Adapter, Base, LoraConfig, Reading};
 use weaverec_pipeline::fetch::{self, Model};
 
@@ -29,13 +30,16 @@ impl Adapters {
         Ok(Adapter::read(folder, reading)?)
     }
 
-    /// The model with an adapter. One that was trained on another base is warned of: its update may mean nothing here, and shapes do not tell.
-    pub fn fold(&self, folder: &Path, model: &LanguageModel) -> Result<Decoder> {
+    /// The model with an adapter, its update times a scale. One that was trained on another base is warned of: its update may mean nothing here, and shapes do not tell.
+    pub fn fold(&self, folder: &Path, model: &LanguageModel, scale: f64) -> Result<Decoder> {
         let adapter = self.read(folder, Some(model.decoder.config()))?;
         if let Some(doubt) = doubt(&adapter, folder, &model.base, &model.path) {
             say(format!("warning: {}: {doubt}", folder.display()));
         }
-        let decoder = model.decoder.folded(&adapter);
+        let decoder = match scale {
+            1.0 => model.decoder.folded(&adapter),
+            scale => model.decoder.folded(&merge::uniform_scaled(&[&adapter], scale)?),
+        };
         decoder.with_context(|| format!("{} cannot be used on {}", folder.display(), model.base.name))
     }
 }

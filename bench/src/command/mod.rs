@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod audit;
 pub mod base;
+pub mod calibrate;
 pub mod compare;
 pub mod completions;
 pub mod datasets;
@@ -12,6 +13,7 @@ pub mod export;
 pub mod gate;
 pub mod inspect;
 pub mod merge;
+pub mod methods;
 pub mod models;
 mod number;
 pub mod power;

@@ -7,15 +7,16 @@ use clap::Args;
 use weaverec_model::op::with_threads;
 use weaverec_model::rank::Normalisation;
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{PromptFormat, Split};
 
+use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
 use crate::metric::{Metric, Tally, place};
-use crate::progress::Meter;
+use crate::progress::{Meter, say};
 
 /// Prompt tokens that go through the decoder at one time.
 pub const BATCH_TOKENS: usize = 4096;
@@ -25,7 +26,8 @@ pub const BATCH_TOKENS: usize = 4096;
 #[command(after_help = "\
 Examples:
   weaverec rank prepared/shop                             the plain model
-  weaverec rank prepared/shop --adapter woven --users 500")]
+  weaverec rank prepared/shop --adapter woven --users 500
+  weaverec rank prepared/shop --adapter woven --calibration")]
 pub struct Arguments {
     /// Prepared folder.
     folder: PathBuf,
@@ -43,8 +45,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     free_decoding_users: usize,
     /// Divide log-likelihoods by the number of tokens.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "calibration")]
     length_normalised: bool,
+    /// Rank by the scores that `weaverec calibrate` chose; without a value by calibration.json in the adapter's folder.
+    #[arg(long, num_args = 0..=1, value_name = "FILE")]
+    calibration: Option<Option<PathBuf>>,
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
@@ -60,24 +65,46 @@ pub fn run(arguments: Arguments) -> Result<()> {
         bail!("{} has no test prompts", arguments.folder.display());
     }
     let encoder = Encoder::new(&model.tokenizer, format);
+    let calibration = match &arguments.calibration {
+        None => None,
+        Some(_) if format != PromptFormat::Sequence => bail!(
+            "{} lists candidates in its prompts, which are ranked by likelihood as it is: leave --calibration out",
+            arguments.folder.display()
+        ),
+        Some(file) => {
+            let read = Calibration::read(file.as_deref(), arguments.adapter.as_deref(), &model)?;
+            if read.prepared != prepared.fingerprint() {
+                say(format!(
+                    "warning: the calibration was chosen by users of {}, prepared as {:.12}",
+                    read.domain, read.prepared
+                ));
+            }
+            Some(read)
+        }
+    };
+    let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
-        Some(folder) => arguments.adapters.fold(folder, &model)?,
+        Some(folder) => arguments.adapters.fold(folder, &model, scale)?,
     };
     let config = Rank {
-        normalisation: if arguments.length_normalised {
-            Normalisation::Mean
-        } else {
-            Normalisation::Sum
+        normalisation: match &calibration {
+            Some(calibration) => calibration.normalisation,
+            None if arguments.length_normalised => Normalisation::Mean,
+            None => Normalisation::Sum,
         },
         batch_tokens: BATCH_TOKENS,
         free_decoding_users: arguments.free_decoding_users,
         free_decoding_tokens: 128,
+        ..Rank::default()
     };
     let meter = Meter::start("ranking");
     let (scores, invalid) = with_threads(super::threads(arguments.threads), || -> Result<_> {
         let queries = language_model::queries(&encoder, &test, &items)?;
-        let scores = language_model::scores(&decoder, &queries, &config, &meter)?;
+        let mut scores = language_model::scores(&decoder, &queries, &config, &meter)?;
+        if let Some(calibration) = &calibration {
+            calibration.apply(&decoder, &encoder, &queries, &mut scores, &meter)?;
+        }
         let invalid =
             language_model::invalid_output_rate(&decoder, &encoder, &test, &items, &config, format)?;
         Ok((scores, invalid))
@@ -103,6 +130,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         "users": places.len(),
         "candidates": candidates,
         "invalid_output_rate": invalid,
+        "calibration": calibration.map(|read| serde_json::json!({ "alpha": read.alpha, "scale": read.scale, "users": read.users })),
         "metrics": numbers,
     }))?)
 }

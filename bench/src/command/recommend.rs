@@ -9,12 +9,13 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::op::with_threads;
-use weaverec_model::rank::{Normalisation, Query, list, top};
+use weaverec_model::rank::{self, Normalisation, Query, list, top};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 use weaverec_pipeline::title::clean;
 
+use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::experiment::encoder::Encoder;
@@ -52,8 +53,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     list: usize,
     /// Divide log-likelihoods by the number of tokens.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "calibration")]
     length_normalised: bool,
+    /// Rank by the scores that `weaverec calibrate` chose; without a value by calibration.json in the adapter's folder.
+    #[arg(long, num_args = 0..=1, value_name = "FILE")]
+    calibration: Option<Option<PathBuf>>,
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
@@ -62,7 +66,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   echo '{\"history\": [\"Solaris\", \"Stalker\"], \"candidates\": [\"Mirror\", \"Jaws\"]}' | weaverec recommend
-  weaverec recommend histories.json --adapter woven --domain prepared/films --top 20";
+  weaverec recommend histories.json --adapter woven --domain prepared/films --top 20
+  weaverec recommend histories.json --adapter woven --domain prepared/films --calibration";
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
@@ -91,7 +96,7 @@ struct Ranked<'a> {
     /// The domain's items with this title.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     items: &'a [String],
-    /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens.
+    /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens; if calibrated, the content score.
     score: f32,
 }
 
@@ -115,9 +120,17 @@ pub fn run(arguments: Arguments) -> Result<()> {
         wording: domain.as_ref().and_then(|d| d.wording.clone()),
     };
     let model = arguments.base.load()?;
+    let calibration = match &arguments.calibration {
+        None => None,
+        Some(_) if style.format != PromptFormat::Sequence => bail!(
+            "the format lists candidates in its prompts, which are ranked by likelihood as it is: leave --calibration out"
+        ),
+        Some(file) => Some(Calibration::read(file.as_deref(), arguments.adapter.as_deref(), &model)?),
+    };
+    let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
-        Some(folder) => arguments.adapters.fold(folder, &model)?,
+        Some(folder) => arguments.adapters.fold(folder, &model, scale)?,
     };
     let encoder = Encoder::new(&model.tokenizer, style.format);
     let queries: Vec<(Query, Vec<Candidate>)> = questions
@@ -134,9 +147,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .collect::<Result<_>>()?;
     let meter = Meter::start("ranking");
     let answers = with_threads(super::threads(arguments.threads), || -> Result<Vec<Answer>> {
+        let neutral = calibration
+            .as_ref()
+            .map(|calibration| Neutral::of(calibration, &decoder, &encoder, &queries, &meter))
+            .transpose()?;
         let mut answers = Vec::with_capacity(queries.len());
         for (query, candidates) in &queries {
-            answers.push(answer(&decoder, query, candidates, &arguments)?);
+            answers.push(answer(&decoder, query, candidates, &arguments, neutral.as_ref())?);
             meter.update(answers.len() as u64, queries.len() as u64, || "histories".into());
         }
         Ok(answers)
@@ -208,6 +225,55 @@ impl Question {
             }
         }
         Ok(candidates)
+    }
+}
+
+/// What every title that is asked for has without a history: read once for all questions.
+struct Neutral<'a> {
+    calibration: &'a Calibration,
+    scores: HashMap<Vec<u32>, f32>,
+}
+
+impl<'a> Neutral<'a> {
+    fn of(
+        calibration: &'a Calibration,
+        decoder: &Decoder,
+        encoder: &Encoder,
+        queries: &[(Query, Vec<Candidate>)],
+        meter: &Meter,
+    ) -> Result<Self> {
+        let titles: HashSet<&Vec<u32>> = queries.iter().flat_map(|(query, _)| &query.candidates).collect();
+        let mut titles: Vec<Vec<u32>> = titles.into_iter().cloned().collect();
+        titles.sort_unstable();
+        let found = calibration.neutral(decoder, encoder, &titles, meter)?;
+        Ok(Neutral {
+            calibration,
+            scores: titles.into_iter().zip(found).collect(),
+        })
+    }
+
+    /// The best by content score: every title has to be read to its end, since what is taken away may lift any of them.
+    fn top(&self, decoder: &Decoder, query: &Query, count: usize) -> Result<Vec<rank::Ranked>> {
+        let scores = rank::score(
+            decoder,
+            std::slice::from_ref(query),
+            self.calibration.normalisation,
+            super::rank::BATCH_TOKENS,
+        )?;
+        let alpha = self.calibration.alpha;
+        let mut ranked: Vec<rank::Ranked> = scores
+            .into_iter()
+            .flatten()
+            .zip(&query.candidates)
+            .enumerate()
+            .map(|(place, (score, title))| rank::Ranked {
+                place,
+                score: score - alpha * self.scores.get(title).copied().unwrap_or(0.0),
+            })
+            .collect();
+        ranked.sort_by(|one, other| other.score.total_cmp(&one.score));
+        ranked.truncate(count);
+        Ok(ranked)
     }
 }
 
@@ -329,9 +395,10 @@ impl Style {
             target,
             ties: false,
             candidates: offered,
+            binned: Vec::new(),
             messages,
         };
-        encoder.query(&prompt, &items)
+        encoder.query(&prompt, &prompt.candidates, &items)
     }
 }
 
@@ -340,12 +407,16 @@ fn answer<'a>(
     query: &Query,
     candidates: &'a [Candidate],
     arguments: &Arguments,
+    neutral: Option<&Neutral>,
 ) -> Result<Answer<'a>> {
     let normalisation = match arguments.length_normalised {
         true => Normalisation::Mean,
         false => Normalisation::Sum,
     };
-    let best = top(decoder, query, normalisation, arguments.top)?;
+    let best = match neutral {
+        None => top(decoder, query, normalisation, arguments.top)?,
+        Some(neutral) => neutral.top(decoder, query, arguments.top)?,
+    };
     let ranking = best
         .into_iter()
         .map(|best| Ranked {

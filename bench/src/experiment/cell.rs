@@ -185,9 +185,21 @@ pub struct Ranking {
     /// Share of freely decoded answers that are no title.
     #[serde(default)]
     pub invalid_output_rate: Option<f64>,
+    /// Of the untuned model, where it was asked: how many next titles of training sequences it recalls.
+    #[serde(default)]
+    pub recall: Option<Recall>,
     /// The scores of every user. Stored beside the record, in Parquet.
     #[serde(skip)]
     pub cases: Vec<ScoredCase>,
+}
+
+/// How many of the titles that come next in training sequences a model that was never trained on them writes to the letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// Sequences that were asked.
+    pub asked: usize,
+    /// Titles that were recalled.
+    pub recalled: usize,
 }
 
 /// One user's candidates under one scale of the merged update, and all that is needed to rank them in whatever way.

@@ -14,7 +14,9 @@ use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
 use super::cut::{Cut, First, Lot, Sizes};
+use super::protocol::union;
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
+use crate::method::log::{Histories, Log};
 use crate::progress::{Stages, say};
 
 /// A prepared domain, read.
@@ -37,7 +39,16 @@ pub struct DomainData {
     pub diagnosis: Vec<Prompt>,
     /// Test prompts of the users that are ranked, in the order of their lot.
     pub ranked: Vec<Prompt>,
+    /// Validation prompts of users on whom nothing is reported, and who choose whatever is chosen after training.
+    pub calibration: Vec<Prompt>,
+    /// The interactions that are trained on.
+    pub log: Log,
+    /// All that users had before what they are asked for.
+    pub histories: Histories,
 }
+
+/// Most calibration users that rows which count are scored on, where language models are scored on fewer: it costs nothing.
+const CALIBRATION: usize = 1000;
 
 /// The domains of a study by name, auxiliary ones included.
 pub type Domains = BTreeMap<String, DomainData>;
@@ -87,7 +98,7 @@ pub fn prepare_study(
         let read =
             read(profile, domain, &folder).with_context(|| format!("cannot read {}", folder.display()))?;
         say(format!(
-            "  {}: {} items, {} training prompts; {} users ranked of {} ({}), steps chosen on {} of {}",
+            "  {}: {} items, {} training prompts; {} users ranked of {} ({}), rows compared on {} of {}",
             read.name,
             read.items.len(),
             read.folder.manifest().prompt_count(Split::Train),
@@ -225,6 +236,7 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
     let held_out = profile.adapter.held_out;
     let mut users = Sizes::default();
     let (mut selection, mut diagnosis) = (First::new(held_out), First::new(held_out));
+    let mut calibration = First::new(profile.rank.calibration.max(CALIBRATION));
     folder.each_prompt(Split::Validation, |row| {
         let lot = lot(row.user_id);
         let cut = lot.cut();
@@ -233,6 +245,8 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
         }
         if cut == Cut::Selection {
             selection.offer(lot, || row.to_prompt());
+        } else if cut == Cut::Calibration {
+            calibration.offer(lot, || row.to_prompt());
         } else if cut == profile.report_on {
             diagnosis.offer(lot, || row.to_prompt());
         }
@@ -254,11 +268,14 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
     Ok(DomainData {
         name: domain.name.clone(),
         fingerprint: folder.fingerprint(),
-        candidate_hash: candidate_hash(
-            ranked
-                .iter()
-                .map(|p| (p.user_id.as_str(), p.target, p.candidates.as_slice())),
-        ),
+        candidate_hash: {
+            let candidates: Vec<Vec<u32>> = ranked.iter().map(|prompt| union(prompt, profile.prepare.format).0).collect();
+            let cases = ranked.iter().zip(&candidates);
+            candidate_hash(cases.map(|(prompt, all)| (prompt.user_id.as_str(), prompt.target, all.as_slice())))
+        },
+        log: Log::read(&folder)?,
+        histories: Histories::read(&folder)?,
+        calibration: calibration.into_vec(),
         items: folder.items()?,
         users,
         selection: selection.into_vec(),

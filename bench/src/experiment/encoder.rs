@@ -49,11 +49,11 @@ impl<'a> Encoder<'a> {
         prompts.into_iter().map(|p| self.example(p)).collect()
     }
 
-    /// A prompt and its candidates, to be ranked.
+    /// A prompt and candidates, to be ranked. Formats that list candidates can be asked about those that they list alone.
     ///
     /// # Errors
     /// A candidate without anything to read: its likelihood would be that of what follows a title, and it would win.
-    pub fn query(&self, prompt: &Prompt, items: &[Item]) -> Result<Query> {
+    pub fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
         let (tokens, lead, end) = match self.format {
             PromptFormat::Sequence => (self.history(prompt)?, String::new(), String::new()),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
@@ -84,7 +84,7 @@ impl<'a> Encoder<'a> {
                 }
             }
         };
-        let candidates = prompt.candidates.iter().enumerate();
+        let candidates = candidates.iter().enumerate();
         Ok(Query {
             candidates: candidates.map(candidate).collect::<Result<_>>()?,
             prompt: tokens,
@@ -118,6 +118,15 @@ impl<'a> Encoder<'a> {
             .map(|m| (m.role.as_str(), m.content.as_str()))
             .collect();
         Ok(self.tokenizer.turn(&turns)?)
+    }
+
+    /// What the model reads of somebody who had these items, as the sequence format writes it.
+    pub fn titles<S: AsRef<str>>(&self, titles: &[S]) -> Result<Vec<u32>> {
+        let mut tokens: Vec<u32> = self.tokenizer.start().into_iter().collect();
+        for title in titles {
+            tokens.extend(self.lines(&format!("{}\n", title.as_ref()))?);
+        }
+        Ok(tokens)
     }
 
     /// Tokens of any text of lines, as the sequence format writes titles.
@@ -265,7 +274,7 @@ mod tests {
         let example = encoder.example(&prompt).unwrap();
         assert_eq!(example.tokens[..example.loss_from], before);
         assert_eq!(example.tokens[example.loss_from..], tokens(" Solaris<|im_end|>"));
-        let query = encoder.query(&prompt, &items()).unwrap();
+        let query = encoder.query(&prompt, &prompt.candidates, &items()).unwrap();
         assert_eq!(query.prompt, before);
         assert_eq!(
             query.candidates,
@@ -275,14 +284,14 @@ mod tests {
         assert_eq!(encoder.stops().unwrap(), [2, 2]);
 
         let listed = Encoder::new(&tokenizer, PromptFormat::Top5)
-            .query(&prompt, &items())
+            .query(&prompt, &prompt.candidates, &items())
             .unwrap();
         assert_eq!(
             listed.candidates[0],
             tokens(&format!(" Solaris{TITLE_SEPARATOR}"))
         );
         let lettered = Encoder::new(&tokenizer, PromptFormat::Letter)
-            .query(&prompt, &items())
+            .query(&prompt, &prompt.candidates, &items())
             .unwrap();
         assert_eq!(lettered.candidates[1], tokens(&format!(" {}", LETTERS[1])));
     }
@@ -305,7 +314,7 @@ mod tests {
                     ("assistant", &format!("{title}\n")),
                 ]);
                 let example = encoder.example(&prompt).unwrap();
-                let query = encoder.query(&prompt, &titles(title)).unwrap();
+                let query = encoder.query(&prompt, &prompt.candidates, &titles(title)).unwrap();
                 let text = tokenizer.decode(&example.tokens).unwrap();
                 assert_eq!(text.matches(title).count(), 2, "{text}");
                 assert_eq!(encoder.prompt(&prompt).unwrap(), query.prompt);
@@ -319,7 +328,7 @@ mod tests {
             // A title that ends as answers do is not the shorter title, whichever is encoded first.
             for title in ["Oak", "Oak<|im_end|>"] {
                 let prompt = prompt(&[("user", "?"), ("assistant", "!")]);
-                let query = encoder.query(&prompt, &titles(title)).unwrap();
+                let query = encoder.query(&prompt, &prompt.candidates, &titles(title)).unwrap();
                 let ends = usize::from(format == PromptFormat::TargetOnly);
                 assert_eq!(controls(&query.candidates[0]).len(), ends, "{format:?}: {title}");
             }
@@ -335,7 +344,7 @@ mod tests {
                 let mut items = items();
                 items[1].title = title.into();
                 let error = Encoder::new(&tokenizer, format)
-                    .query(&prompt, &items)
+                    .query(&prompt, &prompt.candidates, &items)
                     .unwrap_err()
                     .to_string();
                 assert!(error.contains("candidate 2"), "{error}");
@@ -360,7 +369,7 @@ mod tests {
             encoder.lines("Solaris\n").unwrap()
         );
         assert_eq!(
-            encoder.query(&prompt, &items()).unwrap().prompt,
+            encoder.query(&prompt, &prompt.candidates, &items()).unwrap().prompt,
             example.tokens[..example.loss_from]
         );
     }

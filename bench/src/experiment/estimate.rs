@@ -167,15 +167,19 @@ mod tests {
             replicate,
             work: work(1e12),
         };
+        let scorer = Scorer::Counted {
+            method: "popularity",
+            drawn: None,
+        };
         let ranking = RankingCell {
             cell: cell(Kind::Ranking, 9),
             target: "a".into(),
-            scorer: Scorer::Popularity,
+            scorer: scorer.clone(),
             work: work(5e10),
         };
         Plan {
             backbones: (0..2).map(|replicate| (replicate, backbone(replicate))).collect(),
-            rankings: [(("a".into(), Scorer::Popularity), ranking)].into(),
+            rankings: [(("a".into(), scorer), ranking)].into(),
             ..Plan::default()
         }
     }

@@ -17,6 +17,7 @@ pub mod encoder;
 pub mod environment;
 pub mod estimate;
 pub mod library;
+mod likelihood;
 pub mod materials;
 pub mod missing;
 pub mod numerics;

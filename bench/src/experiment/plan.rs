@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use weaverec_model::train::Seeds;
-use weaverec_model::weave::{Domains as DomainSet, Recipe};
+use weaverec_model::weave::{Budget, Diet, Recipe, Supply};
 
 use super::backbone;
 use super::cell::{Cell, Kind};
@@ -14,10 +14,10 @@ use super::profile::{Backbone, Scenario};
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
 use super::work::Work;
-use crate::method::Method;
+use crate::method::{self, How, Method};
 
-/// Names an adapter: the domains it is trained on, and the replicate.
-pub type AdapterKey = (DomainSet, Replicate);
+/// Names an adapter: what it is trained on, and the replicate.
+pub type AdapterKey = (Diet, Replicate);
 
 /// A backbone to pre-train.
 #[derive(Clone, Debug)]
@@ -36,7 +36,9 @@ pub struct AdapterCell {
     /// Its cell.
     pub cell: Cell,
     /// What it is trained on.
-    pub domains: DomainSet,
+    pub diet: Diet,
+    /// The replicate that draws it.
+    pub replicate: Replicate,
     /// What it is drawn from.
     pub seeds: Seeds,
     /// What there is to compute.
@@ -46,23 +48,21 @@ pub struct AdapterCell {
 /// How a ranking gets its scores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scorer {
-    /// At random.
-    Random {
-        /// The replicate that draws the order.
-        replicate: Replicate,
+    /// By what the row of this name counts.
+    Counted {
+        /// The row.
+        method: &'static str,
+        /// The replicate that draws it; none where nothing is drawn.
+        drawn: Option<Replicate>,
     },
-    /// By training counts.
-    Popularity,
-    /// By raw id, ahead of the last item's.
-    NextId,
-    /// By raw id, behind the last item's.
-    PreviousId,
     /// By likelihood, with the uniform merge of these adapters folded in; none is zero-shot.
     LanguageModel {
         /// The replicate whose language model it is.
         base: Replicate,
         /// The adapters, sorted.
         members: Vec<AdapterKey>,
+        /// The replicate that gives every user another one's history, where it does.
+        stranger: Option<Replicate>,
     },
 }
 
@@ -130,12 +130,14 @@ impl Plan {
         }
         for replicate in 0..study.profile.replicates {
             for (scenario, of) in study.study().scenarios.iter().enumerate() {
-                let methods = Method::all().map(|method| scorer(method, study, of, replicate));
-                let members = members(of)
-                    .into_iter()
-                    .map(|domains| alone(domains, study, replicate));
                 let mut rankings: Vec<RankingKey> = Vec::new();
-                for scorer in methods.chain(members) {
+                let members = members(study, of)?.into_iter();
+                let alone = members.map(|diet| alone(diet, study, replicate));
+                let mut scorers = Vec::new();
+                for row in ranked(study, of)? {
+                    scorers.extend(scorer(row, study, of, replicate)?);
+                }
+                for scorer in scorers.into_iter().chain(alone) {
                     let key = (of.target.clone(), scorer);
                     plan.add(study, &key)?;
                     if !rankings.contains(&key) {
@@ -172,26 +174,26 @@ impl Plan {
         let mut configuration = json!({
             "target": { "name": target, "fingerprint": domain.fingerprint, "candidates": domain.candidate_hash },
             "users": { "cut": profile.report_on, "cut_seed": profile.cut_seed, "most": profile.prepare.users },
+            "calibration": profile.rank.calibration,
         });
         let mut work = Work::default();
         let label = match scorer {
-            Scorer::Random { replicate } => {
-                configuration["random"] = json!(written(replicate::random_seed(*replicate)));
-                format!("{target}: random, replicate {replicate}")
+            Scorer::Counted { method, drawn } => {
+                configuration["counted"] = json!(method);
+                if let Some(replicate) = drawn {
+                    configuration["seed"] = json!(written(replicate::random_seed(*replicate)));
+                }
+                let label = method::named(method).map_or(*method, Method::label);
+                match drawn {
+                    Some(replicate) => format!("{target}: {label}, replicate {replicate}"),
+                    None => format!("{target}: {label}"),
+                }
             }
-            Scorer::Popularity => {
-                configuration["popularity"] = json!("training interactions");
-                format!("{target}: popularity")
-            }
-            Scorer::NextId | Scorer::PreviousId => {
-                let probe = match scorer {
-                    Scorer::NextId => Method::NextId,
-                    _ => Method::PreviousId,
-                };
-                configuration["probe"] = json!(probe.id());
-                format!("{target}: {}", probe.label())
-            }
-            Scorer::LanguageModel { base, members } => {
+            Scorer::LanguageModel {
+                base,
+                members,
+                stranger,
+            } => {
                 let keys: Vec<&str> = members
                     .iter()
                     .filter_map(|member| self.adapters.get(member))
@@ -201,16 +203,22 @@ impl Plan {
                 configuration["uniform_merge_of"] = json!(keys);
                 configuration["rank"] = json!(profile.rank);
                 configuration["validation_prompts"] = json!(profile.adapter.held_out);
-                work = study.facts.operations.scoring(domain.queries);
+                if let Some(replicate) = stranger {
+                    configuration["stranger"] = json!(written(replicate::stranger_seed(*replicate)));
+                }
+                work = scoring(study, target, members.is_empty())?;
+                let who = match stranger {
+                    Some(_) => ", strangers' histories",
+                    None => "",
+                };
                 match members.as_slice() {
-                    [] if study.facts.bases.len() == 1 => format!("{target}: zero-shot"),
-                    [] => format!("{target}: zero-shot, replicate {base}"),
-                    [(domains, replicate)] => format!("{target}: {domains}, replicate {replicate}"),
+                    [] if study.facts.bases.len() == 1 => format!("{target}: zero-shot{who}"),
+                    [] => format!("{target}: zero-shot{who}, replicate {base}"),
+                    [(diet, replicate)] => format!("{target}: {diet}{who}, replicate {replicate}"),
                     several => {
-                        let names: Vec<String> =
-                            several.iter().map(|(domains, _)| domains.to_string()).collect();
+                        let names: Vec<String> = several.iter().map(|(diet, _)| diet.to_string()).collect();
                         format!(
-                            "{target}: merge of {}, replicate {}",
+                            "{target}: merge of {}{who}, replicate {}",
                             names.join(", "),
                             several[0].1
                         )
@@ -285,76 +293,176 @@ impl Scorer {
     /// Whether it comes to the same scores in every replicate: nothing in it is drawn.
     pub fn is_deterministic(&self, study: &StudyRecord) -> bool {
         match self {
-            Scorer::Random { .. } => false,
-            Scorer::Popularity | Scorer::NextId | Scorer::PreviousId => true,
-            Scorer::LanguageModel { members, .. } => members.is_empty() && study.facts.bases.len() == 1,
+            Scorer::Counted { drawn, .. } => drawn.is_none(),
+            Scorer::LanguageModel { members, stranger, .. } => {
+                members.is_empty() && stranger.is_none() && study.facts.bases.len() == 1
+            }
         }
     }
 }
 
-/// The ranking behind a row in a replicate.
-pub fn scorer(method: Method, study: &StudyRecord, scenario: &Scenario, replicate: Replicate) -> Scorer {
-    match method {
-        Method::Random => Scorer::Random { replicate },
-        Method::Popularity => Scorer::Popularity,
-        Method::NextId => Scorer::NextId,
-        Method::PreviousId => Scorer::PreviousId,
-        Method::ZeroShot => merged(Vec::new(), study, replicate),
-        Method::Adapters(recipe) => merged(recipe.members(&scenario.weave()), study, replicate),
+/// The rows of a scenario's table, in order.
+///
+/// # Errors
+/// A row that the program does not know, as in a record of another version.
+pub fn rows(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<&'static dyn Method>> {
+    scenario.rows(&study.profile)
+}
+
+/// The rows of a scenario that need rankings: those of its table, and those that they are made of or chosen among.
+fn ranked(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<&'static dyn Method>> {
+    let mut all = Vec::new();
+    for row in rows(study, scenario)? {
+        all.push(row.id());
+        all.extend(method::parts(row));
     }
+    all.sort_unstable();
+    all.dedup();
+    method::chosen(all)
+}
+
+/// The ranking behind a row in a replicate; none where the row is made of others' records.
+///
+/// # Errors
+/// A domain that the record lacks.
+pub fn scorer(
+    method: &dyn Method,
+    study: &StudyRecord,
+    scenario: &Scenario,
+    replicate: Replicate,
+) -> Result<Option<Scorer>> {
+    Ok(match method.how() {
+        How::Counted(counted) => Some(Scorer::Counted {
+            method: method.id(),
+            drawn: counted.is_drawn().then_some(replicate),
+        }),
+        How::Adapters { recipe, stranger } => {
+            let diets = match recipe(scenario.sources.len()) {
+                Some(recipe) => diets(recipe, study, scenario)?,
+                None => Vec::new(),
+            };
+            Some(merged(diets, study, replicate, stranger))
+        }
+        How::Best(_) | How::Fusion { .. } => None,
+    })
 }
 
 /// The adapters that take part in the scenario's merges, each of which the diagnosis shows alone.
-pub fn members(scenario: &Scenario) -> Vec<DomainSet> {
-    let mut all: Vec<DomainSet> = [Recipe::NaiveMerge, Recipe::Weave]
-        .iter()
-        .flat_map(|recipe| recipe.members(&scenario.weave()))
-        .collect();
+///
+/// # Errors
+/// A domain that the record lacks.
+pub fn members(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<Diet>> {
+    let mut all = Vec::new();
+    for recipe in [Recipe::NaiveMerge, Recipe::Weave] {
+        all.extend(diets(recipe, study, scenario)?);
+    }
     all.sort();
     all.dedup();
-    all
+    Ok(all)
 }
 
 /// The scorer that ranks with one adapter alone.
-pub fn alone(domains: DomainSet, study: &StudyRecord, replicate: Replicate) -> Scorer {
-    merged(vec![domains], study, replicate)
+pub fn alone(diet: Diet, study: &StudyRecord, replicate: Replicate) -> Scorer {
+    merged(vec![diet], study, replicate, false)
 }
 
-fn merged(members: Vec<DomainSet>, study: &StudyRecord, replicate: Replicate) -> Scorer {
-    let mut members: Vec<AdapterKey> = members.into_iter().map(|domains| (domains, replicate)).collect();
+/// What the adapters of a recipe are trained on.
+fn diets(recipe: Recipe, study: &StudyRecord, scenario: &Scenario) -> Result<Vec<Diet>> {
+    for domain in scenario.sources.iter().chain([&scenario.target]) {
+        if study.domain(domain)?.training.count == 0 {
+            bail!("the domain {domain} has no training prompts: nothing could be trained on it");
+        }
+    }
+    let supply = |name: &str| {
+        let text = study.facts.domains.get(name).map(|domain| domain.training);
+        let text = text.unwrap_or_default();
+        Supply {
+            prompts: text.count,
+            tokens: text.tokens,
+        }
+    };
+    let budget = Budget {
+        cap: study.profile.adapter.prompts_per_domain,
+        supply: &supply,
+    };
+    Ok(recipe.members(&scenario.weave(), &budget))
+}
+
+fn merged(members: Vec<Diet>, study: &StudyRecord, replicate: Replicate, stranger: bool) -> Scorer {
+    let mut members: Vec<AdapterKey> = members.into_iter().map(|diet| (diet, replicate)).collect();
     members.sort();
     Scorer::LanguageModel {
         base: study.base(replicate),
         members,
+        stranger: stranger.then_some(replicate),
     }
 }
 
-fn adapter_cell(study: &StudyRecord, (domains, replicate): &AdapterKey) -> Result<AdapterCell> {
+/// What ranking a target's users takes: the reported ones at one scale and at the chosen one, the calibration users at each, and as often
+/// the titles of all of them after neutral histories.
+fn scoring(study: &StudyRecord, target: &str, untuned: bool) -> Result<Work> {
+    let (rank, domain) = (&study.profile.rank, study.domain(target)?);
+    let scales = match untuned {
+        true => 1,
+        false => rank.scales.len(),
+    };
+    let calibration = match domain.calibration >= crate::scoring::LEAST {
+        true => domain.calibration.min(rank.calibration) * scales,
+        false => 0,
+    };
+    let passes = domain.ranked * scales.min(2) + calibration;
+    let operations = &study.facts.operations;
+    let mut work = operations.scoring(domain.queries.times(passes));
+    if study.profile.prepare.format == weaverec_pipeline::schema::PromptFormat::Sequence {
+        // A title is asked for once, however many have it among their candidates.
+        let titles = |users: usize| (users * domain.distinct).min(domain.items);
+        let asked = titles(domain.ranked) * scales.min(2)
+            + match calibration {
+                0 => 0,
+                _ => titles(domain.calibration.min(rank.calibration)) * scales,
+            };
+        work = work + operations.scoring(domain.titles.times(asked * rank.neutral_histories));
+    }
+    Ok(work)
+}
+
+fn adapter_cell(study: &StudyRecord, (diet, replicate): &AdapterKey) -> Result<AdapterCell> {
     let (profile, facts) = (&study.profile, &study.facts);
     let (mut data, mut work) = (serde_json::Map::new(), Work::default());
-    for name in domains.iter() {
-        let domain = study.domain(name)?;
-        data.insert(name.to_string(), json!(domain.fingerprint));
-        let text = domain.training.at_most(profile.adapter.prompts_per_domain);
-        work = work + facts.operations.training(text, profile.adapter.train.epochs);
+    let passes = profile.adapter.train.epochs * diet.times;
+    for portion in &diet.portions {
+        let domain = study.domain(&portion.domain)?;
+        data.insert(portion.domain.clone(), json!(domain.fingerprint));
+        work = work + facts.operations.training(domain.training.times(portion.prompts), passes);
     }
-    let seeds = replicate::seeds(*replicate, domains);
-    let configuration = json!({
+    let seeds = replicate::seeds(*replicate, diet);
+    let mut configuration = json!({
         "model": study.base_key(*replicate)?,
         "domains": data,
+        "diet": diet,
         "format": profile.prepare.format,
         "adapter": profile.adapter,
         "cut_seed": profile.cut_seed,
         "init_seed": written(seeds.init),
+        "subset_seed": written(replicate::subset_seed(*replicate)),
         "data_seed": written(seeds.data),
     });
+    let placebos: serde_json::Map<String, serde_json::Value> = diet
+        .portions
+        .iter()
+        .filter(|portion| portion.placebo)
+        .map(|portion| {
+            let seed = replicate::placebo_seed(*replicate, &portion.domain);
+            (portion.domain.clone(), json!(written(seed)))
+        })
+        .collect();
+    if !placebos.is_empty() {
+        configuration["placebo_seeds"] = placebos.into();
+    }
     Ok(AdapterCell {
-        cell: Cell::new(
-            Kind::Adapter,
-            format!("{domains}, replicate {replicate}"),
-            configuration,
-        ),
-        domains: domains.clone(),
+        cell: Cell::new(Kind::Adapter, format!("{diet}, replicate {replicate}"), configuration),
+        diet: diet.clone(),
+        replicate: *replicate,
         seeds,
         work,
     })

@@ -11,7 +11,7 @@ use weaverec_model::backbone::Precision;
 use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
 use weaverec_model::rank::Normalisation;
-use weaverec_model::train::TrainConfig;
+use weaverec_model::train::{Keep, TrainConfig};
 
 pub use data::Data;
 pub use prepare::{Prepare, Split};
@@ -19,8 +19,9 @@ pub use prepare::{Prepare, Split};
 use super::cut::Cut;
 use super::replicate::Replicate;
 use crate::claim::Claims;
-use crate::method::Method;
+use crate::method::{self, Method};
 use crate::report::input::ScenarioKind;
+use crate::scoring::LEAST;
 
 /// The profiles that come with the program.
 const BUILTIN: [(&str, &str); 2] = [
@@ -48,6 +49,9 @@ pub struct Profile {
     /// Key of the cut of users into those that choose and those that are reported.
     #[serde(default)]
     pub cut_seed: u64,
+    /// The rows of every scenario; `weaverec methods` lists them.
+    #[serde(default = "plain_rows")]
+    pub methods: Vec<String>,
     /// What is to be shown.
     #[serde(default)]
     pub claims: Claims,
@@ -120,6 +124,28 @@ pub struct Adapter {
     pub train: TrainConfig,
 }
 
+/// The floors, and what is made of the adapters that the method itself is about.
+fn plain_rows() -> Vec<String> {
+    [
+        "random",
+        "popularity",
+        "next-id",
+        "previous-id",
+        "item-knn",
+        "next-item",
+        "counting",
+        "text-knn",
+        "zero-shot",
+        "source-only",
+        "target-only",
+        "joint",
+        "naive-merge",
+        "weaverec",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
 /// How candidates are ranked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +158,73 @@ pub struct Rank {
     pub free_decoding_users: usize,
     /// Most tokens of such an answer.
     pub free_decoding_tokens: usize,
+    /// Histories of one title over which log p(title) is averaged, for the content score; 0: none, and titles are ranked by likelihood alone.
+    #[serde(default = "four")]
+    pub neutral_histories: usize,
+    /// Most calibration users that rows of language models are scored on, to choose α, scales and weights. A domain with fewer than
+    /// [300](crate::scoring::LEAST) of them, or a profile that asks for fewer, chooses nothing: α and the scale are 1 then, and no floor is added.
+    #[serde(default)]
+    pub calibration: usize,
+    /// What merged updates are multiplied by, one of which calibration users choose.
+    #[serde(default = "one_scale")]
+    pub scales: Vec<f64>,
+    /// Language models rank the whole catalogue of domains of at most so many items, by likelihood; 0: of none. Rows that count always do.
+    #[serde(default)]
+    pub catalogue: usize,
+    /// Training sequences whose next title the untuned model is asked to recall to the letter.
+    #[serde(default)]
+    pub contamination: usize,
+}
+
+fn four() -> usize {
+    4
+}
+
+fn one_scale() -> Vec<f64> {
+    vec![1.0]
+}
+
+impl Default for Rank {
+    /// Likelihoods alone, by the size of pass that commands use.
+    fn default() -> Self {
+        Rank {
+            normalisation: Normalisation::default(),
+            batch_tokens: 4096,
+            free_decoding_users: 0,
+            free_decoding_tokens: 0,
+            neutral_histories: 0,
+            calibration: 0,
+            scales: one_scale(),
+            catalogue: 0,
+            contamination: 0,
+        }
+    }
+}
+
+impl Rank {
+    fn check(&self) -> Result<()> {
+        if !self.scales.contains(&1.0) {
+            bail!("[rank] scales = {:?}: 1 must be one of them, since every row is shown as it is, too", self.scales);
+        }
+        for (place, scale) in self.scales.iter().enumerate() {
+            if !(scale.is_finite() && *scale > 0.0) {
+                bail!("[rank] scales: {scale} is no scale: give numbers above 0");
+            }
+            if self.scales[..place].contains(scale) {
+                bail!("[rank] scales: {scale} is there twice");
+            }
+        }
+        if (1..LEAST).contains(&self.calibration) {
+            bail!(
+                "[rank] calibration = {}: fewer than {LEAST} users choose nothing; write 0, or at least that many",
+                self.calibration
+            );
+        }
+        if self.scales.len() > 1 && self.calibration == 0 {
+            bail!("[rank] `scales` has no effect without calibration users, who choose among them: set `calibration`, or leave it out");
+        }
+        Ok(())
+    }
 }
 
 /// Which runs a study belongs to.
@@ -202,12 +295,24 @@ pub struct Scenario {
     pub target: String,
     /// The other domains.
     pub sources: Vec<String>,
+    /// Rows of this scenario besides those of the profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 impl Scenario {
     /// `sources → target`, as the reports show it.
     pub fn name(&self) -> String {
         format!("{} → {}", self.sources.join(" + "), self.target)
+    }
+
+    /// The rows of its table, in order.
+    ///
+    /// # Errors
+    /// A name that is no row's, or that the profile has already.
+    pub fn rows(&self, profile: &Profile) -> Result<Vec<&'static dyn Method>> {
+        let names = profile.methods.iter().chain(&self.also);
+        method::chosen(names.map(String::as_str)).context("`methods` and `also`")
     }
 
     /// The scenario as the method sees it.
@@ -295,14 +400,14 @@ impl Profile {
         self.prepare.cut()?;
         self.prepare.tie_window_ms()?;
         self.claims.check()?;
-        let rows: Vec<&str> = Method::all().map(Method::id).collect();
-        if !rows.contains(&self.claims.woven.as_str()) {
+        self.rank.check()?;
+        if self.adapter.train.keep != Keep::Last {
             bail!(
-                "[claims] woven is {}, which is no row of the table: {}",
-                self.claims.woven,
-                rows.join(", ")
+                "[adapter] train: every row uses the last step of its schedule, or those whose held-out users happen to agree with the test \
+                 would win: write `keep = \"last\"`, and leave `patience` out"
             );
         }
+        method::chosen(self.methods.iter().map(String::as_str)).context("`methods`")?;
         for study in &self.studies {
             without_effect(study)?;
             let scenarios: Vec<String> = study.scenarios.iter().map(Scenario::name).collect();
@@ -320,6 +425,18 @@ impl Profile {
                 .map(|d| d.name.as_str())
                 .collect();
             for scenario in &study.scenarios {
+                let rows = scenario
+                    .rows(self)
+                    .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
+                if !rows.iter().any(|row| row.id() == self.claims.woven) {
+                    let names: Vec<&str> = rows.iter().map(|row| row.id()).collect();
+                    bail!(
+                        "[claims] woven is {}, which is no row of {}: {}",
+                        self.claims.woven,
+                        scenario.name(),
+                        names.join(", ")
+                    );
+                }
                 for domain in scenario.sources.iter().chain([&scenario.target]) {
                     if !studied.contains(&domain.as_str()) {
                         bail!(

@@ -1,36 +1,73 @@
-//! Runs a ranking: every candidate of every user that is ranked is scored, and the scores are kept.
+//! Runs a ranking: every candidate of every user that is ranked, or that chooses, is scored, and the scores are kept.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use weaverec_model::lora::Adapter;
-use weaverec_model::merge;
-use weaverec_model::train::mean_loss;
 
 use super::backbone::LanguageModel;
 use super::case::Cases;
-use super::cell::{Ranking, ScoredCase};
+use super::cell::{Choice, Ranking, Recall, ScoredCase};
+use super::cut::Cut;
 use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
+use super::likelihood::{self, Likelihood};
 use super::materials::{Bench, Materials};
 use super::plan::{RankingCell, Scorer};
+use super::protocol::union;
 use super::replicate;
 use super::runner::Workshop;
 use super::schedule::Finished;
-use crate::method::{language_model, next_id, popularity, previous_id, random};
+use crate::method::{self, Asked, Fitting, How};
+use crate::metric::{Place, place};
 use crate::progress::Meter;
+use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 
-/// What scoring came to, for every user in order.
-struct Scored {
-    scores: Vec<Vec<f32>>,
-    /// Tokens of every candidate, where there are any.
-    tokens: Vec<Vec<u32>>,
-    seconds: f64,
-    validation_loss: Option<f64>,
-    invalid_output_rate: Option<f64>,
+/// One user who is to be scored.
+pub(super) struct Subject<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// The part that the user plays.
+    pub cut: Cut,
+    /// All that the user had before.
+    pub history: &'a [u32],
+    /// Of all protocols.
+    pub candidates: Vec<u32>,
+    /// Those of each candidate.
+    pub protocols: Vec<u8>,
 }
 
-/// Scores a target's users by one method and replicate.
+/// The scores of one user under one scale.
+pub(super) struct Scores {
+    /// Which of the subjects.
+    pub subject: usize,
+    /// What the merged update was multiplied by.
+    pub scale: f32,
+    /// Of every candidate.
+    pub scores: Vec<f32>,
+    /// Of every candidate after neutral histories, or none.
+    pub neutral: Vec<f32>,
+    /// Tokens of every candidate, or none.
+    pub tokens: Vec<u32>,
+    /// Where the target stands in the whole catalogue, if that was scored.
+    pub catalogue: Option<Place>,
+}
+
+/// What scoring came to.
+#[derive(Default)]
+pub(super) struct Scored {
+    /// Of the reported users first, in order.
+    pub scores: Vec<Scores>,
+    /// Of scoring the reported users alone, at scale 1.
+    pub seconds: f64,
+    pub validation_loss: Option<f64>,
+    pub selection_loss: Option<f64>,
+    pub invalid_output_rate: Option<f64>,
+    pub recall: Option<Recall>,
+    pub choices: Vec<Choice>,
+}
+
+/// Scores a target's users by one row and replicate.
 ///
 /// # Errors
 /// An adapter whose weights are not here, or a device that fails.
@@ -43,100 +80,151 @@ pub fn rank(
     workshop: &Workshop,
 ) -> Result<Finished<'static>> {
     let target = materials.domain(&ranking.target)?;
-    let meter = Meter::start(ranking.cell.label.clone());
-    let counted = |scores: fn(&DomainData, u64) -> Vec<Vec<f32>>, seed: u64| {
-        let scoring = Instant::now();
-        let scores = scores(target, seed);
-        Scored {
-            tokens: vec![Vec::new(); scores.len()],
-            scores,
-            seconds: scoring.elapsed().as_secs_f64(),
-            validation_loss: None,
-            invalid_output_rate: None,
-        }
-    };
+    let (profile, meter) = (&bench.study.profile, Meter::start(ranking.cell.label.clone()));
+    let format = profile.prepare.format;
+    let mut subjects = subjects(&target.ranked, profile.report_on, Split::Test, target, format)?;
+    let calibrating = |most: usize| &target.calibration[..target.calibration.len().min(most)];
     let scored = match &ranking.scorer {
-        Scorer::Random { replicate } => counted(
-            |target, seed| random::scores(&target.ranked, seed),
-            replicate::random_seed(*replicate),
-        ),
-        Scorer::Popularity => counted(|target, _| popularity::scores(&target.ranked, &target.items), 0),
-        Scorer::NextId => counted(|target, _| next_id::scores(&target.ranked, &target.items), 0),
-        Scorer::PreviousId => counted(|target, _| previous_id::scores(&target.ranked, &target.items), 0),
-        Scorer::LanguageModel { members, .. } => {
-            let adapters: Vec<Adapter> = members
-                .iter()
-                .map(|key| {
-                    let cell = &bench.plan.adapter(key)?.cell;
-                    let folder = workshop.adapter(cell);
-                    Ok(Adapter::load(&folder.with_context(|| {
-                        format!("the weights of {} are not in the store", cell.label)
-                    })?)?)
-                })
-                .collect::<Result<_>>()?;
-            by_likelihood(bench, &adapters, model, encoder, target, &meter)?
+        Scorer::Counted { method, drawn } => {
+            let calibration = calibrating(usize::MAX);
+            subjects.extend(self::subjects(calibration, Cut::Calibration, Split::Validation, target, format)?);
+            let seed = drawn.map_or(0, replicate::random_seed);
+            counted(method, seed, target, &subjects, profile.report_on)?
+        }
+        Scorer::LanguageModel {
+            base: _,
+            members,
+            stranger,
+        } => {
+            let calibration = calibrating(profile.rank.calibration);
+            if calibration.len() >= crate::scoring::LEAST {
+                subjects.extend(self::subjects(calibration, Cut::Calibration, Split::Validation, target, format)?);
+            }
+            let adapters = likelihood::adapters(bench, members, workshop)?;
+            let likelihood = Likelihood {
+                profile,
+                adapters: &adapters,
+                model,
+                encoder,
+                target,
+                meter: &meter,
+                stranger: *stranger,
+            };
+            likelihood.score(&subjects)?
         }
     };
-    meter.finish(format!("{} users", scored.scores.len()));
-    Ok(Finished {
-        ranking: Some(result(bench, target, scored)?),
-        ..Finished::default()
-    })
+    meter.finish(format!("{} users", target.ranked.len()));
+    result(bench, target, &subjects, scored)
 }
 
-fn by_likelihood(
-    bench: &Bench,
-    adapters: &[Adapter],
-    model: &LanguageModel,
-    encoder: &Encoder,
-    target: &DomainData,
-    meter: &Meter,
-) -> Result<Scored> {
-    let profile = &bench.study.profile;
-    let (config, format) = (&profile.rank, profile.prepare.format);
-    let decoder = match adapters {
-        [] => model.decoder.clone(),
-        some => model
-            .decoder
-            .folded(&merge::uniform(&some.iter().collect::<Vec<_>>())?)?,
+/// The users of these prompts, each with what came before.
+fn subjects<'a>(
+    prompts: &'a [Prompt],
+    cut: Cut,
+    split: Split,
+    target: &'a DomainData,
+    format: PromptFormat,
+) -> Result<Vec<Subject<'a>>> {
+    let subject = |prompt: &'a Prompt| {
+        let (candidates, protocols) = union(prompt, format);
+        let history = target.histories.before(split, prompt)?;
+        Ok(Subject {
+            history,
+            prompt,
+            cut,
+            candidates,
+            protocols,
+        })
     };
-    let diagnosis = encoder.examples(&target.diagnosis)?;
-    let validation_loss = mean_loss(&decoder, &diagnosis, config.batch_tokens)?;
-    let invalid_output_rate = language_model::invalid_output_rate(
-        &decoder,
-        encoder,
-        &target.ranked,
-        &target.items,
-        config,
-        format,
-    )?;
-    let queries = language_model::queries(encoder, &target.ranked, &target.items)?;
-    let scoring = Instant::now();
-    let scores = language_model::scores(&decoder, &queries, config, meter)?;
-    let length = |candidate: &Vec<u32>| candidate.len() as u32;
-    Ok(Scored {
-        scores,
-        tokens: queries
-            .iter()
-            .map(|query| query.candidates.iter().map(length).collect())
-            .collect(),
-        seconds: scoring.elapsed().as_secs_f64(),
-        validation_loss,
-        invalid_output_rate,
-    })
+    prompts.iter().map(subject).collect()
+}
+
+/// Scores by what a row counts: candidates, and the whole catalogue without what the user had.
+fn counted(
+    method: &str,
+    seed: u64,
+    target: &DomainData,
+    subjects: &[Subject],
+    report_on: Cut,
+) -> Result<Scored> {
+    let row = method::named(method).with_context(|| format!("{method} is no row"))?;
+    let How::Counted(row) = row.how() else {
+        anyhow::bail!("{method} counts nothing");
+    };
+    let calibration: Vec<Asked> = subjects
+        .iter()
+        .filter(|subject| subject.cut == Cut::Calibration)
+        .map(|subject| Asked {
+            user: subject.prompt.user_id.clone(),
+            history: subject.history.to_vec(),
+            target: subject.prompt.target,
+            candidates: match subject.prompt.binned.is_empty() {
+                true => subject.prompt.candidates.clone(),
+                false => subject.prompt.binned.clone(),
+            },
+        })
+        .collect();
+    let fitted = row.fit(&Fitting {
+        items: &target.items,
+        log: &target.log,
+        calibration: &calibration,
+        seed,
+    })?;
+    let mut scored = Scored {
+        choices: fitted.choices,
+        ..Scored::default()
+    };
+    for (number, subject) in subjects.iter().enumerate() {
+        let user = subject.prompt.user_id.as_str();
+        let scoring = Instant::now();
+        let scores = fitted.scores.scores(user, subject.history, &subject.candidates);
+        let reported = subject.cut == report_on;
+        if reported {
+            scored.seconds += scoring.elapsed().as_secs_f64();
+        }
+        let catalogue = reported.then(|| {
+            let items = catalogue(subject, target.items.len());
+            let at = items.iter().position(|item| *item == subject.prompt.target);
+            let scores = fitted.scores.scores(user, subject.history, &items);
+            at.map_or(Place::MISS, |at| place(&scores, at))
+        });
+        scored.scores.push(Scores {
+            subject: number,
+            scale: 1.0,
+            scores,
+            neutral: Vec::new(),
+            tokens: Vec::new(),
+            catalogue,
+        });
+    }
+    Ok(scored)
+}
+
+/// All items but those that the user had, the target among them even if it is a repeat.
+pub(super) fn catalogue(subject: &Subject, items: usize) -> Vec<u32> {
+    let had: HashSet<u32> = subject.history.iter().copied().collect();
+    (1..=items as u32)
+        .filter(|item| *item == subject.prompt.target || !had.contains(item))
+        .collect()
 }
 
 /// The record of a ranking: its scores with all that is needed to rank by them, and the hash of what was scored.
-fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking> {
+fn result(
+    bench: &Bench,
+    target: &DomainData,
+    subjects: &[Subject],
+    scored: Scored,
+) -> Result<Finished<'static>> {
     let count = |id: &u32| {
         let item = target.items.get(*id as usize - 1);
         item.map_or(0, |item| item.train_count)
     };
     let looks = Cases::of(&target.items);
     let mut cases = Vec::new();
-    let scores = scored.scores.into_iter().zip(scored.tokens);
-    for (prompt, (scores, tokens)) in target.ranked.iter().zip(scores) {
-        let at = prompt.candidates.iter().position(|c| *c == prompt.target);
+    for scores in scored.scores {
+        let subject = &subjects[scores.subject];
+        let prompt = subject.prompt;
+        let at = subject.candidates.iter().position(|c| *c == prompt.target);
         let at = at.with_context(|| {
             format!(
                 "the target of user {} is not among the candidates",
@@ -146,32 +234,46 @@ fn result(bench: &Bench, target: &DomainData, scored: Scored) -> Result<Ranking>
         let case = looks.case(prompt);
         cases.push(ScoredCase {
             user_id: prompt.user_id.clone(),
-            cut: bench.study.profile.report_on,
+            cut: subject.cut,
+            scale: scores.scale,
             target: u32::try_from(at)?,
-            popularity: prompt.candidates.iter().map(count).collect(),
-            candidates: prompt.candidates.clone(),
-            scores,
-            neutral: Vec::new(),
-            tokens,
+            popularity: subject.candidates.iter().map(count).collect(),
+            candidates: subject.candidates.clone(),
+            protocols: subject.protocols.clone(),
+            scores: scores.scores,
+            neutral: scores.neutral,
+            tokens: scores.tokens,
+            catalogue: scores.catalogue,
+            history: u32::try_from(prompt.history.len())?,
             descends: case.descends,
             ties: case.ties,
         });
     }
     let manifest = target.folder.manifest();
-    Ok(Ranking {
-        candidate_hash: scored_hash(&cases),
+    let ranking = Ranking {
+        candidate_hash: scored_hash(&cases, bench.study.profile.report_on),
         split: manifest.split.clone(),
         order: manifest.order(),
         rank_seconds: scored.seconds,
         validation_loss: scored.validation_loss,
+        selection_loss: scored.selection_loss,
         invalid_output_rate: scored.invalid_output_rate,
+        recall: scored.recall,
         cases,
+    };
+    Ok(Finished {
+        ranking: Some(ranking),
+        choices: scored.choices,
+        ..Finished::default()
     })
 }
 
-/// The hash of the users and candidates that were scored, from the scores themselves.
-pub fn scored_hash(cases: &[ScoredCase]) -> String {
-    candidate_hash(cases.iter().map(|case| {
+/// The hash of the reported users and of the candidates that were scored, from the scores themselves.
+pub fn scored_hash(cases: &[ScoredCase], report_on: Cut) -> String {
+    let reported = cases
+        .iter()
+        .filter(|case| case.cut == report_on && case.scale == 1.0);
+    candidate_hash(reported.map(|case| {
         let target = case.candidates.get(case.target as usize);
         (
             case.user_id.as_str(),

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use weaverec_model::train::Seeds;
-use weaverec_model::weave::Domains;
+use weaverec_model::weave::Diet;
 
 /// The number of a replicate, from 0.
 pub type Replicate = u32;
@@ -22,12 +22,31 @@ fn seed(parts: &impl Serialize) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// The seeds of an adapter that is trained on `domains`.
-pub fn seeds(replicate: Replicate, domains: &Domains) -> Seeds {
+/// The seeds of an adapter that is trained on this.
+pub fn seeds(replicate: Replicate, diet: &Diet) -> Seeds {
+    let data = match diet.is_plain() {
+        true => seed(&("data", replicate, diet.domains())),
+        false => seed(&("data", replicate, diet)),
+    };
     Seeds {
         init: seed(&("init", replicate)),
-        data: seed(&("data", replicate, domains)),
+        data,
     }
+}
+
+/// The seed of the training subset: which prompts of a domain are taken where not all are, the same ones for all adapters of a replicate.
+pub fn subset_seed(replicate: Replicate) -> u64 {
+    seed(&("subset", replicate))
+}
+
+/// The seed by which the titles of a domain change their items in a placebo.
+pub fn placebo_seed(replicate: Replicate, domain: &str) -> u64 {
+    seed(&("placebo", replicate, domain))
+}
+
+/// The seed by which users are given each other's histories.
+pub fn stranger_seed(replicate: Replicate) -> u64 {
+    seed(&("stranger", replicate))
 }
 
 /// The seed of the backbone that a replicate pre-trains.

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use weaverec_model::device::Compute;
 use weaverec_model::lora::LoraConfig;
-use weaverec_model::train::{Checkpoint, Example, Outcome, train_lora, training_flops};
-use weaverec_model::weave::Mixture;
+use weaverec_model::train::{Checkpoint, Example, Outcome, TrainConfig, train_lora, training_flops};
 use weaverec_output::write_file;
 
 use super::backbone::{self, LanguageModel};
@@ -20,9 +19,10 @@ use super::missing::Missing;
 use super::plan::{AdapterCell, BackboneCell, Unit};
 use super::profile::Backbone;
 use super::ranking::rank;
+use super::replicate;
 use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
-use super::training_set::{ChosenBy, Part, TrainingSet};
+use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
 use crate::output::{CELLS, CURVE};
 use crate::progress::{Meter, say};
 
@@ -150,20 +150,26 @@ fn train(
 ) -> Result<Finished<'static>> {
     let config = &bench.study.profile.adapter;
     let meter = Meter::start(adapter.cell.label.clone());
-    let domains = adapter.domains.iter().map(|name| materials.domain(name));
-    let parts = domains.map(|domain| {
-        domain.map(|domain| Part {
+    let part = |name: &str| {
+        let domain = materials.domain(name)?;
+        let chosen_by = ChosenBy::These(&domain.selection);
+        let part = Part {
             folder: &domain.folder,
-            chosen_by: ChosenBy::These(&domain.selection),
-        })
-    });
-    let TrainingSet { examples, held_out } = TrainingSet::read(
-        &parts.collect::<Result<Vec<_>>>()?,
-        &model.tokenizer,
-        Mixture::capped(config.prompts_per_domain),
-        adapter.seeds.data,
-        &meter,
-    )?;
+            chosen_by,
+        };
+        Ok((part, domain.items.as_slice()))
+    };
+    let keys = Keys {
+        subset: replicate::subset_seed(adapter.replicate),
+        order: adapter.seeds.data,
+        placebo: &|domain| replicate::placebo_seed(adapter.replicate, domain),
+    };
+    let TrainingSet { examples, held_out } =
+        TrainingSet::of_diet(&adapter.diet, &keys, part, &model.tokenizer, &meter)?;
+    let schedule = TrainConfig {
+        epochs: config.train.epochs * adapter.diet.times,
+        ..config.train.clone()
+    };
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(&adapter.cell), &model.fingerprint);
     let mut lora = LoraConfig::new(config.rank, config.alpha);
     lora.lora_dropout = config.dropout;
@@ -173,7 +179,7 @@ fn train(
         lora,
         &examples,
         &held_out,
-        &config.train,
+        &schedule,
         adapter.seeds,
         Some(&checkpoint),
         &mut |p| {
@@ -188,9 +194,9 @@ fn train(
     )?;
     trained.base = Some(model.base.clone());
     meter.finish(format!(
-        "held-out loss {:.3} at step {}, {:.0} tokens/s",
+        "held-out loss {:.3} after {} steps, {:.0} tokens/s",
         outcome.held_out_loss.unwrap_or(f64::NAN),
-        outcome.best_step,
+        outcome.steps,
         outcome.tokens as f64 / outcome.seconds.max(1e-9)
     ));
     let targets: usize = examples.iter().map(Example::targets).sum();
@@ -204,7 +210,6 @@ fn train(
     );
     let curve_lines = outcome.json_lines();
     Ok(Finished {
-        choices: chosen_step(&outcome, held_out.len()),
         training: Some(Training {
             examples: examples.len(),
             flops,

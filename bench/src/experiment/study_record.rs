@@ -15,6 +15,7 @@ use super::cell::{Cell, Kind, Record};
 use super::cut::Sizes;
 use super::domain::{DomainData, Domains};
 use super::encoder::Encoder;
+use super::protocol::union;
 use super::profile::{Backbone, Profile, Study};
 use super::replicate::Replicate;
 use super::work::{OpCounts, Text};
@@ -66,8 +67,14 @@ pub struct DomainFacts {
     pub users: Sizes,
     /// Users that are ranked.
     pub ranked: usize,
-    /// Users that choose steps.
+    /// Users on whom rows are compared that are the better of several.
     pub selection: usize,
+    /// Users that choose whatever is chosen after training.
+    pub calibration: usize,
+    /// Candidates that a user has under all protocols, on average.
+    pub distinct: usize,
+    /// Titles, each after another one.
+    pub titles: Text,
     /// Training prompts.
     pub training: Text,
     /// Test prompts with all of their candidates.
@@ -101,7 +108,7 @@ impl StudyRecord {
         let mut facts = Facts {
             domains: domains
                 .values()
-                .map(|domain| Ok((domain.name.clone(), DomainFacts::of(domain, &encoder)?)))
+                .map(|domain| Ok((domain.name.clone(), DomainFacts::of(domain, &encoder, profile.prepare.format)?)))
                 .collect::<Result<_>>()?,
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
@@ -238,11 +245,11 @@ impl StudyRecord {
 }
 
 impl DomainFacts {
-    fn of(domain: &DomainData, encoder: &Encoder) -> Result<Self> {
+    fn of(domain: &DomainData, encoder: &Encoder, format: PromptFormat) -> Result<Self> {
         let manifest = domain.folder.manifest();
         let prompts = domain.folder.first_prompts(Split::Train, SAMPLE)?;
         let queries = domain.ranked.iter().take(SAMPLE).map(|prompt| {
-            let query = encoder.query(prompt, &domain.items)?;
+            let query = encoder.query(prompt, &union(prompt, format).0, &domain.items)?;
             let before = query.prompt.len();
             // A candidate goes through the model behind a prompt that all of a user's share.
             let tokens: Vec<u32> = query
@@ -256,6 +263,15 @@ impl DomainFacts {
             })
         });
         let queries: Vec<Example> = queries.collect::<Result<_>>()?;
+        let distinct: usize = domain.ranked.iter().map(|prompt| union(prompt, format).0.len()).sum();
+        let titles = domain.items.iter().take(SAMPLE).map(|item| {
+            let tokens = encoder.lines(&format!("{}\n", item.title))?;
+            Ok(Example {
+                loss_from: 0,
+                tokens,
+            })
+        });
+        let titles: Vec<Example> = titles.collect::<Result<_>>()?;
         let training = manifest.prompt_count(Split::Train);
         Ok(DomainFacts {
             fingerprint: domain.fingerprint.clone(),
@@ -267,6 +283,9 @@ impl DomainFacts {
             users: domain.users,
             ranked: domain.ranked.len(),
             selection: domain.selection.len(),
+            calibration: domain.calibration.len(),
+            distinct: distinct.div_ceil(domain.ranked.len().max(1)),
+            titles: Text::of(&titles, domain.items.len()),
             training: Text::of(&encoder.examples(&prompts)?, usize::try_from(training)?),
             queries: Text::of(&queries, domain.ranked.len()),
         })

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use weaverec_model::backbone::Tokenizer;
 use weaverec_model::train::Example;
-use weaverec_model::weave::{Mixture, mix_domains};
+use weaverec_model::weave::{Diet, Mixture, mix_domains, mix_portions};
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::{Prompt, Split};
+use weaverec_pipeline::schema::{Item, Prompt, Split};
+use weaverec_pipeline::seed;
 use weaverec_pipeline::stage::Recipe;
 
 use super::encoder::Encoder;
@@ -33,6 +34,17 @@ pub enum ChosenBy<'a> {
     First(usize),
     /// These prompts, which belong to users on whom nothing is reported.
     These(&'a [Prompt]),
+}
+
+/// What chance decides of a training set.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    /// Which prompts of a domain are taken.
+    pub subset: u64,
+    /// In which order.
+    pub order: u64,
+    /// How the titles of a placebo change their items, by domain.
+    pub placebo: &'a dyn Fn(&str) -> u64,
 }
 
 /// What an adapter is trained on.
@@ -64,31 +76,106 @@ impl TrainingSet {
         let names = parts.iter().map(|part| part.folder.manifest().name.as_str());
         let mixed = mix_domains(names.zip(places.iter().map(Vec::as_slice)), mixture, seed);
         drop(places);
-        let slots: HashMap<Place, usize> = mixed.into_iter().zip(0..).collect();
-        set.examples = vec![Example::default(); slots.len()];
-        let mut read = 0;
-        for (number, Part { folder, .. }) in parts.iter().enumerate() {
-            let encoder = encoder(folder, tokenizer);
-            let mut refused = None;
-            let mut place = 0;
-            folder.each_prompt(Split::Train, |row| {
-                if let Some(slot) = slots.get(&(number, place)) {
-                    match encoder.example(&row.to_prompt()) {
-                        Ok(example) => set.examples[*slot] = example,
-                        Err(error) => refused = refused.take().or(Some(error)),
-                    }
-                    read += 1;
-                    meter.update(read, slots.len() as u64, || "prompts read".into());
-                }
-                place += 1;
-                Ok(())
-            })?;
-            if let Some(error) = refused {
-                return Err(error).with_context(|| format!("a prompt of {}", folder.manifest().name));
-            }
-        }
+        let folders = parts.iter().map(|part| (part.folder, None));
+        set.examples = read(&folders.collect::<Vec<_>>(), &mixed, tokenizer, meter)?;
         Ok(set)
     }
+
+    /// Mixes the prompts of a diet, with those that its domains hold out; `part` finds a domain's folder by name.
+    ///
+    /// # Errors
+    /// A folder with fewer prompts than the diet was planned from, or that cannot be read.
+    pub fn of_diet<'p>(
+        diet: &Diet,
+        keys: &Keys,
+        part: impl Fn(&str) -> Result<(Part<'p>, &'p [Item])>,
+        tokenizer: &Tokenizer,
+        meter: &Meter,
+    ) -> Result<Self> {
+        let mut set = TrainingSet::default();
+        let (mut folders, mut places) = (Vec::new(), Vec::new());
+        for (number, portion) in diet.portions.iter().enumerate() {
+            let (part, items) = part(&portion.domain)?;
+            let (usable, held_out) = part.usable(number)?;
+            set.held_out
+                .extend(encoder(part.folder, tokenizer).examples(&held_out)?);
+            places.push(usable);
+            let titles = match portion.placebo {
+                true => Some(permuted(items, (keys.placebo)(&portion.domain))),
+                false => None,
+            };
+            folders.push((part.folder, titles));
+        }
+        let available = |domain: &str| {
+            let portions = diet.portions.iter().zip(&places);
+            portions
+                .filter(|(portion, _)| portion.domain == domain)
+                .map(|(_, places)| places.len())
+                .max()
+                .unwrap_or(0)
+        };
+        let mixed = mix_portions(&diet.portions, &available, keys.subset, keys.order)?;
+        let mixed: Vec<Place> = mixed
+            .into_iter()
+            .map(|(portion, prompt)| places[portion][prompt])
+            .collect();
+        set.examples = read(&folders, &mixed, tokenizer, meter)?;
+        Ok(set)
+    }
+}
+
+/// A domain's items with each other's titles and categories: the same words and lengths, and nothing to learn from what follows what.
+fn permuted(items: &[Item], seed: u64) -> Vec<Item> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    seed::shuffle(&mut seed::rng(seed, "placebo", "", 0), &mut order);
+    let exchanged = items.iter().zip(order).map(|(item, other)| Item {
+        title: items[other].title.clone(),
+        categories: items[other].categories.clone(),
+        ..item.clone()
+    });
+    exchanged.collect()
+}
+
+/// Reads the prompts at these places, each of a folder by number, in this order; where other items are given, they are worded with their
+/// titles. A place may come more than once.
+fn read(
+    folders: &[(&Prepared, Option<Vec<Item>>)],
+    places: &[Place],
+    tokenizer: &Tokenizer,
+    meter: &Meter,
+) -> Result<Vec<Example>> {
+    let mut slots: HashMap<Place, Vec<usize>> = HashMap::new();
+    for (slot, place) in places.iter().enumerate() {
+        slots.entry(*place).or_default().push(slot);
+    }
+    let mut examples = vec![Example::default(); places.len()];
+    let mut read = 0;
+    for (number, (folder, items)) in folders.iter().enumerate() {
+        let encoder = encoder(folder, tokenizer);
+        let style = items.as_deref().map(|items| folder.style(items)).transpose()?;
+        let mut refused = None;
+        let mut place = 0;
+        folder.each_prompt(Split::Train, |row| {
+            if let Some(slots) = slots.get(&(number, place)) {
+                let mut prompt = row.to_prompt();
+                if let Some(style) = &style {
+                    prompt.messages = style.messages(Split::Train, &prompt)?;
+                }
+                match encoder.example(&prompt) {
+                    Ok(example) => slots.iter().for_each(|slot| examples[*slot] = example.clone()),
+                    Err(error) => refused = refused.take().or(Some(error)),
+                }
+                read += slots.len() as u64;
+                meter.update(read, places.len() as u64, || "prompts read".into());
+            }
+            place += 1;
+            Ok(())
+        })?;
+        if let Some(error) = refused {
+            return Err(error).with_context(|| format!("a prompt of {}", folder.manifest().name));
+        }
+    }
+    Ok(examples)
 }
 
 fn encoder<'t>(folder: &Prepared, tokenizer: &'t Tokenizer) -> Encoder<'t> {

@@ -33,12 +33,9 @@ impl Text {
         }
     }
 
-    /// The same, but fewer.
-    pub fn at_most(self, count: usize) -> Self {
-        Text {
-            count: self.count.min(count),
-            ..self
-        }
+    /// So many of the same kind.
+    pub fn times(self, count: usize) -> Self {
+        Text { count, ..self }
     }
 }
 
@@ -142,7 +139,7 @@ mod tests {
             tokens: vec![1; 31],
             loss_from: 11,
         };
-        let text = Text::of(&[example.clone(), example], 70).at_most(50);
+        let text = Text::of(&[example.clone(), example], 70).times(50);
         assert_eq!((text.count, text.tokens, text.targets), (50, 30.0, 20.0));
         let operations = OpCounts::of(&config());
         let work = operations.training(text, 2);

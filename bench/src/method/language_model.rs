@@ -18,7 +18,7 @@ use crate::progress::Meter;
 pub fn queries(encoder: &Encoder, prompts: &[Prompt], items: &[Item]) -> Result<Vec<Query>> {
     prompts
         .iter()
-        .map(|prompt| encoder.query(prompt, items))
+        .map(|prompt| encoder.query(prompt, &prompt.candidates, items))
         .collect()
 }
 

@@ -1,88 +1,258 @@
-//! The rows of the table: how each obtains scores for a target's test users.
+//! The rows of the table, one file each, and the registry that profiles choose from.
+//!
+//! A row says who it is and [how](How) it comes to scores. To add one, write a file beside these and put a line into [`METHODS`]
+//! (`docs/methods.md` shows one).
 
+pub mod adapters;
+pub mod best;
+pub mod counting;
+pub mod fusion;
+pub mod item_knn;
 pub mod language_model;
+mod links;
+pub mod log;
+#[cfg(test)]
+mod newest;
 pub mod next_id;
+pub mod next_item;
 pub mod popularity;
 pub mod previous_id;
 pub mod random;
+pub mod text_knn;
 
+use anyhow::{Result, bail};
 use weaverec_model::weave::Recipe;
+use weaverec_pipeline::schema::Item;
 
+use crate::experiment::cell::Choice;
 use crate::report::input::Family;
 
 /// A row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// A random order.
-    Random,
-    /// The most popular candidate first.
-    Popularity,
-    /// The next id after that of the last item.
-    NextId,
-    /// The one before it: the placebo of the former.
-    PreviousId,
-    /// The language model without an adapter.
-    ZeroShot,
-    /// The language model with adapters, merged as the recipe says.
-    Adapters(Recipe),
+pub trait Method: Sync {
+    /// The identifier in profiles, records and files.
+    fn id(&self) -> &'static str;
+    /// The name that people read.
+    fn label(&self) -> &'static str;
+    /// What the row has been given.
+    fn family(&self) -> Family;
+    /// Where it is described, or what it is in a few words.
+    fn reference(&self) -> &'static str;
+    /// How it comes to scores.
+    fn how(&self) -> How;
+    /// What it cannot do without, in a few words.
+    fn needs(&self) -> String {
+        match self.how() {
+            How::Counted(_) => "training interactions".into(),
+            How::Adapters { recipe, stranger } => {
+                let what = recipe(1).map_or("a language model", |_| "a language model, adapters");
+                match stranger {
+                    true => format!("{what}, two users"),
+                    false => what.into(),
+                }
+            }
+            How::Best(parts) => format!("{}; selection users", parts.join(", ")),
+            How::Fusion { of, with } => format!("{of}, {with}; calibration users"),
+        }
+    }
 }
 
-impl Method {
-    /// All rows, in the order of the table.
-    pub fn all() -> impl Iterator<Item = Method> {
-        [
-            Method::Random,
-            Method::Popularity,
-            Method::NextId,
-            Method::PreviousId,
-            Method::ZeroShot,
-        ]
-        .into_iter()
-        .chain(Recipe::ALL.map(Method::Adapters))
+/// How a row comes to scores.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// It scores items by the target's training part; no language model takes part.
+    Counted(&'static dyn Counted),
+    /// The language model with the uniform merge of a recipe's adapters.
+    Adapters {
+        /// The recipe in a scenario of so many sources; none: the model as it is.
+        recipe: fn(usize) -> Option<Recipe>,
+        /// Whether every user is given another one's history.
+        stranger: bool,
+    },
+    /// That one of these rows which has the lowest loss on the target's selection users, replicate by replicate.
+    Best(&'static [&'static str]),
+    /// The score of one row and a weight times what another gives, the weight being chosen on calibration users; it is made of the records of
+    /// both.
+    Fusion {
+        /// The row whose content score it is.
+        of: &'static str,
+        /// What is added.
+        with: &'static str,
+    },
+}
+
+/// A row that scores items by what it counted.
+pub trait Counted: Sync {
+    /// Whether chance takes part, so that replicates differ.
+    fn is_drawn(&self) -> bool {
+        false
     }
 
-    /// The identifier used in records and files.
-    pub fn id(self) -> &'static str {
-        match self {
-            Method::Random => "random",
-            Method::Popularity => "popularity",
-            Method::NextId => "next-id",
-            Method::PreviousId => "previous-id",
-            Method::ZeroShot => "zero-shot",
-            Method::Adapters(Recipe::SourceOnly) => "source-only",
-            Method::Adapters(Recipe::TargetOnly) => "target-only",
-            Method::Adapters(Recipe::Joint) => "joint",
-            Method::Adapters(Recipe::NaiveMerge) => "naive-merge",
-            Method::Adapters(Recipe::Weave) => "weaverec",
+    /// Fits the row to a domain.
+    ///
+    /// # Errors
+    /// A domain that it cannot be fitted to.
+    fn fit<'a>(&self, data: &Fitting<'a>) -> Result<Fitted<'a>>;
+}
+
+/// What a counted row is fitted to.
+#[derive(Clone, Copy)]
+pub struct Fitting<'a> {
+    /// The domain's items by dense id, the first being item 1.
+    pub items: &'a [Item],
+    /// Its interactions that are trained on.
+    pub log: &'a log::Log,
+    /// Users that choose whatever is chosen after fitting.
+    pub calibration: &'a [Asked],
+    /// Of the replicate, for rows that are [drawn](Counted::is_drawn).
+    pub seed: u64,
+}
+
+/// A user who is asked, with everything that came before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The user.
+    pub user: String,
+    /// All that came before, oldest first.
+    pub history: Vec<u32>,
+    /// What came next.
+    pub target: u32,
+    /// Among what it is to be found.
+    pub candidates: Vec<u32>,
+}
+
+/// A fitted row.
+pub struct Fitted<'a> {
+    /// Scores for whoever is asked.
+    pub scores: Box<dyn CaseScores + 'a>,
+    /// What was chosen on calibration users.
+    pub choices: Vec<Choice>,
+}
+
+/// Scores of items for one user.
+pub trait CaseScores: Send + Sync {
+    /// A score for each of `items`, higher is better, for the user with this history (oldest first, whole).
+    fn scores(&self, user: &str, history: &[u32], items: &[u32]) -> Vec<f32>;
+}
+
+/// All rows, in the order of the table.
+pub static METHODS: &[&dyn Method] = &[
+    &random::Random,
+    &popularity::Popularity,
+    &next_id::NextId,
+    &previous_id::PreviousId,
+    &item_knn::ItemKnn,
+    &next_item::NextItem,
+    &counting::Counting,
+    &text_knn::TextKnn,
+    #[cfg(test)]
+    &newest::Newest,
+    &adapters::ZERO_SHOT,
+    &adapters::SOURCE_ONLY,
+    &adapters::TARGET_ONLY,
+    &adapters::STRANGER,
+    &adapters::JOINT,
+    &adapters::NAIVE_MERGE,
+    &adapters::WEAVEREC,
+    &adapters::SOUP,
+    &adapters::LONGER_TWICE,
+    &adapters::LONGER_MOST,
+    &best::LONGER,
+    &adapters::MORE_TARGET,
+    &adapters::JOINT_LONGER,
+    &adapters::JOINT_SOUP,
+    &best::JOINT_MATCHED,
+    &adapters::PLACEBO,
+    &fusion::WEAVEREC_POPULARITY,
+    &fusion::WEAVEREC_COUNTING,
+    &fusion::TARGET_ONLY_COUNTING,
+    &fusion::ZERO_SHOT_COUNTING,
+    &fusion::TEXT_KNN_COUNTING,
+    &fusion::STRANGER_COUNTING,
+];
+
+/// The row of a name.
+pub fn named(id: &str) -> Option<&'static dyn Method> {
+    METHODS.iter().copied().find(|method| method.id() == id)
+}
+
+/// The rows of these names, in the order of the table.
+///
+/// # Errors
+/// A name that is no row's, or that stands there twice.
+pub fn chosen<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Vec<&'static dyn Method>> {
+    let mut rows: Vec<&'static dyn Method> = Vec::new();
+    for name in names {
+        let Some(row) = named(name) else {
+            let known: Vec<&str> = METHODS.iter().map(|method| method.id()).collect();
+            bail!("{name} is no row: `weaverec methods` lists them ({})", known.join(", "));
+        };
+        if rows.iter().any(|other| other.id() == name) {
+            bail!("{name} is named twice: leave one of them out");
+        }
+        rows.push(row);
+    }
+    rows.sort_by_key(|row| METHODS.iter().position(|method| method.id() == row.id()));
+    Ok(rows)
+}
+
+/// The rows that this one is made of or chosen among.
+pub fn parts(method: &dyn Method) -> Vec<&'static str> {
+    match method.how() {
+        How::Counted(_) | How::Adapters { .. } => Vec::new(),
+        How::Best(parts) => parts.to_vec(),
+        How::Fusion { of, with } => vec![of, with],
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_name_of_its_own_and_parts_that_are_rows_with_rankings() {
+        let mut names: Vec<&str> = METHODS.iter().map(|method| method.id()).collect();
+        assert_eq!(chosen(names.clone()).unwrap().len(), names.len());
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METHODS.len());
+        for method in METHODS {
+            assert!(!method.label().is_empty() && !method.reference().is_empty());
+            for part in parts(*method) {
+                let part = named(part).unwrap();
+                assert!(matches!(part.how(), How::Counted(_) | How::Adapters { .. }), "{}", part.id());
+            }
         }
     }
 
-    /// The name that people read.
-    pub fn label(self) -> &'static str {
-        match self {
-            Method::Random => "random",
-            Method::Popularity => "popularity",
-            Method::NextId => "next id (probe)",
-            Method::PreviousId => "previous id (probe)",
-            Method::ZeroShot => "zero-shot",
-            Method::Adapters(Recipe::SourceOnly) => "source-only",
-            Method::Adapters(Recipe::TargetOnly) => "target-only",
-            Method::Adapters(Recipe::Joint) => "joint training",
-            Method::Adapters(Recipe::NaiveMerge) => "naive merge",
-            Method::Adapters(Recipe::Weave) => "WeaveRec",
-        }
+    #[test]
+    fn the_row_that_the_guide_adds_is_a_row() {
+        let (guide, file) = (include_str!("../../../docs/methods.md"), include_str!("newest.rs"));
+        assert!(guide.contains(file), "docs/methods.md shows another file than bench/src/method/newest.rs");
+        let How::Counted(row) = named("newest").unwrap().how() else {
+            panic!("it counts");
+        };
+        let log = log::Log::of(vec![vec![1, 2, 3], vec![1, 3], vec![2, 3, 1, 2]], 3);
+        let fitted = row
+            .fit(&Fitting {
+                items: &[],
+                log: &log,
+                calibration: &[],
+                seed: 0,
+            })
+            .unwrap();
+        assert_eq!(fitted.scores.scores("u", &[3, 1], &[2, 3, 1]), [2.0, 1.0, 0.0]);
     }
 
-    /// What the row has been given.
-    pub fn family(self) -> Family {
-        match self {
-            Method::Random | Method::Popularity => Family::Floor,
-            Method::NextId | Method::PreviousId => Family::Probe,
-            Method::ZeroShot => Family::Untuned,
-            Method::Adapters(Recipe::SourceOnly | Recipe::TargetOnly) => Family::Single,
-            Method::Adapters(Recipe::Joint) => Family::Joint,
-            Method::Adapters(Recipe::NaiveMerge) => Family::NaiveMerging,
-            Method::Adapters(Recipe::Weave) => Family::Woven,
-        }
+    #[test]
+    fn names_that_are_no_rows_are_refused_and_rows_come_in_the_order_of_the_table() {
+        let names = |rows: Vec<&dyn Method>| rows.iter().map(|row| row.id()).collect::<Vec<_>>();
+        assert_eq!(names(chosen(["weaverec", "random"]).unwrap()), ["random", "weaverec"]);
+        let error = |names: &[&str]| match chosen(names.iter().copied()) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error(&["weave"]).contains("weave is no row") && error(&["weave"]).contains("weaverec"));
+        assert!(error(&["random", "random"]).contains("twice"));
     }
 }

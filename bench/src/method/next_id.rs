@@ -2,41 +2,84 @@
 //! so that wherever the order of a file reaches the order of events this finds the answer without knowing anything. The leak is its
 //! advantage over [`previous_id`](super::previous_id), which shares everything else with it.
 
+use anyhow::Result;
 use weaverec_pipeline::prepared::IdOrder;
-use weaverec_pipeline::schema::{Item, Prompt};
+use weaverec_pipeline::schema::Item;
 
-/// A score for every candidate of every prompt: the nearer behind the last item of the history by id, the higher; all candidates before
-/// it share the lowest.
-pub fn scores(test: &[Prompt], items: &[Item]) -> Vec<Vec<f32>> {
-    by_distance(test, items, |last, candidate| candidate - last)
+use super::{CaseScores, Counted, Fitted, Fitting, How, Method};
+use crate::report::input::Family;
+
+/// The row. Of the candidates behind the last item of the history by id, the nearer comes first; all before it share the lowest score.
+pub struct NextId;
+
+impl Method for NextId {
+    fn id(&self) -> &'static str {
+        "next-id"
+    }
+
+    fn label(&self) -> &'static str {
+        "next id (probe)"
+    }
+
+    fn family(&self) -> Family {
+        Family::Probe
+    }
+
+    fn reference(&self) -> &'static str {
+        "the next raw id after the last item's: a leak of the order of a file"
+    }
+
+    fn how(&self) -> How {
+        How::Counted(&NextId)
+    }
 }
 
-/// Scores that fall with a distance from the last item's place to the candidate's, where it is above 0.
-pub(super) fn by_distance(
-    test: &[Prompt],
-    items: &[Item],
-    distance: impl Fn(i64, i64) -> i64,
-) -> Vec<Vec<f32>> {
-    let order = IdOrder::of(items);
-    let place = |item: u32| i64::from(order.place(item));
-    let score = |prompt: &Prompt, candidate: u32| {
-        let last = prompt.history.last().map(|item| place(*item));
-        let distance = last.map(|last| distance(last, place(candidate)));
-        match distance.filter(|distance| *distance > 0) {
-            Some(distance) => -distance as f32,
-            // Behind all others. Beyond 16 million items neighbours may share a score as well.
-            None => -(items.len() as f32) * 2.0,
-        }
-    };
-    test.iter()
-        .map(|prompt| {
-            prompt
-                .candidates
-                .iter()
-                .map(|item| score(prompt, *item))
-                .collect()
+impl Counted for NextId {
+    fn fit<'a>(&self, data: &Fitting<'a>) -> Result<Fitted<'a>> {
+        Ok(Fitted {
+            scores: Box::new(ByDistance::new(data.items, forwards)),
+            choices: Vec::new(),
         })
-        .collect()
+    }
+}
+
+/// From the last item's place to the candidate's.
+fn forwards(last: i64, candidate: i64) -> i64 {
+    candidate - last
+}
+
+/// Scores that fall with a distance from the last item's place by id to the candidate's, where it is above 0.
+pub(super) struct ByDistance {
+    order: IdOrder,
+    items: usize,
+    distance: fn(i64, i64) -> i64,
+}
+
+impl ByDistance {
+    /// Over a domain's items; `distance` is given the last item's place and the candidate's.
+    pub(super) fn new(items: &[Item], distance: fn(i64, i64) -> i64) -> Self {
+        Self {
+            order: IdOrder::of(items),
+            items: items.len(),
+            distance,
+        }
+    }
+}
+
+impl CaseScores for ByDistance {
+    fn scores(&self, _: &str, history: &[u32], items: &[u32]) -> Vec<f32> {
+        let place = |item: u32| i64::from(self.order.place(item));
+        let last = history.last().map(|item| place(*item));
+        let score = |item: &u32| {
+            let distance = last.map(|last| (self.distance)(last, place(*item)));
+            match distance.filter(|distance| *distance > 0) {
+                Some(distance) => -distance as f32,
+                // Behind all others. Beyond 16 million items neighbours may share a score as well.
+                None => -(self.items as f32) * 2.0,
+            }
+        };
+        items.iter().map(score).collect()
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +94,7 @@ mod tests {
     use weaverec_pipeline::raw::NoProgress;
     use weaverec_pipeline::schema::Split;
 
-    use super::super::previous_id;
+    use super::super::previous_id::backwards;
     use super::*;
     use crate::experiment::case::Cases;
 
@@ -71,22 +114,15 @@ mod tests {
     }
 
     /// Raw ids of the candidates, the best first; those of one score in brackets.
-    fn ranked(ids: &[&str], last: &str, scores: fn(&[Prompt], &[Item]) -> Vec<Vec<f32>>) -> String {
+    fn ranked(ids: &[&str], last: &str, distance: fn(i64, i64) -> i64) -> String {
         let items = items(ids);
         let dense = |id: &str| 1 + items.iter().take_while(|item| item.item_id != id).count() as u32;
-        let prompt = Prompt {
-            key: 0,
-            user_id: "u".to_owned(),
-            history: vec![dense(ids[0]), dense(last)],
-            target: 1,
-            ties: false,
-            candidates: ids.iter().filter(|id| **id != last).map(|id| dense(id)).collect(),
-            messages: Vec::new(),
-        };
-        let found = scores(std::slice::from_ref(&prompt), &items);
-        let mut ranked: Vec<(f32, &str)> = found[0]
+        let history = [dense(ids[0]), dense(last)];
+        let candidates: Vec<u32> = ids.iter().filter(|id| **id != last).map(|id| dense(id)).collect();
+        let found = ByDistance::new(&items, distance).scores("u", &history, &candidates);
+        let mut ranked: Vec<(f32, &str)> = found
             .iter()
-            .zip(&prompt.candidates)
+            .zip(&candidates)
             .map(|(score, item)| (*score, items[*item as usize - 1].item_id.as_str()))
             .collect();
         ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
@@ -98,12 +134,12 @@ mod tests {
     #[test]
     fn the_nearest_id_on_the_right_side_comes_first_and_the_wrong_side_shares_the_last_place() {
         let films = ["7", "9", "10", "30", "100"];
-        assert_eq!(ranked(&films, "10", scores), "30 100 7=9");
-        assert_eq!(ranked(&films, "10", previous_id::scores), "9 7 100=30");
-        assert_eq!(ranked(&films, "100", scores), "10=30=7=9");
+        assert_eq!(ranked(&films, "10", forwards), "30 100 7=9");
+        assert_eq!(ranked(&films, "10", backwards), "9 7 100=30");
+        assert_eq!(ranked(&films, "100", forwards), "10=30=7=9");
         let goods = ["B0A", "B0B", "A10", "A9", "B1C"];
-        assert_eq!(ranked(&goods, "B0A", scores), "B0B B1C A10=A9");
-        assert_eq!(ranked(&goods, "B0A", previous_id::scores), "A9 A10 B0B=B1C");
+        assert_eq!(ranked(&goods, "B0A", forwards), "B0B B1C A10=A9");
+        assert_eq!(ranked(&goods, "B0A", backwards), "A9 A10 B0B=B1C");
     }
 
     /// Beauty as it lies beside the project, every user with the whole catalogue but their history for candidates.
@@ -130,7 +166,7 @@ mod tests {
 
     #[test]
     fn beauty_is_sorted_by_id_and_the_placebo_does_not_see_it() {
-        let Some((items, mut prompts)) = beauty() else {
+        let Some((items, prompts)) = beauty() else {
             return;
         };
         let cases = Cases::of(&items);
@@ -141,27 +177,17 @@ mod tests {
         let users = prompts.len() as f64;
         assert!((descending as f64 / users - 0.288).abs() < 0.0005, "{descending}");
         let mut hits = [0.0; 2];
-        for some in prompts.chunks_mut(500) {
-            for prompt in &mut *some {
-                let history: HashSet<u32> = prompt.history.iter().copied().collect();
-                prompt.candidates = (1..=items.len() as u32)
-                    .filter(|item| !history.contains(item))
-                    .collect();
-            }
-            for (hits, scores) in hits.iter_mut().zip([scores, previous_id::scores]) {
-                for (prompt, scores) in some.iter().zip(scores(some, &items)) {
-                    let at = prompt
-                        .candidates
-                        .iter()
-                        .position(|item| *item == prompt.target)
-                        .unwrap();
-                    let above = scores.iter().filter(|score| **score > scores[at]).count();
-                    let tied = scores
-                        .iter()
-                        .filter(|score| score.total_cmp(&scores[at]).is_eq())
-                        .count();
-                    *hits += (10.0 - above as f64).clamp(0.0, tied as f64) / tied as f64;
-                }
+        let rows = [forwards, backwards].map(|distance| ByDistance::new(&items, distance));
+        for prompt in &prompts {
+            let history: HashSet<u32> = prompt.history.iter().copied().collect();
+            let candidates: Vec<u32> = (1..=items.len() as u32)
+                .filter(|item| !history.contains(item))
+                .collect();
+            let at = candidates.iter().position(|item| *item == prompt.target).unwrap();
+            for (hits, row) in hits.iter_mut().zip(&rows) {
+                let scores = row.scores("", &prompt.history, &candidates);
+                let place = crate::metric::place(&scores, at);
+                *hits += crate::metric::Metric::Hr(10).expected(place);
             }
         }
         let [next, previous] = hits.map(|hits| hits / users);

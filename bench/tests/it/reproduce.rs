@@ -39,7 +39,7 @@ alpha = 8.0
 dropout = 0.05
 prompts_per_domain = 60
 held_out = 10
-train = { learning_rate = 1e-2, epochs = 1, batch_size = 8, evaluate_every = 5, checkpoint_every = 2 }
+train = { learning_rate = 1e-2, epochs = 1, batch_size = 8, evaluate_every = 5, checkpoint_every = 2, keep = "last" }
 
 [rank]
 normalisation = "sum"
