@@ -224,7 +224,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         tables::check_described(&engine, &rows, &items).await?;
     }
     let tables = tables::Tables::build(config, &engine, rows, items, &interaction_lines, folder).await?;
-    let mut files = tables.files.clone();
+    let (mut files, mut bins) = (tables.files.clone(), tables.bin_report.clone());
     files.push(tables::write_rejects(folder, &mut rejects)?);
     drop(rejects);
 
@@ -236,7 +236,8 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         let sequences = engine.here().serial().parquet(&folder.join(SEQUENCES)).await?;
         let factory = prompts::PromptFactory::new(config, &engine, &tables, folder)?;
         for split in Split::ALL {
-            let shards = factory.write(&engine, &sequences, folder, split).await?;
+            let (shards, left) = factory.write(&engine, &sequences, folder, split).await?;
+            bins.left.append(left);
             written.insert(split.name().to_owned(), shards.iter().map(|file| file.rows).sum());
             files.extend(shards);
         }
@@ -262,6 +263,7 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         split: config.parameters.split_name(cut),
         ties: tables.ties,
         repeats: tables.repeats,
+        bins,
         titles: tables.titles,
         cut,
         prompts: written,
@@ -275,7 +277,8 @@ async fn fill(config: &PrepareConfig, folder: &Path, progress: &dyn Progress) ->
         progress.stage("audit", None);
         let unfinished = Prepared::unfinished(folder, manifest.clone());
         manifest.audit = engine.install(|| audit::audit(&unfinished))?;
-        manifest.audit.check()?;
+        manifest.audit.check_leaks()?;
+        manifest.notes.extend(manifest.audit.findings.clone());
     }
     output::describe(folder, &manifest)?;
     Ok(manifest)

@@ -96,6 +96,8 @@ pub struct Prompt {
     pub key: u64,
     /// The user as named in the raw log.
     pub user_id: String,
+    /// 1-based position of the target in the user's sequence.
+    pub position: u32,
     /// Dense item ids of the history shown, oldest first (0 is padding and never occurs).
     pub history: Vec<u32>,
     /// Dense id of the item to predict.
@@ -104,6 +106,9 @@ pub struct Prompt {
     pub ties: bool,
     /// Dense ids of the candidates, target included, in the order shown.
     pub candidates: Vec<u32>,
+    /// Dense ids of the binned candidates: the target, shuffled among as many items that are about as popular ([`crate::stage::Bins`]).
+    /// Validation and test have them, training has none; the conversation does not show them.
+    pub binned: Vec<u32>,
     /// The conversation; the last turn is the assistant's answer, on which alone there is loss.
     ///
     /// `Sequence`: user (training: the first title; otherwise the whole history,

@@ -391,6 +391,7 @@ impl Style {
         let prompt = Prompt {
             key: 0,
             user_id: String::new(),
+            position: 0,
             history: seen,
             target,
             ties: false,

@@ -59,10 +59,12 @@ mod tests {
             let prompt = Prompt {
                 key: 0,
                 user_id: String::new(),
+                position: 0,
                 history: history.to_vec(),
                 target,
                 ties,
                 candidates: vec![1, 2, 3],
+                binned: Vec::new(),
                 messages: Vec::new(),
             };
             let found = Cases::of(&items).case(&prompt);

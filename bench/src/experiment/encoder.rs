@@ -240,10 +240,12 @@ mod tests {
         Prompt {
             key: 0,
             user_id: String::new(),
+            position: 0,
             history: vec![2],
             target: 1,
             ties: false,
             candidates: vec![1, 2],
+            binned: Vec::new(),
             messages: messages.iter().map(message).collect(),
         }
     }

@@ -4,6 +4,7 @@ pub mod crossing;
 mod known;
 mod namesakes;
 mod place;
+mod popularity;
 mod text;
 mod ties;
 
@@ -17,12 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::prepared::{Prepared, PromptRow, Share};
 use crate::schema::{Item, PromptFormat, Split};
-use crate::stage::{DedupPolicy, PromptStyle, Recipe, Repeats, SplitPolicy};
+use crate::stage::{Bins, DedupPolicy, PromptStyle, Recipe, Repeats, SplitPolicy};
 use known::Known;
 use namesakes::Namesakes;
+pub use popularity::Popularity;
+use popularity::Sums;
 
-/// What was checked and found. Leaks are errors; the counts below them are remarks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What was checked and found. Leaks are errors, findings fail the audit; the counts below them are remarks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AuditReport {
     /// Prompts looked at.
@@ -31,6 +34,13 @@ pub struct AuditReport {
     pub tests: u64,
     /// Leaks, one sentence each (the first few of a kind).
     pub leaks: Vec<String>,
+    /// What makes results on the folder say less than they seem to, one sentence each: nothing is known that must not be, so the folder
+    /// is made, but it does not pass.
+    pub findings: Vec<String>,
+    /// Where popularity alone stands among the candidates of test prompts.
+    pub popularity: Popularity,
+    /// Binned candidate sets of evaluation prompts that hold an item of another bin than their target's, which had too few.
+    pub left_bins: Share,
     /// Evaluation prompts whose target also stands in the history shown: true repeats, where the deduplication keeps them.
     pub repeated_targets: u64,
     /// Evaluation prompts whose history shows another item with the target's title.
@@ -60,13 +70,15 @@ pub struct AuditReport {
 const EXAMPLES: usize = 5;
 
 impl AuditReport {
-    /// Fails if there is a leak.
+    /// Fails if there is a leak or a finding.
     pub fn check(&self) -> Result<()> {
-        if self.leaks.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Leak(self.leaks.join("; ")))
-        }
+        self.check_leaks()?;
+        fails(&self.findings)
+    }
+
+    /// Fails if there is a leak.
+    pub fn check_leaks(&self) -> Result<()> {
+        fails(&self.leaks)
     }
 
     /// What a user of leave-one-out should know, where training does see the future of a test.
@@ -100,6 +112,7 @@ impl AuditReport {
         self.namesakes_in_history += other.namesakes_in_history;
         self.touched_titles.append(other.touched_titles);
         self.touched_negatives.append(other.touched_negatives);
+        self.left_bins.append(other.left_bins);
         self.tied_tests.append(other.tied_tests);
         self.first_seen_targets.append(other.first_seen_targets);
         self.first_seen_negatives.append(other.first_seen_negatives);
@@ -112,6 +125,13 @@ impl AuditReport {
             let what = leak.rsplit(": ").next().unwrap_or_default().to_owned();
             self.add_leak(leak, &what);
         }
+    }
+}
+
+fn fails(sentences: &[String]) -> Result<()> {
+    match sentences {
+        [] => Ok(()),
+        some => Err(Error::Leak(some.join("; "))),
     }
 }
 
@@ -144,7 +164,14 @@ impl fmt::Display for AuditReport {
                 self.first_seen_targets, self.first_seen_negatives
             )?;
         }
-        self.leaks.iter().try_for_each(|leak| write!(f, "\n  {leak}"))
+        if self.popularity.tests > 0 {
+            write!(f, "; {}", self.popularity)?;
+        }
+        if self.left_bins.count > 0 {
+            write!(f, "; {} binned sets leave their bin", self.left_bins)?;
+        }
+        let mut sentences = self.leaks.iter().chain(&self.findings);
+        sentences.try_for_each(|sentence| write!(f, "\n  {sentence}"))
     }
 }
 
@@ -154,23 +181,17 @@ impl fmt::Display for AuditReport {
 /// name says; a history that is not what came right before the
 /// target; a target, in any split, that the split policy puts into another one (by its place, or by its time), or that its user had
 /// before, where only new items are asked for; a tie in time that is not said, or one that is none; a candidate
-/// other than the target that the user ever touched, unless repeats are kept; a candidate set without the target or with an item twice; a row key that
-/// occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
+/// other than the target that the user ever touched, unless repeats are kept; a candidate set without the target or with an item twice, and so with
+/// binned sets, which hold no title twice either, are as large as the others, leave their bins as often as the manifest says and are none
+/// in training; a row key that occurs twice; a text that is not what the prompt's ids and wording give; the target's title in the question more often than
 /// its place among the candidates and its namesakes in the history explain.
 ///
 /// Files are checked side by side. Memory: up to 17 bytes an interaction, 40 a user, 8 a prompt, 12 an item, and the catalogue.
 pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
     let manifest = prepared.manifest();
-    let (parameters, items) = (&manifest.parameters, prepared.items()?);
-    let wording = parameters.wording.as_ref();
+    let items = prepared.items()?;
     let mut report = AuditReport::default();
-    let style = PromptStyle::new(
-        parameters.format,
-        wording,
-        parameters.seed,
-        &manifest.name,
-        &items,
-    )?;
+    let (style, bins) = (prepared.style(&items)?, prepared.bins(&items));
     let namesakes = Namesakes::among(&items);
     let known = Known::read(prepared, &namesakes, &mut report)?;
     let shards = Split::ALL.into_iter().flat_map(|split| {
@@ -185,6 +206,7 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
             known: &known,
             namesakes: &namesakes,
             items: &items,
+            bins: &bins,
             found: Checked::default(),
             scratch: String::new(),
         };
@@ -192,16 +214,26 @@ pub fn audit(prepared: &Prepared) -> Result<AuditReport> {
         Ok(auditor.found)
     };
     let checked: Vec<Result<Checked>> = shards.par_iter().map(check).collect();
-    let mut keys = Vec::new();
+    let (mut keys, mut popularity) = (Vec::new(), Sums::default());
+    // In the order of files, so that sums of fractions come out the same.
     for found in checked {
         let found = found?;
         report.append(found.report);
+        popularity.append(found.popularity);
         keys.extend(found.keys);
     }
     keys.par_sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) {
         name_repeated_keys(prepared, &mut report)?;
     }
+    if report.left_bins != manifest.bins.left {
+        report.leak(
+            "binned candidates",
+            "the manifest says otherwise of how many sets leave their bin",
+        );
+    }
+    report.popularity = popularity.averages();
+    report.findings.extend(report.popularity.finding(items.len()));
     Ok(report)
 }
 
@@ -223,6 +255,7 @@ fn name_repeated_keys(prepared: &Prepared, report: &mut AuditReport) -> Result<(
 #[derive(Default)]
 struct Checked {
     report: AuditReport,
+    popularity: Sums,
     keys: Vec<u64>,
 }
 
@@ -232,6 +265,7 @@ struct Auditor<'a> {
     style: &'a PromptStyle,
     known: &'a Known,
     namesakes: &'a Namesakes,
+    bins: &'a Bins,
     found: Checked,
     /// Where texts are worded again.
     scratch: String,
@@ -246,6 +280,7 @@ impl Auditor<'_> {
             .history
             .iter()
             .chain(prompt.candidates)
+            .chain(prompt.binned)
             .chain([&prompt.target]);
         if !shown.all(|item| (1..=self.items.len()).contains(&(*item as usize))) {
             self.leak(prompt, "it names an item that is not in the catalogue");
@@ -259,6 +294,7 @@ impl Auditor<'_> {
             self.check_place(split, prompt);
         }
         self.check_candidates(split, prompt);
+        self.check_binned(split, prompt);
         self.check_text(split, prompt)
     }
 
@@ -364,6 +400,43 @@ impl Auditor<'_> {
                     "its target is in the history although repeats were removed",
                 );
             }
+        }
+    }
+
+    fn check_binned(&mut self, split: Split, prompt: &PromptRow<'_>) {
+        if split == Split::Train {
+            if !prompt.binned.is_empty() {
+                self.leak(prompt, "it has binned candidates although it is trained on");
+            }
+            return;
+        }
+        let mut sorted = prompt.binned.to_vec();
+        sorted.sort_unstable();
+        if sorted.binary_search(&prompt.target).is_err() {
+            self.leak(prompt, "its binned candidates lack the target");
+        }
+        let novel = self.prepared.manifest().parameters.repeats == Repeats::Novel;
+        if novel && self.known.touched_any(prompt.user, &sorted, prompt.target) {
+            self.leak(prompt, "a binned candidate was touched by the user");
+        }
+        let mut titles: Vec<u32> = sorted.iter().map(|item| self.namesakes.title(*item)).collect();
+        titles.sort_unstable();
+        if titles.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.leak(prompt, "two binned candidates have one title");
+        }
+        if prompt.binned.len() != prompt.candidates.len() {
+            self.leak(prompt, "its binned candidates are not as many as the others");
+        }
+        let found = &mut self.found;
+        found
+            .report
+            .left_bins
+            .add(self.bins.leaves(prompt.target, prompt.binned));
+        if split == Split::Test {
+            let count = |item: u32| self.items[item as usize - 1].train_count;
+            found
+                .popularity
+                .add(prompt.target, prompt.candidates, prompt.binned, count);
         }
     }
 

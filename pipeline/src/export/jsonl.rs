@@ -20,6 +20,7 @@ struct Row<'a> {
     target: u32,
     ties: bool,
     candidates: &'a [u32],
+    binned: &'a [u32],
     messages: &'a [Message],
 }
 
@@ -35,6 +36,7 @@ pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
                 target: prompt.target,
                 ties: prompt.ties,
                 candidates: prompt.candidates,
+                binned: prompt.binned,
                 messages: &prompt.to_prompt().messages,
             };
             let line = serde_json::to_string(&row)

@@ -192,6 +192,7 @@ fn card(manifest: &Manifest) -> Result<String> {
         splits => Split::ALL.map(Split::name),
         ties => manifest.ties.to_string(),
         repeats => manifest.repeats.to_string(),
+        bins => manifest.bins.to_string(),
         advice => manifest.tie_advice(),
         warning => manifest.audit.warning(&manifest.parameters.split),
     };

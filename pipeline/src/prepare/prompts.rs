@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::function::StageFunction;
 use crate::prepare::PrepareConfig;
 use crate::prepare::tables::Tables;
-use crate::prepared::{self, FileEntry, ITEMS, PROMPT_ROWS, SHARD_ROWS};
+use crate::prepared::{self, FileEntry, ITEMS, PROMPT_ROWS, SHARD_ROWS, Share};
 use crate::schema::{PromptFormat, Split};
 use crate::stage::instance::{self, Chosen};
 use crate::stage::{Candidates, Instances, PromptStyle, prompt};
@@ -46,19 +46,21 @@ impl PromptFactory {
         Ok(Self {
             instances: Instances::new(parameters, &name, tables.targets.clone()),
             candidates: Candidates::new(seed, &name, parameters.candidates, parameters.negatives, items)
-                .with_repeats(parameters.repeats),
+                .with_repeats(parameters.repeats)
+                .with_bins(tables.bins.clone()),
             render,
         })
     }
 
-    /// One file a shard, as many at a time as there are threads; what is in a shard depends on the rows alone.
+    /// One file a shard, as many at a time as there are threads; what is in a shard depends on the rows alone. With the files, of the
+    /// binned candidate sets those that had to leave their bin.
     pub async fn write(
         &self,
         engine: &Engine,
         sequences: &DataFrame,
         folder: &Path,
         split: Split,
-    ) -> Result<Vec<FileEntry>> {
+    ) -> Result<(Vec<FileEntry>, Share)> {
         let serial = engine.serial();
         let windows = split == Split::Train && self.instances.format == PromptFormat::Sequence;
         let draws = if windows {
@@ -68,6 +70,7 @@ impl PromptFactory {
         };
         let here = engine.here().serial();
         let chosen = self.instances.choose(&here, sequences, split, &draws).await?;
+        let left = chosen.left;
         let count = chosen.rows.div_ceil(SHARD_ROWS).max(1);
         let shards = stream::unfold((Shards::new(chosen), 0), async |(mut shards, index)| {
             (index < count).then_some(())?;
@@ -89,7 +92,8 @@ impl PromptFactory {
         });
         // All are waited for before an error is passed on: none may still write into a folder that is being removed.
         let done: Vec<_> = jobs.buffered(engine.threads()).collect().await;
-        done.into_iter().collect()
+        let files: Result<Vec<FileEntry>> = done.into_iter().collect();
+        Ok((files?, left))
     }
 }
 

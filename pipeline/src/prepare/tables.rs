@@ -22,12 +22,12 @@ use crate::parameters::Parameters;
 use crate::prepare::PrepareConfig;
 use crate::prepare::store::Rows;
 use crate::prepared::{
-    self, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, RepeatReport, StageCount, TieReport,
+    self, BinReport, FileEntry, ITEMS, Lengths, ParquetFile, REJECTS, RepeatReport, StageCount, TieReport,
 };
 use crate::raw::{Lines, Reject, Rejects};
 use crate::schema::Item;
 use crate::stage::split::MIN_LENGTH;
-use crate::stage::{Catalogue, Holdout, Repeats, Targets, Titles};
+use crate::stage::{Bins, Catalogue, Holdout, Repeats, Targets, Titles};
 use crate::title::TitleCounts;
 pub use described::check_described;
 use ties::TieTally;
@@ -52,6 +52,10 @@ pub struct Tables {
     pub ties: TieReport,
     /// How many of their targets are repeats.
     pub repeats: RepeatReport,
+    /// Items by popularity, for binned candidates.
+    pub bins: Arc<Bins>,
+    /// What the bins hold.
+    pub bin_report: BinReport,
     /// Interactions, items and sequences, as written.
     pub files: Vec<FileEntry>,
 }
@@ -88,6 +92,8 @@ impl Tables {
         for (item, count) in catalogue.items.iter_mut().zip(&tally.train_counts) {
             item.train_count = *count;
         }
+        let bins = Bins::of(&catalogue.items, &tally.validated);
+        let bin_report = BinReport::of(&bins, &catalogue.items, &tally.validated);
         let items = write_items(folder, &catalogue)?;
         let titles_missing = catalogue.stand_ins.iter().filter(|missing| **missing).count() as u64;
         let titles = TitleCounts::of(&catalogue.marks);
@@ -103,6 +109,8 @@ impl Tables {
             lengths: Lengths::of(&tally.lengths),
             ties: tally.ties.report(),
             repeats: tally.repeats,
+            bins: Arc::new(bins),
+            bin_report,
             files: vec![interactions, items, sequences],
         })
     }
@@ -122,6 +130,8 @@ struct Tally {
     targets: Targets,
     /// Interactions that no test or validation holds out, by dense id from 1.
     train_counts: Vec<u32>,
+    /// Validation targets, by dense id from 1.
+    validated: Vec<u32>,
     /// Users with a test.
     tested: u64,
     /// Users without.
@@ -137,6 +147,7 @@ impl Tally {
         Self {
             targets: Targets::new(parameters, holdout, Titles::of(items)),
             train_counts: vec![0; items.len()],
+            validated: vec![0; items.len()],
             tested: 0,
             untested: 0,
             lengths: Vec::new(),
@@ -159,6 +170,9 @@ impl Tally {
         self.lengths[items.len()] += 1;
         for item in &items[..parts.known] {
             self.train_counts[*item as usize - 1] += 1;
+        }
+        if let Some(validation) = parts.validation {
+            self.validated[items[validation] as usize - 1] += 1;
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::stage::list::ids_type;
 use crate::stage::prompt::messages_type;
 
 /// Version of this layout; a folder written with another one is not read.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Interactions after deduplication and k-core, by user and time.
 pub const INTERACTIONS: &str = "interactions.parquet";
@@ -70,7 +70,7 @@ pub fn items() -> SchemaRef {
     ])
 }
 
-/// Columns of a prompt file; `ties` says whether the target is at the moment of the item before it.
+/// Columns of a prompt file; `ties` says whether the target is at the moment of the item before it, `binned` is empty in training.
 pub fn prompts() -> SchemaRef {
     schema(vec![
         Field::new("key", DataType::UInt64, false),
@@ -81,6 +81,7 @@ pub fn prompts() -> SchemaRef {
         Field::new("target", DataType::UInt32, false),
         Field::new("ties", DataType::Boolean, false),
         Field::new("candidates", ids_type(), false),
+        Field::new("binned", ids_type(), false),
         Field::new("messages", messages_type(), false),
     ])
 }

@@ -11,7 +11,7 @@ use crate::dataset::DatasetDescription;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::prepared::layout::{MANIFEST, SCHEMA_VERSION};
-use crate::prepared::{Lengths, RepeatReport, TieReport};
+use crate::prepared::{BinReport, Lengths, RepeatReport, TieReport};
 use crate::raw::InputFile;
 use crate::schema::Split;
 use crate::stage::{TimeCut, window};
@@ -92,6 +92,9 @@ pub struct Manifest {
     /// How many of the targets are repeats, kept or not.
     #[serde(default)]
     pub repeats: RepeatReport,
+    /// The bins of popularity that binned candidates come from.
+    #[serde(default)]
+    pub bins: BinReport,
     /// What was met in the titles.
     #[serde(default)]
     pub titles: TitleCounts,

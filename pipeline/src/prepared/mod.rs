@@ -1,5 +1,6 @@
 //! The prepared folder: the only place that knows its layout, schema and manifest.
 
+mod bins;
 mod id_order;
 mod layout;
 mod lengths;
@@ -9,6 +10,7 @@ mod row;
 mod ties;
 mod write;
 
+pub use bins::{Bin, BinReport};
 pub use id_order::IdOrder;
 pub use layout::{
     CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
@@ -35,7 +37,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::raw::Reject;
 use crate::schema::{Item, Prompt, Split};
-use crate::stage::{Holdout, Targets, Titles};
+use crate::stage::{Bins, Holdout, PromptStyle, Targets, Titles};
 use crate::storage;
 
 /// One user's interactions, oldest first.
@@ -153,6 +155,25 @@ impl Prepared {
         let holdout = self.manifest.cut.map_or(Holdout::LastTwo, Holdout::From);
         let titles = Titles::of(&self.items()?);
         Ok(Targets::new(&self.manifest.parameters, holdout, titles))
+    }
+
+    /// The bins that binned candidates were drawn from, over this folder's [items](Self::items).
+    pub fn bins(&self, items: &[Item]) -> Bins {
+        self.manifest.bins.over(items)
+    }
+
+    /// Words prompts as this folder's were, with the titles of these items: this folder's, or others in the order of its dense ids. To
+    /// be used by [`PromptStyle::messages`].
+    pub fn style(&self, items: &[Item]) -> Result<PromptStyle> {
+        let parameters = &self.manifest.parameters;
+        let wording = parameters.wording.as_ref();
+        PromptStyle::new(
+            parameters.format,
+            wording,
+            parameters.seed,
+            &self.manifest.name,
+            items,
+        )
     }
 
     /// Hands over the interactions one by one, by user and time.

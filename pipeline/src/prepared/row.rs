@@ -29,6 +29,8 @@ pub struct PromptRow<'a> {
     pub ties: bool,
     /// Dense ids of the candidates, target included, in the order shown.
     pub candidates: &'a [u32],
+    /// See [`Prompt::binned`].
+    pub binned: &'a [u32],
     roles: &'a StringArray,
     contents: &'a StringArray,
     turns: Range<usize>,
@@ -51,10 +53,12 @@ impl<'a> PromptRow<'a> {
         Prompt {
             key: self.key,
             user_id: self.user_id.to_owned(),
+            position: self.position,
             history: self.history.to_vec(),
             target: self.target,
             ties: self.ties,
             candidates: self.candidates.to_vec(),
+            binned: self.binned.to_vec(),
             messages: self.turns().map(message).collect(),
         }
     }
@@ -72,6 +76,7 @@ pub(super) fn each_row(
     let ties = column(batch, "ties")?.as_boolean();
     let histories = IdRows::new(column(batch, "history")?)?;
     let candidates = IdRows::new(column(batch, "candidates")?)?;
+    let binned = IdRows::new(column(batch, "binned")?)?;
     let conversations = column(batch, "messages")?.as_list::<i32>();
     let (ends, turns) = (conversations.value_offsets(), conversations.values().as_struct());
     let (roles, contents) = (
@@ -88,6 +93,7 @@ pub(super) fn each_row(
             target: targets[row],
             ties: ties.value(row),
             candidates: candidates.row(row),
+            binned: binned.row(row),
             roles,
             contents,
             turns: ends[row] as usize..ends[row + 1] as usize,

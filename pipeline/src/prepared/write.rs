@@ -25,17 +25,24 @@ const ITEM_DICTIONARY: usize = 128 << 10;
 const WITHOUT_DICTIONARY: [&str; 4] = ["messages.list.item.content", "key", "title", "text"];
 
 /// Columns with an encoding of their own.
-const ENCODED: [(&str, Encoding); 6] = [
+const ENCODED: [(&str, Encoding); 7] = [
     ("user", Encoding::DELTA_BINARY_PACKED),
     ("item", Encoding::DELTA_BINARY_PACKED),
     ("items.list.item", Encoding::DELTA_BINARY_PACKED),
     ("candidates.list.item", Encoding::DELTA_BINARY_PACKED),
+    ("binned.list.item", Encoding::DELTA_BINARY_PACKED),
     ("line", Encoding::DELTA_BINARY_PACKED),
     ("user_id", Encoding::DELTA_BYTE_ARRAY),
 ];
 
 /// In any order, numbers in as few bits as they need cannot be made smaller.
-const AS_SMALL_AS_IT_GETS: [&str; 4] = ["item", "items.list.item", "candidates.list.item", "line"];
+const AS_SMALL_AS_IT_GETS: [&str; 5] = [
+    "item",
+    "items.list.item",
+    "candidates.list.item",
+    "binned.list.item",
+    "line",
+];
 
 /// The path of a column that is written with dots between its parts.
 fn path_of(column: &str) -> ColumnPath {

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::function;
 use crate::prepared::{INTERACTIONS, ITEMS, MANIFEST, Prepared, REJECTS, SEQUENCES, prompts_schema};
 use crate::schema::Split;
-use crate::stage::{Candidates, PromptStyle};
+use crate::stage::Candidates;
 use crate::storage;
 pub use print::{Format, print};
 
@@ -184,7 +184,7 @@ fn register_stages(context: &SessionContext, schema: &str, single: bool, prepare
     let seed = parameters.seed;
     let draws = Candidates::new(seed, name, parameters.candidates, parameters.negatives, &items)
         .with_repeats(parameters.repeats);
-    let style = PromptStyle::new(parameters.format, parameters.wording.as_ref(), seed, name, &items)?;
+    let style = prepared.style(&items)?;
     let plain = single.then_some(String::new());
     for ending in plain.into_iter().chain([format!("_{schema}")]) {
         context.register_udf(draws.function(&format!("draw_candidates{ending}")));

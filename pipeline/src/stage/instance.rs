@@ -15,10 +15,11 @@ use rayon::prelude::*;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::parameters::Parameters;
+use crate::prepared::Share;
 use crate::schema::{PromptFormat, Split};
 use crate::seed;
 use crate::stage::Recipe;
-use crate::stage::candidates::Candidates;
+use crate::stage::candidates::{Binned, Candidates};
 use crate::stage::list::{IdRows, Lists, ids_type};
 use crate::stage::target::{Parts, Targets};
 
@@ -44,7 +45,7 @@ pub struct Instances {
 }
 
 /// `key`, `split`, `user`, `user_id`, `position` (1-based, of the target), `history`, `target`, `ties` (whether the target is at the
-/// moment of the item before it), `candidates`, and `rank`, by which training instances are sampled and ordered.
+/// moment of the item before it), `candidates`, `binned` (none in training), and `rank`, by which training instances are sampled and ordered.
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("key", DataType::UInt64, false),
@@ -56,6 +57,7 @@ pub fn schema() -> SchemaRef {
         Field::new("target", DataType::UInt32, false),
         Field::new("ties", DataType::Boolean, false),
         Field::new("candidates", ids_type(), false),
+        Field::new("binned", ids_type(), false),
         Field::new("rank", DataType::UInt64, false),
     ]))
 }
@@ -65,6 +67,8 @@ pub fn schema() -> SchemaRef {
 pub struct Chosen {
     /// How many there are.
     pub rows: usize,
+    /// Of their binned candidate sets those that had to leave their bin.
+    pub left: Share,
     /// One after another.
     pub frames: Vec<DataFrame>,
 }
@@ -109,17 +113,20 @@ impl Instances {
         };
         let mut chosen = Chosen {
             rows: 0,
+            left: Share::default(),
             frames: Vec::new(),
         };
-        let mut add = |(frame, rows)| {
-            chosen.rows += rows;
-            chosen.frames.push(frame);
+        let mut add = |made: Made| {
+            chosen.rows += made.rows;
+            chosen.left.append(made.left);
+            chosen.frames.push(made.frame);
         };
         match split {
             Split::Train => {
-                let (frame, rows) = self.cut(&from, Split::Train, Split::Train).await?;
+                let mut made = self.cut(&from, Split::Train, Split::Train).await?;
                 let order = ["rank", "user", "position"].map(|name| col(name).sort(true, true));
-                add((frame.sort(order.to_vec())?, rows));
+                made.frame = made.frame.sort(order.to_vec())?;
+                add(made);
                 if self.recipe == Recipe::Paper {
                     add(self.cut(&from, Split::Validation, Split::Train).await?);
                 }
@@ -130,8 +137,9 @@ impl Instances {
     }
 
     /// The instances that `place` gives, for a file of `file`, in the order of users.
-    async fn cut(&self, from: &Source<'_>, place: Split, file: Split) -> Result<(DataFrame, usize)> {
+    async fn cut(&self, from: &Source<'_>, place: Split, file: Split) -> Result<Made> {
         let last = self.last_kept(from.sequences, place).await?;
+        let mut left = Share::default();
         let mut settling = from.engine.settling(schema())?;
         let mut batches = from.sequences.clone().execute_stream().await?;
         while let Some(batch) = batches.next().await {
@@ -144,32 +152,55 @@ impl Instances {
                 if kept.len() < ROWS {
                     return Ok(());
                 }
-                settling.push(from.engine.install(|| self.rows(file, &kept, from.draws))?)?;
+                settling.push(
+                    from.engine
+                        .install(|| self.rows(file, &kept, from.draws, &mut left))?,
+                )?;
                 kept.clear();
                 Ok(())
             })?;
-            settling.push(from.engine.install(|| self.rows(file, &kept, from.draws))?)?;
+            settling.push(
+                from.engine
+                    .install(|| self.rows(file, &kept, from.draws, &mut left))?,
+            )?;
         }
         let rows = settling.rows();
-        Ok((settling.finish(from.engine).await?, rows))
+        let frame = settling.finish(from.engine).await?;
+        Ok(Made { frame, rows, left })
     }
 
     /// Instances as a batch. All threads draw candidates, each for whole users: a set of what a user touched serves every instance
     /// of that user, or one who touched 100,000 items would cost as much again for each of as many prompts.
-    fn rows(&self, file: Split, kept: &[Found<'_>], draws: &Candidates) -> Result<RecordBatch> {
-        let candidates: Vec<Vec<u32>> = kept
+    fn rows(
+        &self,
+        file: Split,
+        kept: &[Found<'_>],
+        draws: &Candidates,
+        left: &mut Share,
+    ) -> Result<RecordBatch> {
+        let sets: Vec<(Vec<u32>, Binned)> = kept
             .par_chunk_by(|one, next| one.place.1 == next.place.1)
             .flat_map_iter(|of_user| {
                 let touched = draws.touched(of_user[0].sequence);
                 of_user.iter().map(move |found| {
+                    let (user, position) = (found.user_id, found.place.2);
                     let target = found.sequence[found.target];
-                    draws.draw_beside(found.user_id, found.place.2, target, &touched)
+                    let candidates = draws.draw_beside(user, position, target, &touched);
+                    // Nothing is measured on training prompts, of which there are many.
+                    let binned = match file {
+                        Split::Train => Binned::default(),
+                        _ => draws.draw_binned(user, position, target, &touched),
+                    };
+                    (candidates, binned)
                 })
             })
             .collect();
         let mut rows = Rows::default();
-        for (found, candidates) in kept.iter().zip(&candidates) {
-            rows.push(&self.domain, file, found, candidates);
+        for (found, (candidates, binned)) in kept.iter().zip(&sets) {
+            if !binned.items.is_empty() {
+                left.add(binned.left);
+            }
+            rows.push(&self.domain, file, found, candidates, &binned.items);
         }
         rows.finish()
     }
@@ -258,6 +289,13 @@ impl Instances {
     }
 }
 
+/// The instances of one place, in the order of users.
+struct Made {
+    frame: DataFrame,
+    rows: usize,
+    left: Share,
+}
+
 /// What instances are made of.
 struct Source<'a> {
     engine: &'a Engine,
@@ -288,11 +326,12 @@ struct Rows {
     targets: Vec<u32>,
     ties: Vec<bool>,
     candidates: Lists<u32>,
+    binned: Lists<u32>,
     ranks: Vec<u64>,
 }
 
 impl Rows {
-    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>, candidates: &[u32]) {
+    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>, candidates: &[u32], binned: &[u32]) {
         let (rank, user, position) = found.place;
         self.keys
             .push(row_key(domain, found.user_id, u64::from(position), split.name()));
@@ -304,6 +343,7 @@ impl Rows {
         self.targets.push(found.sequence[found.target]);
         self.ties.push(found.ties);
         self.candidates.push(candidates);
+        self.binned.push(binned);
         self.ranks.push(rank);
     }
 
@@ -318,6 +358,7 @@ impl Rows {
             Arc::new(UInt32Array::from(self.targets)),
             Arc::new(BooleanArray::from(self.ties)),
             Arc::new(self.candidates.finish()),
+            Arc::new(self.binned.finish()),
             Arc::new(UInt64Array::from(self.ranks)),
         ];
         Ok(RecordBatch::try_new(schema(), columns)?)

@@ -8,9 +8,10 @@
 //! | interactions | `user_id`, `item_id`, `rating`, `timestamp` (ms), `line`; after [`sequence`] also `user`, `item` |
 //! | catalogue | `item_id`, `title`, `categories` (title `NULL` where none is usable) |
 //! | sequences | `user`, `user_id`, `items`, `timestamps`: one row a user, oldest first |
-//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `rank` |
-//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `messages` |
+//! | instances | `key`, `split`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `binned`, `rank` |
+//! | prompts | `key`, `user`, `user_id`, `position`, `history`, `target`, `ties`, `candidates`, `binned`, `messages` |
 
+pub mod bins;
 pub mod candidates;
 pub mod catalogue;
 pub mod core;
@@ -28,7 +29,8 @@ pub mod split;
 pub mod target;
 pub mod window;
 
-pub use candidates::{Candidates, Negatives};
+pub use bins::Bins;
+pub use candidates::{Binned, Candidates, Negatives};
 pub use catalogue::Catalogue;
 pub use core::KCore;
 pub use dedup::DedupPolicy;

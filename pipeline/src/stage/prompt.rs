@@ -15,7 +15,7 @@ use datafusion::prelude::{DataFrame, col};
 use minijinja::{Environment, Value, context};
 
 use crate::error::{Error, Result};
-use crate::schema::{Item, LETTERS, Message, PromptFormat, Split, TITLE_SEPARATOR};
+use crate::schema::{Item, LETTERS, Message, Prompt, PromptFormat, Split, TITLE_SEPARATOR};
 use crate::seed;
 use crate::stage::list::{IdRows, ids_type};
 use compiled::{Compiled, Filling};
@@ -131,6 +131,36 @@ impl PromptStyle {
             start = worded.len();
         })?;
         Ok(messages)
+    }
+
+    /// The conversation that a prompt's ids give: that of an unchanged prompt is the stored one. The style may be over other titles, the
+    /// prompt may have another history or other candidates, such as its binned ones.
+    ///
+    /// # Errors
+    /// An id without a title; a wording that does not fit.
+    pub fn messages(&self, split: Split, prompt: &Prompt) -> Result<Vec<Message>> {
+        let mut shown = prompt
+            .history
+            .iter()
+            .chain(&prompt.candidates)
+            .chain([&prompt.target]);
+        if let Some(unknown) = shown.find(|item| !(1..self.titles.len()).contains(&(**item as usize))) {
+            return Err(Error::Usage(format!(
+                "the prompt of user {} at position {} names item {unknown}, and there are titles of the items 1 to {}; give the titles of \
+                 the whole domain, in the order of their dense ids",
+                prompt.user_id,
+                prompt.position,
+                self.titles.len() - 1
+            )));
+        }
+        self.render(&Instance {
+            split,
+            user: &prompt.user_id,
+            position: prompt.position,
+            history: &prompt.history,
+            target: prompt.target,
+            candidates: &prompt.candidates,
+        })
     }
 
     /// Appends the texts of the turns to `out`, and hands over the role of each with all of `out` when it is there.
@@ -328,6 +358,7 @@ pub fn add(candidates: DataFrame, render: &ScalarUDF) -> Result<DataFrame> {
         "target",
         "ties",
         "candidates",
+        "binned",
     ]
     .map(col)
     .to_vec();
