@@ -19,7 +19,7 @@ use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::raw::{self, NoProgress, ReadOptions, RowBatch};
 use weaverec_pipeline::schema::{Item, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::Instance;
-use weaverec_pipeline::stage::{Candidates, DedupPolicy, KCore, Negatives, Order, PromptStyle};
+use weaverec_pipeline::stage::{Bins, Candidates, DedupPolicy, KCore, Negatives, Order, PromptStyle};
 
 const LINES: usize = 20_000;
 
@@ -233,6 +233,15 @@ fn prompts(c: &mut Criterion) {
             });
         });
     }
+    let bins = Arc::new(Bins::of(&items, &vec![1; items.len()]));
+    let draws = Candidates::new(1, "d", 30, Negatives::Uniform, &items).with_bins(bins);
+    let mut position = 0;
+    c.bench_function("30 candidates, binned", |b| {
+        b.iter(|| {
+            position += 1;
+            black_box(draws.draw_binned("A0123456789", position, 31, &draws.touched(&touched)))
+        });
+    });
     let candidates: Vec<u32> = (1..=30).map(|item| item * 17).collect();
     for format in PromptFormat::ALL {
         let style = PromptStyle::new(format, None, 1, "d", &items).unwrap();

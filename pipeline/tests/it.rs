@@ -6,6 +6,8 @@ mod support;
 
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/binned.rs"]
+mod binned;
 #[path = "it/crossing.rs"]
 mod crossing;
 #[path = "it/described.rs"]

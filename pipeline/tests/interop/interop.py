@@ -137,7 +137,7 @@ def check_json_lines(folder, splits):
     for split, rows in splits.items():
         path = str(folder / f"{split}.jsonl")
         hexadecimal = [{**row, "key": f"{row['key']:016x}"} for row in rows]
-        columns = ["key", "user_id", "position", "history", "target", "ties", "candidates", "messages"]
+        columns = ["key", "user_id", "position", "history", "target", "ties", "candidates", "binned", "messages"]
         expected = [{name: row[name] for name in columns} for row in hexadecimal]
         types_of = {"key": str, "user_id": str}
         same(list(datasets.load_dataset("json", data_files=path, split="train")), expected, f"{path} by datasets")

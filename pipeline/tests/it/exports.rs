@@ -85,6 +85,7 @@ fn json_lines_hold_every_prompt_of_every_split() {
             assert_eq!(row["target"], prompt.target);
             assert_eq!(row["history"], serde_json::json!(prompt.history));
             assert_eq!(row["candidates"], serde_json::json!(prompt.candidates));
+            assert_eq!(row["binned"], serde_json::json!(prompt.binned));
             assert_eq!(row["messages"], serde_json::to_value(&prompt.messages).unwrap());
         }
     }

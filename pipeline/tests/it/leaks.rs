@@ -179,6 +179,62 @@ fn candidates_that_give_away_or_lack_the_target_are_found() {
 }
 
 #[test]
+fn binned_candidates_that_are_not_what_they_should_be_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = films(folder.path(), 120);
+    let changed = |name: &str, change: fn(u32, &mut Vec<u32>)| {
+        leaks(&named(&base, name), TEST, TEST, |batch| {
+            with_ids(batch, "binned", |_, target, binned| change(target, binned))
+        })
+    };
+    let found = changed("missing", |target, binned| binned.retain(|item| *item != target));
+    assert!(found.contains("its binned candidates lack the target"), "{found}");
+    assert!(found.contains("not as many as the others"), "{found}");
+    let found = changed("twice", |target, binned| {
+        let negative = binned.iter().position(|item| *item != target).unwrap();
+        binned[negative] = target;
+    });
+    assert!(found.contains("two binned candidates have one title"), "{found}");
+    let found = changed("strange", |_, binned| binned[0] = 4_000);
+    assert!(found.contains("not in the catalogue"), "{found}");
+    let found = leaks(&named(&base, "touched"), TEST, TEST, |batch| {
+        let histories: Vec<Vec<u32>> = (0..batch.num_rows())
+            .map(|row| ids(batch, "history", row))
+            .collect();
+        with_ids(batch, "binned", |row, target, binned| {
+            let negative = binned.iter().position(|item| *item != target).unwrap();
+            binned[negative] = histories[row][0];
+        })
+    });
+    assert!(
+        found.contains("a binned candidate was touched by the user"),
+        "{found}"
+    );
+    let found = leaks(&named(&base, "train"), TRAIN, TRAIN, |batch| {
+        with_ids(batch, "binned", |_, target, binned| binned.push(target))
+    });
+    assert!(
+        found.contains("binned candidates although it is trained on"),
+        "{found}"
+    );
+}
+
+#[test]
+fn binned_sets_that_leave_their_bin_unsaid_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = films(folder.path(), 120);
+    let mut manifest = run(&config).unwrap();
+    manifest.bins.left.count += 1;
+    let text = serde_json::to_string(&manifest).unwrap();
+    std::fs::write(config.folder().join("manifest.json"), text).unwrap();
+    let report = audit(&Prepared::open(config.folder()).unwrap()).unwrap();
+    assert!(
+        report.leaks[0].contains("the manifest says otherwise of how many sets"),
+        "{report}"
+    );
+}
+
+#[test]
 fn a_history_of_someone_else_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let base = films(folder.path(), 120);

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 
 fn items(titles: &[&str]) -> Vec<Item> {
@@ -119,5 +121,80 @@ fn unknown_items_fill_what_popular_ones_leave_open() {
         let set = draws.draw("u", position, 3, &[3, 4]);
         assert_eq!(set.len(), 4);
         assert!(set.contains(&1) && set.contains(&2), "{set:?}");
+    }
+}
+
+/// 400 items, the first the most popular, in bins of 100.
+fn binned(size: usize) -> (Candidates, Arc<Bins>) {
+    let mut items = numbered(400);
+    for item in &mut items {
+        item.train_count = 1_000 - item.item;
+    }
+    let bins = Arc::new(Bins::of(&items, &[1; 400]));
+    assert_eq!(bins.count(), 4);
+    let draws = Candidates::new(3, "d", size, Negatives::Uniform, &items);
+    (draws.with_bins(bins.clone()), bins)
+}
+
+#[test]
+fn a_binned_set_holds_the_target_among_items_of_its_bin_each_alike() {
+    let (draws, bins) = binned(10);
+    let touched = draws.touched(&[1, 2, 120, 125, 130]);
+    let (mut hits, mut places, mut same) = ([0_u32; 401], HashSet::new(), 0);
+    for position in 0..20_000 {
+        let set = draws.draw_binned("u", position, 130, &touched);
+        assert!(set.items.len() == 10 && !set.left && !bins.leaves(130, &set.items));
+        places.insert(set.items.iter().position(|item| *item == 130));
+        set.items.iter().for_each(|item| hits[*item as usize] += 1);
+        same += usize::from(set.items == draws.draw_beside("u", position, 130, &touched));
+    }
+    assert!(
+        places.len() == 10 && same == 0,
+        "another stream than the other candidates'"
+    );
+    assert_eq!((hits[130], hits[120], hits[125]), (20_000, 0, 0));
+    let expected = 20_000.0 * 9.0 / 97.0;
+    let others = bins
+        .items(1)
+        .iter()
+        .filter(|item| ![120, 125, 130].contains(*item));
+    for item in others {
+        let share = f64::from(hits[*item as usize]) / expected;
+        assert!((share - 1.0).abs() < 0.12, "{item}: {share}");
+    }
+}
+
+#[test]
+fn the_nearest_bins_fill_what_a_bin_leaves_open() {
+    let (draws, bins) = binned(30);
+    // All but twenty items of the second bin.
+    let touched: Vec<u32> = (101..=180).chain([190]).collect();
+    let set = draws.draw_binned("u", 7, 190, &draws.touched(&touched));
+    assert!(set.left && set.items.len() == 30);
+    let within: Vec<u32> = (181..=200).collect();
+    assert!(within.iter().all(|item| set.items.contains(item)));
+    let near = set.items.iter().filter(|item| !within.contains(item));
+    assert!(near.clone().count() == 10 && near.clone().all(|item| [0, 2].contains(&bins.bin(*item))));
+    let whole = binned(400).0;
+    let set = whole.draw_binned("u", 7, 190, &whole.touched(&touched));
+    assert_eq!(set.items.len(), 400 - 80, "all there is");
+    assert_eq!(
+        draws.none().draw_binned("u", 7, 190, &draws.touched(&touched)),
+        Binned::default()
+    );
+}
+
+#[test]
+fn a_binned_set_repeats_no_title() {
+    let mut items = numbered(40);
+    for item in &mut items {
+        item.title = format!("title {}", item.item % 15);
+    }
+    let bins = Arc::new(Bins::of(&items, &[1; 40]));
+    let draws = Candidates::new(3, "d", 30, Negatives::Popularity, &items).with_bins(bins);
+    for position in 0..50 {
+        let set = draws.draw_binned("u", position, 3, &draws.touched(&[3, 4]));
+        let titles: HashSet<u32> = set.items.iter().map(|item| item % 15).collect();
+        assert_eq!((set.items.len(), titles.len(), set.left), (15, 15, false));
     }
 }
