@@ -171,6 +171,7 @@ fn train(
         clip: 1.0,
         evaluate_every: 0,
         patience: 0,
+        keep: Default::default(),
         checkpoint_every: 0,
     };
     let (mut losses, mut seconds, mut before) = (Vec::new(), Vec::new(), 0.0);

@@ -21,4 +21,5 @@ pub mod metric;
 pub mod output;
 pub mod progress;
 pub mod report;
+pub mod scoring;
 pub mod statistics;

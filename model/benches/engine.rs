@@ -79,6 +79,7 @@ fn step(
         clip: 1.0,
         evaluate_every: 0,
         patience: 0,
+        keep: Default::default(),
         checkpoint_every: 0,
     };
     let mut group = c.benchmark_group("lora step");

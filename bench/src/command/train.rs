@@ -116,6 +116,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         clip: 1.0,
         evaluate_every: arguments.every,
         patience: 0,
+        keep: Default::default(),
         checkpoint_every: arguments.every,
     };
     let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);

@@ -134,6 +134,28 @@ pub trait CaseScores: Send + Sync {
     fn scores(&self, user: &str, history: &[u32], items: &[u32]) -> Vec<f32>;
 }
 
+/// Scores of candidates by a row that scores every item.
+pub struct Everything<S> {
+    scores: S,
+    items: usize,
+}
+
+impl<S: log::ItemScores> Everything<S> {
+    /// Over a domain of so many items.
+    pub fn new(scores: S, items: usize) -> Self {
+        Self { scores, items }
+    }
+}
+
+impl<S: log::ItemScores> CaseScores for Everything<S> {
+    fn scores(&self, _: &str, history: &[u32], items: &[u32]) -> Vec<f32> {
+        let mut all = vec![0.0; self.items];
+        self.scores.scores(history, &mut all);
+        let of = |item: &u32| all.get(*item as usize - 1).copied().unwrap_or(f32::NEG_INFINITY);
+        items.iter().map(of).collect()
+    }
+}
+
 /// All rows, in the order of the table.
 pub static METHODS: &[&dyn Method] = &[
     &random::Random,
@@ -142,8 +164,8 @@ pub static METHODS: &[&dyn Method] = &[
     &previous_id::PreviousId,
     &item_knn::ItemKnn,
     &next_item::NextItem,
-    &counting::Counting,
-    &text_knn::TextKnn,
+    &counting::CountingRow,
+    &text_knn::TextKnnRow,
     #[cfg(test)]
     &newest::Newest,
     &adapters::ZERO_SHOT,
@@ -232,7 +254,7 @@ mod tests {
         let How::Counted(row) = named("newest").unwrap().how() else {
             panic!("it counts");
         };
-        let log = log::Log::of(vec![vec![1, 2, 3], vec![1, 3], vec![2, 3, 1, 2]], 3);
+        let log = log::Log::new(vec![vec![1, 2, 3], vec![1, 3], vec![2, 3, 1, 2]], 3).unwrap();
         let fitted = row
             .fit(&Fitting {
                 items: &[],

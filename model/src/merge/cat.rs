@@ -161,7 +161,16 @@ fn mean_of_whole(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> 
 /// # Errors
 /// As [`weighted`].
 pub fn uniform(adapters: &[&Adapter]) -> Result<Adapter> {
-    let weight = 1.0 / adapters.len().max(1) as f64;
+    uniform_scaled(adapters, 1.0)
+}
+
+/// `scale` times the mean of the updates, exact in the factors. A mean of n nearly orthogonal updates keeps 1/n of each by arithmetic
+/// alone; the scale tells what comes of that.
+///
+/// # Errors
+/// As [`weighted`]: modules stored whole can be scaled by 1 alone, and a scale of 0 leaves no adapter.
+pub fn uniform_scaled(adapters: &[&Adapter], scale: f64) -> Result<Adapter> {
+    let weight = scale / adapters.len().max(1) as f64;
     weighted(
         &adapters
             .iter()

@@ -1,6 +1,6 @@
 //! Merging adapters: one file a rule, all exact, in the factors where they suffice.
 //!
-//! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge;
+//! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
 //! * [`fold`]: an adapter added into the base weights.
 //!
@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use crate::lora::config::{Patterns, TargetModules};
 use crate::lora::{Adapter, LoraConfig, LoraModule};
 
-pub use cat::{uniform, weighted};
+pub use cat::{uniform, uniform_scaled, weighted};
 pub use fold::fold;
 pub use svd::truncate;
 

@@ -167,6 +167,47 @@ fn the_published_merge_of_weaverec_is_the_uniform_mean() {
 }
 
 #[test]
+fn a_uniform_mean_is_scaled_exactly_and_by_one_not_at_all() {
+    let adapters = [
+        adapter(1, 2, 4.0, &[Q, K]),
+        adapter(2, 3, 8.0, &[Q, UP]),
+        adapter(3, 1, 1.0, &[K]),
+    ];
+    let members = adapters.each_ref();
+    for scale in [0.5, 0.7, 1.3, 2.0, -1.0] {
+        let merged = uniform_scaled(&members, scale).unwrap();
+        let parts: Vec<_> = adapters.iter().map(|adapter| (adapter, scale / 3.0)).collect();
+        assert_same_update(&merged, &parts);
+        assert_same_update(&merged, &[(&uniform(&members).unwrap(), scale)]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = |name: &str, merged: Adapter| {
+        let path = folder.path().join(name);
+        merged.save(&path).unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(&path)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        let read =
+            |file: &std::path::PathBuf| (file.file_name().unwrap().to_owned(), std::fs::read(file).unwrap());
+        files.iter().map(read).collect::<Vec<_>>()
+    };
+    let mean = weighted(&adapters.each_ref().map(|adapter| (adapter, 1.0 / 3.0))).unwrap();
+    assert_eq!(
+        bytes("scaled", uniform_scaled(&members, 1.0).unwrap()),
+        bytes("mean", mean)
+    );
+    assert_ne!(
+        bytes("doubled", uniform_scaled(&members, 2.0).unwrap()),
+        bytes("plain", uniform(&members).unwrap())
+    );
+    for nothing in [0.0, f64::NAN, f64::INFINITY] {
+        assert!(uniform_scaled(&members, nothing).is_err());
+    }
+}
+
+#[test]
 fn truncation_at_the_full_rank_is_exact_with_orthonormal_a() {
     let adapters = [adapter(5, 2, 4.0, &[Q, K, UP]), adapter(6, 3, 2.0, &[Q, UP])];
     let merged = uniform(&[&adapters[0], &adapters[1]]).unwrap();

@@ -37,8 +37,13 @@ impl Query {
 
     /// The prompt up to its last token, and that.
     pub(super) fn split(&self) -> (&[u32], &[u32]) {
-        self.prompt.split_at(self.prompt.len().saturating_sub(1))
+        split(&self.prompt)
     }
+}
+
+/// A prompt up to its last token, and that, which predicts what comes next.
+pub(super) fn split(prompt: &[u32]) -> (&[u32], &[u32]) {
+    prompt.split_at(prompt.len().saturating_sub(1))
 }
 
 /// Candidate tokens in one pass: the activations of one are a few tens of kilobytes in models of a hundred million parameters.
@@ -108,7 +113,7 @@ pub fn score_with_progress(
             let (prompt, last) = first.split();
             let prompt = Beginning::read(decoder, prompt)?;
             let candidates: Vec<&[u32]> = first.candidates.iter().map(Vec::as_slice).collect();
-            let sums = sums_in_parts(decoder, &prompt, last, &candidates)?;
+            let sums = sums_in_parts(decoder, &prompt, last, &candidates, &mut |_| ())?;
             scores.push(normalisation.apply(sums, &first.candidates));
             rest = &rest[1..];
             continue;
@@ -165,17 +170,19 @@ struct Part<'a> {
 }
 
 /// Log-likelihoods of a whole catalogue of candidates, as many at a time as memory is meant for, those that begin alike together. Equal
-/// candidates are one: two passes may round the same sum otherwise.
+/// candidates are one: two passes may round the same sum otherwise. `progress` is told how many are known.
 pub(super) fn sums_in_parts(
     decoder: &Decoder,
     beginning: &Beginning,
     rest: &[u32],
     candidates: &[&[u32]],
+    progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<f32>> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_key(|place| candidates[*place]);
     let equal: Vec<&[usize]> = order.chunk_by(|a, b| candidates[*a] == candidates[*b]).collect();
     let mut found = vec![0.0; candidates.len()];
+    let mut known = 0;
     let mut groups = equal.as_slice();
     while !groups.is_empty() {
         let mut tokens = 0;
@@ -188,7 +195,9 @@ pub(super) fn sums_in_parts(
         let sums = sums(decoder, beginning, &[Part { rest, candidates }])?;
         for (places, sum) in some.iter().zip(sums.into_iter().flatten()) {
             places.iter().for_each(|place| found[*place] = sum);
+            known += places.len();
         }
+        progress(known);
         groups = later;
     }
     Ok(found)

@@ -307,3 +307,150 @@ fn every_device_ranks_and_writes_as_the_cpu_does() {
         );
     });
 }
+
+/// Titles of one to five tokens, of which some begin others and some are there twice.
+fn catalogue(count: u32) -> Vec<Vec<u32>> {
+    let title = |i: u32| (0..1 + i % 5).map(|at| (i / 4 + at * at) % 13).collect();
+    (0..count).map(title).collect()
+}
+
+#[test]
+fn a_neutral_likelihood_is_the_mean_probability_over_histories_scored_one_by_one() {
+    let histories = [vec![1, 2, 3, 4], vec![1, 2, 9], vec![7], vec![1, 2, 3, 4, 5, 6]];
+    // In one pass, and in several.
+    for count in [40, 3_000] {
+        let titles = catalogue(count);
+        let mut told = Vec::new();
+        let ours = neutral(&tiny(), &histories, &titles, Normalisation::Sum, &mut |known| {
+            told.push(known)
+        })
+        .unwrap();
+        assert_eq!(ours.len(), titles.len());
+        assert!(told.is_sorted() && told.last() == Some(&(4 * titles.len())));
+        for title in (0..titles.len()).step_by(1 + titles.len() / 50) {
+            let probability = |history: &Vec<u32>| {
+                let alone = Query {
+                    prompt: history.clone(),
+                    candidates: vec![titles[title].clone()],
+                };
+                let scores = score(&tiny(), &[alone], Normalisation::Sum, 100).unwrap();
+                f64::from(scores[0][0]).exp()
+            };
+            let mean = histories.iter().map(probability).sum::<f64>() / 4.0;
+            let (ours, expected) = (f64::from(ours[title]), mean.ln());
+            assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
+        }
+        let mut known = std::collections::HashMap::new();
+        for (title, ours) in titles.iter().zip(&ours) {
+            assert_eq!(known.entry(title).or_insert(*ours), ours, "equal titles are one");
+        }
+        assert!(known.len() < titles.len());
+        let means = neutral(&tiny(), &histories, &titles, Normalisation::Mean, &mut |_| ()).unwrap();
+        for ((title, sum), mean) in titles.iter().zip(&ours).zip(&means) {
+            assert!((sum / title.len() as f32 - mean).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_single_history_gives_the_likelihood_after_it() {
+    let titles = catalogue(30);
+    let alone = Query {
+        prompt: vec![1, 2, 3],
+        candidates: titles.clone(),
+    };
+    let scores = &score(&tiny(), &[alone], Normalisation::Sum, 100).unwrap()[0];
+    let ours = neutral(
+        &tiny(),
+        &[vec![1, 2, 3]],
+        &titles,
+        Normalisation::Sum,
+        &mut |_| (),
+    )
+    .unwrap();
+    for (ours, score) in ours.iter().zip(scores) {
+        assert!((ours - score).abs() < 1e-5, "{ours} {score}");
+    }
+}
+
+#[test]
+fn a_place_in_the_catalogue_is_that_which_scores_of_all_titles_give() {
+    let prompt = vec![1, 2, 3, 4];
+    for (count, normalisation) in [
+        (60, Normalisation::Sum),
+        (3_000, Normalisation::Sum),
+        (3_000, Normalisation::Mean),
+    ] {
+        let titles = catalogue(count);
+        let all = Query {
+            prompt: prompt.clone(),
+            candidates: titles.clone(),
+        };
+        let scores = &score(&tiny(), &[all], normalisation, 1000).unwrap()[0];
+        for target in [0, 17, titles.len() - 1] {
+            let third = (0..titles.len()).filter(|i| i % 3 == 1 && *i != target);
+            for excluded in [Vec::new(), third.collect()] {
+                let mut told = 0;
+                let (above, tied) = catalogue_place(
+                    &tiny(),
+                    &prompt,
+                    &titles,
+                    target,
+                    &excluded,
+                    normalisation,
+                    &mut |scored| told = scored,
+                )
+                .unwrap();
+                assert_eq!(told, titles.len() - excluded.len());
+                let others: Vec<usize> = (0..titles.len())
+                    .filter(|i| *i != target && !excluded.contains(i))
+                    .collect();
+                // The sums of two passes are rounded differently: what is this near may stand on either side.
+                let beyond = |least: f32| {
+                    let better = |i: &&usize| scores[**i] - scores[target] > least;
+                    others.iter().filter(better).count()
+                };
+                assert!(beyond(1e-4) <= above && above + tied <= beyond(-1e-4));
+                let twin = |i: &&usize| titles[**i] == titles[target];
+                assert!(
+                    tied >= others.iter().filter(twin).count(),
+                    "items of one title are tied"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_place_is_refused_to_who_is_not_in_the_catalogue_and_to_what_cannot_be_scored() {
+    let (titles, prompt) = (catalogue(10), [1, 2]);
+    let place = |prompt: &[u32], titles: &[Vec<u32>], target, excluded: &[usize]| {
+        let sum = Normalisation::Sum;
+        catalogue_place(&tiny(), prompt, titles, target, excluded, sum, &mut |_| ())
+    };
+    assert!(place(&prompt, &titles, 3, &[4]).is_ok());
+    assert!(place(&[], &titles, 3, &[]).is_err());
+    for (target, excluded, named) in [
+        (10, &[] as &[usize], "10"),
+        (3, &[1, 3], "title 3"),
+        (3, &[25], "title 25"),
+    ] {
+        let error = place(&prompt, &titles, target, excluded).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let mut holed = titles;
+    holed[7].clear();
+    let error = place(&prompt, &holed, 3, &[1]).unwrap_err();
+    assert!(error.to_string().contains("title 7"), "{error}");
+    assert!(
+        place(&prompt, &holed, 3, &[7]).is_ok(),
+        "what is excluded is not scored"
+    );
+    let neutral = |histories: &[Vec<u32>], titles: &[Vec<u32>]| {
+        neutral(&tiny(), histories, titles, Normalisation::Sum, &mut |_| ())
+    };
+    assert!(neutral(&[], &[vec![1]]).is_err());
+    assert!(neutral(&[vec![2], vec![]], &[vec![1]]).is_err());
+    assert!(neutral(&[vec![2]], &holed).is_err());
+    assert!(neutral(&[vec![2]], &[]).unwrap().is_empty());
+}

@@ -120,7 +120,7 @@ impl Search<'_> {
             .map(|candidate| &candidate[..depth.min(candidate.len())])
             .collect();
         self.found.tokens += beginnings.iter().map(|read| read.len()).sum::<usize>();
-        let sums = sums_in_parts(self.decoder, &self.prompt, self.last, &beginnings)?;
+        let sums = sums_in_parts(self.decoder, &self.prompt, self.last, &beginnings, &mut |_| ())?;
         let now = at.iter().zip(sums).map(|(Ranked { place, .. }, sum)| Ranked {
             place: *place,
             score: self.normalisation.of(sum, &candidates[*place]),

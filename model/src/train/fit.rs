@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{MicroBatch, order, pack};
 use super::checkpoint::{Checkpoint, State};
 use super::optimizer::{AdamW, Norm, cosine_with_warmup, values_of};
-use super::{Example, TrainConfig};
+use super::{Example, Keep, TrainConfig};
 use crate::backbone::Decoder;
 use crate::op::{cross_entropy, mix, on_pool};
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ pub struct Fit<'a> {
     pub variables: Vec<Var>,
     /// The training examples.
     pub examples: &'a [Example],
-    /// Examples that choose the best step and stop training early; may be empty.
+    /// Examples that choose the best step and stop training early, or are only looked at; may be empty.
     pub held_out: &'a [Example],
     /// Length and speed of training.
     pub config: &'a TrainConfig,
@@ -72,7 +72,7 @@ pub struct Outcome {
     pub held_out_curve: Vec<(u64, f64)>,
 }
 
-/// Fits the variables and leaves those of the best step in them.
+/// Fits the variables and leaves those of the step to [keep](Keep) in them.
 ///
 /// # Errors
 /// No examples with a target, settings that cannot train, a loss that is not finite, or a checkpoint that cannot be read or written.
@@ -159,10 +159,15 @@ pub fn fit(fit: Fit, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     for (variable, values) in fit.variables.iter().zip(best) {
         variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
     }
+    let kept = match config.keep {
+        Keep::Best => state.best,
+        // The last look is at the last step.
+        Keep::Last => state.held_out_curve.last().map(|(_, loss)| (state.step, *loss)),
+    };
     Ok(Outcome {
         steps: state.step,
-        best_step: state.best.map_or(state.step, |(step, _)| step),
-        held_out_loss: state.best.map(|(_, loss)| loss),
+        best_step: kept.map_or(state.step, |(step, _)| step),
+        held_out_loss: kept.map(|(_, loss)| loss),
         tokens: state.tokens,
         seconds: before + started.elapsed().as_secs_f64(),
         curve: state.curve,
@@ -189,7 +194,8 @@ fn read(mut losses: Vec<Tensor>, norm: Norm) -> Result<(f64, f64)> {
     Ok((rounded(loss), known.unwrap_or_else(|| Norm::of_square(square))))
 }
 
-/// Looks at the held-out examples: keeps the values if they are the best so far, stops if they have not been for long.
+/// Looks at the held-out examples. Where the best values are kept, they are if these are the best so far, and training stops if they
+/// have not been for long.
 fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
     let loss = mean_loss(&(fit.model)(None)?, fit.held_out, fit.config.micro_batch_tokens)?;
     let loss = loss.unwrap_or(f64::NAN);
@@ -198,6 +204,9 @@ fn look(fit: &Fit, state: &mut State, best: &mut Vec<Vec<f32>>) -> Result<()> {
         return Err(failed(fit.config, state.step, &what));
     }
     state.held_out_curve.push((state.step as u64, loss));
+    if fit.config.keep == Keep::Last {
+        return Ok(());
+    }
     if state.best.is_none_or(|(_, before)| loss < before) {
         state.best = Some((state.step, loss));
         state.looks_without_improvement = 0;

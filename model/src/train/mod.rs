@@ -34,6 +34,24 @@ impl Example {
     }
 }
 
+/// Which values a training ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Those of the look at the held-out examples that found the least loss; without such examples, the last.
+    #[default]
+    Best,
+    /// Those of the last step of the schedule, whatever the looks found: nothing is chosen, so that members of a merge and what it is
+    /// compared with are as long as they are said to be.
+    Last,
+}
+
+impl Keep {
+    fn is_best(&self) -> bool {
+        *self == Keep::Best
+    }
+}
+
 /// How long and how fast to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +85,9 @@ pub struct TrainConfig {
     /// Looks without improvement after which training stops; 0 never stops early.
     #[serde(default)]
     pub patience: usize,
+    /// Which values to end with. The default is not written, so that what names a training is what it was before there was a choice.
+    #[serde(default, skip_serializing_if = "Keep::is_best")]
+    pub keep: Keep,
     /// Steps between two checkpoints; 0 writes none.
     #[serde(default)]
     pub checkpoint_every: usize,
@@ -94,6 +115,13 @@ impl TrainConfig {
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(format!("weight_decay {}: give 0 or more", self.weight_decay));
+        }
+        if self.keep == Keep::Last && self.patience > 0 {
+            return Err(format!(
+                "patience {} with keep = \"last\": the last step of the schedule is never reached where training stops early; set \
+                 patience to 0, or keep to \"best\"",
+                self.patience
+            ));
         }
         Ok(())
     }
@@ -139,7 +167,7 @@ impl Seeds {
 
 /// Trains one LoRA adapter on `examples` over the frozen `decoder`.
 ///
-/// Early stopping and the choice of the best step use `held_out`. With a checkpoint, an interrupted training goes on where it stopped and
+/// Early stopping and the choice of the best step, where [`Keep`] leaves one, use `held_out`. With a checkpoint, an interrupted training goes on where it stopped and
 /// ends with the same adapter as one that was never interrupted; it is to be [removed](Checkpoint::remove) once the adapter is saved.
 ///
 /// # Errors

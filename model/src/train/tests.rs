@@ -27,6 +27,7 @@ fn config() -> TrainConfig {
         clip: 1.0,
         evaluate_every: 3,
         patience: 0,
+        keep: Keep::Best,
         checkpoint_every: 2,
     }
 }
@@ -155,6 +156,89 @@ fn training_lowers_the_held_out_loss_and_keeps_the_best_step() {
         (with_adapter - best).abs() < 1e-4,
         "the adapter is that of the best step"
     );
+}
+
+/// A training that is past its best long before its end.
+fn overtrained(
+    keep: Keep,
+    held_out: &[Example],
+    checkpoint: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> (Adapter, Outcome) {
+    let config = TrainConfig {
+        epochs: 30,
+        evaluate_every: 4,
+        keep,
+        ..config()
+    };
+    train_lora(
+        &tiny(),
+        lora(0.1),
+        &examples(4),
+        held_out,
+        &config,
+        SEEDS,
+        checkpoint.map(kept_in).as_ref(),
+        progress,
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_last_step_is_kept_where_that_is_asked_for_whatever_the_looks_find() {
+    let held_out = examples(12);
+    let (best, of_best) = overtrained(Keep::Best, &held_out, None, &mut |_| ());
+    let (last, of_last) = overtrained(Keep::Last, &held_out, None, &mut |_| ());
+    assert_eq!(of_last.curve, of_best.curve, "the same training, ended otherwise");
+    assert_eq!(of_last.held_out_curve, of_best.held_out_curve);
+    assert!(of_best.best_step < of_best.steps && values(&best) != values(&last));
+    assert_eq!((of_last.steps, of_last.best_step), (30, 30));
+    let (step, loss) = *of_last.held_out_curve.last().unwrap();
+    assert_eq!((step, Some(loss)), (30, of_last.held_out_loss));
+    let with_adapter = mean_loss(&tiny().with_adapter(&last).unwrap(), &held_out, 100).unwrap();
+    assert!(
+        (with_adapter.unwrap() - loss).abs() < 1e-4,
+        "the adapter is that of the last step"
+    );
+    // What is only looked at changes nothing.
+    let (unseen, of_unseen) = overtrained(Keep::Last, &[], None, &mut |_| ());
+    assert_eq!(values(&unseen), values(&last));
+    assert_eq!((of_unseen.best_step, of_unseen.held_out_loss), (30, None));
+}
+
+#[test]
+fn an_interrupted_training_that_keeps_its_last_step_ends_as_an_uninterrupted_one() {
+    let held_out = examples(12);
+    let (whole, outcome) = overtrained(Keep::Last, &held_out, None, &mut |_| ());
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("state");
+    let killed = std::panic::AssertUnwindSafe(|| {
+        overtrained(Keep::Last, &held_out, Some(&checkpoint), &mut |p| {
+            assert!(p.step < 17, "killed");
+        });
+    });
+    assert!(std::panic::catch_unwind(killed).is_err() && checkpoint.is_dir());
+    let mut first = None;
+    let (resumed, again) = overtrained(Keep::Last, &held_out, Some(&checkpoint), &mut |p| {
+        first.get_or_insert(p.step);
+    });
+    assert_eq!(first, Some(17));
+    assert_eq!(values(&resumed), values(&whole));
+    assert_eq!(
+        (again.best_step, again.held_out_loss, again.curve),
+        (outcome.best_step, outcome.held_out_loss, outcome.curve)
+    );
+}
+
+#[test]
+fn what_names_a_training_has_a_word_on_what_it_keeps_only_where_that_is_not_the_best() {
+    let written = |keep| serde_json::to_value(TrainConfig { keep, ..config() }).unwrap();
+    assert_eq!(written(Keep::Best).get("keep"), None);
+    assert_eq!(written(Keep::Last)["keep"], "last");
+    for keep in [Keep::Best, Keep::Last] {
+        let read: TrainConfig = serde_json::from_value(written(keep)).unwrap();
+        assert_eq!(read.keep, keep);
+    }
 }
 
 #[test]
@@ -427,6 +511,14 @@ fn settings_that_train_nothing_are_refused_by_name() {
             "weight_decay",
             TrainConfig {
                 weight_decay: -0.1,
+                ..config()
+            },
+        ),
+        (
+            "patience",
+            TrainConfig {
+                patience: 2,
+                keep: Keep::Last,
                 ..config()
             },
         ),

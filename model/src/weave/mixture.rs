@@ -61,17 +61,18 @@ pub fn mix_domains<'a, T: Clone + 'a>(
 
 /// The prompts of a diet, one pass of them: pairs of a portion's place and a prompt's place among what is `available` of its domain.
 ///
-/// A portion's pool is the beginning of its domain's order, which is that of [`mix_domains`], so that adapters of one seed see the same
-/// part of a domain; prompts that come again do so in orders of their own, after the whole pool has been taken. All are shuffled
-/// together, whichever portion comes first. Of a plain diet and of the same domains in alphabetical order under the same cap, this and
-/// [`mix_domains`] make the same training set.
+/// A portion's pool is the beginning of its domain's order, which is that of [`mix_domains`] under the seed `subset`, so that all adapters of
+/// one subset see the same part of a domain; prompts that come again do so in orders of their own, after the whole pool has been taken.
+/// All are shuffled together by the seed `order`, whichever portion comes first. Of a plain diet and of the same domains in alphabetical
+/// order under the same cap, this with one seed for both and [`mix_domains`] make the same training set.
 ///
 /// # Errors
 /// A portion that takes more different prompts than there are, or some of none.
 pub fn mix_portions(
     portions: &[Portion],
     available: &dyn Fn(&str) -> usize,
-    seed: u64,
+    subset: u64,
+    order: u64,
 ) -> Result<Vec<(usize, usize)>> {
     let mut sorted: Vec<usize> = (0..portions.len()).collect();
     sorted.sort_by_key(|place| &portions[*place]);
@@ -79,17 +80,17 @@ pub fn mix_portions(
     let mut name = String::new();
     for place in sorted {
         let portion = &portions[place];
-        let taken = take(portion, available(&portion.domain), seed)?;
+        let taken = take(portion, available(&portion.domain), subset, order)?;
         mixed.extend(taken.into_iter().map(|prompt| (place, prompt)));
         name.push('+');
         name.push_str(&portion.domain);
     }
-    mixed.shuffle(&mut keyed(seed, &name));
+    mixed.shuffle(&mut keyed(order, &name));
     Ok(mixed)
 }
 
 /// A portion's prompts: its pool, and as much of it again as it takes.
-fn take(portion: &Portion, available: usize, seed: u64) -> Result<Vec<usize>> {
+fn take(portion: &Portion, available: usize, subset: u64, seed: u64) -> Result<Vec<usize>> {
     let Portion {
         domain,
         pool,
@@ -103,7 +104,7 @@ fn take(portion: &Portion, available: usize, seed: u64) -> Result<Vec<usize>> {
     }
     let mut pool = {
         let mut order: Vec<usize> = (0..available).collect();
-        order.shuffle(&mut keyed(seed, domain));
+        order.shuffle(&mut keyed(subset, domain));
         order.truncate(*pool);
         order
     };

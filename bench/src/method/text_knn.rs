@@ -1,0 +1,133 @@
+//! Text-kNN: candidates by the likeness of their titles to those of the history (cosine of TF-IDF over words), without any model.
+
+use anyhow::Result;
+use rayon::prelude::*;
+use weaverec_pipeline::schema::Item;
+use weaverec_pipeline::seed;
+
+use super::links::{DECAY, recency, round};
+use super::log::{ItemScores, Log};
+use super::{Counted, Everything, Fitted, Fitting, How, Method};
+use crate::report::input::Family;
+
+/// Words are told apart by their hashes.
+const BUCKETS: usize = 1 << 18;
+
+/// Items by the words of their titles.
+#[derive(Clone, Debug)]
+pub struct TextKnn {
+    /// Of every item the words of its title and their weights, which are of length 1 together.
+    titles: Vec<Vec<(u32, f32)>>,
+    /// Of every word the items whose title has it.
+    items: Vec<Vec<(u32, f32)>>,
+}
+
+/// Reads the titles; what users did is nothing to it.
+pub fn fit(_: &Log, items: &[Item]) -> TextKnn {
+    let counts: Vec<Vec<(u32, f32)>> = items.par_iter().map(|item| words(&item.title)).collect();
+    let mut having = vec![0u32; BUCKETS];
+    for (word, _) in counts.iter().flatten() {
+        having[*word as usize] += 1;
+    }
+    // As scikit-learn smooths it: a word of every title still counts a little.
+    let rarity = |word: u32| 1.0 + ((1 + items.len()) as f32 / (1 + having[word as usize]) as f32).ln();
+    let weighted = |counts: Vec<(u32, f32)>| {
+        let mut title: Vec<(u32, f32)> = counts
+            .into_iter()
+            .map(|(word, times)| (word, (1.0 + times.ln()) * rarity(word)))
+            .collect();
+        let length = title.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt();
+        title.iter_mut().for_each(|(_, weight)| *weight /= length);
+        title
+    };
+    let titles: Vec<Vec<(u32, f32)>> = counts.into_par_iter().map(weighted).collect();
+    let mut by_word = vec![Vec::new(); BUCKETS];
+    for (item, title) in (1..).zip(&titles) {
+        for (word, weight) in title {
+            by_word[*word as usize].push((item, *weight));
+        }
+    }
+    TextKnn {
+        titles,
+        items: by_word,
+    }
+}
+
+impl ItemScores for TextKnn {
+    /// The cosine between a title and the mean of the history's, the later the heavier.
+    fn scores(&self, history: &[u32], out: &mut [f32]) {
+        let mut sums = vec![0.0; out.len()];
+        let mean = self.mean(history);
+        let length = mean.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
+        for (word, weight) in &mean {
+            for (item, own) in &self.items[*word as usize] {
+                sums[*item as usize - 1] += weight / length * f64::from(*own);
+            }
+        }
+        round(&sums, out);
+    }
+}
+
+impl TextKnn {
+    fn mean(&self, history: &[u32]) -> Vec<(u32, f64)> {
+        let title = |item: u32| (item as usize).checked_sub(1).and_then(|at| self.titles.get(at));
+        let mut all: Vec<(u32, f64)> = recency(history, DECAY)
+            .filter_map(|(item, share)| Some((title(item)?, share)))
+            .flat_map(|(title, share)| title.iter().map(move |(word, own)| (*word, share * f64::from(*own))))
+            .collect();
+        // Stable, so that sums are of one order.
+        all.sort_by_key(|(word, _)| *word);
+        all.chunk_by(|one, other| one.0 == other.0)
+            .map(|same| (same[0].0, same.iter().map(|(_, weight)| weight).sum()))
+            .collect()
+    }
+}
+
+/// The words of a title, lower-cased, and how often it has them.
+fn words(title: &str) -> Vec<(u32, f32)> {
+    let lower = title.to_lowercase();
+    let mut words: Vec<u32> = lower
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| (seed::key(&[word.as_bytes()]) % BUCKETS as u64) as u32)
+        .collect();
+    words.sort_unstable();
+    words
+        .chunk_by(|one, other| one == other)
+        .map(|same| (same[0], same.len() as f32))
+        .collect()
+}
+/// The row.
+pub struct TextKnnRow;
+
+impl Method for TextKnnRow {
+    fn id(&self) -> &'static str {
+        "text-knn"
+    }
+
+    fn label(&self) -> &'static str {
+        "text-kNN"
+    }
+
+    fn family(&self) -> Family {
+        Family::Floor
+    }
+
+    fn reference(&self) -> &'static str {
+        "cosine of hashed TF-IDF of titles, recency .7"
+    }
+
+    fn how(&self) -> How {
+        How::Counted(&TextKnnRow)
+    }
+}
+
+impl Counted for TextKnnRow {
+    fn fit<'a>(&self, data: &Fitting<'a>) -> Result<Fitted<'a>> {
+        Ok(Fitted {
+            scores: Box::new(Everything::new(fit(data.log, data.items), data.items.len())),
+            choices: Vec::new(),
+        })
+    }
+}
+
