@@ -74,7 +74,10 @@ impl Work {
         let prompts = prepared.first_prompts(Split::Train, REAL_PROMPTS).unwrap();
         let prompts = encoder.examples(&prompts).unwrap();
         let users = prepared.first_prompts(Split::Test, REAL_USERS).unwrap();
-        let users: Vec<Query> = users.iter().map(|p| encoder.query(p, &items).unwrap()).collect();
+        let users: Vec<Query> = users
+            .iter()
+            .map(|p| encoder.query(p, &p.candidates, &items).unwrap())
+            .collect();
 
         let example = |length: usize, loss_from: usize, key: usize| Example {
             tokens: tokens(length + 1, key),

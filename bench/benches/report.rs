@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use weaverec_bench::report::{
-    Backbones, Case, Claims, Cut, Family, Place, Row, Run, Scenario, ScenarioKind, Study, contents,
+    Backbones, Case, Claims, Cut, Family, Place, Reading, Row, Run, Scenario, ScenarioKind, Study, contents,
 };
 
 const SCENARIOS: u32 = 50;
@@ -76,6 +76,10 @@ fn scenario(index: u32) -> Scenario {
         split: "leave-one-out".to_owned(),
         order: "ties by hash".to_owned(),
         candidates: CANDIDATES as usize,
+        reading: Reading::PRIMARY,
+        readings: Vec::new(),
+        catalogue: None,
+        contamination: None,
         best_floor: None,
         best_naive_merge: None,
         cases: (0..USERS)
@@ -83,6 +87,7 @@ fn scenario(index: u32) -> Scenario {
                 user_id: format!("user {user}"),
                 descends: user % 3 == 0,
                 ties: false,
+                ..Case::default()
             })
             .collect(),
         rows: (0..ROWS).map(|row| self::row(index, row)).collect(),

@@ -234,6 +234,7 @@ fn scale() -> bool {
             .zip(&scores)
             .map(|(name, runs)| (name.as_str(), (0..).zip(runs.iter().map(Vec::as_slice)).collect()))
             .collect::<BTreeMap<_, BTreeMap<u32, &[f64]>>>(),
+        at_one: BTreeMap::new(),
         best_naive_merge: Some("naive-merge"),
     };
     let claims = Claims::default();

@@ -58,7 +58,9 @@ impl Calibration {
         let path = match (file, adapter) {
             (Some(file), _) => file.to_path_buf(),
             (None, Some(folder)) => folder.join(CALIBRATION),
-            (None, None) => bail!("the plain model has no folder that a calibration could lie in: name its file"),
+            (None, None) => {
+                bail!("the plain model has no folder that a calibration could lie in: name its file")
+            }
         };
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
@@ -76,7 +78,12 @@ impl Calibration {
             );
         }
         if !read.alpha.is_finite() || !read.scale.is_finite() || read.scale <= 0.0 {
-            bail!("{}: alpha {} and scale {} are no numbers to rank by: calibrate again", path.display(), read.alpha, read.scale);
+            bail!(
+                "{}: alpha {} and scale {} are no numbers to rank by: calibrate again",
+                path.display(),
+                read.alpha,
+                read.scale
+            );
         }
         if read.adapter != adapter.map(fingerprint).transpose()? {
             bail!(
@@ -119,7 +126,10 @@ impl Calibration {
         if self.alpha == 0.0 {
             return Ok(());
         }
-        let all: Vec<Vec<u32>> = queries.iter().flat_map(|query| query.candidates.iter().cloned()).collect();
+        let all: Vec<Vec<u32>> = queries
+            .iter()
+            .flat_map(|query| query.candidates.iter().cloned())
+            .collect();
         let mut found = self.neutral(decoder, encoder, &all, meter)?.into_iter();
         for scores in scores {
             for (score, neutral) in scores.iter_mut().zip(found.by_ref()) {
@@ -146,7 +156,13 @@ impl Calibration {
         let count = (titles.len() * histories.len()) as u64;
         let mut progress =
             |done: usize| meter.update(done as u64, count, || "titles after neutral histories".into());
-        Ok(neutral(decoder, &histories, titles, self.normalisation, &mut progress)?)
+        Ok(neutral(
+            decoder,
+            &histories,
+            titles,
+            self.normalisation,
+            &mut progress,
+        )?)
     }
 }
 
@@ -166,7 +182,11 @@ pub fn neutral_titles(items: &[Item], prepared: &str, count: usize) -> Vec<Strin
         let key = seed::key(&[b"neutral", prepared.as_bytes(), item.item_id.as_bytes()]);
         (key, item.item)
     });
-    known.into_iter().take(count).map(|item| item.title.clone()).collect()
+    known
+        .into_iter()
+        .take(count)
+        .map(|item| item.title.clone())
+        .collect()
 }
 
 /// A hash of an adapter's settings and factors.
@@ -177,7 +197,8 @@ pub fn fingerprint(adapter: &Path) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     let (settings, factors) = (adapter.join("adapter_config.json"), weights(adapter));
     for path in [settings, factors] {
-        let mut file = std::fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut file =
+            std::fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         std::io::copy(&mut file, &mut hash).with_context(|| format!("cannot read {}", path.display()))?;
     }
     Ok(hash.finalize().to_hex()[..32].to_string())
@@ -186,5 +207,9 @@ pub fn fingerprint(adapter: &Path) -> Result<String> {
 /// Of the two names that PEFT gives to factors, the one that is there.
 fn weights(adapter: &Path) -> PathBuf {
     let names = ["adapter_model.safetensors", "adapter_model.bin"].map(|name| adapter.join(name));
-    names.iter().find(|path| path.is_file()).unwrap_or(&names[0]).clone()
+    names
+        .iter()
+        .find(|path| path.is_file())
+        .unwrap_or(&names[0])
+        .clone()
 }

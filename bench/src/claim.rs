@@ -1,7 +1,9 @@
 //! What a study sets out to show, written down before it is run.
 //!
 //! A claim is a sentence about one scenario: **W**, weaving helps; **J**, more than joint training does; **M**, more than the best naive merge.
-//! It holds where the woven row is better than each row it names. The profile lists the claims, and they are hashed into the study's record.
+//! It holds where the woven row is better than each row it names, at the scale that calibration users chose and at scale 1. The
+//! deployment claim **D** is about the woven row with counting added to it, and a family of its own. The profile lists the claims, and
+//! they are hashed into the study's record.
 
 mod evidence;
 mod judge;
@@ -10,7 +12,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use evidence::{Differences, Evidence};
-pub use judge::{AVERAGE, ClaimResult, Judgement, judge};
+pub use judge::{AT_ONE, AVERAGE, ClaimResult, Judgement, apart, judge};
 
 /// A kind of claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub enum ClaimKind {
     J,
     /// Better than the best merge of single-domain adapters.
     M,
+    /// Deployment: the woven row and counting are better together than counting alone. A family of its own.
+    D,
 }
 
 /// The rows that a claim's row must be better than, each of them.
@@ -33,26 +37,43 @@ pub enum Against {
 }
 
 impl ClaimKind {
-    /// All kinds, in the order of their sentences.
-    pub const ALL: [Self; 3] = [Self::W, Self::J, Self::M];
+    /// Those that are made of weaving, in the order of their sentences.
+    pub const OF_WEAVING: [Self; 3] = [Self::W, Self::J, Self::M];
 
-    /// What the woven row must be better than.
+    /// Whether it is about deployment, in a family of its own.
+    #[must_use]
+    pub fn is_deployment(self) -> bool {
+        self == Self::D
+    }
+
+    /// The row that it is about, where claims are about this woven one.
+    #[must_use]
+    pub fn row(self, woven: &str) -> String {
+        match self {
+            Self::D => format!("{woven}+counting"),
+            _ => woven.to_owned(),
+        }
+    }
+
+    /// What its row must be better than.
     #[must_use]
     pub fn against(self) -> Against {
         match self {
             Self::W => Against::Rows(&["target-only", "soup", "longer"]),
             Self::J => Against::Rows(&["joint-matched"]),
             Self::M => Against::BestNaiveMerge,
+            Self::D => Against::Rows(&["counting"]),
         }
     }
 
-    /// The claim in a few words, after the name of the woven row.
+    /// The claim in a few words, after the name of its row.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             Self::W => "is better than target-only, soup and longer training (weaving helps)",
             Self::J => "is better than joint training of the same tokens",
             Self::M => "is better than the best naive merge",
+            Self::D => "is better than counting alone (deployment)",
         }
     }
 }
@@ -82,7 +103,7 @@ impl Default for Claims {
             alpha: crate::statistics::ALPHA,
             woven: "weaverec".to_owned(),
             primary: ClaimKind::W,
-            kinds: ClaimKind::ALL.to_vec(),
+            kinds: ClaimKind::OF_WEAVING.to_vec(),
             scenarios: Vec::new(),
         }
     }
@@ -107,6 +128,10 @@ impl Claims {
         ensure!(
             !self.woven.is_empty(),
             "[claims] woven is empty: name the row that the claims are about"
+        );
+        ensure!(
+            !self.primary.is_deployment(),
+            "[claims] primary = \"D\": the deployment claim is a family of its own; name W, J or M, and D in `kinds`"
         );
         for (index, kind) in self.kinds.iter().enumerate() {
             ensure!(
@@ -162,6 +187,7 @@ mod tests {
         assert!(of(&|claims| claims.margin = 0.0).contains("margin"));
         assert!(of(&|claims| claims.alpha = 1.0).contains("alpha"));
         assert!(of(&|claims| claims.woven.clear()).contains("woven"));
+        assert!(of(&|claims| claims.primary = ClaimKind::D).contains("primary"));
         assert!(of(&|claims| claims.kinds.push(ClaimKind::W)).contains("kinds"));
         assert!(of(&|claims| claims.scenarios = vec!["a".into(), "a".into()]).contains("scenarios"));
     }

@@ -14,6 +14,8 @@ pub struct Evidence<'a> {
     pub users: Vec<&'a str>,
     /// The primary metric of each row, by replicate, a number a user. A row that is the same in every replicate stands there for each.
     pub rows: BTreeMap<&'a str, BTreeMap<u32, &'a [f64]>>,
+    /// The same at scale 1, of rows whose merged update has another scale.
+    pub at_one: BTreeMap<&'a str, BTreeMap<u32, &'a [f64]>>,
     /// The naive merge that calibration users found best; absent where none was chosen.
     pub best_naive_merge: Option<&'a str>,
 }
@@ -27,7 +29,32 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// Where a row has not the scenario's users.
     pub fn differences(&self, row: &str, other: &str) -> Result<Option<Differences>> {
-        let (Some(ours), Some(theirs)) = (self.rows.get(row), self.rows.get(other)) else {
+        self.paired(row, other, |name| self.rows.get(name))
+    }
+
+    /// The same with both rows at scale 1; that of a row without another scale is the one it has.
+    ///
+    /// # Errors
+    /// As [`Self::differences`].
+    pub fn differences_at_one(&self, row: &str, other: &str) -> Result<Option<Differences>> {
+        self.paired(row, other, |name| {
+            self.at_one.get(name).or_else(|| self.rows.get(name))
+        })
+    }
+
+    /// Whether one of two rows has another scale than 1.
+    #[must_use]
+    pub fn is_scaled(&self, row: &str, other: &str) -> bool {
+        self.at_one.contains_key(row) || self.at_one.contains_key(other)
+    }
+
+    fn paired<'s>(
+        &'s self,
+        row: &str,
+        other: &str,
+        of: impl Fn(&str) -> Option<&'s BTreeMap<u32, &'a [f64]>>,
+    ) -> Result<Option<Differences>> {
+        let (Some(ours), Some(theirs)) = (of(row), of(other)) else {
             return Ok(None);
         };
         let mut paired = Differences::new();
@@ -54,7 +81,27 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// As [`Self::differences`] and [`contrast`].
     pub fn contrast(&self, row: &str, other: &str) -> Result<Option<Contrast>> {
-        let Some(differences) = self.differences(row, other)? else {
+        self.contrasted(self.differences(row, other)?, row, other)
+    }
+
+    /// The same with both rows at scale 1; `None` too where both stand at it.
+    ///
+    /// # Errors
+    /// As [`Self::contrast`].
+    pub fn contrast_at_one(&self, row: &str, other: &str) -> Result<Option<Contrast>> {
+        if !self.is_scaled(row, other) {
+            return Ok(None);
+        }
+        self.contrasted(self.differences_at_one(row, other)?, row, other)
+    }
+
+    fn contrasted(
+        &self,
+        differences: Option<Differences>,
+        row: &str,
+        other: &str,
+    ) -> Result<Option<Contrast>> {
+        let Some(differences) = differences else {
             return Ok(None);
         };
         let rows: Vec<Vec<f64>> = differences.into_values().collect();

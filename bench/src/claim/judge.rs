@@ -5,6 +5,9 @@
 //! not hold are adjusted too, by Hochberg's procedure within the claim (whose first step is the claim itself) and by the number of claims
 //! that Holm's left over: what a table marks and what a sentence claims come from one procedure, and the chance of any false one among
 //! them stays at the level.
+//!
+//! Where calibration users chose another scale than 1 for a row, each comparison with it is made twice, at the chosen scale and at 1, and
+//! both are comparisons of the claim: a claim needs both, and pays for nothing but the larger p-value.
 
 use super::{ClaimKind, Claims, Differences, Evidence};
 use crate::decision::{Decision, Outcome, Standing, decide};
@@ -20,6 +23,15 @@ const NOT_CHOSEN: &str = "best naive merge (none was chosen on calibration users
 
 /// The scenario of a claim that is averaged over all of them.
 pub const AVERAGE: &str = "average over scenarios";
+
+/// What is put behind the name of a row that is compared at scale 1, where another scale was chosen.
+pub const AT_ONE: &str = " at c = 1";
+
+/// The row of a comparison, and whether it is the one at scale 1.
+#[must_use]
+pub fn apart(part: &str) -> (&str, bool) {
+    part.strip_suffix(AT_ONE).map_or((part, false), |row| (row, true))
+}
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +82,12 @@ pub struct Judgement {
     pub family: Vec<ClaimResult>,
     /// How many claims of the family had something to test, which is what p-values are adjusted for.
     pub size: usize,
+    /// The deployment claims of each scenario, a family of their own.
+    #[serde(default)]
+    pub deployment: Vec<ClaimResult>,
+    /// How many of these had something to test.
+    #[serde(default)]
+    pub deployment_size: usize,
 }
 
 /// Tests all claims of a study. `standing` is the most that it allows, such as [`Standing::Indicated`] with a single pre-trained backbone.
@@ -93,19 +111,29 @@ pub fn judge(claims: &Claims, evidence: &[Evidence], standing: Standing) -> Resu
         .filter(|one| claims.concerns(one.scenario))
         .collect();
     ensure!(!concerned.is_empty(), "there is no scenario to make a claim of");
-    let mut drafts = Vec::new();
-    for one in &concerned {
-        for &kind in &claims.kinds {
-            drafts.push(Draft::of_scenario(claims, one, kind)?);
+    let drafts = |deployment: bool| -> Result<Vec<Draft>> {
+        let mut drafts = Vec::new();
+        for one in &concerned {
+            for &kind in claims
+                .kinds
+                .iter()
+                .filter(|kind| kind.is_deployment() == deployment)
+            {
+                drafts.push(Draft::of_scenario(claims, one, kind)?);
+            }
         }
-    }
+        Ok(drafts)
+    };
+    let (family, deployment) = (drafts(false)?, drafts(true)?);
+    let size = |drafts: &[Draft]| drafts.iter().filter(|draft| !draft.parts.is_empty()).count();
     let primary = Draft::of_average(claims, &concerned)?;
-    let size = drafts.iter().filter(|draft| !draft.parts.is_empty()).count();
     let mut alone = decided(vec![primary], claims, standing);
     Ok(Judgement {
         primary: alone.remove(0),
-        family: decided(drafts, claims, standing),
-        size,
+        size: size(&family),
+        family: decided(family, claims, standing),
+        deployment_size: size(&deployment),
+        deployment: decided(deployment, claims, standing),
     })
 }
 
@@ -125,12 +153,16 @@ impl Draft {
             parts: Vec::new(),
             missing: Vec::new(),
         };
-        draft.note_missing(&claims.woven, &claims.woven, evidence);
+        let ours = kind.row(&claims.woven);
+        draft.note_missing(&ours, &ours, evidence);
         for row in evidence.against(kind) {
             let name = row.unwrap_or(NOT_CHOSEN);
-            match evidence.contrast(&claims.woven, name)? {
+            match evidence.contrast(&ours, name)? {
                 Some(contrast) => draft.parts.push((name.to_owned(), contrast)),
-                None => draft.note_missing(name, &claims.woven, evidence),
+                None => draft.note_missing(name, &ours, evidence),
+            }
+            if let Some(contrast) = evidence.contrast_at_one(&ours, name)? {
+                draft.parts.push((format!("{name}{AT_ONE}"), contrast));
             }
         }
         Ok(draft)
@@ -151,11 +183,15 @@ impl Draft {
             .iter()
             .for_each(|one| draft.note_missing(&claims.woven, &claims.woven, one));
         for place in 0..against.first().map_or(0, Vec::len) {
+            let named: Vec<&str> = against
+                .iter()
+                .map(|rows| rows[place].unwrap_or(NOT_CHOSEN))
+                .collect();
             let mut names = Vec::new();
+            named.iter().for_each(|name| note(&mut names, name));
+            let label = names.join(" / ");
             let mut scenarios = Vec::new();
-            for (one, rows) in evidence.iter().zip(&against) {
-                let name = rows[place].unwrap_or(NOT_CHOSEN);
-                note(&mut names, name);
+            for (one, name) in evidence.iter().zip(&named) {
                 match one.differences(&claims.woven, name)? {
                     Some(differences) => scenarios.push(differences),
                     None => draft.note_missing(name, &claims.woven, one),
@@ -165,22 +201,35 @@ impl Draft {
             if scenarios.len() < evidence.len() {
                 continue;
             }
-            let label = names.join(" / ");
-            match common(scenarios) {
-                Some(scenarios) => {
-                    let strata: Vec<Stratum<Vec<f64>>> = scenarios
-                        .iter()
-                        .zip(&people)
-                        .map(|(differences, people)| Stratum { people, differences })
-                        .collect();
-                    let contrast = average(&strata)
-                        .with_context(|| format!("{AVERAGE}: {} against {label}", claims.woven))?;
-                    draft.parts.push((label, contrast));
-                }
+            let averaged = |scenarios: Vec<Differences>| -> Result<Option<Contrast>> {
+                let Some(scenarios) = common(scenarios) else {
+                    return Ok(None);
+                };
+                let strata: Vec<Stratum<Vec<f64>>> = scenarios
+                    .iter()
+                    .zip(&people)
+                    .map(|(differences, people)| Stratum { people, differences })
+                    .collect();
+                let contrast = average(&strata);
+                contrast
+                    .map(Some)
+                    .with_context(|| format!("{AVERAGE}: {} against {label}", claims.woven))
+            };
+            match averaged(scenarios)? {
+                Some(contrast) => draft.parts.push((label.clone(), contrast)),
                 None => note(
                     &mut draft.missing,
                     &format!("{label} in the same replicate of each scenario"),
                 ),
+            }
+            let scaled = |(one, name): (&&Evidence, &&str)| one.is_scaled(&claims.woven, name);
+            if evidence.iter().zip(&named).any(scaled) {
+                let both = evidence.iter().zip(&named);
+                let at_one = both.map(|(one, name)| one.differences_at_one(&claims.woven, name));
+                let at_one: Option<Vec<Differences>> = at_one.collect::<Result<_>>()?;
+                if let Some(contrast) = at_one.map(averaged).transpose()?.flatten() {
+                    draft.parts.push((format!("{label}{AT_ONE}"), contrast));
+                }
             }
         }
         Ok(draft)

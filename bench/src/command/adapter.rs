@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Weights};
-use weaverec_model::merge;
 use weaverec_model::lora::{Adapter, Base, LoraConfig, Reading};
+use weaverec_model::merge;
 use weaverec_pipeline::fetch::{self, Model};
 
 use crate::experiment::backbone::LanguageModel;

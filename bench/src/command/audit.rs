@@ -42,7 +42,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
             ))?;
         }
         let report = audit::audit(&prepared)?;
-        clean &= report.leaks.is_empty();
+        clean &= report.check().is_ok();
         super::print(format!("{}: {report}", folder.display()))?;
         if let Some(warning) = report.warning(&prepared.manifest().parameters.split) {
             super::print(format!("  note: {warning}"))?;

@@ -172,8 +172,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
                     .with_context(|| format!("the adapter cannot be used on {}", model.base.name))?,
             };
             let scores = language_model::scores(&decoder, &queries, &config, &meter)?;
-            let titles: Vec<Vec<u32>> = queries.iter().flat_map(|query| query.candidates.iter().cloned()).collect();
-            let mut found = calibration.neutral(&decoder, &encoder, &titles, &meter)?.into_iter();
+            let titles: Vec<Vec<u32>> = queries
+                .iter()
+                .flat_map(|query| query.candidates.iter().cloned())
+                .collect();
+            let mut found = calibration
+                .neutral(&decoder, &encoder, &titles, &meter)?
+                .into_iter();
             let neutral = scores
                 .iter()
                 .map(|scores| found.by_ref().take(scores.len()).collect())

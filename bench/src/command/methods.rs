@@ -46,7 +46,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
         ]
     });
     let lines: Vec<[String; 4]> = lines.collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let (id, family, needs) = (width(0), width(1), width(2));
     for [row, of, need, reference] in &lines {
         super::print(format!("{row:id$}  {of:family$}  {need:needs$}  {reference}"))?;

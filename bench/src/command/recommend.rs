@@ -125,7 +125,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(_) if style.format != PromptFormat::Sequence => bail!(
             "the format lists candidates in its prompts, which are ranked by likelihood as it is: leave --calibration out"
         ),
-        Some(file) => Some(Calibration::read(file.as_deref(), arguments.adapter.as_deref(), &model)?),
+        Some(file) => Some(Calibration::read(
+            file.as_deref(),
+            arguments.adapter.as_deref(),
+            &model,
+        )?),
     };
     let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {

@@ -14,8 +14,8 @@ use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
 use super::cut::{Cut, First, Lot, Sizes};
-use super::protocol::union;
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
+use super::protocol::union;
 use crate::method::log::{Histories, Log};
 use crate::progress::{Stages, say};
 
@@ -269,9 +269,14 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
         name: domain.name.clone(),
         fingerprint: folder.fingerprint(),
         candidate_hash: {
-            let candidates: Vec<Vec<u32>> = ranked.iter().map(|prompt| union(prompt, profile.prepare.format).0).collect();
+            let candidates: Vec<Vec<u32>> = ranked
+                .iter()
+                .map(|prompt| union(prompt, profile.prepare.format).0)
+                .collect();
             let cases = ranked.iter().zip(&candidates);
-            candidate_hash(cases.map(|(prompt, all)| (prompt.user_id.as_str(), prompt.target, all.as_slice())))
+            candidate_hash(
+                cases.map(|(prompt, all)| (prompt.user_id.as_str(), prompt.target, all.as_slice())),
+            )
         },
         log: Log::read(&folder)?,
         histories: Histories::read(&folder)?,

@@ -316,7 +316,9 @@ mod tests {
                     ("assistant", &format!("{title}\n")),
                 ]);
                 let example = encoder.example(&prompt).unwrap();
-                let query = encoder.query(&prompt, &prompt.candidates, &titles(title)).unwrap();
+                let query = encoder
+                    .query(&prompt, &prompt.candidates, &titles(title))
+                    .unwrap();
                 let text = tokenizer.decode(&example.tokens).unwrap();
                 assert_eq!(text.matches(title).count(), 2, "{text}");
                 assert_eq!(encoder.prompt(&prompt).unwrap(), query.prompt);
@@ -330,7 +332,9 @@ mod tests {
             // A title that ends as answers do is not the shorter title, whichever is encoded first.
             for title in ["Oak", "Oak<|im_end|>"] {
                 let prompt = prompt(&[("user", "?"), ("assistant", "!")]);
-                let query = encoder.query(&prompt, &prompt.candidates, &titles(title)).unwrap();
+                let query = encoder
+                    .query(&prompt, &prompt.candidates, &titles(title))
+                    .unwrap();
                 let ends = usize::from(format == PromptFormat::TargetOnly);
                 assert_eq!(controls(&query.candidates[0]).len(), ends, "{format:?}: {title}");
             }
@@ -371,7 +375,10 @@ mod tests {
             encoder.lines("Solaris\n").unwrap()
         );
         assert_eq!(
-            encoder.query(&prompt, &prompt.candidates, &items()).unwrap().prompt,
+            encoder
+                .query(&prompt, &prompt.candidates, &items())
+                .unwrap()
+                .prompt,
             example.tokens[..example.loss_from]
         );
     }

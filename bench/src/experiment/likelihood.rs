@@ -64,13 +64,23 @@ impl Likelihood<'_> {
         let mut scored = Scored::default();
         let plain = self.decoder(1.0)?;
         let loss = |prompts: &[Prompt]| -> Result<Option<f64>> {
-            Ok(mean_loss(&plain, &self.encoder.examples(prompts)?, config.batch_tokens)?)
+            Ok(mean_loss(
+                &plain,
+                &self.encoder.examples(prompts)?,
+                config.batch_tokens,
+            )?)
         };
         scored.validation_loss = loss(&target.diagnosis)?;
         scored.selection_loss = loss(&target.selection)?;
         let format = self.profile.prepare.format;
-        scored.invalid_output_rate =
-            language_model::invalid_output_rate(&plain, self.encoder, &target.ranked, &target.items, config, format)?;
+        scored.invalid_output_rate = language_model::invalid_output_rate(
+            &plain,
+            self.encoder,
+            &target.ranked,
+            &target.items,
+            config,
+            format,
+        )?;
         if self.adapters.is_empty() {
             scored.recall = self.recall(&plain)?;
         }
@@ -96,7 +106,10 @@ impl Likelihood<'_> {
             let cases = by_scale.iter().map(|(scale, scores)| {
                 let cases = scores.iter().map(|scores| {
                     let subject = &subjects[scores.subject];
-                    let at = subject.candidates.iter().position(|item| *item == subject.prompt.target);
+                    let at = subject
+                        .candidates
+                        .iter()
+                        .position(|item| *item == subject.prompt.target);
                     scoring::Case {
                         target: at.unwrap_or(0),
                         protocols: &subject.protocols,
@@ -120,7 +133,9 @@ impl Likelihood<'_> {
                     .extend(self.at(&decoder, chosen, &reported, subjects, &queries)?);
             }
         }
-        scored.scores.extend(by_scale.into_iter().flat_map(|(_, scores)| scores));
+        scored
+            .scores
+            .extend(by_scale.into_iter().flat_map(|(_, scores)| scores));
         Ok(scored)
     }
 
@@ -178,7 +193,11 @@ impl Likelihood<'_> {
                 scores,
                 neutral: match &neutral {
                     None => Vec::new(),
-                    Some(known) => subjects[*number].candidates.iter().map(|item| known[item]).collect(),
+                    Some(known) => subjects[*number]
+                        .candidates
+                        .iter()
+                        .map(|item| known[item])
+                        .collect(),
                 },
                 tokens: query.candidates.iter().map(length).collect(),
                 catalogue: None,
@@ -200,14 +219,26 @@ impl Likelihood<'_> {
         }
         let mut titles: BTreeMap<u32, &Vec<u32>> = BTreeMap::new();
         for number in some {
-            titles.extend(subjects[*number].candidates.iter().copied().zip(&queries[*number].candidates));
+            titles.extend(
+                subjects[*number]
+                    .candidates
+                    .iter()
+                    .copied()
+                    .zip(&queries[*number].candidates),
+            );
         }
-        let titles_of = neutral_titles(&self.target.items, &self.target.fingerprint, config.neutral_histories);
+        let titles_of = neutral_titles(
+            &self.target.items,
+            &self.target.fingerprint,
+            config.neutral_histories,
+        );
         let histories = histories(self.encoder, &titles_of)?;
         let tokens: Vec<Vec<u32>> = titles.values().map(|title| (*title).clone()).collect();
         let all = (tokens.len() * histories.len()) as u64;
-        let mut progress =
-            |done: usize| self.meter.update(done as u64, all, || "titles after neutral histories".into());
+        let mut progress = |done: usize| {
+            self.meter
+                .update(done as u64, all, || "titles after neutral histories".into())
+        };
         let found = neutral(decoder, &histories, &tokens, config.normalisation, &mut progress)?;
         Ok(Some(titles.into_keys().zip(found).collect()))
     }
@@ -230,8 +261,11 @@ impl Likelihood<'_> {
         for (done, scores) in scores.iter_mut().enumerate() {
             let subject = &subjects[scores.subject];
             let kept = catalogue(subject, items.len());
-            let excluded: Vec<usize> =
-                all.iter().filter(|item| kept.binary_search(item).is_err()).map(|item| *item as usize - 1).collect();
+            let excluded: Vec<usize> = all
+                .iter()
+                .filter(|item| kept.binary_search(item).is_err())
+                .map(|item| *item as usize - 1)
+                .collect();
             let (above, tied) = catalogue_place(
                 decoder,
                 &queries[scores.subject].prompt,
@@ -239,9 +273,15 @@ impl Likelihood<'_> {
                 subject.prompt.target as usize - 1,
                 &excluded,
                 self.profile.rank.normalisation,
+                &mut |_| {},
             )?;
-            scores.catalogue = Some(Place { above, tied });
-            self.meter.update(done as u64, count, || "users ranked in the whole catalogue".into());
+            scores.catalogue = Some(Place {
+                above: u32::try_from(above)?,
+                tied: u32::try_from(tied)?,
+            });
+            self.meter.update(done as u64, count, || {
+                "users ranked in the whole catalogue".into()
+            });
         }
         Ok(())
     }
@@ -258,12 +298,17 @@ impl Likelihood<'_> {
         for (done, prompt) in prompts.iter().enumerate() {
             let title = &self.target.items[prompt.target as usize - 1].title;
             // In training all titles but the first are answers: the last one is asked for.
-            let known: Vec<String> =
-                prompt.history.iter().map(|item| self.target.items[*item as usize - 1].title.clone()).collect();
+            let known: Vec<String> = prompt
+                .history
+                .iter()
+                .map(|item| self.target.items[*item as usize - 1].title.clone())
+                .collect();
             let longest = self.encoder.lines(title)?.len() + 1;
             let answer = generate(decoder, &self.encoder.titles(&known)?, &stops, longest)?;
             recalled += usize::from(self.encoder.first_title(&answer)? == *title);
-            self.meter.update(done as u64, prompts.len() as u64, || "training sequences asked".into());
+            self.meter.update(done as u64, prompts.len() as u64, || {
+                "training sequences asked".into()
+            });
         }
         Ok(Some(Recall {
             asked: prompts.len(),
@@ -276,7 +321,9 @@ impl Likelihood<'_> {
 fn strangers(subjects: &[Subject], replicate: Replicate) -> Result<Vec<usize>> {
     let mut given = vec![0; subjects.len()];
     for cut in Cut::ALL {
-        let mut order: Vec<usize> = (0..subjects.len()).filter(|number| subjects[*number].cut == cut).collect();
+        let mut order: Vec<usize> = (0..subjects.len())
+            .filter(|number| subjects[*number].cut == cut)
+            .collect();
         ensure!(
             order.len() != 1,
             "there is one {} user, and nobody else's history to give: rank more",
@@ -303,6 +350,7 @@ mod tests {
         let prompt = Prompt {
             key: 0,
             user_id: String::new(),
+            position: 0,
             history: Vec::new(),
             target: 1,
             ties: false,

@@ -294,9 +294,9 @@ impl Scorer {
     pub fn is_deterministic(&self, study: &StudyRecord) -> bool {
         match self {
             Scorer::Counted { drawn, .. } => drawn.is_none(),
-            Scorer::LanguageModel { members, stranger, .. } => {
-                members.is_empty() && stranger.is_none() && study.facts.bases.len() == 1
-            }
+            Scorer::LanguageModel {
+                members, stranger, ..
+            } => members.is_empty() && stranger.is_none() && study.facts.bases.len() == 1,
         }
     }
 }
@@ -433,7 +433,10 @@ fn adapter_cell(study: &StudyRecord, (diet, replicate): &AdapterKey) -> Result<A
     for portion in &diet.portions {
         let domain = study.domain(&portion.domain)?;
         data.insert(portion.domain.clone(), json!(domain.fingerprint));
-        work = work + facts.operations.training(domain.training.times(portion.prompts), passes);
+        work = work
+            + facts
+                .operations
+                .training(domain.training.times(portion.prompts), passes);
     }
     let seeds = replicate::seeds(*replicate, diet);
     let mut configuration = json!({
@@ -460,7 +463,11 @@ fn adapter_cell(study: &StudyRecord, (diet, replicate): &AdapterKey) -> Result<A
         configuration["placebo_seeds"] = placebos.into();
     }
     Ok(AdapterCell {
-        cell: Cell::new(Kind::Adapter, format!("{diet}, replicate {replicate}"), configuration),
+        cell: Cell::new(
+            Kind::Adapter,
+            format!("{diet}, replicate {replicate}"),
+            configuration,
+        ),
         diet: diet.clone(),
         replicate: *replicate,
         seeds,

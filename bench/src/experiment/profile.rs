@@ -204,7 +204,10 @@ impl Default for Rank {
 impl Rank {
     fn check(&self) -> Result<()> {
         if !self.scales.contains(&1.0) {
-            bail!("[rank] scales = {:?}: 1 must be one of them, since every row is shown as it is, too", self.scales);
+            bail!(
+                "[rank] scales = {:?}: 1 must be one of them, since every row is shown as it is, too",
+                self.scales
+            );
         }
         for (place, scale) in self.scales.iter().enumerate() {
             if !(scale.is_finite() && *scale > 0.0) {
@@ -221,7 +224,9 @@ impl Rank {
             );
         }
         if self.scales.len() > 1 && self.calibration == 0 {
-            bail!("[rank] `scales` has no effect without calibration users, who choose among them: set `calibration`, or leave it out");
+            bail!(
+                "[rank] `scales` has no effect without calibration users, who choose among them: set `calibration`, or leave it out"
+            );
         }
         Ok(())
     }

@@ -69,6 +69,7 @@ mod tests {
         let prompt = Prompt {
             key: 0,
             user_id: String::new(),
+            position: 0,
             history: vec![9],
             target: 3,
             ties: false,

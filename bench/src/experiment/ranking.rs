@@ -87,7 +87,13 @@ pub fn rank(
     let scored = match &ranking.scorer {
         Scorer::Counted { method, drawn } => {
             let calibration = calibrating(usize::MAX);
-            subjects.extend(self::subjects(calibration, Cut::Calibration, Split::Validation, target, format)?);
+            subjects.extend(self::subjects(
+                calibration,
+                Cut::Calibration,
+                Split::Validation,
+                target,
+                format,
+            )?);
             let seed = drawn.map_or(0, replicate::random_seed);
             counted(method, seed, target, &subjects, profile.report_on)?
         }
@@ -98,7 +104,13 @@ pub fn rank(
         } => {
             let calibration = calibrating(profile.rank.calibration);
             if calibration.len() >= crate::scoring::LEAST {
-                subjects.extend(self::subjects(calibration, Cut::Calibration, Split::Validation, target, format)?);
+                subjects.extend(self::subjects(
+                    calibration,
+                    Cut::Calibration,
+                    Split::Validation,
+                    target,
+                    format,
+                )?);
             }
             let adapters = likelihood::adapters(bench, members, workshop)?;
             let likelihood = Likelihood {

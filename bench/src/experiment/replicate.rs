@@ -66,23 +66,47 @@ pub fn written(seed: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weaverec_model::weave::{Budget, Supply};
+
     use super::*;
+
+    fn plain(domains: &[&str]) -> Diet {
+        let supply = |_: &str| Supply {
+            prompts: 9,
+            tokens: 1.0,
+        };
+        let budget = Budget {
+            cap: 9,
+            supply: &supply,
+        };
+        Diet::plain(domains.iter().copied(), &budget)
+    }
 
     #[test]
     fn adapters_of_a_replicate_start_alike_and_see_their_examples_in_orders_of_their_own() {
-        let (target, hybrid) = (Domains::of(["a"]), Domains::of(["a", "b"]));
+        let (target, hybrid) = (plain(&["a"]), plain(&["a", "b"]));
         assert_eq!(seeds(0, &target).init, seeds(0, &hybrid).init);
         assert_ne!(seeds(0, &target).data, seeds(0, &hybrid).data);
-        assert_eq!(seeds(0, &hybrid), seeds(0, &Domains::of(["b", "a"])));
+        assert_eq!(seeds(0, &hybrid), seeds(0, &plain(&["b", "a"])));
         // Names are kept apart, whatever is in them.
-        assert_ne!(seeds(0, &hybrid).data, seeds(0, &Domains::of(["a\",\"b"])).data);
+        assert_ne!(seeds(0, &hybrid).data, seeds(0, &plain(&["a\",\"b"])).data);
+        // What is trained on otherwise is another adapter, of the same domain too.
+        let longer = Diet {
+            times: 2,
+            ..target.clone()
+        };
+        assert_ne!(seeds(0, &longer).data, seeds(0, &target).data);
     }
 
     #[test]
     fn another_replicate_redraws_everything() {
-        let domains = Domains::of(["a"]);
-        assert_ne!(seeds(0, &domains).init, seeds(1, &domains).init);
-        assert_ne!(seeds(0, &domains).data, seeds(1, &domains).data);
+        let diet = plain(&["a"]);
+        assert_ne!(seeds(0, &diet).init, seeds(1, &diet).init);
+        assert_ne!(seeds(0, &diet).data, seeds(1, &diet).data);
+        assert_ne!(subset_seed(0), subset_seed(1));
+        assert_ne!(stranger_seed(0), stranger_seed(1));
+        assert_ne!(placebo_seed(0, "a"), placebo_seed(1, "a"));
+        assert_ne!(placebo_seed(0, "a"), placebo_seed(0, "b"));
         assert_ne!(backbone_seed(0), backbone_seed(1));
         assert_ne!(random_seed(0), random_seed(1));
         assert_ne!(backbone_seed(0), random_seed(0));
@@ -91,8 +115,8 @@ mod tests {
     #[test]
     fn the_seeds_are_those_of_every_record_made_so_far() {
         // By the blake3 of Python, of ["init",0], ["data",2,["comedy","drama"]] and ["backbone",1].
-        assert_eq!(seeds(0, &Domains::of(["a"])).init, 0x2c45_5188_756a_9003);
-        let data = seeds(2, &Domains::of(["drama", "comedy"])).data;
+        assert_eq!(seeds(0, &plain(&["a"])).init, 0x2c45_5188_756a_9003);
+        let data = seeds(2, &plain(&["drama", "comedy"])).data;
         assert_eq!(data, 0xe9b6_817e_ae64_9c28);
         assert_eq!(backbone_seed(1), 0x6a0e_5386_6911_75b6);
         assert_eq!(written(0xab), "00000000000000ab");

@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float32Array, ListArray, PrimitiveArray, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, ListArray, PrimitiveArray, RecordBatch,
+    StringArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Field, Float32Type, UInt32Type};
@@ -55,14 +56,22 @@ pub fn write(path: &Path, cases: &[ScoredCase]) -> Result<()> {
         ("candidates", lists::<UInt32Type>(cases, |case| &case.candidates)),
         (
             "protocols",
-            lists_of::<UInt32Type>(cases, |case| case.protocols.iter().map(|bits| u32::from(*bits)).collect()),
+            lists_of::<UInt32Type>(cases, |case| {
+                case.protocols.iter().map(|bits| u32::from(*bits)).collect()
+            }),
         ),
         ("scores", lists::<Float32Type>(cases, |case| &case.scores)),
         ("neutral", lists::<Float32Type>(cases, |case| &case.neutral)),
         ("tokens", lists::<UInt32Type>(cases, |case| &case.tokens)),
         ("popularity", lists::<UInt32Type>(cases, |case| &case.popularity)),
-        ("above", numbers(cases.iter().map(|case| case.catalogue.map(|place| place.above)))),
-        ("tied", numbers(cases.iter().map(|case| case.catalogue.map(|place| place.tied)))),
+        (
+            "above",
+            numbers(cases.iter().map(|case| case.catalogue.map(|place| place.above))),
+        ),
+        (
+            "tied",
+            numbers(cases.iter().map(|case| case.catalogue.map(|place| place.tied))),
+        ),
         ("history", numbers(cases.iter().map(|case| Some(case.history)))),
         ("descends", flags(cases.iter().map(|case| case.descends))),
         ("ties", flags(cases.iter().map(|case| case.ties))),
@@ -104,8 +113,12 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
     let values = |name| Lists::<Float32Type>::of(batch, name);
     let (users, cuts) = (text("user_id")?, text("cut")?);
     let number = |name| column(batch, name, |c| c.as_primitive_opt::<UInt32Type>());
-    let (targets, above, tied, histories) =
-        (number("target")?, number("above")?, number("tied")?, number("history")?);
+    let (targets, above, tied, histories) = (
+        number("target")?,
+        number("above")?,
+        number("tied")?,
+        number("history")?,
+    );
     let scales = column(batch, "scale", |c| c.as_primitive_opt::<Float32Type>())?;
     let protocols = ids("protocols")?;
     let (candidates, tokens, popularity) = (ids("candidates")?, ids("tokens")?, ids("popularity")?);
@@ -119,7 +132,11 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
             target: targets.value(row),
             candidates: candidates.get(row),
             // Four bits are in use at most: what is more is found by the check below.
-            protocols: protocols.get(row).into_iter().map(|bits| bits.min(255) as u8).collect(),
+            protocols: protocols
+                .get(row)
+                .into_iter()
+                .map(|bits| bits.min(255) as u8)
+                .collect(),
             scores: scores.get(row),
             neutral: neutral.get(row),
             tokens: tokens.get(row),
@@ -142,7 +159,10 @@ fn append(batch: &RecordBatch, cases: &mut Vec<ScoredCase>) -> Result<()> {
 pub fn check(case: &ScoredCase) -> Result<()> {
     let count = case.candidates.len();
     let all_or_none = [case.neutral.len(), case.tokens.len(), case.popularity.len()];
-    if case.scores.len() != count || case.protocols.len() != count || all_or_none.iter().any(|length| ![0, count].contains(length)) {
+    if case.scores.len() != count
+        || case.protocols.len() != count
+        || all_or_none.iter().any(|length| ![0, count].contains(length))
+    {
         bail!(
             "user {} has not a value for each of {count} candidates",
             case.user_id
@@ -153,7 +173,10 @@ pub fn check(case: &ScoredCase) -> Result<()> {
     }
     let all: u8 = Protocol::ALL.iter().map(|protocol| protocol.bit()).sum();
     if case.protocols.iter().any(|bits| *bits == 0 || bits & !all != 0) {
-        bail!("a candidate of user {} belongs to no protocol that is known", case.user_id);
+        bail!(
+            "a candidate of user {} belongs to no protocol that is known",
+            case.user_id
+        );
     }
     Ok(())
 }

@@ -319,6 +319,8 @@ mod tests {
             split: "leave-one-out".into(),
             order: String::new(),
             rank_seconds: 0.5,
+            selection_loss: None,
+            recall: None,
             validation_loss: Some(2.0),
             invalid_output_rate: None,
             cases: scores::tests::some(),

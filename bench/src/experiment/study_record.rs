@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::{DecoderConfig, Tokenizer};
 use weaverec_model::train::Example;
 use weaverec_pipeline::prepared::Manifest;
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{PromptFormat, Split};
 
 use super::backbone;
 use super::cell::{Cell, Kind, Record};
 use super::cut::Sizes;
 use super::domain::{DomainData, Domains};
 use super::encoder::Encoder;
-use super::protocol::union;
 use super::profile::{Backbone, Profile, Study};
+use super::protocol::union;
 use super::replicate::Replicate;
 use super::work::{OpCounts, Text};
 
@@ -108,7 +108,12 @@ impl StudyRecord {
         let mut facts = Facts {
             domains: domains
                 .values()
-                .map(|domain| Ok((domain.name.clone(), DomainFacts::of(domain, &encoder, profile.prepare.format)?)))
+                .map(|domain| {
+                    Ok((
+                        domain.name.clone(),
+                        DomainFacts::of(domain, &encoder, profile.prepare.format)?,
+                    ))
+                })
                 .collect::<Result<_>>()?,
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
@@ -263,13 +268,14 @@ impl DomainFacts {
             })
         });
         let queries: Vec<Example> = queries.collect::<Result<_>>()?;
-        let distinct: usize = domain.ranked.iter().map(|prompt| union(prompt, format).0.len()).sum();
+        let distinct: usize = domain
+            .ranked
+            .iter()
+            .map(|prompt| union(prompt, format).0.len())
+            .sum();
         let titles = domain.items.iter().take(SAMPLE).map(|item| {
             let tokens = encoder.lines(&format!("{}\n", item.title))?;
-            Ok(Example {
-                loss_from: 0,
-                tokens,
-            })
+            Ok(Example { loss_from: 0, tokens })
         });
         let titles: Vec<Example> = titles.collect::<Result<_>>()?;
         let training = manifest.prompt_count(Split::Train);

@@ -1,26 +1,23 @@
-//! Counting: the weighted sum of ItemKNN, next-item counts and popularity, tuned on calibration users. No row of a table has shown
-//! anything that this one reaches without a model.
+//! Counting: the weighted sum of ItemKNN, next-item counts and popularity. What a table's rows have to beat before they have shown
+//! anything, and the stronger for being tuned on the same calibration users.
+
+mod search;
 
 use anyhow::Result;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use weaverec_pipeline::schema::Item;
 
 use super::item_knn::neighbours;
-use super::links::{Links, round};
+use super::links::{DECAY, Links};
 use super::log::{ItemScores, Log};
-use super::{Counted, Everything, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
 use super::next_item::transitions;
+use super::{Counted, Everything, Fitted, Fitting, How, Method};
 use crate::experiment::cell;
 use crate::experiment::cut::Cut;
+use crate::report::input::Family;
 use crate::statistics::{mean, sd};
 
-/// Whoever is asked for the choice of weights: whole history, target and candidates (the target among them).
-pub type Asked<'a> = (&'a [u32], u32, &'a [u32]);
-
-/// With fewer cases nothing is tuned: a search would find their noise.
-pub const MIN_CASES: usize = 300;
+pub use search::{Asked, Choice, Found, MIN_CASES};
 
 /// What the parts of the sum weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,56 +33,39 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Cosines and shares alike; popularity only parts what they leave equal.
+    /// Cosines and shares alike; popularity parts only what neither knows.
     pub const UNTUNED: Self = Self {
         knn: 1.0,
         next: 1.0,
         popularity: 1e-9,
-        decay: 0.7,
+        decay: DECAY,
     };
-}
 
-impl Default for Weights {
-    fn default() -> Self {
-        Self::UNTUNED
+    /// A score from its parts. One sum for scoring and for the search, so that both see the same ties.
+    fn score(&self, knn: f64, next: f64, popularity: f64) -> f32 {
+        (self.knn * knn + self.next * next + self.popularity * popularity) as f32
     }
 }
 
-/// The weights that a search settled on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// What to score with.
-    pub weights: Weights,
-    /// The cases at hand.
-    pub cases: usize,
-    /// Whether there were enough of them; where not, the weights are the untuned ones.
-    pub tuned: bool,
-    /// NDCG@5 of the untuned sum on the cases.
-    pub untuned_ndcg: f64,
-    /// The best NDCG@5 of any point of the grid, which the chosen one is within a standard error of.
-    pub best_ndcg: f64,
-    /// NDCG@5 of the chosen point.
-    pub chosen_ndcg: f64,
-    /// Whether the chosen point is at an end of the grid that is no natural one: further ones might be better.
-    pub edge: bool,
-}
-
-/// The tuned sum. Its parts mean the same in every domain: the first two are means over the history, weighted by decay, of numbers
-/// between 0 and 1 (cosine; share of what followed), and `ln(popularity + ½)` is given in standard deviations from its mean over the
-/// domain's items.
+/// The sum, of parts in units that mean the same in every domain: cosines and shares are means over the history, weighted by
+/// [decay](Weights::decay), in units of the [size](Links::size) that they have in the domain (in a dense log cosines are large and shares
+/// small); `ln(popularity + ½)` is in standard deviations from its mean over the domain's items.
 #[derive(Clone, Debug)]
 pub struct Counting {
-    knn: Links,
-    next: Links,
+    /// Cosines and shares, and the size of either.
+    links: [(Links, f64); 2],
     popularity: Vec<f64>,
     weights: Weights,
 }
 
 /// Counts a log; titles are nothing to it. The weights are the untuned ones.
 pub fn fit(log: &Log, _: &[Item]) -> Counting {
+    let sized = |links: Links| {
+        let size = links.size();
+        (links, size)
+    };
     Counting {
-        knn: neighbours(log),
-        next: transitions(log),
+        links: [neighbours(log), transitions(log)].map(sized),
         popularity: standardised_popularity(log),
         weights: Weights::UNTUNED,
     }
@@ -98,24 +78,34 @@ impl Counting {
         Self { weights, ..self }
     }
 
-    /// The weights it scores with.
-    pub fn weights(&self) -> Weights {
-        self.weights
+    /// The weights that are best on these cases, or rather the nearest to the untuned ones among those that are not shown to be worse.
+    pub fn tune(&self, cases: &[Asked<'_>]) -> Choice {
+        search::search(self, cases)
+    }
+
+    /// The means of a history for every item: cosines and shares.
+    fn means(&self, history: &[u32], decay: f64) -> [Vec<f64>; 2] {
+        self.links.each_ref().map(|(links, size)| {
+            let mut means = links.mean(history, decay, self.popularity.len());
+            means.iter_mut().for_each(|mean| *mean /= size);
+            means
+        })
     }
 }
 
 impl ItemScores for Counting {
     fn scores(&self, history: &[u32], out: &mut [f32]) {
-        let Weights { knn, next, popularity, decay } = self.weights;
-        let mut sums: Vec<f64> = self.popularity.iter().map(|own| popularity * own).collect();
-        self.knn.add_mean(history, decay, knn, &mut sums);
-        self.next.add_mean(history, decay, next, &mut sums);
-        round(&sums, out);
+        assert_eq!(out.len(), self.popularity.len(), "a place for every item");
+        let [knn, next] = self.means(history, self.weights.decay);
+        for (at, out) in out.iter_mut().enumerate() {
+            *out = self.weights.score(knn[at], next[at], self.popularity[at]);
+        }
     }
 }
 
 fn standardised_popularity(log: &Log) -> Vec<f64> {
-    let logs: Vec<f64> = log.popularity().iter().map(|count| (f64::from(*count) + 0.5).ln()).collect();
+    let half = |count: &u32| (f64::from(*count) + 0.5).ln();
+    let logs: Vec<f64> = log.popularity().iter().map(half).collect();
     let (centre, spread) = (mean(&logs), sd(&logs).filter(|sd| *sd > 0.0).unwrap_or(1.0));
     logs.iter().map(|log| (log - centre) / spread).collect()
 }
@@ -150,30 +140,33 @@ impl Counted for CountingRow {
         let cases: Vec<Asked> = data
             .calibration
             .iter()
-            .map(|asked| (asked.history.as_slice(), asked.target, asked.candidates.as_slice()))
+            .map(|asked| {
+                (
+                    asked.history.as_slice(),
+                    asked.target,
+                    asked.candidates.as_slice(),
+                )
+            })
             .collect();
-        let (scores, choice) = tune(fit(data.log, data.items), &cases);
+        let counting = fit(data.log, data.items);
+        let choice = counting.tune(&cases);
         let Weights {
             knn,
             next,
             popularity,
             decay,
         } = choice.weights;
+        let value = format!("{knn} knn + {next} next + {popularity} popularity, decay {decay}");
+        let standing = match choice.found {
+            Some(_) => "",
+            None => " (as they are: too few users to choose)",
+        };
+        let scores = counting.with_weights(choice.weights);
         Ok(Fitted {
             scores: Box::new(Everything::new(scores, data.items.len())),
             choices: vec![cell::Choice {
                 what: "weights".into(),
-                value: serde_json::json!(format!(
-                    "{knn} knn + {next} next + {popularity} popularity, decay {decay}{}{}",
-                    match choice.tuned {
-                        true => "",
-                        false => " (as they are: too few users to choose)",
-                    },
-                    match choice.edge {
-                        true => "; at the end of the grid",
-                        false => "",
-                    }
-                )),
+                value: format!("{value}{standing}").into(),
                 cut: Cut::Calibration,
                 users: choice.cases,
             }],
@@ -181,8 +174,5 @@ impl Counted for CountingRow {
     }
 }
 
-/// STAND-IN until the search is there.
-fn tune(counting: Counting, cases: &[Asked]) -> (Counting, Choice) {
-    let choice = Choice { weights: Weights::UNTUNED, cases: cases.len(), tuned: false, untuned_ndcg: 0.0, best_ndcg: 0.0, chosen_ndcg: 0.0, edge: false };
-    (counting.with_weights(choice.weights), choice)
-}
+#[cfg(test)]
+mod tests;

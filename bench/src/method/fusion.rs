@@ -49,8 +49,7 @@ pub const WEAVEREC_POPULARITY: Fusion = row(
 );
 
 /// The woven model and counting.
-pub const WEAVEREC_COUNTING: Fusion =
-    row("weaverec+counting", "WeaveRec + counting", "weaverec", "counting");
+pub const WEAVEREC_COUNTING: Fusion = row("weaverec+counting", "WeaveRec + counting", "weaverec", "counting");
 
 /// The target's adapter and counting.
 pub const TARGET_ONLY_COUNTING: Fusion = row(
@@ -61,12 +60,15 @@ pub const TARGET_ONLY_COUNTING: Fusion = row(
 );
 
 /// The untuned model and counting.
-pub const ZERO_SHOT_COUNTING: Fusion =
-    row("zero-shot+counting", "untuned + counting", "zero-shot", "counting");
+pub const ZERO_SHOT_COUNTING: Fusion = row(
+    "zero-shot+counting",
+    "untuned + counting",
+    "zero-shot",
+    "counting",
+);
 
 /// Likeness of titles and counting.
-pub const TEXT_KNN_COUNTING: Fusion =
-    row("text-knn+counting", "text-kNN + counting", "text-knn", "counting");
+pub const TEXT_KNN_COUNTING: Fusion = row("text-knn+counting", "text-kNN + counting", "text-knn", "counting");
 
 /// What a tuned model knows of items alone, and counting.
 pub const STRANGER_COUNTING: Fusion = row(

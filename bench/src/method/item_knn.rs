@@ -10,7 +10,7 @@ use super::log::Log;
 use super::{Counted, Everything, Fitted, Fitting, How, Method};
 use crate::report::input::Family;
 
-/// Neighbours of an item.
+/// Neighbours of an item; up to twice as many where they tie with the last.
 pub const NEIGHBOURS: usize = 100;
 
 /// Counts a log; titles are nothing to it.
@@ -35,9 +35,8 @@ pub fn neighbours(log: &Log) -> Links {
                 *times += 1;
             }
         }
-        let cosine = |other: u32, times: u32| {
-            (f64::from(times) / ((count(item) * count(other)) as f64).sqrt()) as f32
-        };
+        let cosine =
+            |other: u32, times: u32| (f64::from(times) / ((count(item) * count(other)) as f64).sqrt()) as f32;
         let mut row: Vec<(u32, f32)> = touched
             .drain(..)
             .map(|other| {
@@ -56,12 +55,18 @@ pub fn neighbours(log: &Log) -> Links {
     Links::of(&rows)
 }
 
-/// Leaves the [`NEIGHBOURS`] strongest, in the order of ids.
+/// Leaves the [`NEIGHBOURS`] strongest, in the order of ids. Nothing but ids would part those that tie with the last of them: all of
+/// them stay, or none where they are more than as many again.
 fn keep_nearest(row: &mut Vec<(u32, f32)>) {
-    row.sort_unstable_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+    row.sort_unstable_by(|one, other| other.1.total_cmp(&one.1));
     if let Some(last) = row.get(NEIGHBOURS - 1).map(|last| last.1) {
-        let end = row.partition_point(|link| link.1 >= last);
-        row.truncate(end);
+        let with_ties = row.partition_point(|link| link.1 >= last);
+        let without = row.partition_point(|link| link.1 > last);
+        row.truncate(if with_ties <= 2 * NEIGHBOURS {
+            with_ties
+        } else {
+            without
+        });
     }
     row.sort_unstable_by_key(|link| link.0);
 }
@@ -92,6 +97,7 @@ impl Users {
         &self.by_item[item as usize - 1]
     }
 }
+
 /// The row.
 pub struct ItemKnn;
 
@@ -126,3 +132,65 @@ impl Counted for ItemKnn {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::log::tests::{log, scores};
+    use super::*;
+
+    #[test]
+    fn neighbours_are_weighted_by_the_cosine_of_their_users() {
+        let links = neighbours(&log());
+        let cosine = |together: u32, one: u32, other: u32| {
+            (f64::from(together) / f64::from(one * other).sqrt()) as f32
+        };
+        // A user who has an item twice has it.
+        let of_two = [
+            (1, cosine(2, 4, 3)),
+            (3, cosine(3, 4, 3)),
+            (4, cosine(1, 4, 1)),
+            (5, cosine(1, 4, 1)),
+            (6, cosine(1, 4, 2)),
+            (7, cosine(1, 4, 2)),
+        ];
+        assert_eq!(links.row(2), of_two);
+        assert_eq!(links.row(8), [], "nobody has it");
+        for one in 1..=8 {
+            for (other, link) in links.row(one) {
+                assert!(links.row(*other).contains(&(one, *link)), "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_decay_the_order_of_a_history_is_nothing() {
+        let row = |decay| fit(&log(), &[]).with_decay(decay);
+        let both = |decay| [[1, 3, 7], [7, 1, 3]].map(|history| scores(&row(decay), 8, &history));
+        let [one, other] = both(1.0);
+        assert_eq!(one, other);
+        let [one, other] = both(DECAY);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_hundred_stay_with_those_that_tie_unless_they_are_too_many() {
+        let kept = |above: u32, tied: u32, below: u32| {
+            let links = (0..above + tied + below).map(|place| match place {
+                place if place < above => 1.0 - place as f32 / 1e4,
+                place if place < above + tied => 0.5,
+                place => 0.4 - place as f32 / 1e4,
+            });
+            let mut row: Vec<(u32, f32)> = (1..).zip(links).collect();
+            row.reverse();
+            keep_nearest(&mut row);
+            assert!(row.is_sorted_by_key(|link| link.0));
+            row.len()
+        };
+        assert_eq!(kept(150, 0, 0), 100);
+        assert_eq!(kept(50, 0, 40), 90);
+        assert_eq!(kept(99, 2, 40), 101);
+        assert_eq!(kept(99, 101, 40), 200);
+        assert_eq!(kept(99, 102, 40), 99);
+        assert_eq!(kept(0, 201, 0), 0);
+    }
+}

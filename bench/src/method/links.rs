@@ -48,15 +48,24 @@ impl Links {
         self.links.is_empty()
     }
 
-    /// Adds `weight` times the mean of the rows of a history, by [`recency`], to every item's score.
+    /// The size that a link has: the root of the mean of their squares; 1 where there are none.
+    pub fn size(&self) -> f64 {
+        let squares: f64 = self.links.iter().map(|(_, link)| f64::from(*link).powi(2)).sum();
+        let size = (squares / self.links.len() as f64).sqrt();
+        if size > 0.0 { size } else { 1.0 }
+    }
+
+    /// The mean of the rows of a history, by [`recency`], for each of so many items.
     ///
-    /// Sums are in f64 so that scores that are equal but for the order of their terms are equal once they are rounded to f32.
-    pub fn add_mean(&self, history: &[u32], decay: f64, weight: f64, out: &mut [f64]) {
+    /// Sums are in f64 so that those that are equal but for the order of their terms are equal once they are rounded to f32.
+    pub fn mean(&self, history: &[u32], decay: f64, items: usize) -> Vec<f64> {
+        let mut sums = vec![0.0; items];
         for (item, share) in recency(history, decay) {
             for (to, link) in self.row(item) {
-                out[*to as usize - 1] += weight * share * f64::from(*link);
+                sums[*to as usize - 1] += share * f64::from(*link);
             }
         }
+        sums
     }
 }
 
@@ -73,11 +82,6 @@ impl LinkScores {
         Self { links, decay }
     }
 
-    /// The links.
-    pub fn links(&self) -> &Links {
-        &self.links
-    }
-
     /// The same with another decay: at 1 the order of a history is nothing to it, at 0 only the last item is something.
     #[must_use]
     pub fn with_decay(self, decay: f64) -> Self {
@@ -87,9 +91,7 @@ impl LinkScores {
 
 impl ItemScores for LinkScores {
     fn scores(&self, history: &[u32], out: &mut [f32]) {
-        let mut sums = vec![0.0; out.len()];
-        self.links.add_mean(history, self.decay, 1.0, &mut sums);
-        round(&sums, out);
+        round(&self.links.mean(history, self.decay, out.len()), out);
     }
 }
 
@@ -138,9 +140,28 @@ mod tests {
     #[test]
     fn a_score_is_the_mean_over_the_history() {
         let links = Links::of(&[vec![(2, 0.5), (3, 1.0)], vec![], vec![(2, 1.0)]]);
-        let mut out = vec![1.0; 3];
-        links.add_mean(&[1, 2, 3], 1.0, 2.0, &mut out);
-        assert_eq!(out, [1.0, 1.0 + 2.0 * (0.5 / 3.0 + 1.0 / 3.0), 1.0 + 2.0 / 3.0]);
-        assert_eq!((links.row(2), links.row(0), links.row(4)), (&[][..], &[][..], &[][..]));
+        assert_eq!(
+            (links.row(2), links.row(0), links.row(4)),
+            (&[][..], &[][..], &[][..])
+        );
+        assert_eq!((links.len(), links.size()), (3, 0.75_f64.sqrt()));
+        let mut out = vec![f32::NAN; 3];
+        LinkScores::new(links.clone(), 1.0).scores(&[1, 2, 3], &mut out);
+        assert_eq!(out, [0.0, 0.5, 1.0 / 3.0]);
+        LinkScores::new(links.clone(), 0.5).scores(&[2, 3, 1], &mut out);
+        assert_eq!(out, [0.0, (0.5 + 0.5) / 1.75, 1.0 / 1.75]);
+        LinkScores::new(links, 0.5).scores(&[], &mut out);
+        assert_eq!(out, [0.0; 3]);
+    }
+
+    #[test]
+    fn scores_that_differ_by_the_order_of_their_terms_tie() {
+        let thirds = [0.1, 0.7, 0.3];
+        let rows: Vec<Vec<(u32, f32)>> = (0..3)
+            .map(|at| vec![(4, thirds[at]), (5, thirds[2 - at])])
+            .collect();
+        let mut out = [0.0; 5];
+        LinkScores::new(Links::of(&rows), 1.0).scores(&[1, 2, 3], &mut out);
+        assert!(out[3] > 0.0 && out[3] == out[4], "{out:?}");
     }
 }

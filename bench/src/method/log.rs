@@ -55,9 +55,7 @@ impl Log {
         })?;
         let log = Self::new(sequences, items.len()).with_context(|| damaged(folder))?;
         let same = log.popularity.iter().zip(&items);
-        let counted = same
-            .into_iter()
-            .all(|(count, item)| *count == item.train_count);
+        let counted = same.into_iter().all(|(count, item)| *count == item.train_count);
         ensure!(
             counted,
             "the training counts in items.parquet are not those of sequences.parquet: {}",
@@ -133,14 +131,16 @@ impl Histories {
     /// # Errors
     /// A training prompt, or one of another folder.
     pub fn before(&self, split: Split, prompt: &Prompt) -> Result<&[u32]> {
-        let user = self.by_name.get(&prompt.user_id);
-        match user.and_then(|user| self.users[*user].asked(split)) {
-            Some((history, target)) if target == prompt.target => Ok(history),
+        self.of_user(split, &prompt.user_id, prompt.target)
+    }
+
+    fn of_user(&self, split: Split, user: &str, target: u32) -> Result<&[u32]> {
+        let known = self.by_name.get(user).and_then(|user| self.users.get(*user));
+        match known.and_then(|known| known.asked(split)) {
+            Some((history, found)) if found == target => Ok(history),
             _ => bail!(
-                "user {:?} has no {} target {} in the folder whose histories these are; read both from one folder",
-                prompt.user_id,
-                split.name(),
-                prompt.target
+                "user {user:?} has no {} target {target} in the folder whose histories these are; read both from one folder",
+                split.name()
             ),
         }
     }
@@ -221,6 +221,36 @@ pub(super) mod tests {
         for strange in [0, 4] {
             let error = Log::new(vec![vec![1, strange]], 3).unwrap_err();
             assert!(error.to_string().contains(&format!("item {strange}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_history_ends_before_the_target_that_is_asked_for() {
+        let known = |items: &[u32], validation, test| Known {
+            items: items.to_vec(),
+            validation,
+            test,
+        };
+        let histories = Histories {
+            users: vec![
+                known(&[3, 1, 2, 5, 1], Some(2), Some(3)),
+                known(&[4, 4], None, None),
+            ],
+            by_name: [("ann".to_owned(), 0), ("bob".to_owned(), 1)].into(),
+        };
+        let of = |split, user, target| histories.of_user(split, user, target).map(<[u32]>::to_vec);
+        assert_eq!(of(Split::Validation, "ann", 2).unwrap(), [3, 1]);
+        assert_eq!(of(Split::Test, "ann", 5).unwrap(), [3, 1, 2]);
+        let all: Vec<_> = histories.all(Split::Test).collect();
+        assert_eq!(all, [(&[3, 1, 2][..], 5)], "bob has none");
+        for (split, user, target) in [
+            (Split::Test, "ann", 2),
+            (Split::Train, "ann", 1),
+            (Split::Test, "bob", 4),
+            (Split::Test, "eve", 5),
+        ] {
+            let error = of(split, user, target).unwrap_err().to_string();
+            assert!(error.contains(user) && error.contains(split.name()), "{error}");
         }
     }
 }

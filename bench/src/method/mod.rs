@@ -206,7 +206,10 @@ pub fn chosen<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Vec<&'stat
     for name in names {
         let Some(row) = named(name) else {
             let known: Vec<&str> = METHODS.iter().map(|method| method.id()).collect();
-            bail!("{name} is no row: `weaverec methods` lists them ({})", known.join(", "));
+            bail!(
+                "{name} is no row: `weaverec methods` lists them ({})",
+                known.join(", ")
+            );
         };
         if rows.iter().any(|other| other.id() == name) {
             bail!("{name} is named twice: leave one of them out");
@@ -242,15 +245,25 @@ mod tests {
             assert!(!method.label().is_empty() && !method.reference().is_empty());
             for part in parts(*method) {
                 let part = named(part).unwrap();
-                assert!(matches!(part.how(), How::Counted(_) | How::Adapters { .. }), "{}", part.id());
+                assert!(
+                    matches!(part.how(), How::Counted(_) | How::Adapters { .. }),
+                    "{}",
+                    part.id()
+                );
             }
         }
     }
 
     #[test]
     fn the_row_that_the_guide_adds_is_a_row() {
-        let (guide, file) = (include_str!("../../../docs/methods.md"), include_str!("newest.rs"));
-        assert!(guide.contains(file), "docs/methods.md shows another file than bench/src/method/newest.rs");
+        let (guide, file) = (
+            include_str!("../../../docs/methods.md"),
+            include_str!("newest.rs"),
+        );
+        assert!(
+            guide.contains(file),
+            "docs/methods.md shows another file than bench/src/method/newest.rs"
+        );
         let How::Counted(row) = named("newest").unwrap().how() else {
             panic!("it counts");
         };
@@ -269,7 +282,10 @@ mod tests {
     #[test]
     fn names_that_are_no_rows_are_refused_and_rows_come_in_the_order_of_the_table() {
         let names = |rows: Vec<&dyn Method>| rows.iter().map(|row| row.id()).collect::<Vec<_>>();
-        assert_eq!(names(chosen(["weaverec", "random"]).unwrap()), ["random", "weaverec"]);
+        assert_eq!(
+            names(chosen(["weaverec", "random"]).unwrap()),
+            ["random", "weaverec"]
+        );
         let error = |names: &[&str]| match chosen(names.iter().copied()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),

@@ -44,7 +44,10 @@ impl CaseScores for Successors<'_> {
     fn scores(&self, _user: &str, history: &[u32], items: &[u32]) -> Vec<f32> {
         let last = history.last();
         let score = |item: &u32| {
-            let follows = |of: &&Vec<u32>| of.windows(2).any(|pair| Some(&pair[0]) == last && pair[1] == *item);
+            let follows = |of: &&Vec<u32>| {
+                of.windows(2)
+                    .any(|pair| Some(&pair[0]) == last && pair[1] == *item)
+            };
             self.log.sequences().iter().filter(follows).count() as f32
         };
         items.iter().map(score).collect()

@@ -92,7 +92,7 @@ mod tests {
     use weaverec_pipeline::prepare::{PrepareConfig, prepare};
     use weaverec_pipeline::prepared::Prepared;
     use weaverec_pipeline::raw::NoProgress;
-    use weaverec_pipeline::schema::Split;
+    use weaverec_pipeline::schema::{Prompt, Split};
 
     use super::super::previous_id::backwards;
     use super::*;

@@ -30,6 +30,7 @@ pub fn transitions(log: &Log) -> Links {
         .collect();
     Links::of(&rows)
 }
+
 /// The row.
 pub struct NextItem;
 
@@ -64,3 +65,24 @@ impl Counted for NextItem {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::super::log::tests::{log, scores};
+    use super::*;
+
+    #[test]
+    fn what_follows_an_item_is_counted_among_all_that_does() {
+        let links = transitions(&log());
+        assert_eq!(links.row(2), [(3, 0.5), (5, 0.25), (6, 0.25)]);
+        assert_eq!(links.row(4), [], "always the last");
+        assert_eq!(links.row(8), [], "nobody has it");
+    }
+
+    #[test]
+    fn with_no_decay_left_the_last_item_says_it_all() {
+        let row = fit(&log(), &[]).with_decay(0.0);
+        let expected = [0.0, 0.0, 0.5, 0.0, 0.25, 0.25, 0.0, 0.0];
+        assert_eq!(scores(&row, 8, &[7, 2]), expected);
+        assert_eq!(scores(&row, 8, &[2, 4]), [0.0; 8]);
+    }
+}

@@ -36,7 +36,11 @@ pub fn fit(_: &Log, items: &[Item]) -> TextKnn {
             .into_iter()
             .map(|(word, times)| (word, (1.0 + times.ln()) * rarity(word)))
             .collect();
-        let length = title.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt();
+        let length = title
+            .iter()
+            .map(|(_, weight)| weight * weight)
+            .sum::<f32>()
+            .sqrt();
         title.iter_mut().for_each(|(_, weight)| *weight /= length);
         title
     };
@@ -73,7 +77,11 @@ impl TextKnn {
         let title = |item: u32| (item as usize).checked_sub(1).and_then(|at| self.titles.get(at));
         let mut all: Vec<(u32, f64)> = recency(history, DECAY)
             .filter_map(|(item, share)| Some((title(item)?, share)))
-            .flat_map(|(title, share)| title.iter().map(move |(word, own)| (*word, share * f64::from(*own))))
+            .flat_map(|(title, share)| {
+                title
+                    .iter()
+                    .map(move |(word, own)| (*word, share * f64::from(*own)))
+            })
             .collect();
         // Stable, so that sums are of one order.
         all.sort_by_key(|(word, _)| *word);
@@ -97,6 +105,7 @@ fn words(title: &str) -> Vec<(u32, f32)> {
         .map(|same| (same[0], same.len() as f32))
         .collect()
 }
+
 /// The row.
 pub struct TextKnnRow;
 
@@ -131,3 +140,55 @@ impl Counted for TextKnnRow {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::log::tests::scores;
+    use super::*;
+
+    const TITLES: [&str; 7] = [
+        "Argan oil shampoo, 500 ml",
+        "Hair dryer",
+        "ARGAN OIL Shampoo (500 ml)",
+        "Argan oil conditioner 500 ml",
+        "Nail polish 500 ml",
+        "!!!",
+        "Nail file",
+    ];
+
+    fn row() -> TextKnn {
+        let items: Vec<Item> = (1..)
+            .zip(TITLES)
+            .map(|(item, title)| Item {
+                item,
+                item_id: item.to_string(),
+                title: title.to_owned(),
+                categories: String::new(),
+                train_count: 0,
+            })
+            .collect();
+        fit(&Log::new(Vec::new(), items.len()).unwrap(), &items)
+    }
+
+    #[test]
+    fn a_titles_twin_is_found_and_rare_words_say_more() {
+        let found = scores(&row(), 7, &[1]);
+        assert!((found[2] - 1.0).abs() < 1e-6, "{found:?}");
+        assert_eq!(found[0], found[2]);
+        assert!(found[3] < 0.999 && found[3] > found[4], "{found:?}");
+        assert!(found[4] > 0.0, "they share a size");
+        assert_eq!([found[1], found[5], found[6]], [0.0; 3]);
+    }
+
+    #[test]
+    fn the_last_title_is_the_heaviest() {
+        let (one, other) = (scores(&row(), 7, &[2, 1]), scores(&row(), 7, &[1, 2]));
+        assert!(one[2] > one[1] && other[1] > other[2], "{one:?} {other:?}");
+    }
+
+    #[test]
+    fn a_history_without_words_says_nothing() {
+        assert_eq!(scores(&row(), 7, &[]), [0.0; 7]);
+        assert_eq!(scores(&row(), 7, &[6]), [0.0; 7]);
+    }
+}

@@ -5,6 +5,7 @@ use super::check::study_comparable;
 use super::heading::limit;
 use super::input::Study;
 use super::planned::Planned;
+use crate::claim::{AT_ONE, apart};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
@@ -56,5 +57,13 @@ impl<'a> Analysed<'a> {
                     .map(|row| scenario.rows[row].row.label.as_str())
             })
             .unwrap_or(method)
+    }
+
+    /// The name that people read of the row of a comparison, of several scenarios' rows where it is averaged: `Soup at c = 1`.
+    #[must_use]
+    pub fn part_label(&self, part: &str) -> String {
+        let (rows, at_one) = apart(part);
+        let rows: Vec<&str> = rows.split(" / ").map(|row| self.label(row)).collect();
+        format!("{}{}", rows.join(" / "), if at_one { AT_ONE } else { "" })
     }
 }

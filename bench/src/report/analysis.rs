@@ -1,11 +1,12 @@
 //! Every number of one scenario, computed once; tables, charts, sentences and files only choose among them.
 
-use super::input::{Family, Row, Run, Scenario, Study};
+use super::input::{Family, Reading, Row, Run, Scenario, Study};
 use super::leak::Leak;
 use super::learned::Learned;
 use super::scores::{Scores, level, values};
 use super::table::mean_members;
-use crate::decision::Standing;
+use crate::claim::{AT_ONE, apart};
+use crate::decision::{Decision, Standing, decide};
 use crate::metric::{Metric, Tally};
 use crate::statistics::{Contrast, Interval, mean, sd};
 use anyhow::Result;
@@ -40,7 +41,14 @@ pub struct Analysis<'a> {
     pub scores: Scores<'a>,
     /// The primary metric of those whose last step descends in id.
     pub descending: Scores<'a>,
+    /// The primary metric of all users under each of the scenario's other readings.
+    pub readings: Vec<(Reading, Scores<'a>)>,
+    /// The woven row against the rows that tell why it stands where it does: each tested alone, no claims.
+    pub beside: Vec<(usize, Decision)>,
 }
+
+/// The rows that the woven one is shown beside: as many prompts of the target alone, and sources whose titles mean nothing.
+pub const BESIDE: [&str; 2] = ["more-target", "placebo"];
 
 /// The numbers of one row.
 #[derive(Debug)]
@@ -118,6 +126,13 @@ impl<'a> Analysis<'a> {
             .copied()
             .filter(|user| scenario.cases[*user].descends)
             .collect();
+        let readings = scenario.readings.iter().enumerate();
+        let readings = readings
+            .map(|(place, reading)| {
+                let of = Scores::of_reading(scenario, users.clone(), study.replicates, place);
+                (*reading, of)
+            })
+            .collect();
         let scores = Scores::new(scenario, users, study.replicates);
         let descending = Scores::new(scenario, descending, study.replicates);
         let baseline = scenario.rows.iter().position(|row| row.method == BASELINE);
@@ -139,6 +154,8 @@ impl<'a> Analysis<'a> {
         Ok(Self {
             learned: Learned::new(study, scenario, &scores, &levels, limit)?,
             leak: Leak::new(scenario, &scores)?,
+            beside: beside(study, scenario, &scores, limit)?,
+            readings,
             merges: merges(scenario, &scores)?,
             time_ties: ties as f64 / scenario.cases.len() as f64,
             scenario,
@@ -183,6 +200,13 @@ impl<'a> Analysis<'a> {
     pub fn label<'b>(&'b self, method: &'b str) -> &'b str {
         self.find(method)
             .map_or(method, |row| self.rows[row].row.label.as_str())
+    }
+
+    /// The name that people read of the row of a comparison: `Soup`, or `Soup at c = 1`.
+    #[must_use]
+    pub fn part_label(&self, part: &str) -> String {
+        let (row, at_one) = apart(part);
+        format!("{}{}", self.label(row), if at_one { AT_ONE } else { "" })
     }
 
     /// A row's primary metric.
@@ -269,6 +293,25 @@ fn merges(scenario: &Scenario, scores: &Scores) -> Result<Vec<Merge>> {
         }
     }
     Ok(merges)
+}
+
+fn beside(
+    study: &Study,
+    scenario: &Scenario,
+    scores: &Scores,
+    limit: Standing,
+) -> Result<Vec<(usize, Decision)>> {
+    let find = |method: &str| scenario.rows.iter().position(|row| row.method == method);
+    let mut beside = Vec::new();
+    let Some(woven) = find(&study.claims.woven) else {
+        return Ok(beside);
+    };
+    for row in BESIDE.into_iter().filter_map(find) {
+        if let Some(contrast) = scores.contrast(woven, row)? {
+            beside.push((row, decide(contrast, None, &study.claims, limit)));
+        }
+    }
+    Ok(beside)
 }
 
 fn mean_of(row: &Row, value: impl Fn(&Run) -> Option<f64>) -> Option<f64> {

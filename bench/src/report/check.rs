@@ -105,20 +105,37 @@ fn run_comparable(scenario: &Scenario, run: &Run) -> Result<()> {
         scenario.candidate_hash
     );
     ensure!(
-        run.places.len() == scenario.cases.len(),
+        run.readings.len() == scenario.readings.len(),
+        "it is read in {} ways besides the first, but the scenario in {}",
+        run.readings.len(),
+        scenario.readings.len()
+    );
+    for places in [&run.places].into_iter().chain(&run.at_one).chain(&run.readings) {
+        places_comparable(scenario, places, scenario.candidates)?;
+    }
+    match (&run.catalogue, scenario.catalogue) {
+        (Some(places), Some(items)) => places_comparable(scenario, places, items),
+        (Some(_), None) => bail!("it ranked a catalogue, of which the scenario does not say how large it is"),
+        (None, _) => Ok(()),
+    }
+}
+
+fn places_comparable(scenario: &Scenario, places: &[Place], candidates: usize) -> Result<()> {
+    ensure!(
+        places.len() == scenario.cases.len(),
         "it ranked {} users, but the scenario has {}",
-        run.places.len(),
+        places.len(),
         scenario.cases.len()
     );
-    for (place, case) in run.places.iter().zip(&scenario.cases) {
+    for (place, case) in places.iter().zip(&scenario.cases) {
         let last = place.above as usize + place.tied as usize;
         ensure!(
-            place.above == Place::MISS.above || last < scenario.candidates,
+            place.above == Place::MISS.above || last < candidates,
             "user `{}` has {} candidates above the target and {} tied with it, which is more than the {} there are",
             case.user_id,
             place.above,
             place.tied,
-            scenario.candidates
+            candidates
         );
     }
     Ok(())

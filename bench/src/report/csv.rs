@@ -1,11 +1,15 @@
 //! `table.csv` and `contrasts.csv`, for spreadsheets and plotting tools: one line for each row and metric, and one for each planned contrast.
 
 use super::analysed::Analysed;
+use super::analysis::Analysis;
+use super::input::{Place, Study};
 use super::planned::Claim;
-use crate::statistics::Interval;
+use crate::claim::apart;
+use crate::metric::{Metric, Tally};
+use crate::statistics::{Interval, mean, sd};
 use anyhow::Result;
 
-const LEVELS: [&str; 22] = [
+const LEVELS: [&str; 23] = [
     "study",
     "profile",
     "scenario",
@@ -28,9 +32,10 @@ const LEVELS: [&str; 22] = [
     "train_steps",
     "train_tokens",
     "train_flops",
+    "reading",
 ];
 
-const CONTRASTS: [&str; 21] = [
+const CONTRASTS: [&str; 23] = [
     "study",
     "profile",
     "scenario",
@@ -52,6 +57,8 @@ const CONTRASTS: [&str; 21] = [
     "sd_users",
     "sd_rest",
     "family_size",
+    "reading",
+    "scale",
 ];
 
 fn maybe(value: Option<f64>) -> String {
@@ -81,7 +88,7 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
         .flat_map(|analysed| analysed.scenarios.iter().map(move |one| (analysed.study, one)));
     for (study, analysis) in scenarios {
         let scenario = analysis.scenario;
-        for numbers in &analysis.rows {
+        for (row, numbers) in analysis.rows.iter().enumerate() {
             let runs = &numbers.row.runs;
             let average = |total: f64| (total / runs.len() as f64).to_string();
             let training = [
@@ -90,27 +97,35 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
                 average(runs.iter().map(|run| run.train_flops).sum()),
             ];
             for (m, estimate) in numbers.estimates.iter().enumerate() {
-                let mut fields = vec![
-                    study.name.clone(),
-                    study.profile.clone(),
-                    scenario.name.clone(),
-                    scenario.kind.label().to_owned(),
-                    scenario.sources.join("+"),
-                    scenario.target.clone(),
-                    numbers.row.method.clone(),
-                    numbers.row.label.clone(),
-                    numbers.row.family.label().to_owned(),
+                let mut fields = head(study, analysis, row);
+                fields.extend([
                     analysis.metrics[m].key(),
                     runs.len().to_string(),
                     scenario.cases.len().to_string(),
                     analysis.chance[m].to_string(),
                     estimate.mean.to_string(),
                     maybe(estimate.sd),
-                ];
+                ]);
                 fields.extend(ends(estimate.interval));
                 fields.push(estimate.pessimistic.to_string());
                 fields.push(numbers.tied_share.to_string());
                 fields.extend(training.clone());
+                fields.push(scenario.reading.name());
+                writer.write_record(fields)?;
+            }
+            for (reading, metric, chance, mean, sd) in others(analysis, row) {
+                let mut fields = head(study, analysis, row);
+                fields.extend([
+                    metric.key(),
+                    runs.len().to_string(),
+                    scenario.cases.len().to_string(),
+                    chance.to_string(),
+                    mean.to_string(),
+                    maybe(sd),
+                ]);
+                fields.resize(LEVELS.len() - 4, String::new());
+                fields.extend(training.clone());
+                fields.push(reading);
                 writer.write_record(fields)?;
             }
         }
@@ -118,7 +133,67 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
     finish(writer)
 }
 
-/// The planned contrasts of all studies, the primary claim's first. A claim whose row is missing has a line without numbers.
+/// What a line of levels begins with.
+fn head(study: &Study, analysis: &Analysis, row: usize) -> Vec<String> {
+    let (scenario, row) = (analysis.scenario, analysis.rows[row].row);
+    vec![
+        study.name.clone(),
+        study.profile.clone(),
+        scenario.name.clone(),
+        scenario.kind.label().to_owned(),
+        scenario.sources.join("+"),
+        scenario.target.clone(),
+        row.method.clone(),
+        row.label.clone(),
+        row.family.label().to_owned(),
+    ]
+}
+
+/// A row's levels under other readings, at scale 1, and in the whole catalogue: reading, metric, chance, mean, sd over replicates.
+fn others(analysis: &Analysis, row: usize) -> Vec<(String, Metric, f64, f64, Option<f64>)> {
+    let scenario = analysis.scenario;
+    let runs = &analysis.rows[row].row.runs;
+    let chance = analysis.chance[analysis.primary()];
+    let line = |reading: String, metric: Metric, chance: f64, places: Vec<&[Place]>| {
+        let means: Vec<f64> = places
+            .iter()
+            .map(|places| Tally::of(places).mean(metric))
+            .collect();
+        (reading, metric, chance, mean(&means), sd(&means))
+    };
+    let mut lines = Vec::new();
+    for (place, reading) in scenario.readings.iter().enumerate() {
+        let places = runs.iter().map(|run| run.readings[place].as_slice()).collect();
+        lines.push(line(reading.name(), Metric::PRIMARY, chance, places));
+    }
+    if runs.iter().any(|run| run.at_one.is_some()) {
+        let places = runs
+            .iter()
+            .map(|run| run.at_one.as_ref().unwrap_or(&run.places).as_slice())
+            .collect();
+        lines.push(line(
+            format!("{} at c = 1", scenario.reading.name()),
+            Metric::PRIMARY,
+            chance,
+            places,
+        ));
+    }
+    let catalogue: Option<Vec<&[Place]>> = runs.iter().map(|run| run.catalogue.as_deref()).collect();
+    if let (Some(places), Some(items)) = (catalogue, scenario.catalogue) {
+        for metric in [Metric::Hr(10), Metric::Ndcg(10)] {
+            lines.push(line(
+                "catalogue".to_owned(),
+                metric,
+                metric.chance(items),
+                places.clone(),
+            ));
+        }
+    }
+    lines
+}
+
+/// The planned contrasts of all studies, the primary claim's first, and behind those of each claim the same under other readings, which have no
+/// adjusted p. A claim whose row is missing has a line without numbers.
 ///
 /// # Errors
 /// Where a line cannot be encoded.
@@ -130,8 +205,8 @@ pub fn contrasts(studies: &[Analysed]) -> Result<Vec<u8>> {
             continue;
         };
         for claim in planned.all() {
-            let size = if claim.is_average() { 1 } else { planned.size };
-            for fields in lines(claim, size) {
+            let reading = reading_of(analysed, claim);
+            for fields in lines(claim, planned.size_for(claim), &reading) {
                 let study = [analysed.study.name.clone(), analysed.study.profile.clone()];
                 writer.write_record(study.into_iter().chain(fields))?;
             }
@@ -140,7 +215,18 @@ pub fn contrasts(studies: &[Analysed]) -> Result<Vec<u8>> {
     finish(writer)
 }
 
-fn lines(claim: &Claim, size: usize) -> Vec<Vec<String>> {
+/// The primary reading of a claim's scenarios; of an average, where all have the same.
+fn reading_of(analysed: &Analysed, claim: &Claim) -> String {
+    let concerned = analysed.scenarios.iter().filter(|one| {
+        claim.result.scenario == one.scenario.name
+            || claim.is_average() && analysed.study.claims.concerns(&one.scenario.name)
+    });
+    let mut names: Vec<String> = concerned.map(|one| one.scenario.reading.name()).collect();
+    names.dedup();
+    names.join(" ")
+}
+
+fn lines(claim: &Claim, size: usize, reading: &str) -> Vec<Vec<String>> {
     let result = &claim.result;
     let head = [
         result.scenario.clone(),
@@ -150,11 +236,20 @@ fn lines(claim: &Claim, size: usize) -> Vec<Vec<String>> {
             .unwrap_or_else(|| claim.finding().label().to_owned()),
     ];
     let mut lines = Vec::new();
-    for (row, decision) in &result.parts {
+    let primary = result
+        .parts
+        .iter()
+        .map(|part| (reading.to_owned(), Some(size), part));
+    let others = claim
+        .readings
+        .iter()
+        .flat_map(|(reading, parts)| parts.iter().map(move |part| (reading.name(), None, part)));
+    for (reading, size, (part, decision)) in primary.chain(others) {
         let contrast = &decision.contrast;
+        let (row, at_one) = apart(part);
         let mut fields = head.to_vec();
         fields.extend([
-            row.clone(),
+            row.to_owned(),
             decision.outcome.label().to_owned(),
             decision.standing.label().to_owned(),
             contrast.replicates.to_string(),
@@ -163,14 +258,18 @@ fn lines(claim: &Claim, size: usize) -> Vec<Vec<String>> {
         ]);
         fields.extend(ends(contrast.interval));
         fields.extend(ends(contrast.users_only));
-        fields.extend([maybe(contrast.p), maybe(decision.p)]);
+        fields.extend([maybe(contrast.p), maybe(decision.p.filter(|_| size.is_some()))]);
         let sds = contrast.components;
         fields.extend([
             maybe(sds.map(|sd| sd.replicate)),
             maybe(sds.map(|sd| sd.user)),
             maybe(sds.map(|sd| sd.residual)),
         ]);
-        fields.push(size.to_string());
+        fields.extend([
+            size.map_or_else(String::new, |size| size.to_string()),
+            reading,
+            if at_one { "1" } else { "chosen" }.to_owned(),
+        ]);
         lines.push(fields);
     }
     for row in &result.missing {

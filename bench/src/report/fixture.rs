@@ -1,7 +1,7 @@
 //! A small study made by hand, for tests of reports and of the commands that read them.
 
 use super::input::{
-    Backbones, Case, Choice, Claims, Cut, Family, Place, Row, Run, Scenario, ScenarioKind, Study,
+    Backbones, Case, Choice, Claims, Cut, Family, Place, Reading, Row, Run, Scenario, ScenarioKind, Study,
 };
 use serde_json::json;
 
@@ -127,6 +127,10 @@ pub fn scenario(replicates: u32) -> Scenario {
         split: "leave-one-out".to_owned(),
         order: "ties by hash".to_owned(),
         candidates: CANDIDATES,
+        reading: Reading::PRIMARY,
+        readings: Vec::new(),
+        catalogue: None,
+        contamination: None,
         best_floor: None,
         best_naive_merge: None,
         cases: (0..USERS)
@@ -134,6 +138,8 @@ pub fn scenario(replicates: u32) -> Scenario {
                 user_id: format!("u{user:03}"),
                 descends: user % 3 == 0,
                 ties: user % 10 == 0,
+                popularity: Some(user % 30),
+                history: Some(1 + user % 12),
             })
             .collect(),
         rows,
@@ -163,6 +169,7 @@ pub fn study(replicates: u32) -> Study {
         })],
         numerics: vec![1],
         choices: vec![Choice {
+            scenario: None,
             row: "weaverec".to_owned(),
             replicate: 0,
             what: "alpha".to_owned(),

@@ -9,6 +9,7 @@ use serde_json::Value;
 pub use crate::claim::Claims;
 pub use crate::experiment::cut::Cut;
 pub use crate::metric::Place;
+pub use crate::scoring::Reading;
 
 /// Several scenarios that belong together: one profile, one kind of data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ impl Backbones {
 /// A setting that was chosen by looking at results of users that are not reported on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
+    /// The scenario it was chosen in, in words; none where it holds for all of them.
+    #[serde(default)]
+    pub scenario: Option<String>,
     /// The row it was chosen for, by its method name.
     pub row: String,
     /// The replicate.
@@ -117,6 +121,17 @@ pub struct Scenario {
     pub order: String,
     /// How many candidates each user has, the target among them: it sets the chance level.
     pub candidates: usize,
+    /// How [`Run::places`] were read from what was scored.
+    pub reading: Reading,
+    /// The other readings, in the order of [`Run::readings`].
+    #[serde(default)]
+    pub readings: Vec<Reading>,
+    /// Items of the target domain, among which [`Run::catalogue`] ranks; none where nothing was ranked there.
+    #[serde(default)]
+    pub catalogue: Option<usize>,
+    /// How much of its training sequences the untuned model knows by heart; none where it was not asked.
+    #[serde(default)]
+    pub contamination: Option<Contamination>,
     /// The floor that did best on validation, by its method name; none where none was chosen there.
     #[serde(default)]
     pub best_floor: Option<String>,
@@ -137,8 +152,17 @@ impl Scenario {
     }
 }
 
+/// What the untuned model recalls to the letter of sequences that it was not trained on here: a published model may have seen them before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contamination {
+    /// Training sequences of the target whose next title was asked for.
+    pub asked: usize,
+    /// Titles that were recalled.
+    pub recalled: usize,
+}
+
 /// One user that is reported on, and what the data says of the item to be found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
     /// The user.
     pub user_id: String,
@@ -146,6 +170,12 @@ pub struct Case {
     pub descends: bool,
     /// The target shares its time with the item before it, so that the order of the two is made up.
     pub ties: bool,
+    /// How often the target's item occurs in the training part.
+    #[serde(default)]
+    pub popularity: Option<u32>,
+    /// How many items of the history are shown.
+    #[serde(default)]
+    pub history: Option<u32>,
 }
 
 /// What a method has been given; it decides how a row may be spoken about.
@@ -166,6 +196,8 @@ pub enum Family {
     NaiveMerging,
     /// A merge of the target's adapter with hybrids, as in WeaveRec.
     Woven,
+    /// The sum of a row's score and a floor's; it competes with floors, and says nothing of tuning.
+    Fusion,
     /// A trained row that lacks the one thing under test, such as a weave without sources.
     Control,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
@@ -184,6 +216,7 @@ impl Family {
             Self::Joint => "joint",
             Self::NaiveMerging => "naive merging",
             Self::Woven => "woven",
+            Self::Fusion => "fusion",
             Self::Control => "control",
             Self::Member => "member",
         }
@@ -221,6 +254,15 @@ pub struct Row {
     pub runs: Vec<Run>,
 }
 
+/// The items that a run puts into the first five places.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Top {
+    /// Share of all items that are anybody's candidates which are in anybody's first five.
+    pub coverage: f64,
+    /// Mean training interactions of the first five, over users.
+    pub popularity: f64,
+}
+
 /// One replicate of one method.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Run {
@@ -228,8 +270,23 @@ pub struct Run {
     pub replicate: u32,
     /// Fingerprint of the candidate sets this run ranked, from its own record; refused when it is not the scenario's.
     pub candidate_hash: String,
-    /// Where each case's target stands, parallel to [`Scenario::cases`].
+    /// Where each case's target stands under [`Scenario::reading`], parallel to [`Scenario::cases`].
     pub places: Vec<Place>,
+    /// The same under each of [`Scenario::readings`].
+    #[serde(default)]
+    pub readings: Vec<Vec<Place>>,
+    /// The same as `places` with the merged update at scale 1; none where that is the scale of `places`.
+    #[serde(default)]
+    pub at_one: Option<Vec<Place>>,
+    /// Where each target stands among all items that are not in the history, by likelihood at scale 1 where the row has one.
+    #[serde(default)]
+    pub catalogue: Option<Vec<Place>>,
+    /// What stands in the first five places under [`Scenario::reading`].
+    #[serde(default)]
+    pub top: Option<Top>,
+    /// What the merged update was multiplied by; none where there is none.
+    #[serde(default)]
+    pub scale: Option<f32>,
     /// Wall time of the training that this run needed, of its own cells.
     pub train_seconds: f64,
     /// Tokens that training went through.

@@ -3,19 +3,21 @@
 
 use super::analysed::Analysed;
 use super::analysis::{Analysis, BASELINE, RowNumbers};
+use super::compute;
 use super::heading;
 use super::input::{Cut, Row, Run, Scenario};
 use super::learned::Comparison;
 use super::planned::{Claim, Planned};
 use super::sentence::sentences;
 use super::summary::Summary;
-use super::table::mean_members;
-use crate::metric::Metric;
+use super::table::{self, mean_members};
+use crate::metric::{Metric, Tally};
+use crate::statistics::mean;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 /// The version of the layout of `results.json`.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Keys below which everything depends on the machine.
 pub const MACHINE: [&str; 2] = ["environment", "cost"];
@@ -67,24 +69,46 @@ fn study(analysed: &Analysed) -> Result<Value> {
 
 /// The primary claim, the family and its size.
 fn claims(planned: &Planned) -> Result<Value> {
-    let family = planned.family.iter().map(claim).collect::<Result<Vec<_>>>()?;
-    Ok(json!({ "primary": claim(&planned.primary)?, "family": family, "size": planned.size }))
+    let all = |some: &[Claim]| some.iter().map(claim).collect::<Result<Vec<_>>>();
+    Ok(json!({
+        "primary": claim(&planned.primary)?,
+        "family": all(&planned.family)?,
+        "size": planned.size,
+        "deployment": all(&planned.deployment)?,
+        "deployment_size": planned.deployment_size,
+    }))
 }
 
 fn claim(claim: &Claim) -> Result<Value> {
     let mut value = serde_json::to_value(&claim.result)?;
     value["finding"] = serde_json::to_value(claim.finding())?;
     value["descending"] = serde_json::to_value(&claim.descending)?;
+    let readings = claim.readings.iter();
+    let readings = readings.map(|(reading, parts)| Ok((reading.name(), serde_json::to_value(parts)?)));
+    value["readings"] = Value::Object(readings.collect::<Result<Map<String, Value>>>()?);
     Ok(value)
 }
 
 fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
     let scenario = analysis.scenario;
     let planned = analysed.planned.as_ref();
+    let woven = &analysed.study.claims.woven;
     let rows = analysis
         .rows
         .iter()
-        .map(|numbers| row(analysis, numbers))
+        .enumerate()
+        .map(|(place, numbers)| {
+            let mut value = row(analysis, numbers)?;
+            let primary = Metric::PRIMARY.key();
+            let readings = analysis.readings.iter();
+            let readings = readings
+                .map(|(reading, scores)| (reading.name(), json!({ primary.clone(): scores.mean(place) })));
+            value["readings"] = Value::Object(readings.collect());
+            value["at_scale_1"] = json!(analysis.scores.mean_at_one(place));
+            value["tokens_times_woven"] = json!(compute::ratio(scenario, woven, &numbers.row.method));
+            value["catalogue"] = catalogue(numbers.row);
+            Ok(value)
+        })
         .collect::<Result<Vec<_>>>()?;
     let learned = &analysis.learned;
     let method = |row: usize| scenario.rows[row].method.as_str();
@@ -107,6 +131,13 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "descending_users": analysis.descending.users.len(),
         "time_ties": analysis.time_ties,
         "chance": chance(analysis),
+        "reading": scenario.reading.name(),
+        "readings": scenario.readings.iter().map(|reading| reading.name()).collect::<Vec<_>>(),
+        "catalogue_items": scenario.catalogue,
+        "contamination": scenario.contamination,
+        "compute": table::compute(analysis, woven),
+        "exploratory": { "strata": table::strata(analysis), "top": table::top(analysis) },
+        "best_naive_merge": scenario.best_naive_merge,
         "informative": learned.informative,
         "heading": heading::of_scenario(analysis),
         "best_floor": learned.floor.map(method),
@@ -162,6 +193,27 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
     }))
 }
 
+/// What a row comes to in the whole catalogue, or nothing.
+fn catalogue(row: &Row) -> Value {
+    let places: Option<Vec<_>> = row.runs.iter().map(|run| run.catalogue.as_deref()).collect();
+    let Some(places) = places else {
+        return Value::Null;
+    };
+    let level = |metric: Metric| {
+        let runs: Vec<f64> = places
+            .iter()
+            .map(|places| Tally::of(places).mean(metric))
+            .collect();
+        (metric.key(), json!({ "mean": mean(&runs), "runs": runs }))
+    };
+    Value::Object(
+        [Metric::Hr(10), Metric::Ndcg(10)]
+            .map(level)
+            .into_iter()
+            .collect(),
+    )
+}
+
 fn members(row: &Row) -> Vec<Value> {
     mean_members(&row.runs)
         .into_iter()
@@ -189,6 +241,8 @@ fn run_numbers(scenario: &Scenario, users: &[usize], run: &Run) -> Value {
         "train_tokens": run.train_tokens,
         "train_steps": run.train_steps,
         "train_flops": run.train_flops,
+        "scale": run.scale,
+        "top": run.top,
         "members": run.members,
     })
 }

@@ -12,6 +12,14 @@ use serde::Serialize;
 /// The row in which the tuned model is given another user's history; `stranger:<method>` is that of one row.
 pub const STRANGER: &str = "stranger";
 
+/// Whether a row is of a model that was given another user's history.
+#[must_use]
+pub fn is_stranger(method: &str) -> bool {
+    method
+        .strip_prefix(STRANGER)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
 /// Whether the rows of a table say anything about methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,8 +95,10 @@ impl Learned {
         let tuned = of(Family::is_tuned);
         let untuned = of(|family| family == Family::Untuned);
         let chosen = scenario.best_floor.as_deref().and_then(find);
+        // The stranger is a bar of its own.
         let highest = of(|family| family == Family::Floor)
             .into_iter()
+            .filter(|row| !is_stranger(&scenario.rows[*row].method))
             .reduce(|best, row| if levels[row] > levels[best] { row } else { best });
         let floor = chosen.or(highest);
         let mut comparisons = Vec::new();

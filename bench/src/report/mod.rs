@@ -11,6 +11,7 @@ pub mod analysed;
 pub mod analysis;
 pub mod chart;
 pub mod check;
+pub mod compute;
 pub mod csv;
 pub mod folder;
 pub mod heading;
@@ -38,7 +39,8 @@ mod tests;
 
 pub use analysed::Analysed;
 pub use input::{
-    Backbones, Case, Choice, Claims, Cut, Family, Place, Row, Run, Scenario, ScenarioKind, Study,
+    Backbones, Case, Choice, Claims, Contamination, Cut, Family, Place, Reading, Row, Run, Scenario,
+    ScenarioKind, Study, Top,
 };
 pub use summary::Summary;
 pub use terminal::terminal;

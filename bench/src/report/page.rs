@@ -58,11 +58,15 @@ struct ScenarioView {
     floor: bool,
     primary: TableView,
     planned: Option<TableView>,
+    /// Rows that rank the whole catalogue.
+    catalogue: Option<TableView>,
     /// What is secondary.
     details: Vec<TableView>,
     charts: Vec<Chart>,
     /// Every metric, for LaTeX.
     accuracy: Table,
+    /// Other readings, likewise.
+    sensitivity: Vec<Table>,
 }
 
 /// An environment, by name and value.
@@ -188,11 +192,16 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
     let planned = analysed.planned.as_ref();
     let accuracy = table::accuracy(analysis);
     let details = [
+        table::readings(analysis),
+        table::repeated(analysed, analysis),
         table::id_order(analysed, analysis),
         table::learned(analysis),
+        table::compute(analysis, &study.claims.woven),
         Some(accuracy.clone()),
         table::differences(analysis),
         table::diagnosis(analysis),
+        table::strata(analysis),
+        table::top(analysis),
         Some(table::cost(analysis)),
     ];
     ScenarioView {
@@ -208,9 +217,11 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
         floor: scenario.rows.iter().any(|row| row.family == Family::Floor),
         primary: table::primary(analysis, planned).into(),
         planned: table::planned(analysed, analysis).map(Into::into),
+        catalogue: table::catalogue(analysis).map(Into::into),
         details: details.into_iter().flatten().map(Into::into).collect(),
         charts: charts(analysis),
         accuracy,
+        sensitivity: table::readings(analysis).into_iter().collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The primary metric of some of a scenario's users, row by row: what contrasts are made of.
 
-use super::input::{Row, Run, Scenario};
+use super::input::{Place, Row, Run, Scenario};
 use crate::claim::Evidence;
 use crate::metric::Metric;
 use crate::statistics::{Contrast, contrast, mean};
@@ -17,32 +17,56 @@ pub struct Scores<'a> {
     replicates: Vec<u32>,
     /// The scores of each run of each row.
     rows: Vec<Vec<Vec<f64>>>,
+    /// The same at scale 1, of rows with a run of another scale.
+    at_one: Vec<Option<Vec<Vec<f64>>>>,
 }
 
 impl<'a> Scores<'a> {
     /// The primary metric of these users. `planned` is the number of the study's replicates.
     pub fn new(scenario: &'a Scenario, users: Vec<usize>, planned: usize) -> Self {
-        let rows = scenario
-            .rows
-            .iter()
-            .map(|row| {
-                row.runs
-                    .iter()
-                    .map(|run| values(run, &users, Metric::PRIMARY))
-                    .collect()
-            })
-            .collect();
+        let mut scores = Self::under(scenario, users, planned, |run| &run.places);
+        let at_one = |row: &Row| {
+            let of = |run: &Run| of_places(run.at_one.as_ref().unwrap_or(&run.places), &scores.users);
+            let scaled = row.runs.iter().any(|run| run.at_one.is_some());
+            scaled.then(|| row.runs.iter().map(of).collect())
+        };
+        scores.at_one = scenario.rows.iter().map(at_one).collect();
+        scores
+    }
+
+    /// The same under one of the scenario's other readings.
+    pub fn of_reading(scenario: &'a Scenario, users: Vec<usize>, planned: usize, reading: usize) -> Self {
+        Self::under(scenario, users, planned, |run| &run.readings[reading])
+    }
+
+    fn under(
+        scenario: &'a Scenario,
+        users: Vec<usize>,
+        planned: usize,
+        places: impl Fn(&Run) -> &Vec<Place>,
+    ) -> Self {
+        let of = |row: &Row| {
+            row.runs
+                .iter()
+                .map(|run| of_places(places(run), &users))
+                .collect()
+        };
         Self {
             scenario,
-            users,
             replicates: replicates(scenario, planned),
-            rows,
+            rows: scenario.rows.iter().map(of).collect(),
+            at_one: vec![None; scenario.rows.len()],
+            users,
         }
     }
 
     /// The scores of a row by replicate. What is deterministic stands there for each.
     pub fn by_replicate(&self, row: usize) -> BTreeMap<u32, &[f64]> {
-        let numbers = self.rows[row].iter().map(Vec::as_slice);
+        self.spread(row, &self.rows[row])
+    }
+
+    fn spread<'s>(&self, row: usize, runs: &'s [Vec<f64>]) -> BTreeMap<u32, &'s [f64]> {
+        let numbers = runs.iter().map(Vec::as_slice);
         let row = &self.scenario.rows[row];
         if row.deterministic {
             let of_all = numbers.flat_map(|scores| self.replicates.iter().map(move |r| (*r, scores)));
@@ -56,7 +80,7 @@ impl<'a> Scores<'a> {
         self.evidence_of(0..self.rows.len())
     }
 
-    fn evidence_of(&self, rows: impl IntoIterator<Item = usize>) -> Evidence<'_> {
+    fn evidence_of(&self, rows: impl IntoIterator<Item = usize> + Clone) -> Evidence<'_> {
         let name = |row: usize| self.scenario.rows[row].method.as_str();
         Evidence {
             scenario: &self.scenario.name,
@@ -64,6 +88,11 @@ impl<'a> Scores<'a> {
                 .users
                 .iter()
                 .map(|case| self.scenario.cases[*case].user_id.as_str())
+                .collect(),
+            at_one: rows
+                .clone()
+                .into_iter()
+                .filter_map(|row| Some((name(row), self.spread(row, self.at_one[row].as_ref()?))))
                 .collect(),
             rows: rows
                 .into_iter()
@@ -84,6 +113,12 @@ impl<'a> Scores<'a> {
 }
 
 impl Scores<'_> {
+    /// A row's mean at scale 1; none where none of its runs has another scale.
+    pub fn mean_at_one(&self, row: usize) -> Option<f64> {
+        let runs: Vec<f64> = self.at_one[row].as_ref()?.iter().map(|run| mean(run)).collect();
+        Some(mean(&runs))
+    }
+
     /// A row's mean over replicates and users; 0 without users.
     pub fn mean(&self, row: usize) -> f64 {
         let runs: Vec<f64> = self.rows[row].iter().map(|run| mean(run)).collect();
@@ -93,10 +128,16 @@ impl Scores<'_> {
 
 /// The metric of some users in one run.
 pub fn values(run: &Run, users: &[usize], metric: Metric) -> Vec<f64> {
-    users
-        .iter()
-        .map(|user| metric.expected(run.places[*user]))
-        .collect()
+    values_of(&run.places, users, metric)
+}
+
+/// The metric of some users at these places.
+pub fn values_of(places: &[Place], users: &[usize], metric: Metric) -> Vec<f64> {
+    users.iter().map(|user| metric.expected(places[*user])).collect()
+}
+
+fn of_places(places: &[Place], users: &[usize]) -> Vec<f64> {
+    values_of(places, users, Metric::PRIMARY)
 }
 
 /// A row's level under the same rule: its interval says where it would lie with other replicates and users.

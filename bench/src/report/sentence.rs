@@ -1,12 +1,18 @@
 //! What a scenario allows to be said, in plain sentences. What was found says `decision.rs`; here it is put into words.
 
 use super::analysis::Analysis;
+use super::compute;
 use super::heading::{UNINFORMATIVE, UNTESTED};
+use super::input::{Contamination, Reading};
 use super::learned::{Bar, Comparison, Informative};
-use super::number::{p_words, percent, signed};
+use super::number::{p_words, percent, plus, signed};
 use super::planned::{Claim, Finding, Planned};
+use crate::claim::apart;
 use crate::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
+
+/// The row whose sources mean nothing.
+const PLACEBO: &str = "placebo";
 
 /// All that may be said of a scenario, the most sobering first.
 #[must_use]
@@ -20,15 +26,24 @@ pub fn sentences(analysis: &Analysis, planned: Option<&Planned>, woven: &str) ->
     let claims = planned
         .into_iter()
         .flat_map(|planned| planned.of(&analysis.scenario.name));
+    let mut named = Vec::new();
     for claim in claims {
-        said.push(claim_sentence(claim, analysis.label(woven), |row| {
-            analysis.label(row)
-        }));
+        let ours = claim.result.kind.row(woven);
+        let label = |part: &str| analysis.part_label(part);
+        let reading = analysis.scenario.reading;
+        said.push(claim_sentence(claim, analysis.label(&ours), reading, label));
+        if !claim.result.kind.is_deployment() {
+            let rows = claim.result.parts.iter().map(|(part, _)| apart(part).0);
+            named.extend(rows);
+        }
     }
+    said.extend(unmatched(analysis, woven, &named));
+    said.extend(beside(analysis, woven));
     if beaten == Some(true) {
         said.extend(floor_beaten(analysis));
     }
     said.extend(leak(analysis));
+    said.extend(contamination(analysis));
     if analysis.time_ties > 0.0 {
         said.push(format!(
             "{} of the targets share their time with the item before them; the order of these is no order of events ({}).",
@@ -37,6 +52,67 @@ pub fn sentences(analysis: &Analysis, planned: Option<&Planned>, woven: &str) ->
         ));
     }
     said
+}
+
+/// The rows that claims are made against and that were not trained on as much as the woven row.
+fn unmatched(analysis: &Analysis, woven: &str, rows: &[&str]) -> Option<String> {
+    let mut off: Vec<String> = Vec::new();
+    for row in rows {
+        let Some(ratio) = compute::ratio(analysis.scenario, woven, row) else {
+            continue;
+        };
+        let words = format!("{} {}", analysis.label(row), compute::words(ratio));
+        if !compute::is_matched(ratio) && !off.contains(&words) {
+            off.push(words);
+        }
+    }
+    (!off.is_empty()).then(|| {
+        format!(
+            "Not of the same compute as {} (training tokens within 10 %): {}. What is found against these may be one of compute.",
+            analysis.label(woven),
+            off.join("; ")
+        )
+    })
+}
+
+/// The woven row beside rows that no claim is made against.
+fn beside(analysis: &Analysis, woven: &str) -> Option<String> {
+    let parts: Vec<String> = analysis
+        .beside
+        .iter()
+        .map(|(row, decision)| {
+            let numbers = &analysis.rows[*row].row;
+            let contrast = &decision.contrast;
+            let mut words = format!(
+                "{} {}, {}",
+                numbers.label,
+                signed(contrast.mean, contrast.interval),
+                decision_words(decision)
+            );
+            let nothing = matches!(decision.outcome, Outcome::Undecided | Outcome::Equivalent);
+            if numbers.method == PLACEBO && nothing {
+                words.push_str(" (no evidence that the source's order matters)");
+            }
+            words
+        })
+        .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "Beside the claims, each tested alone: {} minus {}.",
+            analysis.label(woven),
+            parts.join("; minus ")
+        )
+    })
+}
+
+/// How much of its training sequences the untuned model knows by heart.
+fn contamination(analysis: &Analysis) -> Option<String> {
+    let Contamination { asked, recalled } = analysis.scenario.contamination?;
+    Some(format!(
+        "The untuned model recalls {recalled} of {asked} next titles of training sequences of {} to the letter; a published model that has \
+         seen these logs would recall many, and few prove nothing.",
+        analysis.scenario.target
+    ))
 }
 
 /// The first thing to hear where counting purchases does as well as training.
@@ -98,7 +174,7 @@ fn floor_words(analysis: &Analysis, floor: usize) -> String {
 
 fn informative(analysis: &Analysis) -> Option<String> {
     let stranger = if analysis.learned.stranger {
-        " and than itself with a stranger's history"
+        " and than a tuned one with a stranger's history"
     } else {
         ""
     };
@@ -119,7 +195,12 @@ fn informative(analysis: &Analysis) -> Option<String> {
 
 /// A claim, what became of it, and the comparisons that it is made of.
 #[must_use]
-pub fn claim_sentence<'a>(claim: &'a Claim, woven: &str, label: impl Fn(&'a str) -> &'a str) -> String {
+pub fn claim_sentence(
+    claim: &Claim,
+    woven: &str,
+    reading: Reading,
+    label: impl Fn(&str) -> String,
+) -> String {
     let result = &claim.result;
     let finding = claim.finding();
     let mut text = format!(
@@ -132,6 +213,9 @@ pub fn claim_sentence<'a>(claim: &'a Claim, woven: &str, label: impl Fn(&'a str)
         text.push_str(&format!(" ({})", p_words("adjusted p", p)));
     }
     text.push('.');
+    if finding == Finding::DependsOnScoring {
+        text.push_str(&turned(claim, reading, &label));
+    }
     text.push_str(&against(&result.parts, &label, "Against"));
     if finding == Finding::Withdrawn {
         if claim.descending.is_empty() {
@@ -144,12 +228,30 @@ pub fn claim_sentence<'a>(claim: &'a Claim, woven: &str, label: impl Fn(&'a str)
     text
 }
 
+/// Where the sign of a claim changes, and what it would be without that.
+fn turned(claim: &Claim, reading: Reading, label: &impl Fn(&str) -> String) -> String {
+    let changes: Vec<String> = claim
+        .turned()
+        .map(|one| {
+            format!(
+                "{} {} there and {} by {}",
+                label(one.row),
+                plus(one.primary.contrast.mean),
+                signed(one.other.contrast.mean, one.other.contrast.interval),
+                one.reading.label()
+            )
+        })
+        .collect();
+    format!(
+        " By {} alone: {}. The sign changes: {}.",
+        reading.label(),
+        claim.under_primary().label(),
+        changes.join("; ")
+    )
+}
+
 /// The comparisons of a claim: ` Against soup −0.046 [−0.060, −0.033], worse; …`.
-fn against<'a>(
-    parts: &'a [(String, Decision)],
-    label: &impl Fn(&'a str) -> &'a str,
-    opening: &str,
-) -> String {
+fn against(parts: &[(String, Decision)], label: &impl Fn(&str) -> String, opening: &str) -> String {
     if parts.is_empty() {
         return String::new();
     }

@@ -4,10 +4,12 @@
 
 use super::analysed::Analysed;
 use super::chart::Line;
+use super::compute;
 use super::heading;
 use super::input::Family;
 use super::planned::{Claim, Finding, Planned};
 use super::sentence::decision_words;
+use crate::claim::apart;
 use crate::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
 use crate::statistics::Interval;
@@ -41,25 +43,31 @@ pub struct Claims {
     pub study: String,
     /// How many claims the p-values of the family are adjusted for.
     pub size: usize,
+    /// The same of the family of deployment claims.
+    #[serde(default)]
+    pub deployment_size: usize,
     /// The margin within which a difference counts as none.
     pub margin: f64,
     /// The level.
     pub alpha: f64,
     /// The name of the row that they are about.
     pub woven: String,
-    /// The primary claim, then the family.
+    /// The primary claim, then the family, then those of deployment.
     pub claims: Vec<ClaimLine>,
 }
 
 /// A claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClaimLine {
-    /// Its kind: `W`, `J` or `M`.
+    /// Its kind: `W`, `J`, `M` or `D`.
     pub kind: String,
     /// Its scenario, or that it is the primary one.
     pub scenario: String,
     /// Whether it is the primary claim.
     pub primary: bool,
+    /// Whether it is one of deployment, which are another family.
+    #[serde(default)]
+    pub deployment: bool,
     /// What became of it.
     pub finding: Finding,
     /// The same in words; with the missing rows where it is not testable.
@@ -110,6 +118,9 @@ pub struct Column {
     pub users: usize,
     /// How many candidates each has.
     pub candidates: usize,
+    /// What they are ranked by, and how candidates were drawn.
+    #[serde(default)]
+    pub reading: String,
     /// The primary metric of a random order.
     pub chance: f64,
     /// The heading of its table, where it says nothing about methods.
@@ -184,6 +195,7 @@ impl Summary {
                 title: analysis.scenario.title(),
                 users: analysis.scenario.cases.len(),
                 candidates: analysis.scenario.candidates,
+                reading: analysis.scenario.reading.label(),
                 chance: analysis.chance[m],
                 heading: heading::of_scenario(analysis).map(str::to_owned),
             });
@@ -227,6 +239,7 @@ fn claims(analysed: &Analysed) -> Option<Claims> {
     Some(Claims {
         study: analysed.study.title.clone(),
         size: planned.size,
+        deployment_size: planned.deployment_size,
         margin: rules.margin,
         alpha: rules.alpha,
         woven: analysed.label(&rules.woven).to_owned(),
@@ -245,6 +258,7 @@ fn line(analysed: &Analysed, claim: &Claim) -> ClaimLine {
         kind: format!("{:?}", result.kind),
         scenario: of(&result.scenario).unwrap_or_else(|| result.scenario.clone()),
         primary: claim.is_average(),
+        deployment: result.kind.is_deployment(),
         finding,
         words: result.untestable().unwrap_or_else(|| finding.label().to_owned()),
         p: result.p,
@@ -252,8 +266,41 @@ fn line(analysed: &Analysed, claim: &Claim) -> ClaimLine {
         parts: result
             .parts
             .iter()
-            .map(|(row, decision)| part(analysed.label(row), decision))
+            .map(|(row, decision)| {
+                let against = analysed.part_label(row) + &footnote(analysed, claim, row);
+                part(&against, decision)
+            })
             .collect(),
+    }
+}
+
+/// What is said behind a row that a claim is made against and that was not trained on as much as the woven one.
+fn footnote(analysed: &Analysed, claim: &Claim, part: &str) -> String {
+    let (rules, result) = (&analysed.study.claims, &claim.result);
+    if result.kind.is_deployment() {
+        return String::new();
+    }
+    let rows = apart(part).0;
+    if !claim.is_average() {
+        let scenario = analysed
+            .study
+            .scenarios
+            .iter()
+            .find(|one| one.name == result.scenario);
+        return scenario.map_or_else(String::new, |one| compute::footnote(one, &rules.woven, rows));
+    }
+    let concerned = analysed
+        .study
+        .scenarios
+        .iter()
+        .filter(|one| rules.concerns(&one.name));
+    let mut ratios = concerned.flat_map(|one| {
+        let of = |row| compute::ratio(one, &rules.woven, row);
+        rows.split(" / ").filter_map(of)
+    });
+    match ratios.all(compute::is_matched) {
+        true => String::new(),
+        false => " (other compute)".to_owned(),
     }
 }
 
@@ -277,18 +324,22 @@ fn part(against: &str, decision: &Decision) -> Part {
 /// How many claims were held, refuted and so on, and what became of the primary ones.
 fn sentence(families: &[Claims]) -> String {
     let claims = || families.iter().flat_map(|family| &family.claims);
-    let secondary = claims().filter(|claim| !claim.primary);
-    let findings: Vec<Finding> = secondary.map(|claim| claim.finding).collect();
     if families.is_empty() {
         return "Nothing was claimed.".to_owned();
     }
-    let counts: Vec<String> = Finding::ALL
-        .into_iter()
-        .filter_map(|finding| {
-            let count = findings.iter().filter(|found| **found == finding).count();
-            (count > 0).then(|| format!("{count} {}", finding.label()))
-        })
-        .collect();
+    let counted = |deployment: bool| {
+        let some = claims().filter(|claim| !claim.primary && claim.deployment == deployment);
+        let findings: Vec<Finding> = some.map(|claim| claim.finding).collect();
+        let counts: Vec<String> = Finding::ALL
+            .into_iter()
+            .filter_map(|finding| {
+                let count = findings.iter().filter(|found| **found == finding).count();
+                (count > 0).then(|| format!("{count} {}", finding.label()))
+            })
+            .collect();
+        let noun = if findings.len() == 1 { "claim" } else { "claims" };
+        (findings.len(), noun, counts.join(", "))
+    };
     let primaries: Vec<String> = claims()
         .filter(|claim| claim.primary)
         .map(|claim| format!("{}: {}", claim.kind, claim.words))
@@ -297,13 +348,16 @@ fn sentence(families: &[Claims]) -> String {
         1 => ("primary claim", "was"),
         _ => ("primary claims", "were"),
     };
-    format!(
-        "Of {} {}: {}. The {noun} {verb} {}.",
-        findings.len(),
-        if findings.len() == 1 { "claim" } else { "claims" },
-        counts.join(", "),
-        primaries.join("; ")
-    )
+    let mut text = String::new();
+    // A profile may claim deployment alone.
+    if let (count @ 1.., claims, counts) = counted(false) {
+        text.push_str(&format!("Of {count} {claims}: {counts}. "));
+    }
+    text.push_str(&format!("The {noun} {verb} {}.", primaries.join("; ")));
+    if let (count @ 1.., claims, counts) = counted(true) {
+        text.push_str(&format!(" Of {count} deployment {claims}: {counts}."));
+    }
+    text
 }
 
 /// The planned contrasts as lines of a forest plot, the primary claim's first in each study.

@@ -158,7 +158,16 @@ fn training_lowers_the_held_out_loss_and_keeps_the_best_step() {
     );
 }
 
-/// A training that is past its best long before its end.
+/// Examples whose answer is no answer in training, which makes it ever less likely.
+fn unlike_training() -> Vec<Example> {
+    let end = |example: Example| Example {
+        loss_from: example.tokens.len(),
+        tokens: [example.tokens, vec![0]].concat(),
+    };
+    examples(5).into_iter().map(end).collect()
+}
+
+/// A training that is past its best, as [`unlike_training`] sees it, long before its end.
 fn overtrained(
     keep: Keep,
     held_out: &[Example],
@@ -186,7 +195,7 @@ fn overtrained(
 
 #[test]
 fn the_last_step_is_kept_where_that_is_asked_for_whatever_the_looks_find() {
-    let held_out = examples(12);
+    let held_out = unlike_training();
     let (best, of_best) = overtrained(Keep::Best, &held_out, None, &mut |_| ());
     let (last, of_last) = overtrained(Keep::Last, &held_out, None, &mut |_| ());
     assert_eq!(of_last.curve, of_best.curve, "the same training, ended otherwise");
@@ -197,7 +206,7 @@ fn the_last_step_is_kept_where_that_is_asked_for_whatever_the_looks_find() {
     assert_eq!((step, Some(loss)), (30, of_last.held_out_loss));
     let with_adapter = mean_loss(&tiny().with_adapter(&last).unwrap(), &held_out, 100).unwrap();
     assert!(
-        (with_adapter.unwrap() - loss).abs() < 1e-4,
+        (with_adapter.unwrap() - loss).abs() < 1e-3,
         "the adapter is that of the last step"
     );
     // What is only looked at changes nothing.
@@ -208,7 +217,7 @@ fn the_last_step_is_kept_where_that_is_asked_for_whatever_the_looks_find() {
 
 #[test]
 fn an_interrupted_training_that_keeps_its_last_step_ends_as_an_uninterrupted_one() {
-    let held_out = examples(12);
+    let held_out = unlike_training();
     let (whole, outcome) = overtrained(Keep::Last, &held_out, None, &mut |_| ());
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("state");

@@ -1,11 +1,11 @@
 //! Sequences to instances: which histories and targets become prompts, and how many are kept.
 
+mod rows;
+
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
-};
+use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::cast::{as_list_array, as_string_array, as_uint32_array};
 use datafusion::prelude::{DataFrame, col};
@@ -20,8 +20,9 @@ use crate::schema::{PromptFormat, Split};
 use crate::seed;
 use crate::stage::Recipe;
 use crate::stage::candidates::{Binned, Candidates};
-use crate::stage::list::{IdRows, Lists, ids_type};
+use crate::stage::list::{IdRows, ids_type};
 use crate::stage::target::{Parts, Targets};
+use rows::Rows;
 
 /// How instances are made and how many are kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -313,56 +314,6 @@ struct Found<'a> {
     target: usize,
     /// Whether the target is at the moment of the interaction before it.
     ties: bool,
-}
-
-#[derive(Default)]
-struct Rows {
-    keys: Vec<u64>,
-    splits: Vec<&'static str>,
-    users: Vec<u32>,
-    user_ids: Vec<String>,
-    positions: Vec<u32>,
-    histories: Lists<u32>,
-    targets: Vec<u32>,
-    ties: Vec<bool>,
-    candidates: Lists<u32>,
-    binned: Lists<u32>,
-    ranks: Vec<u64>,
-}
-
-impl Rows {
-    fn push(&mut self, domain: &str, split: Split, found: &Found<'_>, candidates: &[u32], binned: &[u32]) {
-        let (rank, user, position) = found.place;
-        self.keys
-            .push(row_key(domain, found.user_id, u64::from(position), split.name()));
-        self.splits.push(split.name());
-        self.users.push(user);
-        self.user_ids.push(found.user_id.to_owned());
-        self.positions.push(position);
-        self.histories.push(&found.sequence[found.start..found.target]);
-        self.targets.push(found.sequence[found.target]);
-        self.ties.push(found.ties);
-        self.candidates.push(candidates);
-        self.binned.push(binned);
-        self.ranks.push(rank);
-    }
-
-    fn finish(self) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(self.keys)),
-            Arc::new(StringArray::from(self.splits)),
-            Arc::new(UInt32Array::from(self.users)),
-            Arc::new(StringArray::from(self.user_ids)),
-            Arc::new(UInt32Array::from(self.positions)),
-            Arc::new(self.histories.finish()),
-            Arc::new(UInt32Array::from(self.targets)),
-            Arc::new(BooleanArray::from(self.ties)),
-            Arc::new(self.candidates.finish()),
-            Arc::new(self.binned.finish()),
-            Arc::new(UInt64Array::from(self.ranks)),
-        ];
-        Ok(RecordBatch::try_new(schema(), columns)?)
-    }
 }
 
 /// The stable key of a prompt: a hash of its domain, user, position (1-based, of the target) and split.

@@ -16,9 +16,9 @@ use weaverec_pipeline::stage::{Bins, Recipe};
 use crate::support::{films, named, prepared, shared};
 
 /// A log of so many users over items of which the first is the most popular: how often an item comes falls with its number, the more
-/// steeply the greater `tilt`.
-fn shop(folder: &Path, users: usize, items: u32, tilt: f64) -> PrepareConfig {
-    let weight = |item: u32| (1e6 / (f64::from(item) + 20.0).powf(tilt)) as u64;
+/// steeply the greater `tilt`, and at the head the more steeply the smaller `level`.
+fn shop(folder: &Path, users: usize, items: u32, level: f64, tilt: f64) -> PrepareConfig {
+    let weight = |item: u32| (1e9 / (f64::from(item) + level).powf(tilt)) as u64;
     let sums: Vec<u64> = (0..items)
         .scan(0, |sum, item| {
             *sum += weight(item);
@@ -85,11 +85,11 @@ fn bins_are_right(folder: &Prepared, items: &[Item]) -> Bins {
 #[test]
 fn binned_candidates_of_generated_logs_are_as_popular_as_their_target() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = prepared(&shop(folder.path(), 6_000, 3_000, 0.7));
+    let folder = prepared(&shop(folder.path(), 6_000, 4_000, 200.0, 0.7));
     let (manifest, items) = (folder.manifest(), folder.items().unwrap());
     assert!(items.len() >= 2_000);
     let bins = bins_are_right(&folder, &items);
-    assert!((15..=25).contains(&bins.count()), "{}", manifest.bins);
+    assert!((12..=25).contains(&bins.count()), "{}", manifest.bins);
     let mut sets = 0;
     for split in [Split::Validation, Split::Test] {
         let sequences: BTreeMap<String, Vec<u32>> = folder
@@ -125,7 +125,6 @@ fn binned_candidates_of_generated_logs_are_as_popular_as_their_target() {
             .all(|prompt| prompt.binned.is_empty())
     );
     let popularity = manifest.audit.popularity;
-    println!("{popularity}");
     assert!(popularity.uniform > popularity.chance + 0.05, "{popularity}");
     assert!(
         (popularity.binned - popularity.chance).abs() < popularity.tolerance(),
@@ -138,7 +137,7 @@ fn binned_candidates_of_generated_logs_are_as_popular_as_their_target() {
 #[test]
 fn popularity_that_no_bin_evens_out_is_a_finding() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = prepared(&shop(folder.path(), 6_000, 3_000, 1.6));
+    let folder = prepared(&shop(folder.path(), 6_000, 3_000, 20.0, 1.2));
     let report = audit(&folder).unwrap();
     assert_eq!((report.leaks.len(), report.findings.len()), (0, 1), "{report}");
     assert!(report.check_leaks().is_ok() && report.check().is_err());
@@ -150,7 +149,7 @@ fn popularity_that_no_bin_evens_out_is_a_finding() {
 #[test]
 fn sets_that_leave_their_bin_are_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = shop(folder.path(), 2_000, 400, 0.7);
+    let mut config = shop(folder.path(), 2_000, 400, 20.0, 0.7);
     config.parameters.candidates = 120;
     let folder = prepared(&config);
     let (manifest, items) = (folder.manifest(), folder.items().unwrap());
@@ -214,7 +213,7 @@ fn a_prompt_that_is_worded_again_reads_as_it_was_stored() {
             }
         }
         assert!(
-            told > 100 && (binned > 20 || !format.lists_candidates()),
+            told > 80 && (binned > 20 || !format.lists_candidates()),
             "{told}, {binned}"
         );
 
@@ -261,7 +260,6 @@ fn popularity_is_at_chance_on_binned_candidates_of_beauty() {
         let folder = prepared(&config);
         bins_are_right(&folder, &folder.items().unwrap());
         let (bins, popularity) = (&folder.manifest().bins, folder.manifest().audit.popularity);
-        println!("{name}: {bins}; {popularity}");
         assert!((18..=22).contains(&bins.count) && bins.left.count == 0, "{bins}");
         assert!(popularity.tests > 20_000);
         assert!((popularity.uniform - uniform).abs() < 0.005, "{popularity}");

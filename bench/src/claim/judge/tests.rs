@@ -48,6 +48,7 @@ impl Table {
                 .iter()
                 .map(|(name, rows)| (name.as_str(), (0..).zip(rows.iter().map(Vec::as_slice)).collect()))
                 .collect(),
+            at_one: BTreeMap::new(),
             best_naive_merge: Some("naive-merge"),
         }
     }
@@ -278,4 +279,71 @@ fn a_scenario_that_is_not_there_and_users_that_do_not_fit_are_named() {
         .to_string();
     assert!(error.contains("paired by user"), "{error}");
     assert!(judge(&Claims::default(), &[], Standing::Claim).is_err());
+}
+
+#[test]
+fn a_claim_needs_the_chosen_scale_and_scale_1() {
+    let chosen = Table::new("a", 5, &ahead(0.1));
+    // At scale 1 the woven row is no better than a soup.
+    let one = Table::new("a", 5, &[("weaverec", 0.5), ("soup", 0.5)]);
+    let of = |scaled: &[&str]| {
+        let mut evidence = chosen.evidence();
+        let all = one.evidence().rows;
+        evidence.at_one = all
+            .into_iter()
+            .filter(|(name, _)| scaled.contains(name))
+            .collect();
+        evidence
+    };
+    let judged = |evidence: Evidence| judge(&Claims::default(), &[evidence], Standing::Claim).unwrap();
+    let none = judged(of(&[]));
+    assert!(find(&none, ClaimKind::W, "a").holds());
+    let soup = judged(of(&["soup"]));
+    let w = find(&soup, ClaimKind::W, "a");
+    let names: Vec<&str> = w.parts.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["target-only", "soup", "soup at c = 1", "longer"],
+        "only what has another scale is compared twice"
+    );
+    assert!(w.holds() && apart(names[2]) == ("soup", true) && apart(names[1]) == ("soup", false));
+    let both = judged(of(&["weaverec", "soup"]));
+    let w = find(&both, ClaimKind::W, "a");
+    assert_eq!((w.parts.len(), w.holds()), (6, false));
+    let largest = w.parts.iter().map(|(_, part)| part.contrast.p.unwrap());
+    assert_eq!(w.p, largest.reduce(f64::max));
+    assert_eq!(
+        w.parts[2].1.outcome,
+        Outcome::Better,
+        "at the chosen scale it is shown"
+    );
+    assert_ne!(w.parts[3].1.outcome, Outcome::Better);
+    assert!(!both.primary.holds());
+    assert_eq!(both.primary.parts.len(), 6);
+}
+
+#[test]
+fn the_deployment_claim_is_a_family_of_its_own() {
+    let mut rows = ahead(0.1);
+    rows.extend([("weaverec+counting", 0.8), ("counting", 0.7)]);
+    let claims = Claims {
+        kinds: vec![ClaimKind::W, ClaimKind::J, ClaimKind::M, ClaimKind::D],
+        ..Claims::default()
+    };
+    let (with, without) = (Table::new("a", 5, &rows), Table::new("b", 5, &ahead(0.1)));
+    let judgement = judge(&claims, &[with.evidence(), without.evidence()], Standing::Claim).unwrap();
+    assert_eq!((judgement.family.len(), judgement.size), (6, 6));
+    assert_eq!((judgement.deployment.len(), judgement.deployment_size), (2, 1));
+    let [one, other] = judgement.deployment.as_slice() else {
+        panic!("{judgement:?}")
+    };
+    assert!(one.holds() && one.p == one.adjusted_p && one.parts[0].0 == "counting");
+    assert_eq!(other.missing, ["weaverec+counting", "counting"]);
+    let plain = judge(
+        &Claims::default(),
+        &[with.evidence(), without.evidence()],
+        Standing::Claim,
+    )
+    .unwrap();
+    assert_eq!(plain.family, judgement.family, "the other family does not see it");
 }

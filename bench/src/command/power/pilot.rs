@@ -154,6 +154,7 @@ mod tests {
                 .iter()
                 .map(|(name, rows)| (*name, (0..).zip(rows.iter().map(Vec::as_slice)).collect()))
                 .collect(),
+            at_one: std::collections::BTreeMap::new(),
             best_naive_merge: Some("naive-merge"),
         };
         let claims = judge(&Claims::default(), &[evidence], Standing::Claim).unwrap();

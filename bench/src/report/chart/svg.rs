@@ -117,6 +117,7 @@ pub fn class(family: Family) -> &'static str {
         Family::NaiveMerging => "naive",
         Family::Woven => "woven",
         Family::Control => "control",
+        Family::Fusion => "fusion",
         Family::Member => "member",
     }
 }

@@ -1,13 +1,16 @@
 //! Differences: the planned ones, which are tested, and those that only describe.
 
 use super::{Cell, Table};
+use crate::claim::apart;
 use crate::decision::{Decision, Standing};
 use crate::metric::Metric;
 use crate::report::across::Pairing;
 use crate::report::analysed::Analysed;
 use crate::report::analysis::{Analysis, BASELINE};
+use crate::report::compute;
 use crate::report::learned::Bar;
 use crate::report::number::{bounds, p_value, plus};
+use crate::report::planned::Claim;
 use crate::report::sentence::decision_words;
 use crate::report::summary::{Claims, Part};
 use crate::statistics::{Contrast, Interval};
@@ -52,9 +55,18 @@ pub fn claims(claims: &Claims, metric: &str) -> Table {
     }
     Table::new(
         format!(
-            "Claims of {}: {} minus other rows in {metric}. The primary claim is tested alone, the other {} are one family (Holm); \
+            "Claims of {}: {} minus other rows in {metric}. The primary claim is tested alone, the other {} are one family (Holm){}; \
              level {}, margin {}",
-            claims.study, claims.woven, claims.size, claims.alpha, claims.margin
+            claims.study,
+            claims.woven,
+            claims.size,
+            match claims.deployment_size {
+                0 => String::new(),
+                size =>
+                    format!(", the {size} of deployment (D: with counting added, against counting) another"),
+            },
+            claims.alpha,
+            claims.margin
         ),
         &["Scenario", "Claim", "Against", "Finding"],
         &[
@@ -97,7 +109,8 @@ pub fn planned(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
         let name = format!("{:?}", claim.result.kind);
         for (row, decision) in &claim.result.parts {
             let mark = planned.mark(&analysis.scenario.name, row);
-            rows.push(decision_row(&name, analysis.label(row), decision, mark));
+            let label = analysis.part_label(row) + &footnote(analysed, analysis, claim, row);
+            rows.push(decision_row(&name, &label, decision, mark));
         }
         for row in &claim.result.missing {
             let mut cells = vec![Cell::text(&name), Cell::text(row), Cell::text("not testable")];
@@ -141,6 +154,58 @@ fn decision_row(claim: &str, against: &str, decision: &Decision, mark: &'static 
         Cell::maybe(*p, p_value),
         Cell::maybe(decision.p, p_value),
     ]
+}
+
+/// What is said of a row's compute behind its name, where a claim of the woven row is made against it.
+fn footnote(analysed: &Analysed, analysis: &Analysis, claim: &Claim, part: &str) -> String {
+    if claim.result.kind.is_deployment() {
+        return String::new();
+    }
+    compute::footnote(analysis.scenario, &analysed.study.claims.woven, apart(part).0)
+}
+
+/// The planned contrasts of a scenario under its other readings, each decided alone; none where there are none.
+#[must_use]
+pub fn repeated(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
+    let planned = analysed.planned.as_ref()?;
+    let metric = analysis.metrics[analysis.primary()].label();
+    let mut rows = Vec::new();
+    for claim in planned.of(&analysis.scenario.name) {
+        for (reading, parts) in &claim.readings {
+            for (row, decision) in parts {
+                let primary = claim.result.parts.iter().find(|(known, _)| known == row);
+                let turned = claim
+                    .turned()
+                    .any(|one| one.reading == *reading && one.row == row);
+                rows.push(vec![
+                    Cell::text(format!("{:?}", claim.result.kind)),
+                    Cell::text(analysis.part_label(row)),
+                    Cell::text(reading.label()),
+                    Cell::text(match turned {
+                        true => format!("{}, the other sign", decision_words(decision)),
+                        false => decision_words(decision),
+                    }),
+                    primary.map_or_else(Cell::none, |(_, primary)| difference(primary.contrast.mean)),
+                    difference(decision.contrast.mean),
+                    interval(decision.contrast.interval),
+                ]);
+            }
+        }
+    }
+    Table::new(
+        format!(
+            "Planned contrasts under other readings of the same scores, each decided alone: a condition of claims, and no claims. Primary: {}",
+            analysis.scenario.reading.label()
+        ),
+        &["Claim", "Against", "Reading", "Finding alone"],
+        &[
+            format!("Δ {metric}, primary").as_str(),
+            format!("Δ {metric}").as_str(),
+            "95 % (for reading)",
+        ],
+        rows,
+    )
+    .unless_empty()
 }
 
 /// Each competing row beside the target's own adapter: a description, with intervals and without tests.
@@ -223,7 +288,6 @@ pub fn id_order(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     let m = analysis.primary();
     let metric = analysis.metrics[m].label();
     let users = analysis.descending.users.len();
-    let woven = analysis.label(&analysed.study.claims.woven);
     let mut rows = Vec::new();
     let claims = analysed
         .planned
@@ -232,10 +296,12 @@ pub fn id_order(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     for claim in claims {
         for (row, decision) in &claim.descending {
             let all = claim.result.parts.iter().find(|(known, _)| known == row);
+            let ours = claim.result.kind.row(&analysed.study.claims.woven);
             rows.push(vec![
                 Cell::text(format!(
-                    "{:?}: {woven} minus {}",
+                    "{:?}: {} minus {}",
                     claim.result.kind,
+                    analysis.label(&ours),
                     analysis.label(row)
                 )),
                 all.map_or_else(Cell::none, |(_, all)| difference(all.contrast.mean)),

@@ -42,8 +42,9 @@ pub fn primary(analysis: &Analysis, planned: Option<&Planned>) -> Table {
     emphasise(&mut rows[1..], 2..3);
     Table::new(
         format!(
-            "{metric} on {} ({} users, {} candidates each): mean ± sd over replicates, ties by their expectation",
+            "{metric} on {} ({}; {} users, {} candidates each): mean ± sd over replicates, ties by their expectation",
             scenario.target,
+            scenario.reading.label(),
             scenario.cases.len(),
             scenario.candidates
         ),
@@ -109,8 +110,9 @@ pub fn accuracy(analysis: &Analysis) -> Table {
     emphasise(&mut rows[1..], 2..2 + titles.len());
     Table::new(
         format!(
-            "Every metric on {}: mean ± sd over replicates",
-            analysis.scenario.target
+            "Every metric on {} ({}): mean ± sd over replicates",
+            analysis.scenario.target,
+            analysis.scenario.reading.label()
         ),
         &["Method", "Family"],
         &titles,
@@ -154,11 +156,14 @@ pub fn matrix(summary: &Summary) -> Table {
         .iter()
         .map(|one| one.users.to_string())
         .collect();
+    let mut readings: Vec<&str> = summary.scenarios.iter().map(|one| one.reading.as_str()).collect();
+    readings.dedup();
     Table::new(
         format!(
-            "{} of every method in every scenario: mean ± sd over replicates ({} users)",
+            "{} of every method in every scenario: mean ± sd over replicates ({} users; {})",
             summary.metric,
-            users.join(", ")
+            users.join(", "),
+            readings.join(" / ")
         ),
         &["Method"],
         &titles,

@@ -1,10 +1,13 @@
 //! One table model: what is shown and how it is marked, with no word about a format.
 
 mod choices;
+mod compute;
 mod contrasts;
 mod cost;
 mod diagnosis;
 mod levels;
+mod readings;
+mod strata;
 
 use super::analysed::Analysed;
 use super::number::NONE;
@@ -12,10 +15,13 @@ use crate::decision::Standing;
 use serde::Serialize;
 
 pub use choices::choices;
-pub use contrasts::{across, claims, differences, id_order, learned, planned};
+pub use compute::compute;
+pub use contrasts::{across, claims, differences, id_order, learned, planned, repeated};
 pub use cost::cost;
 pub use diagnosis::{diagnosis, mean_members};
 pub use levels::{accuracy, matrix, primary};
+pub use readings::{catalogue, readings};
+pub use strata::{strata, top};
 
 /// A table.
 #[derive(Debug, Clone, Serialize)]
@@ -115,8 +121,8 @@ pub fn legend(analysed: &Analysed) -> String {
     let claims = &analysed.study.claims;
     let woven = analysed.label(&claims.woven);
     format!(
-        "†/‡: {woven} is better/worse than this row by a planned contrast (adjusted p below {}, {} replicates or more); nothing else is \
-         marked. Intervals are for reading and decide nothing.",
+        "†/‡: {woven} is better/worse than this row by a planned contrast (adjusted p below {}, {} replicates or more, with the same sign \
+         under every reading and at scale 1); nothing else is marked. Intervals are for reading and decide nothing.",
         claims.alpha,
         Standing::CLAIM_REPLICATES
     )

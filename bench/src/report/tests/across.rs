@@ -97,7 +97,7 @@ fn a_report_of_another_version_is_refused_with_the_remedy() {
     write_to(&[study(3)], &out);
     let path = out.join("results.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replacen("\"version\": 2", "\"version\": 1", 1)).unwrap();
+    std::fs::write(&path, text.replacen("\"version\": 3", "\"version\": 1", 1)).unwrap();
     let error = format!("{:#}", Folder::read(&out).unwrap_err());
     assert!(
         error.contains("version 1") && error.contains("weaverec report"),

@@ -197,6 +197,18 @@ fn other_candidates_or_other_users_are_refused() {
         "user `u007` has 4 candidates above the target and 6 tied",
     );
     refuse(
+        &|s| s.scenarios[0].readings = vec![Reading::ALL[1]],
+        "read in 0 ways besides the first, but the scenario in 1",
+    );
+    refuse(
+        &|s| s.scenarios[0].rows[4].runs[0].at_one = Some(vec![at(1)]),
+        "ranked 1 users",
+    );
+    refuse(
+        &|s| s.scenarios[0].rows[4].runs[0].catalogue = Some(vec![at(1); 60]),
+        "how large it is",
+    );
+    refuse(
         &|s| s.scenarios[0].rows[4].runs[1].replicate = 0,
         "replicate 0 twice",
     );

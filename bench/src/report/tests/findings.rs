@@ -6,7 +6,7 @@ use crate::report::fixture::{remove, set, study};
 use crate::report::planned::{Finding, Planned};
 
 /// A rank that looks random and is the same for a user in each replicate but every seventh.
-fn noisy(replicate: u32, user: u32) -> u32 {
+pub(super) fn noisy(replicate: u32, user: u32) -> u32 {
     let drawn = (user * 37 + 11) % 10;
     if (user + replicate).is_multiple_of(7) {
         1 + (drawn + replicate) % 10
@@ -16,7 +16,7 @@ fn noisy(replicate: u32, user: u32) -> u32 {
 }
 
 /// A better rank than [`noisy`] for two users of three.
-fn better(replicate: u32, user: u32) -> u32 {
+pub(super) fn better(replicate: u32, user: u32) -> u32 {
     if user % 3 == 1 {
         noisy(replicate, user)
     } else {
@@ -27,7 +27,7 @@ fn better(replicate: u32, user: u32) -> u32 {
 const AGAINST: [&str; 5] = ["target-only", "soup", "longer", "joint-matched", "naive-merge"];
 
 /// The woven row and all it is compared to.
-fn contest(
+pub(super) fn contest(
     replicates: u32,
     woven: impl Fn(u32, u32) -> u32,
     others: impl Fn(u32, u32) -> u32 + Copy,
@@ -46,7 +46,7 @@ fn planned(study: &Study) -> Planned {
 }
 
 /// The findings of the primary claim, W, J and M.
-fn findings(study: &Study) -> Vec<Finding> {
+pub(super) fn findings(study: &Study) -> Vec<Finding> {
     planned(study).all().map(planned::Claim::finding).collect()
 }
 

@@ -89,7 +89,7 @@ fn a_table_in_which_nothing_was_learned_is_headed_so() {
     assert!(
         said(&study)
             .iter()
-            .any(|text| text.contains("and than itself with a stranger's history"))
+            .any(|text| text.contains("and than a tuned one with a stranger's history"))
     );
     study.scenarios[0].rows.pop();
     stranger.method = "stranger".to_owned();
@@ -230,7 +230,7 @@ fn choices_say_on_whom_they_were_made_and_environments_how_many_records_each_mad
         .push(serde_json::json!({ "revision": "fedc", "dirty": true, "cpu": "other", "records": 3 }));
     let report = text(&[study], "report.md");
     assert!(
-        report.contains("| weaverec | alpha | 0.75 | C (312 users) | 0 |"),
+        report.contains("| – | weaverec | alpha | 0.75 | C (312 users) | 0 |"),
         "{report}"
     );
     assert!(report.contains("Revision: 0123abcd, fedc (changed)."), "{report}");

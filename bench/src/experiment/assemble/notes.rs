@@ -1,0 +1,54 @@
+//! What a reader must know of how the rows of a scenario were read.
+
+use crate::experiment::protocol::Protocol;
+use crate::report::input::Reading;
+use crate::scoring::{LEAST, Scoring};
+
+/// What could not be chosen in a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Lacking {
+    /// Fusions without a weight.
+    pub fusions: Vec<&'static str>,
+    /// Rows that would be the best of several, without a loss to tell.
+    pub unmeasured: Vec<&'static str>,
+    /// How many calibration users there were where α stands without a choice.
+    pub alpha_stands: Option<usize>,
+}
+
+impl Lacking {
+    /// The sentences.
+    pub fn notes(&self, reading: Reading) -> Vec<String> {
+        let mut notes = Vec::new();
+        if reading.scoring == Scoring::Likelihood {
+            notes.push(
+                "titles are ranked by raw likelihood, which prefers common words: no scores after neutral histories are recorded, from which \
+                 the content score is made"
+                    .to_owned(),
+            );
+        }
+        if reading.protocol == Protocol::Uniform {
+            notes.push(
+                "rows rank uniform candidates, among which popularity alone goes far: no candidates as popular as the target are recorded"
+                    .to_owned(),
+            );
+        }
+        if let Some(users) = self.alpha_stands {
+            notes.push(format!(
+                "α is 1 and was not chosen: rows of language models were scored on {users} calibration users, and {LEAST} choose"
+            ));
+        }
+        if !self.fusions.is_empty() {
+            notes.push(format!(
+                "no row {}: a weight is chosen by at least {LEAST} calibration users on whom both parts were scored",
+                self.fusions.join(", ")
+            ));
+        }
+        if !self.unmeasured.is_empty() {
+            notes.push(format!(
+                "no row {}: which of several rows it is would be chosen by the loss on selection users, which is not recorded of all of them",
+                self.unmeasured.join(", ")
+            ));
+        }
+        notes
+    }
+}
