@@ -1,4 +1,4 @@
-//! What bad input gets, case by case; the table is in `pipeline/README.md`.
+//! What bad input gets, case by case; the table is in `docs/pipeline.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
