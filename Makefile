@@ -44,7 +44,10 @@ CARGO ?= cargo
 # Always the whole workspace: building one package alone unifies features differently and rebuilds for minutes.
 BUILD := $(CARGO) build --locked --workspace --bins
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
-WEAVEREC := $(TARGET)/debug/weaverec
+# A program that is built already (`make program`): then nothing is compiled. Empty builds it.
+PROGRAM ?=
+WEAVEREC := $(or $(PROGRAM),$(TARGET)/debug/weaverec)
+BUILT := $(if $(PROGRAM),,build)
 
 # For the feature `cuda`: an installed toolkit, or else the one that `make cuda-toolkit` makes, and the GPU to compile for (90: H100
 # and H200, 89: RTX 40, 80: A100).
@@ -59,7 +62,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check wheel test-wheel release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,13 +99,13 @@ gpu-programs: $(NVCC)
 gpu-parts: ## Build and pack what a first run on a GPU carries (docs/gpu.md): DATA=<folder of raw logs>, runs/gpu/parts
 	bash bench/gpu/pack.sh "$(or $(DATA),../shared/data)" runs/gpu/parts
 
-reproduce: $(if $(ON_CUDA),build-cuda,build) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
+reproduce: $(if $(ON_CUDA),build-cuda,$(BUILT)) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
 	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(UNIT),--unit $(UNIT)) $(COMPUTE)
 
-report: $(if $(ON_CUDA),build-cuda,build) ## Write a finished profile's report again, from its run records (RECORDS=<folder of gathered ones>)
+report: $(if $(ON_CUDA),build-cuda,$(BUILT)) ## Write a finished profile's report again, from its run records (RECORDS=<folder of gathered ones>)
 	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(RECORDS),--records "$(RECORDS)") $(COMPUTE)
 
-prepare: build ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
+prepare: $(BUILT) ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
 	$(WEAVEREC) prepare $(DATASET) --raw "$(if $(RAW),$(RAW),$$($(WEAVEREC) datasets fetch $(DATASET)))" --out "$(OUT)"
 
 test: ## Run all tests
@@ -170,7 +173,7 @@ lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-readme-check: build ## Check that the tables of the README and of docs/measured.md are what the records say
+readme-check: $(BUILT) ## Check that the tables of the README and of docs/measured.md are what the records say
 	$(WEAVEREC) readme --check README.md results/quick
 	$(WEAVEREC) readme --check docs/measured.md results/quick
 
@@ -182,6 +185,10 @@ wheel: ## Pack the program as a Python wheel in runs/wheel/dist
 
 test-wheel: ## Install the wheel into an empty environment and run the generated study with it
 	bash .ci/wheel runs/wheel/dist
+
+program: ## Install the wheel of runs/wheel/dist in runs/program: PROGRAM=runs/program/bin/weaverec needs no Rust
+	python3 -m venv runs/program
+	runs/program/bin/python -m pip install -q --no-index --force-reinstall runs/wheel/dist/*.whl
 
 release: ## Attach the wheel to a release: TAG=v0.1.0 (needs GitHub's `gh`)
 	gh release upload "$(TAG)" runs/wheel/dist/*.whl --clobber
@@ -196,7 +203,7 @@ ci-baseline: ## Fetch the last report of the main branch into BASELINE (needs Gi
 ci-summary: ## Print the summary of the report in RESULTS as Markdown
 	@bash .ci/summary "$(RESULTS)"
 
-gate: build ## Fail where the report in RESULTS is shown to lie below BASELINE by more than MAX_DROP
+gate: $(BUILT) ## Fail where the report in RESULTS is shown to lie below BASELINE by more than MAX_DROP
 	$(WEAVEREC) gate "$(RESULTS)" --baseline "$(BASELINE)" --max-drop $(MAX_DROP)
 
 shards: ## Print the shares of SHARDS jobs as JSON, for a matrix
