@@ -72,7 +72,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
             versions(study, library)?
         ));
     }
-    let mut claims = profile.claims.clone();
+    let mut claims = profile.claims_of(study.study()).clone();
     let of_some = !claims.scenarios.is_empty();
     claims
         .scenarios

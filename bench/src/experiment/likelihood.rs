@@ -70,17 +70,19 @@ impl Likelihood<'_> {
                 config.batch_tokens,
             )?)
         };
-        scored.validation_loss = loss(&target.diagnosis)?;
-        scored.selection_loss = loss(&target.selection)?;
-        let format = self.profile.prepare.format;
-        scored.invalid_output_rate = language_model::invalid_output_rate(
-            &plain,
-            self.encoder,
-            &target.ranked,
-            &target.items,
-            config,
-            format,
-        )?;
+        // With another one's history the model is the one that was measured with the own.
+        if self.stranger.is_none() {
+            scored.validation_loss = loss(&target.diagnosis)?;
+            scored.selection_loss = loss(&target.selection)?;
+            scored.invalid_output_rate = language_model::invalid_output_rate(
+                &plain,
+                self.encoder,
+                &target.ranked,
+                &target.items,
+                config,
+                self.profile.prepare.format,
+            )?;
+        }
         if self.adapters.is_empty() {
             scored.recall = self.recall(&plain)?;
         }

@@ -257,6 +257,9 @@ pub struct Study {
     /// Things a reader must know about its data.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What is to be shown here, where it is something else than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
     /// The logs to generate, where `source` is `synthetic`.
     #[serde(default)]
     pub synthetic: Option<toml::Table>,
@@ -389,6 +392,11 @@ impl Profile {
         Ok(serde_json::to_value(alone)?)
     }
 
+    /// What is to be shown in a study.
+    pub fn claims_of<'a>(&'a self, study: &'a Study) -> &'a Claims {
+        study.claims.as_ref().unwrap_or(&self.claims)
+    }
+
     fn check(&self) -> Result<()> {
         if self.replicates == 0 {
             bail!("`replicates` is 0: give at least 1, and 5 where something is to be claimed");
@@ -405,6 +413,11 @@ impl Profile {
         self.prepare.cut()?;
         self.prepare.tie_window_ms()?;
         self.claims.check()?;
+        for study in &self.studies {
+            self.claims_of(study)
+                .check()
+                .with_context(|| format!("study {}", study.name))?;
+        }
         self.rank.check()?;
         if self.adapter.train.keep != Keep::Last {
             bail!(
@@ -416,7 +429,8 @@ impl Profile {
         for study in &self.studies {
             without_effect(study)?;
             let scenarios: Vec<String> = study.scenarios.iter().map(Scenario::name).collect();
-            if !scenarios.iter().any(|name| self.claims.concerns(name)) {
+            let claims = self.claims_of(study);
+            if !scenarios.iter().any(|name| claims.concerns(name)) {
                 bail!(
                     "study {}: [claims] names none of its scenarios, which are {}",
                     study.name,
@@ -433,11 +447,11 @@ impl Profile {
                 let rows = scenario
                     .rows(self)
                     .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
-                if !rows.iter().any(|row| row.id() == self.claims.woven) {
+                if !rows.iter().any(|row| row.id() == claims.woven) {
                     let names: Vec<&str> = rows.iter().map(|row| row.id()).collect();
                     bail!(
                         "[claims] woven is {}, which is no row of {}: {}",
-                        self.claims.woven,
+                        claims.woven,
                         scenario.name(),
                         names.join(", ")
                     );

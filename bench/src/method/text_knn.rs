@@ -129,6 +129,10 @@ impl Method for TextKnnRow {
     fn how(&self) -> How {
         How::Counted(&TextKnnRow)
     }
+
+    fn needs(&self) -> String {
+        "titles".into()
+    }
 }
 
 impl Counted for TextKnnRow {

@@ -49,6 +49,18 @@ fn what_nothing_could_be_reported_on_is_refused() {
     assert!(of(&|profile| profile.prepare.cut = Some("0.9".into())).contains("no effect"));
     assert!(of(&|profile| profile.prepare.tie_window = Some("soon".into())).contains("tie_window"));
     assert!(of(&|profile| profile.claims.woven = "spun".into()).contains("weaverec"));
+    assert!(of(&|profile| profile.methods.retain(|row| row != "weaverec")).contains("weaverec"));
+    assert!(of(&|profile| profile.methods.push("weave".into())).contains("weave is no row"));
+    assert!(of(&|profile| profile.studies[0].scenarios[0].also = vec!["random".into()]).contains("twice"));
+    assert!(of(&|profile| profile.adapter.train.keep = Keep::Best).contains("keep = \"last\""));
+    assert!(of(&|profile| profile.rank.scales = vec![0.5, 2.0]).contains("1 must be one of them"));
+    assert!(of(&|profile| profile.rank.scales = vec![1.0, 2.0]).contains("no effect"));
+    assert!(of(&|profile| profile.rank.calibration = 200).contains("fewer than 300"));
+    let of_study = |profile: &mut Profile| {
+        let claims = profile.studies[1].claims.get_or_insert_default();
+        claims.margin = 0.0;
+    };
+    assert!(of(&of_study).contains("margin"));
     assert!(of(&|profile| profile.claims.scenarios = vec!["nowhere".into()]).contains("comedy → drama"));
 }
 
