@@ -198,6 +198,7 @@ step_peft() {
 profile() {
     if [ "$SCALE" = tiny ]; then
         sed -E 's/^replicates = .*/replicates = 1/; s/^(max_train|users|prompts_per_domain|held_out) = .*/\1 = 16/
+            s/^calibration = .*/calibration = 0/
             s/batch_size = [0-9]+/batch_size = 8/; s/evaluate_every = [0-9]+/evaluate_every = 2/' "$data/first-run.toml"
     else
         cat "$data/first-run.toml"

@@ -4,6 +4,9 @@
 #[cfg(unix)]
 #[path = "it/adapters.rs"]
 mod adapters;
+#[cfg(unix)]
+#[path = "it/calibration.rs"]
+mod calibration;
 #[path = "it/commands.rs"]
 mod commands;
 #[cfg(unix)]

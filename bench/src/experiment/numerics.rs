@@ -8,4 +8,5 @@
 /// | version | what changed |
 /// |---|---|
 /// | 1 | records hold scores in place of ranks |
-pub const NUMERICS: u32 = 1;
+/// | 2 | adapters of a replicate take the same prompts of a domain, and keep the last step; two protocols of candidates |
+pub const NUMERICS: u32 = 2;

@@ -71,7 +71,21 @@ impl Store {
         let store = Store { root, leases };
         store.leases.sweep();
         Kind::ALL.into_iter().for_each(|kind| store.sweep(kind));
+        store.sweep_checkpoints();
         Ok(store)
+    }
+
+    /// Removes the checkpoints of finished cells: whoever finished one may have been killed before its checkpoint went.
+    fn sweep_checkpoints(&self) {
+        let folders = std::fs::read_dir(self.root.join(CHECKPOINTS));
+        for folder in folders.into_iter().flatten().flatten() {
+            let name = folder.file_name();
+            let finished = |kind: &Kind| self.root.join(kind.folder()).join(&name).join(RECORD).is_file();
+            if Kind::ALL.iter().any(finished) {
+                // One that cannot be removed is in nobody's way.
+                let _ = Checkpoint::new(folder.path(), "").remove();
+            }
+        }
     }
 
     /// The folder of a cell, finished or not.
@@ -329,6 +343,21 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_of_finished_cells_go_when_a_store_is_opened_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("cells");
+        let store = Store::open(&root).unwrap();
+        let (done, under_way) = (ranking(), Cell::new(Kind::Adapter, "b", serde_json::json!("b")));
+        store.keep(&done, &record(&done), |_| Ok(())).unwrap();
+        for cell in [&done, &under_way] {
+            std::fs::create_dir_all(store.checkpoint(cell)).unwrap();
+        }
+        std::fs::write(store.checkpoint(&under_way).join("other"), "x").unwrap();
+        Store::open(&root).unwrap();
+        assert!(!store.checkpoint(&done).exists() && store.checkpoint(&under_way).exists());
+    }
+
+    #[test]
     fn a_kept_cell_comes_back_whole_and_a_failed_one_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("cells")).unwrap();
@@ -461,12 +490,12 @@ mod tests {
             r#"{"kind": "ranking", "label": "x", "key": "0123456789abcdef", "configuration": {},
             "environment": {"weaverec": "0.0.7", "git_revision": "c0ffee"}, "seconds": 1.0, "peak_memory_bytes": 1}"#,
         );
-        for word in ["0.0.7", "c0ffee", "layout 1", "layout 2"] {
+        for word in ["0.0.7", "c0ffee", "layout 1", "layout 3"] {
             assert!(old.contains(word), "{old}");
         }
         let new = said(r#"{"schema": 9, "environment": {"version": "7.1", "revision": "beef"}}"#);
         assert!(new.contains("7.1 (revision beef) in layout 9"), "{new}");
-        let broken = said("{\"schema\": 2, ");
+        let broken = said("{\"schema\": 3, ");
         assert!(
             broken.contains("damaged") && broken.contains("0123456789abcdef"),
             "{broken}"

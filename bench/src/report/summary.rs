@@ -334,7 +334,10 @@ fn sentence(families: &[Claims]) -> String {
             .into_iter()
             .filter_map(|finding| {
                 let count = findings.iter().filter(|found| **found == finding).count();
-                (count > 0).then(|| format!("{count} {}", finding.label()))
+                (count > 0).then(|| match (count, finding) {
+                    (2.., Finding::DependsOnScoring) => format!("{count} depend on scoring"),
+                    _ => format!("{count} {}", finding.label()),
+                })
             })
             .collect();
         let noun = if findings.len() == 1 { "claim" } else { "claims" };

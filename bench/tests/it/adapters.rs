@@ -12,7 +12,7 @@ use super::{fail, run, succeed};
 const DOMAIN: &str = "prepared/synth-films";
 
 /// A model of two layers with a tokenizer, whose values `seed` chooses.
-fn write_model(folder: &Path, seed: usize) {
+pub(super) fn write_model(folder: &Path, seed: usize) {
     let config: DecoderConfig = serde_json::from_str(
         r#"{"model_type": "llama", "vocab_size": 400, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
             "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 4096, "tie_word_embeddings": true}"#,
@@ -84,7 +84,7 @@ fn workplace() -> tempfile::TempDir {
     folder
 }
 
-fn train(at: &Path, out: &str, model: &str) {
+pub(super) fn train(at: &Path, out: &str, model: &str) {
     let small = [
         "--rank",
         "2",

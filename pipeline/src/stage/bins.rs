@@ -27,8 +27,8 @@ impl Bins {
     /// Of items in the order of their dense ids from 1, given how often each is a validation target.
     ///
     /// From the most popular item down, a bin is closed where its share of the targets comes nearest to one in [`BINS`], but not before
-    /// it has [`LEAST_ITEMS`]; what is left at the end without as many belongs to the bin before it. Items of one count are never
-    /// parted. Where nobody has a validation target, every item weighs the same.
+    /// it has [`LEAST_ITEMS`]; what is left at the end without as many, or with less than half of such a share, belongs to the bin before
+    /// it. Items of one count are never parted. Where nobody has a validation target, every item weighs the same.
     pub fn of(items: &[Item], targets: &[u32]) -> Self {
         let asked = targets.iter().any(|count| *count > 0);
         let mass = |item: u32| match asked {
@@ -49,7 +49,7 @@ impl Bins {
             }
             held += more;
         }
-        if starts.len() > 1 && order.len() - start < LEAST_ITEMS {
+        if starts.len() > 1 && (order.len() - start < LEAST_ITEMS || 2 * held * BINS < total) {
             starts.pop();
         }
         starts.push(order.len());

@@ -40,7 +40,7 @@ fn what_nothing_could_be_reported_on_is_refused() {
     let of = |change: &dyn Fn(&mut Profile)| {
         let mut profile = Profile::load("quick").unwrap();
         change(&mut profile);
-        profile.check().unwrap_err().to_string()
+        format!("{:#}", profile.check().unwrap_err())
     };
     assert!(of(&|profile| profile.replicates = 0).contains("`replicates`"));
     assert!(of(&|profile| profile.report_on = Cut::Calibration).contains("\"dev\" or \"final\""));
