@@ -63,10 +63,11 @@ pub fn prepare_study(
 ) -> Result<Domains> {
     let generated = generate(study, work)?;
     let mut requests = Vec::new();
+    let how = profile.prepare_of(study);
     for domain in &study.domains {
         let (description, raw) = locate(study, domain, data, &generated)
             .with_context(|| format!("study {}: domain {}", study.name, domain.name))?;
-        let request = request(study, domain, &profile.prepare, description, raw, work, threads)?;
+        let request = request(study, domain, &how, description, raw, work, threads)?;
         requests.push((domain, request));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -85,7 +86,7 @@ pub fn prepare_study(
             .with_context(cannot)?;
         Ok(())
     };
-    if let Some(cut) = profile.prepare.cut()? {
+    if let Some(cut) = how.cut()? {
         let split = SplitPolicy::GlobalTime(one_cut(cut, study, &requests, &runtime)?);
         requests
             .iter_mut()

@@ -14,7 +14,7 @@ use weaverec_model::rank::Normalisation;
 use weaverec_model::train::{Keep, TrainConfig};
 
 pub use data::Data;
-pub use prepare::{Prepare, Split};
+pub use prepare::{Order, Prepare, Split};
 
 use super::cut::Cut;
 use super::replicate::Replicate;
@@ -24,8 +24,9 @@ use crate::report::input::ScenarioKind;
 use crate::scoring::LEAST;
 
 /// The profiles that come with the program.
-const BUILTIN: [(&str, &str); 2] = [
+const BUILTIN: [(&str, &str); 3] = [
     ("quick", include_str!("../../profiles/quick.toml")),
+    ("order", include_str!("../../profiles/order.toml")),
     ("small", include_str!("../../profiles/small.toml")),
 ];
 
@@ -257,6 +258,9 @@ pub struct Study {
     /// Things a reader must know about its data.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// How the order of events is seen here, where it is otherwise than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Order>,
     /// What is to be shown here, where it is something else than in the profile's other studies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
@@ -397,6 +401,14 @@ impl Profile {
         study.claims.as_ref().unwrap_or(&self.claims)
     }
 
+    /// How a study's domains are prepared.
+    pub fn prepare_of(&self, study: &Study) -> Prepare {
+        match &study.prepare {
+            Some(order) => self.prepare.with(order),
+            None => self.prepare.clone(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         if self.replicates == 0 {
             bail!("`replicates` is 0: give at least 1, and 5 where something is to be claimed");
@@ -414,9 +426,11 @@ impl Profile {
         self.prepare.tie_window_ms()?;
         self.claims.check()?;
         for study in &self.studies {
-            self.claims_of(study)
-                .check()
-                .with_context(|| format!("study {}", study.name))?;
+            let of = || format!("study {}", study.name);
+            self.claims_of(study).check().with_context(of)?;
+            let prepare = self.prepare_of(study);
+            prepare.cut().with_context(of)?;
+            prepare.tie_window_ms().with_context(of)?;
         }
         self.rank.check()?;
         if self.adapter.train.keep != Keep::Last {

@@ -59,7 +59,40 @@ pub struct Prepare {
     pub allow_missing_items: bool,
 }
 
+/// What of the order of events a study sees otherwise than its profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// What is held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// Where a global-time split begins the test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// Events that follow each other within this time are one moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie_window: Option<String>,
+    /// What becomes of targets that their users had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
+}
+
 impl Prepare {
+    /// The same with a study's own order of events. A split brings its cut, or none.
+    pub fn with(&self, order: &Order) -> Self {
+        let cut = match order.split {
+            Some(_) => order.cut.clone(),
+            None => order.cut.clone().or_else(|| self.cut.clone()),
+        };
+        Prepare {
+            split: order.split.unwrap_or(self.split),
+            cut,
+            tie_window: order.tie_window.clone().or_else(|| self.tie_window.clone()),
+            repeats: order.repeats.unwrap_or(self.repeats),
+            ..self.clone()
+        }
+    }
+
     /// The cut of a global-time split; none of leave-one-out.
     ///
     /// # Errors

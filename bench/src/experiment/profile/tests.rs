@@ -138,3 +138,25 @@ fn data_chooses_the_studies() {
         .to_string();
     assert!(error.contains("--data"), "{error}");
 }
+
+#[test]
+fn a_study_may_see_the_order_of_events_otherwise() {
+    let profile = Profile::load("order").unwrap();
+    let of = |name: &str| {
+        let study = profile.studies.iter().find(|study| study.name == name).unwrap();
+        profile.prepare_of(study)
+    };
+    assert_eq!(of("ties").tie_window_ms().unwrap(), 0);
+    assert_eq!(of("bursts").tie_window_ms().unwrap(), 60_000);
+    assert!(of("bursts").cut().unwrap().is_none() && of("global-time").cut().unwrap().is_some());
+    let mut wrong = profile.clone();
+    wrong.studies[0].prepare = Some(Order {
+        split: Some(Split::GlobalTime),
+        ..Order::default()
+    });
+    let error = format!("{:#}", wrong.check().unwrap_err());
+    assert!(
+        error.contains("study ties") && error.contains("needs a cut"),
+        "{error}"
+    );
+}
