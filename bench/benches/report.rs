@@ -90,6 +90,7 @@ fn scenario(index: u32) -> Scenario {
                 ..Case::default()
             })
             .collect(),
+        lists: Vec::new(),
         rows: (0..ROWS).map(|row| self::row(index, row)).collect(),
     }
 }

@@ -43,6 +43,10 @@ enum Command {
     Sql(command::sql::Arguments),
     /// Write a prepared folder in the format of another program.
     Export(command::export::Arguments),
+    /// Write the cases of a target for other programs.
+    Cases(command::cases::Arguments),
+    /// Import the scores of another program as a row, or write those of a row of ours.
+    Score(command::score::Arguments),
     /// List, show, fetch, verify or generate data sets.
     Datasets(command::datasets::Arguments),
     /// Fetch language models into the cache.
@@ -129,6 +133,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Audit(arguments) => command::audit::run(arguments),
         Command::Sql(arguments) => command::sql::run(arguments).map(done),
         Command::Export(arguments) => command::export::run(arguments).map(done),
+        Command::Cases(arguments) => command::cases::run(arguments).map(done),
+        Command::Score(arguments) => command::score::run(arguments).map(done),
         Command::Datasets(arguments) => command::datasets::run(arguments),
         Command::Models(arguments) => command::models::run(arguments).map(done),
         Command::Devices(arguments) => command::devices::run(arguments).map(done),

@@ -21,6 +21,8 @@ mod memory;
 #[cfg(unix)]
 #[path = "it/output.rs"]
 mod output;
+#[path = "it/outside.rs"]
+mod outside;
 #[cfg(unix)]
 #[path = "it/paths.rs"]
 mod paths;

@@ -10,7 +10,6 @@ use super::number;
 use crate::decision::{non_inferior, shown_drop};
 use crate::report::across::Pairing;
 use crate::report::folder::{Folder, RowResults, ScenarioResults, StudyResults};
-use crate::report::input::Family;
 use crate::report::number::signed;
 use crate::statistics::Contrast;
 
@@ -131,7 +130,7 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
         }
         for across in pairing.rows {
             let looked_at = if arguments.row.is_empty() {
-                !matches!(across.family, Family::Floor | Family::Probe)
+                across.family.is_gated()
             } else {
                 arguments.row.contains(&across.method)
             };

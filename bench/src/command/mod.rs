@@ -1,10 +1,12 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share, in `adapter` what those that read adapters do, in `number` how numbers are read, and in `units` how units are listed.
+//! those that load a model share, in `adapter` what those that read adapters do, in `number` how numbers are read, in `units` how units are listed, and in `target` how a
+//! target of a profile is named.
 
 pub mod adapter;
 pub mod audit;
 pub mod base;
 pub mod calibrate;
+pub mod cases;
 pub mod compare;
 pub mod completions;
 pub mod datasets;
@@ -24,7 +26,9 @@ pub mod recommend;
 pub mod report;
 pub mod reproduce;
 pub mod scheduler;
+pub mod score;
 pub mod sql;
+mod target;
 pub mod train;
 mod units;
 pub mod worker;

@@ -139,18 +139,26 @@ impl Setting {
     /// # Errors
     /// Where something else is there, or another run writes there.
     pub fn claim_report(&self) -> Result<Claim> {
-        let mut inputs = self.inputs.clone();
-        inputs.push(Input::partly(&self.work, "the work folder"));
-        let only_records = self.out.join(RECORDS).is_dir() && !self.out.join(REPORT.marks[0]).exists();
-        let kind = match only_records {
-            true => Kind {
-                marks: &[RECORDS],
-                ..REPORT
-            },
-            false => REPORT,
-        };
-        Ok(Claim::take(&self.out, kind, &inputs)?)
+        claim_report(&self.out, &self.work, &self.inputs)
     }
+}
+
+/// Claims the folder of a report, as [`Setting::claim_report`] does.
+///
+/// # Errors
+/// Where something else is there, or another run writes there.
+pub fn claim_report(out: &Path, work: &Path, inputs: &[Input]) -> Result<Claim> {
+    let mut inputs = inputs.to_vec();
+    inputs.push(Input::partly(work, "the work folder"));
+    let only_records = out.join(RECORDS).is_dir() && !out.join(REPORT.marks[0]).exists();
+    let kind = match only_records {
+        true => Kind {
+            marks: &[RECORDS],
+            ..REPORT
+        },
+        false => REPORT,
+    };
+    Ok(Claim::take(out, kind, &inputs)?)
 }
 
 /// Runs the command.

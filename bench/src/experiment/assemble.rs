@@ -4,9 +4,11 @@
 mod choices;
 mod drafts;
 mod notes;
+mod outside;
 mod read;
 mod records;
 mod rows;
+pub mod scores;
 
 use std::collections::{BTreeMap, BTreeSet};
 

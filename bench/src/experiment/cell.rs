@@ -7,6 +7,7 @@ use super::cost::Cost;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::numerics::NUMERICS;
+use super::outside::Told;
 use crate::metric::Place;
 
 /// Changes when the meaning of a record changes, so that old records are not taken for new ones.
@@ -24,11 +25,19 @@ pub enum Kind {
     Adapter,
     /// A ranking of a target's users by one method and replicate.
     Ranking,
+    /// A ranking that another program made, imported.
+    Outside,
 }
 
 impl Kind {
     /// All of them, those first that others need.
-    pub const ALL: [Self; 4] = [Self::Study, Self::Backbone, Self::Adapter, Self::Ranking];
+    pub const ALL: [Self; 5] = [
+        Self::Study,
+        Self::Backbone,
+        Self::Adapter,
+        Self::Ranking,
+        Self::Outside,
+    ];
 
     /// The folder's name.
     pub fn folder(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Kind {
             Kind::Backbone => "backbones",
             Kind::Adapter => "adapters",
             Kind::Ranking => "rankings",
+            Kind::Outside => "outside",
         }
     }
 }
@@ -119,6 +129,9 @@ pub struct Record {
     /// What a study asks and claims.
     #[serde(default)]
     pub study: Option<serde_json::Value>,
+    /// How much of a ranking an imported file told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Told>,
 }
 
 impl Record {
@@ -137,6 +150,7 @@ impl Record {
             ranking: None,
             choices: Vec::new(),
             study: None,
+            outside: None,
         }
     }
 }

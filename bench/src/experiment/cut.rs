@@ -134,7 +134,7 @@ impl<T> First<T> {
         }
         self.kept.push((lot, make()));
         // Sorted now and then rather than always: there may be a great many, in any order.
-        if self.kept.len() >= (2 * self.limit).max(64) {
+        if self.kept.len() >= self.limit.saturating_mul(2).max(64) {
             self.cut_back();
         }
     }

@@ -8,7 +8,7 @@ use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::parameters::Parameters;
 use weaverec_pipeline::prepare::{self, PrepareConfig};
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::{Item, Prompt, Split};
+use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::window::time_text;
 use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
@@ -45,6 +45,41 @@ pub struct DomainData {
     pub log: Log,
     /// All that users had before what they are asked for.
     pub histories: Histories,
+}
+
+impl DomainData {
+    /// The item's id in the raw log.
+    ///
+    /// # Errors
+    /// A dense id beyond the items.
+    pub fn raw(&self, item: u32) -> Result<&str> {
+        let place = (item as usize).checked_sub(1);
+        let found = place.and_then(|place| self.items.get(place));
+        let found = found.with_context(|| {
+            format!(
+                "{} has {} items, none is number {item}",
+                self.name,
+                self.items.len()
+            )
+        })?;
+        Ok(&found.item_id)
+    }
+
+    /// Fails where no user is ranked, as in a domain that is trained on alone.
+    ///
+    /// # Errors
+    /// There is nothing to be ranked.
+    pub fn check_ranked(&self, report_on: Cut) -> Result<()> {
+        if self.ranked.is_empty() {
+            bail!(
+                "no user of {} is in the part that is ranked ({}): it has {} test users in all",
+                self.name,
+                report_on.name(),
+                self.users.dev + self.users.r#final
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Most calibration users that rows which count are scored on, where language models are scored on fewer: it costs nothing.
@@ -96,8 +131,8 @@ pub fn prepare_study(
     for (domain, request) in requests {
         prepare(domain, &request)?;
         let folder = request.folder();
-        let read =
-            read(profile, domain, &folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let read = read(&domain.name, &Wanted::of(profile), &folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?;
         say(format!(
             "  {}: {} items, {} training prompts; {} users ranked of {} ({}), rows compared on {} of {}",
             read.name,
@@ -229,15 +264,49 @@ fn locate(
     }
 }
 
-fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData> {
+/// Whose prompts are read of a prepared folder, and how many at most of each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Decides who plays which part.
+    pub cut_seed: u64,
+    /// The users that are ranked.
+    pub report_on: Cut,
+    /// Ranked users.
+    pub ranked: usize,
+    /// Users that choose steps, and reported ones whose validation prompts tell how well a model does on the domain's text.
+    pub held_out: usize,
+    /// Users that choose whatever is chosen after training.
+    pub calibration: usize,
+    /// What candidates depend on.
+    pub format: PromptFormat,
+}
+
+impl Wanted {
+    /// What a profile wants of its domains.
+    pub fn of(profile: &Profile) -> Self {
+        Self {
+            cut_seed: profile.cut_seed,
+            report_on: profile.report_on,
+            ranked: profile.prepare.users,
+            held_out: profile.adapter.held_out,
+            calibration: profile.rank.calibration.max(CALIBRATION),
+            format: profile.prepare.format,
+        }
+    }
+}
+
+/// Reads a prepared folder; `name` is what the domain is called.
+///
+/// # Errors
+/// A folder that is none, or whose files do not belong together.
+pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
     let folder = Prepared::open(folder)?;
     let manifest = folder.manifest();
     let key = manifest.parameters.domain_name(&manifest.dataset);
-    let lot = |user: &str| Lot::of(profile.cut_seed, &key, user);
-    let held_out = profile.adapter.held_out;
+    let lot = |user: &str| Lot::of(wanted.cut_seed, &key, user);
     let mut users = Sizes::default();
-    let (mut selection, mut diagnosis) = (First::new(held_out), First::new(held_out));
-    let mut calibration = First::new(profile.rank.calibration.max(CALIBRATION));
+    let (mut selection, mut diagnosis) = (First::new(wanted.held_out), First::new(wanted.held_out));
+    let mut calibration = First::new(wanted.calibration);
     folder.each_prompt(Split::Validation, |row| {
         let lot = lot(row.user_id);
         let cut = lot.cut();
@@ -248,31 +317,31 @@ fn read(profile: &Profile, domain: &Domain, folder: &Path) -> Result<DomainData>
             selection.offer(lot, || row.to_prompt());
         } else if cut == Cut::Calibration {
             calibration.offer(lot, || row.to_prompt());
-        } else if cut == profile.report_on {
+        } else if cut == wanted.report_on {
             diagnosis.offer(lot, || row.to_prompt());
         }
         Ok(())
     })?;
-    let mut ranked = First::new(profile.prepare.users);
+    let mut ranked = First::new(wanted.ranked);
     folder.each_prompt(Split::Test, |row| {
         let lot = lot(row.user_id);
         let cut = lot.cut();
         if cut.is_reported() {
             users.add(cut);
         }
-        if cut == profile.report_on {
+        if cut == wanted.report_on {
             ranked.offer(lot, || row.to_prompt());
         }
         Ok(())
     })?;
     let ranked = ranked.into_vec();
     Ok(DomainData {
-        name: domain.name.clone(),
+        name: name.to_owned(),
         fingerprint: folder.fingerprint(),
         candidate_hash: {
             let candidates: Vec<Vec<u32>> = ranked
                 .iter()
-                .map(|prompt| union(prompt, profile.prepare.format).0)
+                .map(|prompt| union(prompt, wanted.format).0)
                 .collect();
             let cases = ranked.iter().zip(&candidates);
             candidate_hash(

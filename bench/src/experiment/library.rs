@@ -61,6 +61,34 @@ impl Library {
         self.exported.get().unwrap_or(&self.own).list(Kind::Study)
     }
 
+    /// The records of a kind, of this run and exported ones, each once and without scores, by their keys' order.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn list(&self, kind: Kind) -> Result<Vec<Record>> {
+        let mut found = std::collections::BTreeMap::new();
+        for store in std::iter::once(&self.own).chain(self.exported.get()) {
+            let records = store.list(kind)?.into_iter();
+            found.extend(records.map(|record| (record.key.clone(), record)));
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// A record that was [listed](Self::list), with its scores: the exported one where there is one.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub fn load_listed(&self, record: &Record) -> Result<Record> {
+        let exported = self
+            .exported
+            .get()
+            .map(|records| records.load_by_key(record.kind, &record.key));
+        match exported {
+            Some(Ok(record)) => Ok(record),
+            _ => self.own.load_by_key(record.kind, &record.key),
+        }
+    }
+
     /// Copies the records of these cells to the exported ones, those that were run here and are not there yet.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod likelihood;
 pub mod materials;
 pub mod missing;
 pub mod numerics;
+pub mod outside;
 pub mod plan;
 pub mod profile;
 pub mod protocol;

@@ -18,7 +18,7 @@ use super::protocol::union;
 use super::replicate;
 use super::runner::Workshop;
 use super::schedule::Finished;
-use crate::method::{self, Asked, Fitting, How};
+use crate::method::{self, Asked, Fitted, Fitting, How};
 use crate::metric::{Place, place};
 use crate::progress::Meter;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -159,29 +159,9 @@ fn counted(
     subjects: &[Subject],
     report_on: Cut,
 ) -> Result<Scored> {
-    let row = method::named(method).with_context(|| format!("{method} is no row"))?;
-    let How::Counted(row) = row.how() else {
-        anyhow::bail!("{method} counts nothing");
-    };
-    let calibration: Vec<Asked> = subjects
-        .iter()
-        .filter(|subject| subject.cut == Cut::Calibration)
-        .map(|subject| Asked {
-            user: subject.prompt.user_id.clone(),
-            history: subject.history.to_vec(),
-            target: subject.prompt.target,
-            candidates: match subject.prompt.binned.is_empty() {
-                true => subject.prompt.candidates.clone(),
-                false => subject.prompt.binned.clone(),
-            },
-        })
-        .collect();
-    let fitted = row.fit(&Fitting {
-        items: &target.items,
-        log: &target.log,
-        calibration: &calibration,
-        seed,
-    })?;
+    let choosing = subjects.iter().filter(|subject| subject.cut == Cut::Calibration);
+    let calibration: Vec<Asked> = choosing.map(asked).collect();
+    let fitted = fitted(method, seed, target, &calibration)?;
     let mut scored = Scored {
         choices: fitted.choices,
         ..Scored::default()
@@ -210,6 +190,65 @@ fn counted(
         });
     }
     Ok(scored)
+}
+
+/// What a calibration user is asked when a row is fitted.
+fn asked(subject: &Subject) -> Asked {
+    Asked {
+        user: subject.prompt.user_id.clone(),
+        history: subject.history.to_vec(),
+        target: subject.prompt.target,
+        candidates: match subject.prompt.binned.is_empty() {
+            true => subject.prompt.candidates.clone(),
+            false => subject.prompt.binned.clone(),
+        },
+    }
+}
+
+fn fitted<'a>(
+    method: &str,
+    seed: u64,
+    target: &'a DomainData,
+    calibration: &'a [Asked],
+) -> Result<Fitted<'a>> {
+    let row = method::named(method).with_context(|| format!("{method} is no row"))?;
+    let How::Counted(row) = row.how() else {
+        anyhow::bail!("{method} counts nothing");
+    };
+    row.fit(&Fitting {
+        items: &target.items,
+        log: &target.log,
+        calibration,
+        seed,
+    })
+}
+
+/// The scores of all items by a row that counts, item 1 first, for each of the users that are ranked; items of the history are scored like
+/// all others.
+///
+/// # Errors
+/// A row that counts nothing, or a domain that it cannot be fitted to.
+pub fn catalogue_scores(
+    method: &str,
+    seed: u64,
+    target: &DomainData,
+    format: PromptFormat,
+) -> Result<Vec<Vec<f32>>> {
+    let choosing = subjects(
+        &target.calibration,
+        Cut::Calibration,
+        Split::Validation,
+        target,
+        format,
+    )?;
+    let calibration: Vec<Asked> = choosing.iter().map(asked).collect();
+    let fitted = fitted(method, seed, target, &calibration)?;
+    let items: Vec<u32> = (1..).take(target.items.len()).collect();
+    let scores = |prompt: &Prompt| {
+        let history = target.histories.before(Split::Test, prompt)?;
+        Ok(fitted.scores.scores(&prompt.user_id, history, &items))
+    };
+    target.ranked.iter().map(scores).collect()
 }
 
 /// All items but those that the user had, the target among them even if it is a repeat.

@@ -4,6 +4,7 @@
 //! cells/
 //!   adapters/1f…/record.json, adapter/, training.jsonl
 //!   rankings/a0…/record.json, scores.parquet
+//!   outside/7c…/record.json, scores.parquet     of other programs
 //!   checkpoints/1f…/        of a training under way
 //!   leases/1f…              who is at work on what
 //! ```

@@ -90,9 +90,10 @@ impl Pairing {
     }
 }
 
-/// Decides the differences of a study: those of rows that a training may have changed are one family. Floors and probes are no part of it.
+/// Decides the differences of a study: those of rows that a training may have changed are one family. Floors, probes and other programs
+/// are no part of it.
 fn decided(contrasts: Vec<(String, &RowResults, Contrast)>, study: &StudyResults) -> Vec<Across> {
-    let in_family = |row: &RowResults| !matches!(row.family, Family::Floor | Family::Probe);
+    let in_family = |row: &RowResults| row.family.is_gated();
     let p = |contrast: &Contrast| contrast.p.unwrap_or(1.0);
     let family: Vec<f64> = contrasts
         .iter()

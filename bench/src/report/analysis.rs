@@ -217,6 +217,14 @@ impl<'a> Analysis<'a> {
 }
 
 impl<'a> RowNumbers<'a> {
+    /// The estimates by metric; none of metrics that the row's lists cannot tell.
+    pub fn told<'b>(&'b self, metrics: &'b [Metric]) -> impl Iterator<Item = (Metric, Option<&'b Estimate>)> {
+        let listed = self.row.runs.iter().any(|run| run.listed);
+        let told = move |metric: Metric| !listed || metric.cut().is_some();
+        let all = metrics.iter().zip(&self.estimates);
+        all.map(move |(metric, estimate)| (*metric, Some(estimate).filter(|_| told(*metric))))
+    }
+
     fn new(
         row: &'a Row,
         metrics: &[Metric],

@@ -69,6 +69,15 @@ pub fn scenario_comparable(scenario: &Scenario) -> Result<()> {
         ensure!(methods.insert(&row.method), "two rows are named `{}`", row.method);
         row_comparable(scenario, row).with_context(|| format!("row `{}`", row.method))?;
     }
+    for row in &scenario.lists {
+        ensure!(methods.insert(&row.method), "two rows are named `{}`", row.method);
+        ensure!(
+            row.runs.iter().all(|run| run.catalogue.is_some()),
+            "row `{}` is a list of the catalogue's best items and has no places there",
+            row.method
+        );
+        row_comparable(scenario, row).with_context(|| format!("row `{}`", row.method))?;
+    }
     if let Some(floor) = &scenario.best_floor {
         ensure!(
             methods.contains(floor),

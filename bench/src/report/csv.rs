@@ -2,7 +2,7 @@
 
 use super::analysed::Analysed;
 use super::analysis::Analysis;
-use super::input::{Place, Study};
+use super::input::{Family, Place, Row, Run, Study};
 use super::planned::Claim;
 use crate::claim::apart;
 use crate::metric::{Metric, Tally};
@@ -90,16 +90,23 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
         let scenario = analysis.scenario;
         for (row, numbers) in analysis.rows.iter().enumerate() {
             let runs = &numbers.row.runs;
-            let average = |total: f64| (total / runs.len() as f64).to_string();
+            // What another program took is not known.
+            let average = |total: f64| match numbers.row.family {
+                Family::Outside => String::new(),
+                _ => (total / runs.len() as f64).to_string(),
+            };
             let training = [
                 average(runs.iter().map(|run| run.train_steps as f64).sum()),
                 average(runs.iter().map(|run| run.train_tokens as f64).sum()),
                 average(runs.iter().map(|run| run.train_flops).sum()),
             ];
-            for (m, estimate) in numbers.estimates.iter().enumerate() {
-                let mut fields = head(study, analysis, row);
+            for (m, (metric, estimate)) in numbers.told(&analysis.metrics).enumerate() {
+                let Some(estimate) = estimate else {
+                    continue;
+                };
+                let mut fields = head(study, analysis, numbers.row);
                 fields.extend([
-                    analysis.metrics[m].key(),
+                    metric.key(),
                     runs.len().to_string(),
                     scenario.cases.len().to_string(),
                     analysis.chance[m].to_string(),
@@ -114,7 +121,7 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
                 writer.write_record(fields)?;
             }
             for (reading, metric, chance, mean, sd) in others(analysis, row) {
-                let mut fields = head(study, analysis, row);
+                let mut fields = head(study, analysis, numbers.row);
                 fields.extend([
                     metric.key(),
                     runs.len().to_string(),
@@ -129,13 +136,29 @@ pub fn table(studies: &[Analysed]) -> Result<Vec<u8>> {
                 writer.write_record(fields)?;
             }
         }
+        for row in &scenario.lists {
+            for (reading, metric, chance, mean, sd) in catalogue(analysis, &row.runs) {
+                let mut fields = head(study, analysis, row);
+                fields.extend([
+                    metric.key(),
+                    row.runs.len().to_string(),
+                    scenario.cases.len().to_string(),
+                    chance.to_string(),
+                    mean.to_string(),
+                    maybe(sd),
+                ]);
+                fields.resize(LEVELS.len() - 1, String::new());
+                fields.push(reading);
+                writer.write_record(fields)?;
+            }
+        }
     }
     finish(writer)
 }
 
 /// What a line of levels begins with.
-fn head(study: &Study, analysis: &Analysis, row: usize) -> Vec<String> {
-    let (scenario, row) = (analysis.scenario, analysis.rows[row].row);
+fn head(study: &Study, analysis: &Analysis, row: &Row) -> Vec<String> {
+    let scenario = analysis.scenario;
     vec![
         study.name.clone(),
         study.profile.clone(),
@@ -178,18 +201,25 @@ fn others(analysis: &Analysis, row: usize) -> Vec<(String, Metric, f64, f64, Opt
             places,
         ));
     }
-    let catalogue: Option<Vec<&[Place]>> = runs.iter().map(|run| run.catalogue.as_deref()).collect();
-    if let (Some(places), Some(items)) = (catalogue, scenario.catalogue) {
-        for metric in [Metric::Hr(10), Metric::Ndcg(10)] {
-            lines.push(line(
-                "catalogue".to_owned(),
-                metric,
-                metric.chance(items),
-                places.clone(),
-            ));
-        }
-    }
+    lines.extend(catalogue(analysis, runs));
     lines
+}
+
+/// Levels in the whole catalogue, as of [`others`].
+fn catalogue(analysis: &Analysis, runs: &[Run]) -> Vec<(String, Metric, f64, f64, Option<f64>)> {
+    let places: Option<Vec<&[Place]>> = runs.iter().map(|run| run.catalogue.as_deref()).collect();
+    let (Some(places), Some(items)) = (places, analysis.scenario.catalogue) else {
+        return Vec::new();
+    };
+    let line = |metric: Metric| {
+        let means: Vec<f64> = places
+            .iter()
+            .map(|places| Tally::of(places).mean(metric))
+            .collect();
+        let name = "catalogue".to_owned();
+        (name, metric, metric.chance(items), mean(&means), sd(&means))
+    };
+    [Metric::Hr(10), Metric::Ndcg(10)].map(line).into()
 }
 
 /// The planned contrasts of all studies, the primary claim's first, and behind those of each claim the same under other readings, which have no

@@ -142,6 +142,7 @@ pub fn scenario(replicates: u32) -> Scenario {
                 history: Some(1 + user % 12),
             })
             .collect(),
+        lists: Vec::new(),
         rows,
     }
 }

@@ -142,6 +142,10 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// The methods under comparison, in the order they are shown.
     pub rows: Vec<Row>,
+    /// Rows from outside that are lists of the catalogue's best items, of which nothing follows for candidates: [`Run::catalogue`] is all
+    /// that they have, for metrics that look at the first few.
+    #[serde(default)]
+    pub lists: Vec<Row>,
 }
 
 impl Scenario {
@@ -202,6 +206,8 @@ pub enum Family {
     Control,
     /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
     Member,
+    /// Another program's ranking of the same cases, imported; what it was given and what it took is not known here, and it is in no claim.
+    Outside,
 }
 
 impl Family {
@@ -219,6 +225,7 @@ impl Family {
             Self::Fusion => "fusion",
             Self::Control => "control",
             Self::Member => "member",
+            Self::Outside => "outside",
         }
     }
 
@@ -229,6 +236,13 @@ impl Family {
             self,
             Self::Single | Self::Joint | Self::NaiveMerging | Self::Woven | Self::Control
         )
+    }
+
+    /// Whether two reports are gated by the row unless others are asked for: neither floors, nor probes, nor other programs, which no
+    /// training of ours changes.
+    #[must_use]
+    pub fn is_gated(self) -> bool {
+        !matches!(self, Self::Floor | Self::Probe | Self::Outside)
     }
 
     /// Whether the row competes: neither a part of another nor a probe, which reads what no recommender may.
@@ -310,4 +324,7 @@ pub struct Run {
     pub held_out_curve: Vec<(u64, f64)>,
     /// The methods that were merged into this run, and their weights.
     pub members: Vec<(String, f64)>,
+    /// Whether the places are those on lists that end somewhere, so that only metrics that look at the first few can be told.
+    #[serde(default)]
+    pub listed: bool,
 }

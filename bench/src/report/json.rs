@@ -136,6 +136,7 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "catalogue_items": scenario.catalogue,
         "contamination": scenario.contamination,
         "compute": table::compute(analysis, woven),
+        "lists": scenario.lists.iter().map(list).collect::<Vec<_>>(),
         "exploratory": { "strata": table::strata(analysis), "top": table::top(analysis) },
         "best_naive_merge": scenario.best_naive_merge,
         "informative": learned.informative,
@@ -168,8 +169,10 @@ fn comparison<'a>(one: &Comparison, method: impl Fn(usize) -> &'a str) -> Value 
 
 fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
     let mut metrics = Map::new();
-    for (metric, estimate) in analysis.metrics.iter().zip(&numbers.estimates) {
-        metrics.insert(metric.key(), serde_json::to_value(estimate)?);
+    for (metric, estimate) in numbers.told(&analysis.metrics) {
+        if let Some(estimate) = estimate {
+            metrics.insert(metric.key(), serde_json::to_value(estimate)?);
+        }
     }
     let row = numbers.row;
     let runs: Vec<Value> = row
@@ -191,6 +194,18 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
         "runs": runs,
         "cost": row.runs.iter().map(cost).collect::<Vec<_>>(),
     }))
+}
+
+/// A row that knows the best of the catalogue alone.
+fn list(row: &Row) -> Value {
+    json!({
+        "method": row.method,
+        "label": row.label,
+        "family": row.family,
+        "deterministic": row.deterministic,
+        "replicates": row.runs.iter().map(|run| run.replicate).collect::<Vec<_>>(),
+        "catalogue": catalogue(row),
+    })
 }
 
 /// What a row comes to in the whole catalogue, or nothing.

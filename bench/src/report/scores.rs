@@ -1,6 +1,6 @@
 //! The primary metric of some of a scenario's users, row by row: what contrasts are made of.
 
-use super::input::{Place, Row, Run, Scenario};
+use super::input::{Family, Place, Row, Run, Scenario};
 use crate::claim::Evidence;
 use crate::metric::Metric;
 use crate::statistics::{Contrast, contrast, mean};
@@ -150,7 +150,11 @@ pub fn level(row: &Row, runs: &[Vec<f64>], planned: usize) -> Result<Contrast> {
 
 /// The study's replicates, and whatever others rows have.
 fn replicates(scenario: &Scenario, planned: usize) -> Vec<u32> {
-    let drawn = scenario.rows.iter().filter(|row| !row.deterministic);
+    // What other programs were drawn from is no replicate of ours.
+    let drawn = scenario
+        .rows
+        .iter()
+        .filter(|row| !row.deterministic && row.family != Family::Outside);
     let known = drawn.flat_map(|row| row.runs.iter().map(|run| run.replicate));
     let planned = 0..u32::try_from(planned).unwrap_or(u32::MAX);
     known
@@ -162,11 +166,13 @@ fn replicates(scenario: &Scenario, planned: usize) -> Vec<u32> {
 
 /// The naive merge that claims are made against: the one chosen on calibration users, or the only one there is.
 fn best_naive_merge(scenario: &Scenario) -> Option<&str> {
-    use super::input::Family::NaiveMerging;
     if let Some(chosen) = &scenario.best_naive_merge {
         return Some(chosen);
     }
-    let mut merges = scenario.rows.iter().filter(|row| row.family == NaiveMerging);
+    let mut merges = scenario
+        .rows
+        .iter()
+        .filter(|row| row.family == Family::NaiveMerging);
     match (merges.next(), merges.next()) {
         (Some(only), None) => Some(&only.method),
         _ => None,

@@ -40,6 +40,15 @@ pub fn export(prepared: &Prepared, format: ExportFormat, out: &Path) -> Result<P
     Ok(folder)
 }
 
+/// Writes the training part of a prepared folder as RecBole's atomic files, `<name>.inter` and `<name>.item`, into a folder that is there:
+/// nothing of it is a validation or test target, nor what came after one.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written, [`Error::Usage`] for an id that the format cannot hold.
+pub fn training(prepared: &Prepared, folder: &Path) -> Result<()> {
+    recbole::write_training(prepared, folder)
+}
+
 /// A text file that names itself in errors.
 struct TextFile {
     path: PathBuf,

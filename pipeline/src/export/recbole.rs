@@ -9,24 +9,68 @@ use std::path::Path;
 use super::TextFile;
 use crate::dataset::{Columns, DatasetDescription, Expected, RawFormat, Source};
 use crate::error::{Error, Result};
-use crate::prepared::{Manifest, Prepared, write_text};
+use crate::prepared::{InteractionRow, Manifest, Prepared, write_text};
 use crate::stage::moment::Moments;
 
 pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
-    let manifest = prepared.manifest();
-    let name = &manifest.name;
-    let mut file = TextFile::create(folder.join(format!("{name}.inter")))?;
+    write_interactions(prepared, folder, |_| Ok(true))?;
+    write_items(prepared, folder)?;
+
+    let (manifest, name) = (prepared.manifest(), &prepared.manifest().name);
+    let path = folder.join(format!("{name}.toml"));
+    let text = toml::to_string(&description(manifest)).map_err(|error| Error::Description {
+        file: path.display().to_string(),
+        message: error.to_string(),
+    })?;
+    write_text(&path, &text)
+}
+
+/// The same of what is trained on alone, without a description: it is not the whole data set.
+pub(super) fn write_training(prepared: &Prepared, folder: &Path) -> Result<()> {
+    let (targets, mut known) = (prepared.targets()?, Vec::new());
+    prepared.each_sequence(|row| {
+        let trained = targets.parts(&row.items, &row.timestamps).known;
+        known.extend(
+            row.items
+                .iter()
+                .enumerate()
+                .map(|(at, item)| (*item, at < trained)),
+        );
+    })?;
+    let mut known = known.into_iter();
+    write_interactions(prepared, folder, |row| match known.next() {
+        Some((item, trained)) if item == row.item => Ok(trained),
+        _ => Err(Error::Usage(format!(
+            "{}: the interactions are not in the order of the sequences; prepare the data set again",
+            prepared.folder().display()
+        ))),
+    })?;
+    write_items(prepared, folder)
+}
+
+/// Writes those interactions that are wanted, of which each is asked in the order of [`Prepared::each_interaction`].
+fn write_interactions(
+    prepared: &Prepared,
+    folder: &Path,
+    mut wanted: impl FnMut(&InteractionRow<'_>) -> Result<bool>,
+) -> Result<()> {
+    let mut file = TextFile::create(folder.join(format!("{}.inter", prepared.manifest().name)))?;
     file.line("user_id:token\titem_id:token\trating:float\ttimestamp:float")?;
     let mut ends = burst_ends(prepared)?.into_iter();
     prepared.each_interaction(|row| {
+        let time = ends.next().unwrap_or(row.timestamp);
+        if !wanted(&row)? {
+            return Ok(());
+        }
         let (user, item) = (id(row.user_id)?, id(row.item_id)?);
         let rating = row.rating.map_or(String::new(), |rating| rating.to_string());
-        let time = ends.next().unwrap_or(row.timestamp);
         file.line(&format!("{user}\t{item}\t{rating}\t{}", time as f64 / 1_000.0))
     })?;
-    file.finish()?;
+    file.finish()
+}
 
-    let mut file = TextFile::create(folder.join(format!("{name}.item")))?;
+fn write_items(prepared: &Prepared, folder: &Path) -> Result<()> {
+    let mut file = TextFile::create(folder.join(format!("{}.item", prepared.manifest().name)))?;
     file.line("item_id:token\ttitle:token_seq\tcategories:token_seq")?;
     for item in prepared.items()? {
         let tokens: Vec<String> = item.categories.split(", ").map(token).collect();
@@ -37,14 +81,7 @@ pub(super) fn write(prepared: &Prepared, folder: &Path) -> Result<()> {
             tokens.join(" ")
         ))?;
     }
-    file.finish()?;
-
-    let path = folder.join(format!("{name}.toml"));
-    let text = toml::to_string(&description(manifest)).map_err(|error| Error::Description {
-        file: path.display().to_string(),
-        message: error.to_string(),
-    })?;
-    write_text(&path, &text)
+    file.finish()
 }
 
 /// When the burst of each interaction ends, in the order of [`Prepared::each_interaction`]; nothing where only equal times tie.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use weaverec_pipeline::Error;
 use weaverec_pipeline::dataset::{DatasetDescription, verify};
-use weaverec_pipeline::export::{ExportFormat, export};
+use weaverec_pipeline::export::{self, ExportFormat, export};
 use weaverec_pipeline::prepare::PrepareConfig;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::raw::NoProgress;
@@ -107,4 +107,41 @@ fn an_export_leaves_what_is_there_alone_and_nothing_half_done() {
     let other = folder.path().join("other");
     assert!(export(&first, ExportFormat::Recbole, &other).is_err());
     assert!(!other.exists());
+}
+
+#[test]
+fn the_training_part_holds_what_is_trained_on_and_no_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 60);
+    // Bursts, whose events are given one time.
+    config.parameters.tie_window_ms = 60_000;
+    let films = prepared(&config);
+    let out = folder.path().join("training");
+    std::fs::create_dir(&out).unwrap();
+    export::training(&films, &out).unwrap();
+    let text = std::fs::read_to_string(out.join("films.inter")).unwrap();
+    let found: Vec<(String, String)> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let mut fields = line.split('\t').map(str::to_owned);
+            (fields.next().unwrap(), fields.next().unwrap())
+        })
+        .collect();
+    let (targets, items) = (films.targets().unwrap(), films.items().unwrap());
+    let mut expected = Vec::new();
+    for sequence in films.sequences().unwrap() {
+        let known = targets.parts(&sequence.items, &sequence.timestamps).known;
+        let raw = |item: &u32| items[*item as usize - 1].item_id.clone();
+        expected.extend(
+            sequence.items[..known]
+                .iter()
+                .map(|item| (sequence.user_id.clone(), raw(item))),
+        );
+    }
+    assert_eq!(found, expected);
+    assert!(found.len() > 100 && found.len() < interactions(&films).len());
+    let described = std::fs::read_to_string(out.join("films.item")).unwrap();
+    assert_eq!(described.lines().count(), items.len() + 1);
+    assert!(!out.join("films.toml").exists());
 }

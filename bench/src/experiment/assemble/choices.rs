@@ -8,7 +8,7 @@ use super::records::Records;
 use crate::experiment::cell;
 use crate::experiment::cut::Cut;
 use crate::experiment::replicate::Replicate;
-use crate::report::input::{self, Choice};
+use crate::report::input::{self, Choice, Family};
 use crate::scoring::Chosen;
 
 /// What was chosen for the adapters and backbones of these scenarios, each named once.
@@ -20,6 +20,8 @@ pub fn of_trainings(records: &Records, scenarios: &[input::Scenario]) -> Result<
     let replicates: BTreeSet<Replicate> = scenarios
         .iter()
         .flat_map(|scenario| &scenario.rows)
+        // What other programs were drawn from is theirs.
+        .filter(|row| row.family != Family::Outside)
         .flat_map(|row| row.runs.iter().map(|run| run.replicate))
         .collect();
     for (replicate, backbone) in &records.plan.backbones {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::experiment::cell::ScoredCase;
 use crate::experiment::cut::Cut;
+use crate::experiment::outside::levels::place_listed;
 use crate::experiment::protocol::Protocol;
 use crate::metric::{Metric, Place};
 use crate::report::input::Top;
@@ -159,33 +160,8 @@ pub fn fused(
     on: Cut,
     setting: &Setting,
 ) -> Result<Option<Fused>> {
-    let likelihood = cases.iter().all(|case| !case.tokens.is_empty());
-    let weigh = |scale: f32, alpha: f32, reading: Reading, cut: Cut| -> Result<Weighing> {
-        let ours = users(cases, cut, scale);
-        let paired = match other {
-            None => ours
-                .iter()
-                .map(|case| (Case::from(*case), Added::Popularity(&case.popularity)))
-                .collect(),
-            Some(other) => {
-                let theirs = users(other, cut, 1.0);
-                let same = ours.len() <= theirs.len()
-                    && ours
-                        .iter()
-                        .zip(&theirs)
-                        .all(|(a, b)| a.user_id == b.user_id && a.candidates == b.candidates);
-                ensure!(
-                    same,
-                    "the two rows of a fusion were scored on other {} users or candidates",
-                    cut.name()
-                );
-                let both = ours.iter().zip(&theirs);
-                both.map(|(case, other)| (Case::from(*case), Added::Row(&other.scores)))
-                    .collect()
-            }
-        };
-        let paired: Vec<(Case, Added)> = paired;
-        Ok(Weighing::new(&paired, reading, alpha, likelihood))
+    let weigh = |scale: f32, alpha: f32, reading: Reading, cut: Cut| {
+        weighing(cases, other, cut, (scale, alpha), reading)
     };
     let at = |scale: f32, alpha: f32, reading: Reading| -> Result<Option<(Chosen, Placed)>> {
         let Some(weight) = weigh(scale, alpha, reading, Cut::Calibration)?.choose(reading) else {
@@ -212,6 +188,89 @@ pub fn fused(
         places.at_one = at(1.0, setting.alpha_at_one.value, primary)?.map(|(_, (_, places))| places);
     }
     Ok(Some(Fused { places, weights }))
+}
+
+/// The users of a part under a reading at a scale and α, with what is added to their scores: another row's, or popularity.
+fn weighing<'a>(
+    cases: &'a [ScoredCase],
+    other: Option<&'a [ScoredCase]>,
+    cut: Cut,
+    (scale, alpha): (f32, f32),
+    reading: Reading,
+) -> Result<Weighing<'a>> {
+    let likelihood = cases.iter().all(|case| !case.tokens.is_empty());
+    let ours = users(cases, cut, scale);
+    let paired: Vec<(Case, Added)> = match other {
+        None => ours
+            .iter()
+            .map(|case| (Case::from(*case), Added::Popularity(&case.popularity)))
+            .collect(),
+        Some(other) => {
+            let theirs = users(other, cut, 1.0);
+            let same = ours.len() <= theirs.len()
+                && ours
+                    .iter()
+                    .zip(&theirs)
+                    .all(|(a, b)| a.user_id == b.user_id && a.candidates == b.candidates);
+            ensure!(
+                same,
+                "the two rows of a fusion were scored on other {} users or candidates",
+                cut.name()
+            );
+            let both = ours.iter().zip(&theirs);
+            both.map(|(case, other)| (Case::from(*case), Added::Row(&other.scores)))
+                .collect()
+        }
+    };
+    Ok(Weighing::new(&paired, reading, alpha, likelihood))
+}
+
+/// The scores of every reported user's candidates under a reading, by a row that is its own.
+pub fn own_scores(cases: &[ScoredCase], on: Cut, setting: &Setting, reading: Reading) -> Vec<Vec<f32>> {
+    let of = |case: &ScoredCase| scored(&Case::from(case), reading.scoring, setting.alpha.value);
+    users(cases, on, setting.scale.value)
+        .into_iter()
+        .map(of)
+        .collect()
+}
+
+/// The same of a [fusion](fused); none where no weight could be chosen.
+///
+/// # Errors
+/// Records of different users or candidates.
+pub fn fused_scores(
+    cases: &[ScoredCase],
+    other: Option<&[ScoredCase]>,
+    on: Cut,
+    setting: &Setting,
+    reading: Reading,
+) -> Result<Option<Vec<Vec<f32>>>> {
+    let read = (setting.scale.value, setting.alpha.value);
+    let Some(weight) = weighing(cases, other, Cut::Calibration, read, reading)?.choose(reading) else {
+        return Ok(None);
+    };
+    let weighing = weighing(cases, other, on, read, reading)?;
+    let count = weighing.cases().len();
+    Ok(Some(
+        (0..count)
+            .map(|case| weighing.scores(case, weight.value))
+            .collect(),
+    ))
+}
+
+/// The places of an imported row under each of [`readings`], and what stands first. A target that is not listed is missed.
+pub fn imported(cases: &[ScoredCase], on: Cut, protocol: Protocol) -> (Vec<Vec<Place>>, Option<Top>) {
+    let reported = users(cases, on, 1.0);
+    let by_reading = readings(protocol)
+        .map(|reading| {
+            reported
+                .iter()
+                .map(|case| place_listed(case, reading.protocol))
+                .collect()
+        })
+        .collect();
+    let scores: Vec<Vec<f32>> = reported.iter().map(|case| case.scores.clone()).collect();
+    (by_reading, top(&reported, &scores, protocol))
 }
 
 fn placed(weighing: &Weighing, weight: f32, reading: Reading) -> Placed {

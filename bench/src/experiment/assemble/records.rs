@@ -7,14 +7,15 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 
 use super::read::Setting;
-use crate::experiment::cell::{Cell, Choice, Ranking, Record, ScoredCase, Training};
+use crate::experiment::cell::{Cell, Choice, Kind, Ranking, Record, ScoredCase, Training};
 use crate::experiment::cut::Cut;
 use crate::experiment::environment::Environment;
 use crate::experiment::library::Library;
+use crate::experiment::outside::Source;
 use crate::experiment::plan::{Plan, RankingKey, Unit};
 use crate::experiment::ranking::scored_hash;
 use crate::experiment::replicate::Replicate;
-use crate::experiment::study_record::StudyRecord;
+use crate::experiment::study_record::{DomainFacts, StudyRecord};
 
 /// The records of a study, and what they were made by.
 pub struct Records<'a> {
@@ -159,6 +160,39 @@ impl<'a> Records<'a> {
         });
         self.ranked.borrow_mut().insert(key, Rc::clone(&ranked));
         Ok(ranked)
+    }
+
+    /// The records of imported rows that are about these cases, with their scores.
+    ///
+    /// # Errors
+    /// One that cannot be read, or whose files do not belong together.
+    pub fn outside(&self, target: &DomainFacts) -> Result<Vec<(Source, Record)>> {
+        let mut found = Vec::new();
+        for listed in self.library.list(Kind::Outside)? {
+            let named = || format!("the record of {} ({})", listed.label, listed.key);
+            let source: Source = serde_json::from_value(listed.configuration.clone()).with_context(named)?;
+            let about = &source.target;
+            if about.fingerprint != target.fingerprint
+                || about.candidates != target.candidate_hash
+                || about.cut != self.on()
+            {
+                continue;
+            }
+            let record = self.library.load_listed(&listed).with_context(named)?;
+            let ranking = record.ranking.as_ref();
+            let ranking = ranking.with_context(|| format!("{} holds no ranking", named()))?;
+            if scored_hash(&ranking.cases, self.on()) != target.candidate_hash {
+                bail!(
+                    "the scores of {} are of other candidates than its record says: one of the two files is of another import; remove the \
+                     folder to import it again",
+                    named()
+                );
+            }
+            let from = (record.environment.clone(), record.numerics);
+            self.seen.borrow_mut().insert(record.key.clone(), from);
+            found.push((source, record));
+        }
+        Ok(found)
     }
 
     /// The trainings that a ranking merges.

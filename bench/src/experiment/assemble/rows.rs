@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::choices::{calibrated, recorded};
 use super::drafts::{Draft, Source, drafts, member_id, part};
 use super::notes::Lacking;
+use super::outside::imported;
 use super::read::{self, Places};
 use super::records::{Ranked, Records};
 use crate::experiment::cut::Cut;
@@ -21,7 +22,7 @@ use crate::scoring::{Scoring, lowest, users};
 use crate::statistics::mean;
 
 /// The row that is added to others as the logarithm of its counts.
-const POPULARITY: &str = "popularity";
+pub(super) const POPULARITY: &str = "popularity";
 
 /// A scenario with what must be said beside it.
 pub struct Made {
@@ -309,6 +310,7 @@ impl<'a> Making<'a> {
                 .filter(|_| members.len() > 1)
                 .map(|(diet, _)| (member_id(diet, self.scenario), 1.0 / members.len() as f64))
                 .collect(),
+            listed: false,
         };
         Ok((run, places.calibration))
     }
@@ -321,7 +323,11 @@ impl<'a> Making<'a> {
         let protocol = self.protocol.unwrap_or(Protocol::Uniform);
         let held: Vec<Reading> = read::readings(protocol).collect();
         let shown = |reading: &Reading| self.content || reading.scoring == Scoring::Likelihood;
-        for run in drafts.iter_mut().flat_map(|draft| &mut draft.row.runs) {
+        let domain = self.records.study.domain(&self.scenario.target)?;
+        let mut outside = imported(self.records, domain, protocol, &self.cases)?;
+        let theirs = outside.rows.iter_mut().chain(&mut outside.lists);
+        let runs = drafts.iter_mut().flat_map(|draft| &mut draft.row.runs);
+        for run in runs.chain(theirs.flat_map(|row| &mut row.runs)) {
             let all =
                 std::iter::once(std::mem::take(&mut run.places)).chain(std::mem::take(&mut run.readings));
             let mut kept = held
@@ -334,12 +340,15 @@ impl<'a> Making<'a> {
         }
         let mut readings = held.into_iter().filter(|reading| shown(reading));
         let reading = readings.next().context("its records hold no candidates")?;
-        let domain = self.records.study.domain(&self.scenario.target)?;
-        let ranked_all = drafts
+        let mut rows: Vec<Row> = drafts.into_iter().map(|draft| draft.row).collect();
+        rows.extend(outside.rows);
+        let ranked_all = rows
             .iter()
-            .flat_map(|draft| &draft.row.runs)
+            .chain(&outside.lists)
+            .flat_map(|row| &row.runs)
             .any(|run| run.catalogue.is_some());
-        let notes = self.lacking.notes(reading);
+        let mut notes = self.lacking.notes(reading);
+        notes.extend(outside.notes);
         Ok(Made {
             notes,
             merges_as_they_are: self.scale_stands,
@@ -360,7 +369,8 @@ impl<'a> Making<'a> {
                 best_floor: floor,
                 best_naive_merge: merge,
                 cases: self.cases,
-                rows: drafts.into_iter().map(|draft| draft.row).collect(),
+                rows,
+                lists: outside.lists,
             },
         })
     }

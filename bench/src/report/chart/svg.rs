@@ -119,6 +119,7 @@ pub fn class(family: Family) -> &'static str {
         Family::Control => "control",
         Family::Fusion => "fusion",
         Family::Member => "member",
+        Family::Outside => "outside",
     }
 }
 

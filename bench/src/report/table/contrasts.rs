@@ -317,7 +317,7 @@ pub fn id_order(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     }
     for (row, numbers) in analysis.rows.iter().enumerate() {
         let family = numbers.row.family;
-        if users == 0 || !(family == crate::report::Family::Floor || family == crate::report::Family::Probe) {
+        if users == 0 || family.is_gated() {
             continue;
         }
         let level = analysis.descending.mean(row);

@@ -2,7 +2,7 @@
 
 use super::{Cell, Table};
 use crate::report::analysis::Analysis;
-use crate::report::input::Run;
+use crate::report::input::{Family, Run};
 use crate::report::number::percent;
 use crate::statistics::mean;
 
@@ -35,7 +35,10 @@ pub fn cost(analysis: &Analysis) -> Table {
             cells.push(Cell::maybe(numbers.invalid_output_rate, percent));
         }
         cells.extend([
-            Cell::number(train, format!("{train:.1}")),
+            match numbers.row.family {
+                Family::Outside => Cell::none(),
+                _ => Cell::number(train, format!("{train:.1}")),
+            },
             Cell::maybe(of_all(runs, |run| run.rank_seconds).map(|all| mean(&all)), |s| {
                 format!("{s:.1}")
             }),

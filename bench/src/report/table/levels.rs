@@ -1,8 +1,8 @@
 //! How high each row stands: the primary metric with what belongs beside it, every metric, and the matrix of all scenarios.
 
 use super::{Cell, Table, emphasise};
-use crate::report::analysis::{Analysis, RowNumbers};
-use crate::report::input::Run;
+use crate::report::analysis::{Analysis, Estimate, RowNumbers};
+use crate::report::input::{Family, Run};
 use crate::report::number::{NONE, bounds_of_level, magnitude, percent, power_of_ten, with_sd};
 use crate::report::planned::Planned;
 use crate::report::summary::Summary;
@@ -64,6 +64,9 @@ pub fn primary(analysis: &Analysis, planned: Option<&Planned>) -> Table {
 
 /// Steps, tokens and operations of a row's training.
 fn effort(numbers: &RowNumbers) -> [Cell; 3] {
+    if numbers.row.family == Family::Outside {
+        return [Cell::none(), Cell::none(), Cell::none()];
+    }
     let average = |value: fn(&Run) -> f64| mean(&numbers.row.runs.iter().map(value).collect::<Vec<_>>());
     let steps = average(|run| run.train_steps as f64);
     let tokens = average(|run| run.train_tokens as f64);
@@ -99,12 +102,17 @@ pub fn accuracy(analysis: &Analysis) -> Table {
             Cell::text(&numbers.row.label),
             Cell::text(numbers.row.family.label()),
         ];
+        let level = |estimate: &Estimate| Cell::number(estimate.mean, with_sd(estimate.mean, estimate.sd));
         cells.extend(
             numbers
-                .estimates
-                .iter()
-                .map(|estimate| Cell::number(estimate.mean, with_sd(estimate.mean, estimate.sd))),
+                .told(&analysis.metrics)
+                .map(|(_, estimate)| estimate.map_or_else(Cell::none, level)),
         );
+        rows.push(cells);
+    }
+    for list in &analysis.scenario.lists {
+        let mut cells = vec![Cell::text(&list.label), Cell::text(list.family.label())];
+        cells.resize_with(2 + titles.len(), Cell::none);
         rows.push(cells);
     }
     emphasise(&mut rows[1..], 2..2 + titles.len());

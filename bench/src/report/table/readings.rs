@@ -100,20 +100,14 @@ pub fn catalogue(analysis: &Analysis) -> Option<Table> {
         Cell::number(level, format!("{level:.4}"))
     }));
     let mut rows = vec![chance];
-    for (_, numbers) in analysis.competitors() {
-        let places: Option<Vec<&Vec<Place>>> = numbers
-            .row
-            .runs
-            .iter()
-            .map(|run: &Run| run.catalogue.as_ref())
-            .collect();
+    let all = analysis.competitors().map(|(_, numbers)| numbers.row);
+    for row in all.chain(&analysis.scenario.lists) {
+        let places: Option<Vec<&Vec<Place>>> =
+            row.runs.iter().map(|run: &Run| run.catalogue.as_ref()).collect();
         let Some(places) = places else {
             continue;
         };
-        let mut cells = vec![
-            Cell::text(&numbers.row.label),
-            Cell::text(numbers.row.family.label()),
-        ];
+        let mut cells = vec![Cell::text(&row.label), Cell::text(row.family.label())];
         for metric in metrics {
             let runs: Vec<f64> = places
                 .iter()
