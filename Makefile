@@ -25,6 +25,13 @@ PEER_PROMPTS ?= runs/peers/prompts/movielens-100k
 # As PEER_PYTHON, for bench/peers/requirements-pipeline.txt.
 PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
 SIZES ?= 2
+# Python with the packages of bench/peers/outside; made on the first use (torch is 3 GB). What `make outside-rows` trains on: a target, its
+# study where several have it, how many training runs of each program, and after how many minutes each is stopped.
+OUTSIDE_PYTHON ?= runs/outside/venv/bin/python
+STUDY ?=
+TARGET_DOMAIN ?= drama
+REPLICATES ?= 3
+MINUTES ?= 60
 # A server that speaks S3's protocol, for tests; installed on the first use.
 MOTO ?= runs/moto/bin/moto_server
 # Python with the packages of model/tests/it/fixtures/requirements.txt; made on the first use.
@@ -62,7 +69,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -168,6 +175,17 @@ bench-json: ## Measure the scanner of JSON lines beside jiter, sonic-rs and serd
 
 bench-rule: ## Count false claims of the statistical rule in simulated studies, and time it on a million users
 	$(CARGO) bench --locked --workspace --bench rule --profile dev
+
+# Its scores are kept in runs/outside: what is there is not trained again.
+OF_TARGET = --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" $(if $(STUDY),--study "$(STUDY)") --target "$(TARGET_DOMAIN)"
+outside-rows: $(BUILT) ## Train SASRec and ItemKNN of RecBole and RecTools on the cases of TARGET_DOMAIN=drama, and import them as rows
+	test -x $(OUTSIDE_PYTHON) || { python3 -m venv runs/outside/venv && \
+		$(OUTSIDE_PYTHON) -m pip install -q -r bench/peers/outside/requirements.txt && \
+		$(OUTSIDE_PYTHON) -m pip install -q --no-deps -r bench/peers/outside/requirements-alone.txt; }
+	$(WEAVEREC) cases export $(OF_TARGET) --out "runs/outside/$(PROFILE)/$(TARGET_DOMAIN)" --force
+	$(OUTSIDE_PYTHON) bench/peers/outside/train.py "runs/outside/$(PROFILE)/$(TARGET_DOMAIN)" runs/outside/scores \
+		--replicates $(REPLICATES) --minutes $(MINUTES) -- $(WEAVEREC) score import $(OF_TARGET) --out "$(RESULTS)"
+	$(WEAVEREC) report --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" --out "$(RESULTS)"
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
