@@ -144,6 +144,8 @@ fn import(asked: Import) -> Result<()> {
         !asked.label.trim().is_empty(),
         "--label is empty: name the row as people are to read it"
     );
+    // A file that is not there is said before anything is prepared.
+    let file = cases::hash(&asked.file)?;
     let target = asked.of.open()?;
     let out = asked
         .out
@@ -166,7 +168,7 @@ fn import(asked: Import) -> Result<()> {
         history: asked.history.unwrap_or(History::Kept),
         scope: asked.scope,
         allow_short: asked.allow_short,
-        file: cases::hash(&asked.file)?,
+        file,
     };
     let cell = import::cell(&source)?;
     import::check_beside(&source, &cell, &library.list(Kind::Outside)?)?;

@@ -5,7 +5,7 @@ use super::analysed::Analysed;
 use super::analysis::{Analysis, BASELINE, RowNumbers};
 use super::compute;
 use super::heading;
-use super::input::{Cut, Row, Run, Scenario};
+use super::input::{Cut, Family, Row, Run, Scenario};
 use super::learned::Comparison;
 use super::planned::{Claim, Planned};
 use super::sentence::sentences;
@@ -178,7 +178,16 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
     let runs: Vec<Value> = row
         .runs
         .iter()
-        .map(|run| run_numbers(analysis.scenario, &analysis.scores.users, run))
+        .map(|run| {
+            let mut numbers = run_numbers(analysis.scenario, &analysis.scores.users, run);
+            if row.family == Family::Outside {
+                // What another program took is not known.
+                ["train_tokens", "train_steps", "train_flops"]
+                    .iter()
+                    .for_each(|unknown| numbers[*unknown] = Value::Null);
+            }
+            numbers
+        })
         .collect();
     Ok(json!({
         "method": row.method,
@@ -192,7 +201,10 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
         "validation_loss": numbers.validation_loss,
         "members": members(row),
         "runs": runs,
-        "cost": row.runs.iter().map(cost).collect::<Vec<_>>(),
+        "cost": match row.family {
+            Family::Outside => Vec::new(),
+            _ => row.runs.iter().map(cost).collect(),
+        },
     }))
 }
 
