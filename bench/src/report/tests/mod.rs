@@ -6,6 +6,7 @@ mod across;
 mod files;
 mod findings;
 mod levels;
+mod outside;
 mod readings;
 mod words;
 

@@ -163,3 +163,53 @@ fn the_top_is_described_by_what_it_covers_and_how_popular_it_is() {
     all[1].popularity.clear();
     assert_eq!(own(&all, Cut::Dev, &setting).top, None);
 }
+
+#[test]
+fn written_scores_give_the_places_that_are_reported() {
+    let all = record(&[(1.0, 0.0), (1.6, 2.0)], 1.6);
+    let setting = Setting::of(&all, Cut::Dev).unwrap();
+    let reported = users(&all, Cut::Dev, setting.scale.value);
+    let placed = |scores: Vec<Vec<f32>>, reading: Reading| -> Vec<Place> {
+        assert_eq!(scores.len(), 50);
+        let both = reported.iter().zip(scores);
+        both.map(|(case, scores)| place(&Case::from(*case), &scores, reading.protocol))
+            .collect()
+    };
+    let own = own(&all, Cut::Dev, &setting);
+    let fused = fused(&all, None, Cut::Dev, &setting).unwrap().unwrap();
+    for (number, reading) in readings(setting.protocol).enumerate() {
+        let written = own_scores(&all, Cut::Dev, &setting, reading);
+        assert_eq!(placed(written, reading), own.by_reading[number]);
+        let written = fused_scores(&all, None, Cut::Dev, &setting, reading)
+            .unwrap()
+            .unwrap();
+        assert_eq!(placed(written, reading), fused.places.by_reading[number]);
+    }
+    let few = some(Cut::Dev, 5, 1.0, 2.0);
+    let setting = Setting::of(&few, Cut::Dev).unwrap();
+    let none = fused_scores(&few, None, Cut::Dev, &setting, Reading::PRIMARY).unwrap();
+    assert!(none.is_none(), "nobody chooses a weight");
+}
+
+#[test]
+fn an_imported_target_that_is_not_listed_is_missed_and_others_rank_below_what_is() {
+    let mut cases = some(Cut::Dev, 3, 1.0, 2.0);
+    for case in &mut cases {
+        case.neutral = Vec::new();
+    }
+    // Everything but the target; the target and one that beats it; the target alone.
+    cases[0].scores[0] = f32::NEG_INFINITY;
+    cases[1].scores = vec![1.0, 2.0, f32::NEG_INFINITY, f32::NEG_INFINITY, 0.5, 0.5, 0.5, 1.0];
+    cases[2].scores = vec![f32::NEG_INFINITY; 8];
+    cases[2].scores[0] = -7.0;
+    let (by_reading, top) = imported(&cases, Cut::Dev, Protocol::Binned);
+    let at = |above, tied| Place { above, tied };
+    assert_eq!(by_reading.len(), 4);
+    let of = |protocol| {
+        let place = readings(Protocol::Binned).position(|reading| reading.protocol == protocol);
+        by_reading[place.unwrap()].clone()
+    };
+    assert_eq!(of(Protocol::Binned), [Place::MISS, at(1, 0), at(0, 0)]);
+    assert_eq!(of(Protocol::Uniform), [Place::MISS, at(1, 1), at(0, 0)]);
+    assert!(top.is_some());
+}
