@@ -26,6 +26,8 @@ mod outside;
 #[cfg(unix)]
 #[path = "it/paths.rs"]
 mod paths;
+#[path = "it/refused.rs"]
+mod refused;
 #[path = "it/reproduce.rs"]
 mod reproduce;
 #[path = "it/revision.rs"]
