@@ -27,9 +27,9 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
         .filter(|(_, weight)| *weight != 0.0)
         .map(|(adapter, weight)| (*adapter, *weight))
         .collect();
-    let Some((first, _)) = parts.first() else {
+    if parts.is_empty() {
         return Err(Error::Merge("no adapter has a weight other than 0".into()));
-    };
+    }
     let layers = parts
         .iter()
         .map(|(adapter, _)| adapter.layers())
@@ -52,12 +52,26 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
             .collect();
         modules.insert(name.clone(), stack(name, &here)?);
     }
-    let mut like = first.config.clone();
-    let base = common_base(&parts)?;
+    let members: Vec<&Adapter> = parts.iter().map(|(adapter, _)| *adapter).collect();
+    let saved = mean_of_whole(&parts)?;
+    assemble(&members, modules, saved)
+}
+
+/// The adapter of merged modules, for the base that its members share: its settings are the first member's.
+pub(super) fn assemble(
+    members: &[&Adapter],
+    modules: BTreeMap<String, LoraModule>,
+    saved: BTreeMap<String, Tensor>,
+) -> Result<Adapter> {
+    let mut like = members
+        .first()
+        .map(|first| first.config.clone())
+        .unwrap_or_default();
+    let base = common_base(members)?;
     let name = |adapter: &Adapter| adapter.config.base_model_name_or_path.clone();
-    if parts
+    if members
         .iter()
-        .any(|(adapter, _)| name(adapter) != like.base_model_name_or_path)
+        .any(|adapter| name(adapter) != like.base_model_name_or_path)
     {
         // The same base often goes by several names, so this is no error.
         if base.is_none() {
@@ -66,15 +80,15 @@ pub fn weighted(adapters: &[(&Adapter, f64)]) -> Result<Adapter> {
         like.base_model_name_or_path = base.as_ref().map(|base| base.name.clone());
     }
     Ok(Adapter {
-        copies: common_copies(&parts)?,
+        copies: common_copies(members)?,
         base,
-        ..scaled_by_one(&like, modules, mean_of_whole(&parts)?)
+        ..scaled_by_one(&like, modules, saved)
     })
 }
 
 /// The base of all members, where each that knows its own knows the same; none where one does not know.
-fn common_base(parts: &[(&Adapter, f64)]) -> Result<Option<Base>> {
-    let mut known = parts.iter().filter_map(|(adapter, _)| adapter.base.as_ref());
+pub(super) fn common_base(members: &[&Adapter]) -> Result<Option<Base>> {
+    let mut known = members.iter().filter_map(|adapter| adapter.base.as_ref());
     let Some(first) = known.next() else {
         return Ok(None);
     };
@@ -85,14 +99,14 @@ fn common_base(parts: &[(&Adapter, f64)]) -> Result<Option<Base>> {
             first.name, other.name
         )));
     }
-    let all = parts.iter().all(|(adapter, _)| adapter.base.is_some());
+    let all = members.iter().all(|adapter| adapter.base.is_some());
     Ok(all.then(|| first.clone()))
 }
 
 /// The copies of the base's weights, which must be the same in all members that have them.
-fn common_copies(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn common_copies(members: &[&Adapter]) -> Result<BTreeMap<String, Tensor>> {
     let mut copies: BTreeMap<String, Tensor> = BTreeMap::new();
-    for (name, copy) in parts.iter().flat_map(|(adapter, _)| &adapter.copies) {
+    for (name, copy) in members.iter().flat_map(|adapter| &adapter.copies) {
         match copies.get(name) {
             None => {
                 copies.insert(name.clone(), copy.clone());
@@ -107,7 +121,7 @@ fn common_copies(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> 
     }
     if let Some(name) = copies
         .keys()
-        .find(|name| parts.iter().any(|(a, _)| a.saved.contains_key(*name)))
+        .find(|name| members.iter().any(|member| member.saved.contains_key(*name)))
     {
         return Err(Error::Merge(format!(
             "one adapter brings {name} whole (modules_to_save) and another stores it as the base's: fold them into the base one after \
@@ -119,7 +133,7 @@ fn common_copies(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> 
 
 /// The modules that the adapters store whole, merged: with weights that sum to 1, W₀ + Σ w_i (W_i − W₀) is Σ w_i W_i, for which the
 /// base is not needed.
-fn mean_of_whole(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn mean_of_whole(parts: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
     let names: BTreeSet<&String> = parts
         .iter()
         .flat_map(|(adapter, _)| adapter.saved.keys())
@@ -179,7 +193,7 @@ pub fn uniform_scaled(adapters: &[&Adapter], scale: f64) -> Result<Adapter> {
     )
 }
 
-fn stack(name: &str, parts: &[(&LoraModule, f64)]) -> Result<LoraModule> {
+pub(super) fn stack(name: &str, parts: &[(&LoraModule, f64)]) -> Result<LoraModule> {
     let mut shapes = parts.iter().map(|(module, _)| module.shape());
     if let Some(first) = shapes.next().transpose()? {
         for shape in shapes {

@@ -1,5 +1,12 @@
-//! Merging adapters: one file a rule, all exact, in the factors where they suffice.
+//! Merging adapters: one file a rule, exact in the factors where they suffice.
 //!
+//! ```text
+//! recipe ──► rule + members ──► align ──► module by module: rule in its space ──► an adapter (or a base) and its receipt
+//! ```
+//!
+//! * [`align`]: the members' factors by module, and each one's weights and settings there ([`setting`]);
+//! * [`rule`]: the rules; [`space`]: whether they work on factors, cores or dense updates; [`draw`]: random masks;
+//! * [`run`]: a rule carried out;
 //! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
 //! * [`fold`]: an adapter added into the base weights.
@@ -7,11 +14,19 @@
 //! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
 //! where it is not. Scales are taken module by module, ranks may differ, and a module that one adapter does not target counts as zero.
 
+pub mod align;
 pub mod cat;
+pub mod draw;
 pub mod fold;
+pub mod matrix;
+pub mod rule;
+pub mod run;
+pub mod setting;
+pub mod space;
 pub mod svd;
 #[cfg(test)]
 mod tests;
+mod threshold;
 
 use std::collections::BTreeMap;
 

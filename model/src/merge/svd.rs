@@ -54,7 +54,7 @@ struct Decomposition {
     right: Mat<f64>,
 }
 
-fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> Result<(LoraModule, f64)> {
+pub(super) fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> Result<(LoraModule, f64)> {
     let Decomposition { left, values, right } = decompose(name, module)?;
     let kept = rank.min(values.len());
     let lost = values[kept..].iter().map(|value| value * value).sum();

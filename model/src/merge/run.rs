@@ -1,0 +1,386 @@
+//! A rule carried out, module by module.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use faer::Mat;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::align::{Aligned, Site, WEIGHT};
+use super::cat::{assemble, mean_of_whole, stack};
+use super::draw::{Draws, keyed};
+use super::matrix::Matrix;
+use super::rule::{Coefficients, Method, Rule, inner_products};
+use super::space::{self, Here, Space, Update, dense};
+use super::svd::truncate_module;
+use super::{fold, threshold};
+use crate::backbone::Weights;
+use crate::lora::{Adapter, LoraModule};
+use crate::{Error, Result};
+
+/// Random inputs on which a merged module is compared with what the members' updates give.
+const PROBES: usize = 4;
+
+/// What became of a module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModuleReport {
+    /// Path of the module.
+    pub module: String,
+    /// `[out, in]`.
+    pub shape: [usize; 2],
+    /// What each member was weighed with: the coefficient of its update, where the merge is a sum.
+    pub weights: Vec<f64>,
+    /// Rank of each member's factors; 0 where it does not adapt the module.
+    pub ranks: Vec<usize>,
+    /// Frobenius norm of each member's update, its scale included.
+    pub norms: Vec<f64>,
+    /// Rank of the result; none where it was folded whole.
+    pub rank: Option<usize>,
+    /// Frobenius norm of the result.
+    pub norm: f64,
+    /// Frobenius norm of what was cut off.
+    pub lost: f64,
+    /// The largest gap, on random inputs, between the result and what the rule makes of the members' updates, computed apart and not cut,
+    /// as a share of the largest output.
+    pub gap: f64,
+}
+
+/// A rule, and what a merge by it needs beside the members.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The rank of the result; none: as the rule has it.
+    pub rank: Option<usize>,
+    /// Where random masks come from.
+    pub draws: &'a dyn Draws,
+}
+
+impl Run<'_> {
+    /// Merges members into an adapter.
+    ///
+    /// # Errors
+    /// Settings that make no sense, modules that the rule cannot merge, or numbers that are none.
+    pub fn adapter(self, members: &Aligned) -> Result<(Adapter, Vec<ModuleReport>)> {
+        self.check(members)?;
+        let saved = self.whole(members)?;
+        let thresholds = self.thresholds(members)?;
+        let mut modules = BTreeMap::new();
+        let mut reports = Vec::new();
+        for site in members.sites() {
+            let made = self.module(&site, thresholds.as_deref())?;
+            let Some((module, lost)) = made.module(self.rank_in(&site), &site)? else {
+                continue;
+            };
+            reports.push(report(&site, &made, Some(&module), lost)?);
+            modules.insert(site.name().to_string(), module);
+        }
+        if modules.is_empty() {
+            return Err(Error::Merge("no module has a weight other than 0".into()));
+        }
+        Ok((assemble(&members.adapters(), modules, saved)?, reports))
+    }
+
+    /// Merges members into a base, each module whole: what a rule of entries makes is not cut unless a rank is named.
+    ///
+    /// # Errors
+    /// As [`adapter`](Self::adapter), and a base that lacks a module or has it in another shape.
+    pub fn into_base(self, members: &Aligned, weights: &mut Weights) -> Result<Vec<ModuleReport>> {
+        let dense = matches!(self.rule.merging().method(), Method::Matrices(Space::Dense, _));
+        if !dense || self.rank.is_some() {
+            let (adapter, reports) = self.adapter(members)?;
+            fold(weights, &adapter, 1.0)?;
+            return Ok(reports);
+        }
+        self.check(members)?;
+        self.whole(members)?;
+        // Everything fits before anything changes.
+        let parts: Vec<_> = members.adapters();
+        for adapter in parts {
+            fold(&mut weights.clone(), adapter, 0.0)?;
+        }
+        let thresholds = self.thresholds(members)?;
+        let mut reports = Vec::new();
+        for site in members.sites() {
+            let made = self.module(&site, thresholds.as_deref())?;
+            let Made::Update {
+                update: Update::Dense(update),
+                ..
+            } = &made
+            else {
+                continue;
+            };
+            let name = format!("{}.weight", site.name());
+            let base = weights.get(&name, &[site.shape.0, site.shape.1])?;
+            weights.replace(&name, (base + update.tensor()?)?)?;
+            reports.push(report(&site, &made, None, 0.0)?);
+        }
+        Ok(reports)
+    }
+
+    /// The weights of all members in a module.
+    ///
+    /// # Errors
+    /// No filter lets the module through.
+    pub fn weights(self, site: &Site) -> Result<Vec<f64>> {
+        let count = site.factors.len();
+        let usual = match self.rule.merging().averages() {
+            true => 1.0,
+            false => 1.0 / count as f64,
+        };
+        (0..count)
+            .map(|member| site.setting(member, WEIGHT, &usual.into()))
+            .collect()
+    }
+
+    /// The most that the result keeps of a module's rank; none: all that there is.
+    pub fn rank_in(self, site: &Site) -> Option<usize> {
+        let ranks = site.ranks();
+        let rule = self.rule.merging();
+        let usual = match rule.method() {
+            _ if rule.keeps_largest_rank() => ranks.iter().max().copied(),
+            Method::Matrices(Space::Dense, _) => Some(ranks.iter().sum()),
+            _ => None,
+        };
+        self.rank.or(usual)
+    }
+
+    fn check(self, members: &Aligned) -> Result<()> {
+        if self.rank == Some(0) {
+            return Err(Error::Merge("a rank of 0; give at least 1".into()));
+        }
+        let rule = self.rule.merging();
+        let named = |error| match error {
+            Error::Merge(message) => Error::Merge(format!("{}: {message}", self.rule.name())),
+            other => other,
+        };
+        rule.check(members.members().len()).map_err(named)?;
+        let own = rule.own_settings();
+        for key in members.members().iter().flat_map(|member| member.settings.keys()) {
+            if !own.contains(&key.as_str()) {
+                let known = match own {
+                    [] => "none".to_string(),
+                    own => own.join(", "),
+                };
+                return Err(Error::Merge(format!(
+                    "{}: a member has a {key} of its own, where this rule takes {known} of members",
+                    self.rule.name()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn thresholds(self, members: &Aligned) -> Result<Option<Vec<f64>>> {
+        let Some(share) = self.rule.merging().share_of_all() else {
+            return Ok(None);
+        };
+        let share = share.constant().ok_or_else(|| {
+            Error::Merge("a density over all modules is one number, not one for each".into())
+        })?;
+        let count = members.members().len();
+        let each = (0..count).map(|member| threshold::of_member(members, member, share));
+        each.collect::<Result<Vec<f64>>>().map(Some)
+    }
+
+    fn module(self, site: &Site, thresholds: Option<&[f64]>) -> Result<Made> {
+        let weights = self.weights(site)?;
+        if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
+            return Err(Error::Merge(format!("a weight of {weight}; give finite weights")));
+        }
+        match self.rule.merging().method() {
+            Method::Sum(rule) => Ok(Made::Sum(coefficients(rule, site, &weights)?)),
+            Method::Matrices(space, rule) => {
+                let here = Here {
+                    site,
+                    weights: &weights,
+                    draws: self.draws,
+                    thresholds,
+                };
+                let update = space::merge(space, rule, here)?;
+                Ok(Made::Update { update, weights })
+            }
+        }
+    }
+
+    /// The modules that members store whole, merged where that can be.
+    fn whole(self, members: &Aligned) -> Result<BTreeMap<String, Tensor>> {
+        let names = members.whole();
+        let Some(first) = names.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let refuse = |why: &str| {
+            Err(Error::Merge(format!(
+                "{first} is stored whole (modules_to_save), so that its update is not known without the base, and {} {why}; merge with \
+                 linear or cat and weights that sum to 1, or train without it",
+                self.rule.name()
+            )))
+        };
+        let Method::Sum(rule) = self.rule.merging().method() else {
+            return refuse("makes entries of updates");
+        };
+        if !rule.are_given() {
+            return refuse("goes by the angles between updates");
+        }
+        let mut merged = BTreeMap::new();
+        for name in names {
+            let site = members.site_of_whole(name);
+            let weights = rule.coefficients(&site, &self.weights(&site)?)?;
+            let parts: Vec<(&Adapter, f64)> = members.adapters().into_iter().zip(weights).collect();
+            let parts: Vec<_> = parts.into_iter().filter(|(_, weight)| *weight != 0.0).collect();
+            if let Some(whole) = mean_of_whole(&parts)?.remove(name) {
+                merged.insert(name.clone(), whole);
+            }
+        }
+        Ok(merged)
+    }
+}
+
+fn coefficients(rule: &dyn Coefficients, site: &Site, weights: &[f64]) -> Result<Vec<f64>> {
+    let found = rule.coefficients(site, weights)?;
+    match found.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::Merge(format!(
+            "{}: a coefficient of {value}; the factors hold something other than finite numbers",
+            site.name()
+        ))),
+        None => Ok(found),
+    }
+}
+
+/// What a rule made of a module.
+enum Made {
+    /// The updates times these numbers.
+    Sum(Vec<f64>),
+    Update {
+        update: Update,
+        weights: Vec<f64>,
+    },
+}
+
+impl Made {
+    /// As factors in f32, and the Frobenius norm of what was cut off; none where nothing is merged in the module.
+    fn module(&self, rank: Option<usize>, site: &Site) -> Result<Option<(LoraModule, f64)>> {
+        let name = site.name();
+        let whole = match self {
+            Made::Sum(coefficients) => {
+                let factors = site.factors.iter().zip(coefficients);
+                let parts: Vec<(&LoraModule, f64)> = factors
+                    .filter(|(_, coefficient)| **coefficient != 0.0)
+                    .filter_map(|(module, coefficient)| Some(((*module)?, *coefficient)))
+                    .collect();
+                if parts.is_empty() {
+                    return Ok(None);
+                }
+                stack(name, &parts)?
+            }
+            Made::Update {
+                update: Update::Factors { b, a },
+                ..
+            } => LoraModule {
+                a: Matrix::of_view(a.as_ref()).tensor()?,
+                b: Matrix::of_view(b.as_ref()).tensor()?,
+                scale: 1.0,
+            },
+            Made::Update {
+                update: Update::Dense(update),
+                ..
+            } => {
+                let most = update.rows.min(update.columns);
+                let (b, a, lost) = dense::cut(update, rank.unwrap_or(most))?;
+                let module = LoraModule {
+                    a: Matrix::of_view(a.as_ref()).tensor()?,
+                    b: Matrix::of_view(b.as_ref()).tensor()?,
+                    scale: 1.0,
+                };
+                return Ok(Some((module, lost)));
+            }
+        };
+        match rank {
+            Some(rank) if rank < whole.rank() => {
+                let (cut, lost) = truncate_module(name, &whole, rank)?;
+                Ok(Some((cut, lost.sqrt())))
+            }
+            _ => Ok(Some((whole, 0.0))),
+        }
+    }
+
+    /// What the rule's update makes of inputs `(in, k)`, by the members' own factors where it is a sum.
+    fn apply(&self, site: &Site, inputs: &Mat<f64>) -> Result<Mat<f64>> {
+        match self {
+            Made::Sum(coefficients) => {
+                let mut sum = Mat::zeros(site.shape.0, inputs.ncols());
+                for (factors, coefficient) in site.factors.iter().zip(coefficients) {
+                    if let Some(module) = factors {
+                        sum += faer::Scale(*coefficient) * apply(module, inputs)?;
+                    }
+                }
+                Ok(sum)
+            }
+            Made::Update { update, .. } => Ok(match update {
+                Update::Factors { b, a } => b * (a * inputs),
+                Update::Dense(matrix) => matrix.view() * inputs,
+            }),
+        }
+    }
+
+    fn weights(&self) -> &[f64] {
+        match self {
+            Made::Sum(coefficients) => coefficients,
+            Made::Update { weights, .. } => weights,
+        }
+    }
+}
+
+/// `s B (A x)` in f64.
+fn apply(module: &LoraModule, inputs: &Mat<f64>) -> Result<Mat<f64>> {
+    let (b, a) = (Matrix::of(&module.b)?, Matrix::of(&module.a)?);
+    Ok(faer::Scale(module.scale) * (b.view() * (a.view() * inputs)))
+}
+
+/// The report of a module; `result` is none where it was folded whole.
+fn report(site: &Site, made: &Made, result: Option<&LoraModule>, lost: f64) -> Result<ModuleReport> {
+    let products = inner_products(site)?;
+    let norms = (0..products.len()).map(|member| products[member][member].max(0.0).sqrt());
+    let (norm, gap) = match (result, made) {
+        (Some(module), _) => {
+            let mut rng = keyed(0, &["probe", site.name()]);
+            let inputs = Mat::from_fn(site.shape.1, PROBES, |_, _| 2.0 * rng.random::<f64>() - 1.0);
+            let (ours, apart) = (apply(module, &inputs)?, made.apply(site, &inputs)?);
+            let largest = |matrix: &Mat<f64>| matrix.norm_max();
+            let gap = match largest(&apart) {
+                0.0 => largest(&ours),
+                size => largest(&(&ours - &apart)) / size,
+            };
+            (norm_of(module)?, gap)
+        }
+        (
+            None,
+            Made::Update {
+                update: Update::Dense(update),
+                ..
+            },
+        ) => (update.norm(), 0.0),
+        (None, _) => (0.0, 0.0),
+    };
+    Ok(ModuleReport {
+        module: site.name().to_string(),
+        shape: [site.shape.0, site.shape.1],
+        weights: made.weights().to_vec(),
+        ranks: site.ranks(),
+        norms: norms.collect(),
+        rank: result.map(LoraModule::rank),
+        norm,
+        lost,
+        gap,
+    })
+}
+
+/// The Frobenius norm of an update, from its factors.
+pub(super) fn norm_of(module: &LoraModule) -> Result<f64> {
+    let (b, a) = (Matrix::of(&module.b)?, Matrix::of(&module.a)?);
+    let (left, right) = (b.view().transpose() * b.view(), a.view() * a.view().transpose());
+    let places = (0..left.nrows()).flat_map(|row| (0..left.ncols()).map(move |column| (row, column)));
+    let sum: f64 = places.map(|place| left[place] * right[place]).sum();
+    Ok(module.scale.abs() * sum.max(0.0).sqrt())
+}
