@@ -20,7 +20,29 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
     if !weight.is_finite() {
         return Err(Error::Merge(format!("a weight of {weight}; give a finite one")));
     }
-    let has_head = weights.names().any(|name| name == parameter(HEAD));
+    check_fits(weights, adapter)?;
+    part_head(weights, adapter)?;
+    for (name, saved) in &adapter.saved {
+        let base = weights.get(&parameter(name), saved.dims())?;
+        let moved = match weight {
+            1.0 => saved.clone(),
+            weight => (&base + ((saved - &base)? * weight)?)?,
+        };
+        weights.replace(&parameter(name), moved)?;
+    }
+    // One dense update in memory at a time.
+    for (name, module) in &adapter.modules {
+        let (out, input) = module.shape()?;
+        let base = weights.get(&parameter(name), &[out, input])?;
+        let sum = (base + (module.delta()? * weight)?)?;
+        weights.replace(&parameter(name), sum)?;
+    }
+    Ok(())
+}
+
+/// Refuses an adapter that the base does not fit.
+pub(super) fn check_fits(weights: &Weights, adapter: &Adapter) -> Result<()> {
+    let has_head = has_head(weights);
     let place = |name: &str| match name == HEAD && !has_head {
         true => parameter(EMBEDDING),
         false => parameter(name),
@@ -39,25 +61,19 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
     for (name, saved) in &adapter.saved {
         weights.get(&place(name), saved.dims())?;
     }
-    if adapter.parts_head_from_embedding() && !has_head {
+    Ok(())
+}
+
+/// Gives a base whose output head is its embedding a head of its own, where the adapter changes one of them alone.
+pub(super) fn part_head(weights: &mut Weights, adapter: &Adapter) -> Result<()> {
+    if adapter.parts_head_from_embedding() && !has_head(weights) {
         weights.untie(&parameter(EMBEDDING), &parameter(HEAD))?;
     }
-    for (name, saved) in &adapter.saved {
-        let base = weights.get(&parameter(name), saved.dims())?;
-        let moved = match weight {
-            1.0 => saved.clone(),
-            weight => (&base + ((saved - &base)? * weight)?)?,
-        };
-        weights.replace(&parameter(name), moved)?;
-    }
-    // One dense update in memory at a time.
-    for (name, module) in &adapter.modules {
-        let (out, input) = module.shape()?;
-        let base = weights.get(&parameter(name), &[out, input])?;
-        let sum = (base + (module.delta()? * weight)?)?;
-        weights.replace(&parameter(name), sum)?;
-    }
     Ok(())
+}
+
+fn has_head(weights: &Weights) -> bool {
+    weights.names().any(|name| name == parameter(HEAD))
 }
 
 fn parameter(module: &str) -> String {

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::align::{Aligned, Site, WEIGHT};
 use super::cat::{assemble, mean_of_whole, stack};
 use super::draw::{Draws, keyed};
+use super::fold::{check_fits, fold, part_head};
 use super::matrix::Matrix;
 use super::rule::{Coefficients, Method, Rule, inner_products};
 use super::space::{self, Here, Space, Update, dense};
 use super::svd::truncate_module;
-use super::{fold, threshold};
+use super::threshold;
 use crate::backbone::Weights;
 use crate::lora::{Adapter, LoraModule};
 use crate::{Error, Result};
@@ -96,9 +97,11 @@ impl Run<'_> {
         self.check(members)?;
         self.whole(members)?;
         // Everything fits before anything changes.
-        let parts: Vec<_> = members.adapters();
-        for adapter in parts {
-            fold(&mut weights.clone(), adapter, 0.0)?;
+        for adapter in members.adapters() {
+            check_fits(weights, adapter)?;
+        }
+        for adapter in members.adapters() {
+            part_head(weights, adapter)?;
         }
         let thresholds = self.thresholds(members)?;
         let mut reports = Vec::new();
@@ -146,7 +149,24 @@ impl Run<'_> {
         self.rank.or(usual)
     }
 
-    fn check(self, members: &Aligned) -> Result<()> {
+    /// Bytes that a module takes while it is merged, beside the members and the result.
+    pub fn memory_of(self, site: &Site) -> usize {
+        let (out, input) = site.shape;
+        let ranks: usize = site.ranks().iter().sum();
+        let numbers = match self.rule.merging().method() {
+            // Each member's update, one for what is sorted or drawn, and the basis of the cut.
+            Method::Matrices(Space::Dense, _) => (site.factors.len() + 2) * out * input,
+            Method::Matrices(Space::Knots, _) => (out + 2 * input * site.factors.len()) * ranks,
+            _ => 3 * (out + input) * ranks,
+        };
+        numbers * size_of::<f64>()
+    }
+
+    /// Refuses settings and numbers of members that make no sense, without merging anything.
+    ///
+    /// # Errors
+    /// Says which.
+    pub fn check(self, members: &Aligned) -> Result<()> {
         if self.rank == Some(0) {
             return Err(Error::Merge("a rank of 0; give at least 1".into()));
         }
