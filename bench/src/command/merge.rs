@@ -1,46 +1,68 @@
 //! `weaverec merge`.
 
+mod plan;
+mod request;
+mod verify;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
-use serde_json::json;
-use weaverec_model::backbone::{Precision, Tokenizer, Weights};
+use clap::{Args, Subcommand};
+use weaverec_model::backbone::{DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::lora::Adapter;
-use weaverec_model::merge;
+use weaverec_model::merge::align::{Aligned, Member, WEIGHT};
+use weaverec_model::merge::draw::Seeded;
+use weaverec_model::merge::receipt::{BaseRecord, MemberRecord, Receipt};
+use weaverec_model::merge::recipe::Recipe;
+use weaverec_model::merge::run::Run;
 use weaverec_output::{Claim, Input};
 
 use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
 
-/// Merge adapters into one: the weighted sum of their deltas, exact in the factors; uniform unless weights are given.
+/// Merge adapters into one, by any rule; the weighted sum of their deltas unless one is named, uniform unless weights are given.
 ///
-/// What it was made of stands in merge.json. An earlier result of a merge is replaced; nothing else is, and no input.
+/// What it was made of, and that it is what it should be, stands in merge.json (`merge verify`). An earlier result of a merge is replaced;
+/// nothing else is, and no input.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
   weaverec merge shop shop+films --out woven
   weaverec merge shop shop+films --weights 0.7,0.3 --rank 16 --out woven
-  weaverec merge shop shop+films --into-base models/llama --out woven-model")]
+  weaverec merge --rule ties --density 0.5 --weights 1,1 shop films --out woven
+  weaverec merge recipe.yaml --out woven                   mergekit's YAML, or the same keys in TOML
+  weaverec merge recipe.yaml --dry-run
+  weaverec merge shop shop+films --into-base models/llama --out woven-model
+  weaverec merge verify woven
+
+docs/merging.md has the rules with their settings.")]
 pub struct Arguments {
-    /// PEFT folders.
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// PEFT folders, or one recipe (.yaml, .yml, .toml).
     #[arg(required = true)]
     adapters: Vec<PathBuf>,
     /// Folder of the result.
-    #[arg(long)]
-    out: PathBuf,
-    /// A weight for each adapter, as 0.5,0.3,0.2 [default: one over their number].
+    #[arg(long, required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// A weight for each adapter, as 0.5,0.3,0.2 [default: one over their number, or 1 where the rule averages].
     #[arg(long, value_delimiter = ',', value_parser = super::number::finite)]
     weights: Vec<f64>,
+    #[command(flatten)]
+    rule: request::RuleArguments,
     /// Cut the result to this rank by a truncated SVD.
     #[arg(long, value_parser = super::number::at_least(1))]
     rank: Option<usize>,
+    /// Print what would be merged, with shapes, ranks and memory, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter.
     #[arg(long)]
     into_base: Option<PathBuf>,
     /// The base that the adapters were trained on, to see that they fit it and lack nothing [default: --into-base, or else what an adapter
-    /// names as its base, where that is found].
+    /// or the recipe names as its base, where that is found].
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
     /// Merge all the same what was trained on different bases, or on another than --into-base.
@@ -50,16 +72,28 @@ pub struct Arguments {
     reading: Adapters,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Merge again what a result was made of, and compare: the adapters must be there, and be what they were.
+    Verify(verify::Arguments),
+}
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let count = arguments.adapters.len();
-    let weights = match arguments.weights.len() {
-        0 => vec![1.0 / count as f64; count],
-        n if n == count => arguments.weights,
-        n => bail!("{n} weights for {count} adapters: give one for each"),
-    };
-    let members = arguments.adapters.iter();
-    let mut inputs: Vec<Input> = members
+    if let Some(Action::Verify(arguments)) = arguments.action {
+        return verify::run(&arguments);
+    }
+    let recipe = request::recipe(&arguments)?;
+    for note in &recipe.notes {
+        say(format!("note: {note}"));
+    }
+    let folders: Vec<PathBuf> = recipe
+        .members
+        .iter()
+        .map(|member| member.folder.clone())
+        .collect();
+    let mut inputs: Vec<Input> = folders
+        .iter()
         .map(|folder| Input::new(folder, "an adapter that is merged"))
         .collect();
     inputs.extend(
@@ -69,19 +103,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .chain(&arguments.base)
             .map(|base| Input::new(base, "the base")),
     );
-    let claim = Claim::take(&arguments.out, MERGED, &inputs)?;
-    let base = match arguments.base.as_deref().or(arguments.into_base.as_deref()) {
-        Some(base) => Some((base.to_path_buf(), Weights::config(base)?)),
-        None => arguments.adapters.iter().find_map(|folder| base_of(folder)),
+    inputs.extend(request::file(&arguments).map(|recipe| Input::new(recipe, "the recipe")));
+    let claim = match (&arguments.out, arguments.dry_run) {
+        (Some(out), false) => Some(Claim::take(out, MERGED, &inputs)?),
+        _ => None,
     };
-    let read = |folder: &PathBuf| match &base {
-        None => arguments.reading.read(folder, None),
-        Some((path, config)) => arguments
-            .reading
-            .read(folder, Some(config))
-            .with_context(|| format!("as an adapter of {}", path.display())),
-    };
-    let mut adapters: Vec<Adapter> = arguments.adapters.iter().map(read).collect::<Result<_>>()?;
+    let base = base(&arguments, &recipe)?;
+    let mut adapters = read(&folders, base.as_ref(), &arguments.reading)?;
     if base.is_none() && !adapters.iter().any(Adapter::knows_layers) {
         say(
             "warning: nothing says how many layers the base has, so that factors which the last of them lack go unseen; --base names it",
@@ -90,40 +118,132 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if arguments.other_base {
         adapters.iter_mut().for_each(|adapter| adapter.base = None);
     }
-    let mut made_of = Vec::with_capacity(count);
-    for ((folder, adapter), weight) in arguments.adapters.iter().zip(&adapters).zip(&weights) {
-        made_of.push(json!({"folder": folder.to_string_lossy(), "fingerprint": adapter.fingerprint()?, "weight": weight}));
-    }
-    let mut record = json!({"version": env!("CARGO_PKG_VERSION"), "adapters": made_of});
-    let mut merged = merge::weighted(&adapters.iter().zip(weights).collect::<Vec<_>>())?;
-    if let Some(rank) = arguments.rank {
-        let (cut, lost) = merge::truncate(&merged, rank)?;
-        say(format!(
-            "cut to rank {rank}: the part cut off has a Frobenius norm of {lost:.4}"
-        ));
-        record["rank"] = rank.into();
-        merged = cut;
-    }
-    claim.write(|folder| -> Result<()> {
-        match &arguments.into_base {
-            None => merged.save_into(folder)?,
-            Some(base) => {
-                let (mut weights, mut config) = Weights::open(base)?;
-                if !arguments.other_base {
-                    check_base(&arguments.adapters, &adapters, base, &weights)?;
-                }
-                record["base"] =
-                    json!({"folder": base.to_string_lossy(), "fingerprint": weights.fingerprint()?});
-                merge::fold(&mut weights, &merged, 1.0)?;
-                config.tie_word_embeddings &= !merged.parts_head_from_embedding();
-                Tokenizer::open(base)?.save(folder)?;
-                weights.save(folder, &config)?;
-            }
+    let members = aligned(&recipe, &adapters)?;
+    let seeded = Seeded(recipe.seed);
+    let run = Run {
+        rule: &recipe.rule,
+        rank: recipe.rank,
+        draws: &seeded,
+    };
+    run.check(&members)?;
+    let Some(claim) = claim else {
+        return plan::print(&recipe, run, &members, arguments.into_base.is_some());
+    };
+    let mut receipt = receipt(&recipe, &adapters)?;
+    match &arguments.into_base {
+        None => {
+            let (merged, modules) = run.adapter(&members)?;
+            let receipt = receipt.with(modules, merged.fingerprint()?);
+            tell(&receipt);
+            claim.write(|folder| -> Result<()> {
+                merged.save_into(folder)?;
+                write_json(&folder.join(MERGE), &receipt)
+            })?;
         }
-        write_json(&folder.join(MERGE), &record)
-    })?;
-    say(format!("wrote {}", arguments.out.display()));
+        Some(base) => claim.write(|folder| -> Result<()> {
+            let (mut weights, mut config) = Weights::open(base)?;
+            if !arguments.other_base {
+                check_base(&folders, &adapters, base, &weights)?;
+            }
+            receipt.base = Some(BaseRecord {
+                folder: base.to_string_lossy().into_owned(),
+                fingerprint: weights.fingerprint()?,
+            });
+            let modules = run.into_base(&members, &mut weights)?;
+            config.tie_word_embeddings &= !members
+                .adapters()
+                .into_iter()
+                .any(Adapter::parts_head_from_embedding);
+            Tokenizer::open(base)?.save(folder)?;
+            weights.save(folder, &config)?;
+            let receipt = receipt.clone().with(modules, weights.fingerprint()?);
+            tell(&receipt);
+            write_json(&folder.join(MERGE), &receipt)
+        })?,
+    }
+    if let Some(out) = &arguments.out {
+        say(format!("wrote {}", out.display()));
+    }
     Ok(())
+}
+
+/// What of a merge is not the whole of it.
+fn tell(receipt: &Receipt) {
+    let lost = receipt.lost;
+    match receipt.rank {
+        Some(rank) => say(format!(
+            "cut to rank {rank}: the part cut off has a Frobenius norm of {lost:.4}"
+        )),
+        None if lost > 0.0 => say(format!(
+            "the rule's result has a higher rank than the adapter: the part cut off has a Frobenius norm of {lost:.4}, and what is \
+             there of {:.4}; --rank takes more, --into-base all",
+            receipt.norm
+        )),
+        None => {}
+    }
+}
+
+/// The base, where one is named or found: it says which modules there are.
+fn base(arguments: &Arguments, recipe: &Recipe) -> Result<Option<(PathBuf, DecoderConfig)>> {
+    let named = arguments.base.as_deref().or(arguments.into_base.as_deref());
+    let in_recipe = recipe.base.as_deref().filter(|path| path.exists());
+    Ok(match named.or(in_recipe) {
+        Some(base) => Some((base.to_path_buf(), Weights::config(base)?)),
+        None => recipe.members.iter().find_map(|member| base_of(&member.folder)),
+    })
+}
+
+fn read(
+    folders: &[PathBuf],
+    base: Option<&(PathBuf, DecoderConfig)>,
+    reading: &Adapters,
+) -> Result<Vec<Adapter>> {
+    let one = |folder: &PathBuf| match base {
+        None => reading.read(folder, None),
+        Some((path, config)) => reading
+            .read(folder, Some(config))
+            .with_context(|| format!("as an adapter of {}", path.display())),
+    };
+    folders.iter().map(one).collect()
+}
+
+/// The adapters side by side, with the recipe's settings.
+fn aligned<'a>(recipe: &Recipe, adapters: &'a [Adapter]) -> Result<Aligned<'a>> {
+    let members = recipe
+        .members
+        .iter()
+        .zip(adapters)
+        .map(|(source, adapter)| Member {
+            adapter,
+            settings: source.settings.clone(),
+        });
+    Ok(Aligned::new(members.collect())?)
+}
+
+/// What is known of a merge before it is made.
+fn receipt(recipe: &Recipe, adapters: &[Adapter]) -> Result<Receipt> {
+    let members = recipe.members.iter().zip(adapters);
+    let record =
+        |(source, adapter): (&weaverec_model::merge::recipe::Source, &Adapter)| -> Result<MemberRecord> {
+            Ok(MemberRecord {
+                folder: source.folder.to_string_lossy().into_owned(),
+                fingerprint: adapter.fingerprint()?,
+                weight: serde_json::to_value(source.settings.get(WEIGHT))?,
+                base: adapter.base.clone(),
+            })
+        };
+    Ok(Receipt {
+        version: env!("CARGO_PKG_VERSION").into(),
+        recipe: recipe.json()?,
+        adapters: members.map(record).collect::<Result<_>>()?,
+        rank: recipe.rank,
+        base: None,
+        result: String::new(),
+        norm: 0.0,
+        lost: 0.0,
+        gap: 0.0,
+        modules: Vec::new(),
+    })
 }
 
 /// Refuses a base that, by its weights, is not the one that the adapters were trained on; by name alone it is a warning.

@@ -1,0 +1,164 @@
+//! `weaverec merge verify`: a result is what its receipt says, and merging again gives it again.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use weaverec_model::backbone::Weights;
+use weaverec_model::lora::Adapter;
+use weaverec_model::merge::draw::Seeded;
+use weaverec_model::merge::receipt::{Receipt, TOLERANCE, difference};
+use weaverec_model::merge::recipe::{Node, Recipe};
+use weaverec_model::merge::run::Run;
+
+use crate::command::adapter::{Adapters, base_of};
+use crate::output::MERGE;
+use crate::progress::say;
+
+/// Which result, and how its adapters are read.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of a merge's result.
+    result: PathBuf,
+    /// The base that the adapters were trained on [default: what the result was folded into, or what an adapter names, where that is
+    /// found].
+    #[arg(long, value_name = "MODEL")]
+    base: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Adapters,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = &arguments.result;
+    let path = folder.join(MERGE);
+    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let receipt: Receipt = serde_json::from_slice(&text)
+        .with_context(|| format!("{}: no receipt of this version; merge again", path.display()))?;
+    let recipe =
+        Recipe::of(&Node::of_json(receipt.recipe.clone())).with_context(|| path.display().to_string())?;
+    if recipe.members.len() != receipt.adapters.len() {
+        bail!(
+            "{}: the recipe has {} adapters and the receipt {}; it was changed",
+            path.display(),
+            recipe.members.len(),
+            receipt.adapters.len()
+        );
+    }
+    let folders: Vec<PathBuf> = receipt
+        .adapters
+        .iter()
+        .map(|member| member.folder.clone().into())
+        .collect();
+    let folded_into = receipt.base.as_ref().map(|base| PathBuf::from(&base.folder));
+    let base = match arguments.base.clone().or(folded_into) {
+        Some(base) => Some((base.clone(), Weights::config(&base)?)),
+        None => folders.iter().find_map(|folder| base_of(folder)),
+    };
+    let mut adapters = super::read(&folders, base.as_ref(), &arguments.reading)?;
+    for (record, adapter) in receipt.adapters.iter().zip(&mut adapters) {
+        if adapter.fingerprint()? != record.fingerprint {
+            bail!(
+                "{} is not what was merged: its factors have changed since, so that nothing can be said of {}",
+                record.folder,
+                folder.display()
+            );
+        }
+        // As it was when it was merged: bases that differ were merged on purpose.
+        adapter.base = record.base.clone();
+    }
+    let members = super::aligned(&recipe, &adapters)?;
+    let seeded = Seeded(recipe.seed);
+    let run = Run {
+        rule: &recipe.rule,
+        rank: recipe.rank,
+        draws: &seeded,
+    };
+    let modules = match &receipt.base {
+        None => {
+            let stored = Adapter::load(folder)?;
+            let (again, modules) = run.adapter(&members)?;
+            compare(&receipt, &stored, &again, folder)?;
+            modules
+        }
+        Some(base) => {
+            let (stored, _) = Weights::open(folder)?;
+            if stored.fingerprint()? != receipt.result {
+                bail!(
+                    "{} was changed after it was merged: its weights are not those of the receipt",
+                    folder.display()
+                );
+            }
+            let (mut weights, _) = Weights::open(base.folder.as_ref())?;
+            if weights.fingerprint()? != base.fingerprint {
+                bail!(
+                    "{} is not the base that was merged into: its weights have changed",
+                    base.folder
+                );
+            }
+            let modules = run.into_base(&members, &mut weights)?;
+            let same = weights.fingerprint()? == receipt.result;
+            say(match same {
+                true => "merged again it is the same to the last bit",
+                false => "merged again it differs in the last bits; the norms of its modules are compared",
+            });
+            modules
+        }
+    };
+    for (then, now) in receipt.modules.iter().zip(&modules) {
+        let scale = then.norm.abs().max(now.norm.abs());
+        if then.module != now.module || (then.norm - now.norm).abs() > TOLERANCE * scale {
+            bail!(
+                "{}: {} has a norm of {} in the receipt and of {} merged again",
+                path.display(),
+                then.module,
+                then.norm,
+                now.norm
+            );
+        }
+    }
+    if receipt.modules.len() != modules.len() {
+        bail!(
+            "{}: {} modules in the receipt, and {} merged again",
+            path.display(),
+            receipt.modules.len(),
+            modules.len()
+        );
+    }
+    let gap = modules.iter().map(|module| module.gap).fold(0.0, f64::max);
+    say(format!(
+        "{} is the {} of {} adapters: {} modules, norm {:.4}, cut off {:.4}, largest gap to the members' updates {gap:.1e}",
+        folder.display(),
+        recipe.rule.name(),
+        adapters.len(),
+        modules.len(),
+        receipt.norm,
+        receipt.lost
+    ));
+    Ok(())
+}
+
+/// Refuses an adapter that is not what its receipt says, or not what merging gives.
+fn compare(receipt: &Receipt, stored: &Adapter, again: &Adapter, folder: &std::path::Path) -> Result<()> {
+    if stored.fingerprint()? != receipt.result {
+        bail!(
+            "{} was changed after it was merged: its factors are not those of the receipt",
+            folder.display()
+        );
+    }
+    if again.fingerprint()? == receipt.result {
+        say("merged again it is the same to the last bit");
+        return Ok(());
+    }
+    let (share, module) = difference(stored, again)?;
+    if share > TOLERANCE {
+        bail!(
+            "{}: {module} differs by {share:.1e} of its norm from what merging its adapters gives",
+            folder.display()
+        );
+    }
+    say(format!(
+        "merged again it differs by rounding, {share:.1e} of a module's norm"
+    ));
+    Ok(())
+}
