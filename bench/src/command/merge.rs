@@ -2,6 +2,8 @@
 
 mod plan;
 mod request;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::path::{Path, PathBuf};

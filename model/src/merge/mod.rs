@@ -17,9 +17,13 @@
 
 pub mod align;
 pub mod cat;
+#[cfg(test)]
+mod conformance;
 pub mod draw;
 pub mod fold;
 pub mod matrix;
+#[cfg(test)]
+mod oracles;
 pub mod receipt;
 pub mod recipe;
 pub mod rule;

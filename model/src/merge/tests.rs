@@ -12,11 +12,11 @@ use super::svd::singular_values;
 use super::*;
 use crate::backbone::Weights;
 
-const Q: &str = "model.layers.0.self_attn.q_proj";
-const K: &str = "model.layers.0.self_attn.k_proj";
-const UP: &str = "model.layers.1.mlp.up_proj";
+pub(super) const Q: &str = "model.layers.0.self_attn.q_proj";
+pub(super) const K: &str = "model.layers.0.self_attn.k_proj";
+pub(super) const UP: &str = "model.layers.1.mlp.up_proj";
 
-fn shape(name: &str) -> (usize, usize) {
+pub(super) fn shape(name: &str) -> (usize, usize) {
     match name {
         Q => (12, 12),
         K => (6, 12),
@@ -24,12 +24,12 @@ fn shape(name: &str) -> (usize, usize) {
     }
 }
 
-fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Tensor {
+pub(super) fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Tensor {
     let values: Vec<f32> = (0..rows * columns).map(|_| rng.random_range(-1.0..1.0)).collect();
     Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
 }
 
-fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
+pub(super) fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let config = LoraConfig {
         r,
@@ -57,7 +57,7 @@ fn adapter(seed: u64, r: usize, alpha: f64, names: &[&str]) -> Adapter {
 }
 
 /// Σ w·s·B·A of one module, dense, in f64 and by hand: what every rule is measured against.
-fn dense(adapters: &[(&Adapter, f64)], name: &str) -> Vec<f64> {
+pub(super) fn dense(adapters: &[(&Adapter, f64)], name: &str) -> Vec<f64> {
     let (out, input) = shape(name);
     let mut sum = vec![0.0; out * input];
     for (adapter, weight) in adapters {
@@ -82,7 +82,7 @@ fn dense(adapters: &[(&Adapter, f64)], name: &str) -> Vec<f64> {
     sum
 }
 
-fn distance(x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn distance(x: &[f64], y: &[f64]) -> f64 {
     assert_eq!(x.len(), y.len());
     x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
 }
@@ -319,7 +319,7 @@ fn an_update_of_a_tied_head_gives_the_base_a_head_of_its_own() {
 }
 
 /// An adapter that stores the embedding whole as well.
-fn with_whole(seed: u64, names: &[&str], scale: f64) -> Adapter {
+pub(super) fn with_whole(seed: u64, names: &[&str], scale: f64) -> Adapter {
     let mut adapter = adapter(seed, 2, 4.0, names);
     let whole = (random(&mut ChaCha8Rng::seed_from_u64(seed), 9, 12) * scale).unwrap();
     adapter.saved.insert("model.embed_tokens".into(), whole);

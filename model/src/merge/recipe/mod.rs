@@ -414,22 +414,19 @@ impl<'a> Keys<'a> {
     }
 
     fn check_of(&self, known: &[&str], whose: &str) -> std::result::Result<(), String> {
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
-            let key = &entry.key;
-            if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == key) {
-                return Err(at(entry.line, format!("{key}: {why}")));
-            }
-            let hint = match nearest(key, known) {
-                None => "there are none".to_string(),
-                Some(meant) => format!("the nearest is {meant}, and all are {}", known.join(", ")),
-            };
-            return Err(at(entry.line, format!("unknown key {key}{whose}; {hint}")));
+        let mut entries = self.entries.iter();
+        let Some(entry) = entries.find(|entry| !known.contains(&entry.key.as_str())) else {
+            return Ok(());
+        };
+        let key = &entry.key;
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == key) {
+            return Err(at(entry.line, format!("{key}: {why}")));
         }
-        Ok(())
+        let hint = match nearest(key, known) {
+            None => "there are none".to_string(),
+            Some(meant) => format!("the nearest is {meant}, and all are {}", known.join(", ")),
+        };
+        Err(at(entry.line, format!("unknown key {key}{whose}; {hint}")))
     }
 }
 

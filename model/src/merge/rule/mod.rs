@@ -296,14 +296,9 @@ pub fn inner_products(site: &Site) -> Result<Vec<Vec<f64>>> {
         _ => 0.0,
     };
     let count = factors.len();
-    let mut all = vec![vec![0.0; count]; count];
-    for i in 0..count {
-        for j in i..count {
-            all[i][j] = product(i, j);
-            all[j][i] = all[i][j];
-        }
-    }
-    Ok(all)
+    Ok((0..count)
+        .map(|i| (0..count).map(|j| product(i, j)).collect())
+        .collect())
 }
 
 /// Refuses a setting with a number that is out of range.

@@ -20,8 +20,8 @@ pub(super) fn merge(rule: &dyn Matrices, here: Here) -> Result<Update> {
     };
     if let Some((_, other)) = present.iter().find(|(_, module)| module.rank() != first.rank()) {
         return Err(Error::Merge(format!(
-            "{} has rank {} in one adapter and {} in another, and this rule adds up their factors entry by entry; give space: dense or \
-             core, where ranks may differ",
+            "{} has rank {} in one adapter and {} in another, and this rule adds up their factors entry by entry; take cat or svd, or a \
+             rule with space: dense or core, where ranks may differ",
             site.name(),
             first.rank(),
             other.rank()
