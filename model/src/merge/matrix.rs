@@ -112,6 +112,14 @@ pub(super) fn svd(matrix: MatRef<'_, f64>) -> Result<Svd> {
     if !finite {
         return Err(failure());
     }
+    let (rows, columns) = matrix.shape();
+    if rows == 0 || columns == 0 {
+        return Ok(Svd {
+            left: Mat::zeros(rows, 0),
+            values: Vec::new(),
+            right: Mat::zeros(columns, 0),
+        });
+    }
     let full = matrix.thin_svd().map_err(|_| failure())?;
     let all: Vec<f64> = full.S().column_vector().iter().copied().collect();
     let least = all.first().copied().unwrap_or(0.0) * TRUE_SHARE;
@@ -179,7 +187,13 @@ mod tests {
         let mut error = Matrix::of_view(again.as_ref());
         error.add(&matrix, -1.0);
         assert!(error.norm() < 1e-12);
-        assert!(svd(Matrix::zeros(2, 3).view()).unwrap().values.is_empty());
+        for (rows, columns) in [(2, 3), (0, 3), (2, 0), (0, 0)] {
+            let parts = svd(Matrix::zeros(rows, columns).view()).unwrap();
+            assert_eq!(
+                (parts.left.shape(), parts.right.shape()),
+                ((rows, 0), (columns, 0))
+            );
+        }
         let mut broken = example();
         broken.values[0] = f64::NAN;
         assert!(svd(broken.view()).is_err());

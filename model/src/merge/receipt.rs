@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cat::stack;
-use super::run::{ModuleReport, norm_of};
+use super::made::{ModuleReport, norm_of};
 use crate::Result;
 use crate::lora::{Adapter, Base, LoraModule};
 

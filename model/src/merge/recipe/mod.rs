@@ -14,6 +14,8 @@
 //! rank: 16
 //! ```
 
+mod flow;
+mod keys;
 mod node;
 mod yaml;
 
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use self::keys::{Keys, number, setting, text};
 use self::node::{at, nearest};
 use super::align::WEIGHT;
 use super::rule::{NAMES, Rule};
@@ -43,26 +46,6 @@ const KEYS: [&str; 11] = [
     "space",
     "dtype",
     "out_dtype",
-];
-
-/// Keys of mergekit that mean nothing for adapters.
-const REFUSED: [(&str, &str); 6] = [
-    (
-        "slices",
-        "adapters are merged module by module, and layers cannot be put together anew; name them under models, and give \
-                gradients or filters as their parameters",
-    ),
-    (
-        "modules",
-        "a language model's adapters have no parts to name; name them under models",
-    ),
-    ("tokenizer", "an adapter has no tokenizer; leave it out"),
-    ("tokenizer_source", "an adapter has no tokenizer; leave it out"),
-    ("chat_template", "an adapter has no chat template; leave it out"),
-    (
-        "layer_range",
-        "whole adapters are merged; give a filter or a gradient as the weight",
-    ),
 ];
 
 /// A merge, as it is written down.
@@ -386,75 +369,6 @@ fn source(
         folder: PathBuf::from(folder),
         settings: own,
     }
-}
-
-/// The keys of a table.
-struct Keys<'a> {
-    entries: &'a [Entry],
-}
-
-impl<'a> Keys<'a> {
-    fn of(node: &'a Node, what: &str) -> std::result::Result<Self, String> {
-        match &node.content {
-            Content::Table(entries) => Ok(Keys { entries }),
-            _ => Err(at(
-                node.line,
-                format!("{what} is {}; give keys with values", node.kind()),
-            )),
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Node> {
-        let found = self.entries.iter().find(|entry| entry.key == key)?;
-        Some(&found.value)
-    }
-
-    fn check(&self, known: &[&str]) -> std::result::Result<(), String> {
-        self.check_of(known, "")
-    }
-
-    fn check_of(&self, known: &[&str], whose: &str) -> std::result::Result<(), String> {
-        let mut entries = self.entries.iter();
-        let Some(entry) = entries.find(|entry| !known.contains(&entry.key.as_str())) else {
-            return Ok(());
-        };
-        let key = &entry.key;
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == key) {
-            return Err(at(entry.line, format!("{key}: {why}")));
-        }
-        let hint = match nearest(key, known) {
-            None => "there are none".to_string(),
-            Some(meant) => format!("the nearest is {meant}, and all are {}", known.join(", ")),
-        };
-        Err(at(entry.line, format!("unknown key {key}{whose}; {hint}")))
-    }
-}
-
-fn text<'a>(node: &'a Node, key: &str) -> std::result::Result<&'a str, String> {
-    match &node.content {
-        Content::Text(text) => Ok(text),
-        _ => Err(at(
-            node.line,
-            format!("{key} is {}; give a text, in quotes", node.kind()),
-        )),
-    }
-}
-
-fn number(node: &Node, key: &str) -> std::result::Result<u64, String> {
-    let found = match &node.content {
-        Content::Number(number) => number.as_u64(),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        at(
-            node.line,
-            format!("{key} is {}; give a whole number", node.json()),
-        )
-    })
-}
-
-fn setting(entry: &Entry) -> std::result::Result<Setting, String> {
-    Setting::try_from(entry.value.json()).map_err(|error| at(entry.line, format!("{}: {error}", entry.key)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::merge::rule::Matrices;
 
 pub(super) fn merge(rule: &dyn Matrices, here: Here) -> Result<Update> {
     let present = here.present();
+    if present.is_empty() {
+        return Ok(nothing(here.site.shape));
+    }
     let mut columns = Vec::with_capacity(present.len());
     let mut rows = Vec::with_capacity(present.len());
     for (_, module) in &present {
