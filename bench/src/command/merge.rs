@@ -50,7 +50,8 @@ pub struct Arguments {
     #[arg(long, required_unless_present = "dry_run")]
     out: Option<PathBuf>,
     /// A weight for each adapter, as 0.5,0.3,0.2 [default: one over their number, or 1 where the rule averages].
-    #[arg(long, value_delimiter = ',', value_parser = super::number::finite)]
+    // The first may be negative.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::finite)]
     weights: Vec<f64>,
     #[command(flatten)]
     rule: request::RuleArguments,

@@ -73,7 +73,7 @@ fn what_is_merged_is_merged_again_from_its_receipt() {
     let at = folder.path();
     for (name, arguments) in [
         ("plain", &["@a", "@b"][..]),
-        ("cut", &["@a", "@b", "--weights", "0.7,-0.3", "--rank", "2"]),
+        ("cut", &["@a", "@b", "--weights", "-0.7,0.3", "--rank", "2"]),
         (
             "ties",
             &[
