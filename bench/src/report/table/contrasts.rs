@@ -55,11 +55,14 @@ pub fn claims(claims: &Claims, metric: &str) -> Table {
     }
     Table::new(
         format!(
-            "Claims of {}: {} minus other rows in {metric}. The primary claim is tested alone, the other {} are one family (Holm){}; \
+            "Claims of {}: {} minus other rows in {metric}. The primary claim is tested alone, {} (Holm){}; \
              level {}, margin {}",
             claims.study,
             claims.woven,
-            claims.size,
+            match claims.size {
+                1 => "the other as well".to_owned(),
+                size => format!("the other {size} are one family"),
+            },
             match claims.deployment_size {
                 0 => String::new(),
                 size =>
