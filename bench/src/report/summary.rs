@@ -176,6 +176,7 @@ impl Summary {
             }
             summary.add_scenarios(analysed);
         }
+        summary.part_titles(studies);
         // Methods that only later studies have leave gaps behind the last column they are in.
         let width = summary.scenarios.len();
         summary
@@ -184,6 +185,18 @@ impl Summary {
             .for_each(|row| row.levels.resize(width, None));
         summary.sentence = sentence(&summary.families);
         summary
+    }
+
+    /// Columns of one title are told apart by their studies' names.
+    fn part_titles(&mut self, studies: &[Analysed]) {
+        let of_study = |analysed: &Analysed| vec![analysed.study.name.clone(); analysed.scenarios.len()];
+        let names: Vec<String> = studies.iter().flat_map(of_study).collect();
+        let titles: Vec<String> = self.scenarios.iter().map(|column| column.title.clone()).collect();
+        for ((column, name), title) in self.scenarios.iter_mut().zip(names).zip(&titles) {
+            if titles.iter().filter(|other| *other == title).count() > 1 {
+                column.title = format!("{name}: {title}");
+            }
+        }
     }
 
     fn add_scenarios(&mut self, analysed: &Analysed) {

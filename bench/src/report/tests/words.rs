@@ -248,3 +248,14 @@ fn a_study_that_claims_nothing_says_so() {
         "{report}"
     );
 }
+
+#[test]
+fn columns_of_one_title_are_told_apart_by_their_studies() {
+    let (one, mut other) = (fixture::study(3), fixture::study(3));
+    let title = one.scenarios[0].title();
+    assert!(text(std::slice::from_ref(&one), "report.md").contains(&format!("| Method | {title} |")));
+    other.name = "bursts".into();
+    let name = one.name.clone();
+    let both = text(&[one, other], "report.md");
+    assert!(both.contains(&format!("| Method | {name}: {title} | bursts: {title} |")));
+}
