@@ -251,7 +251,7 @@ fn a_study_that_claims_nothing_says_so() {
 
 #[test]
 fn columns_of_one_title_are_told_apart_by_their_studies() {
-    let (one, mut other) = (fixture::study(3), fixture::study(3));
+    let (one, mut other) = (study(3), study(3));
     let title = one.scenarios[0].title();
     assert!(text(std::slice::from_ref(&one), "report.md").contains(&format!("| Method | {title} |")));
     other.name = "bursts".into();
