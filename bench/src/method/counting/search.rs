@@ -11,7 +11,7 @@ use crate::statistics::{mean, sd};
 pub type Asked<'a> = (&'a [u32], u32, &'a [u32]);
 
 /// With fewer cases nothing is tuned: a search would find their noise.
-pub const MIN_CASES: usize = 300;
+pub const MIN_CASES: usize = crate::scoring::LEAST;
 
 /// Weights of cosines and of shares. Only their ratio matters, and the ends are each of them alone.
 const MIXES: [[f64; 2]; 7] = [
