@@ -20,14 +20,15 @@ use super::cut::Cut;
 use super::replicate::Replicate;
 use crate::claim::Claims;
 use crate::method::{self, Method};
-use crate::report::input::ScenarioKind;
+use crate::report::input::{ScenarioKind, direction};
 use crate::scoring::LEAST;
 
 /// The profiles that come with the program.
-const BUILTIN: [(&str, &str); 3] = [
+const BUILTIN: [(&str, &str); 4] = [
     ("quick", include_str!("../../profiles/quick.toml")),
     ("order", include_str!("../../profiles/order.toml")),
     ("small", include_str!("../../profiles/small.toml")),
+    ("outside", include_str!("../../profiles/outside.toml")),
 ];
 
 /// An experiment: what is compared, on what, at which budget.
@@ -64,6 +65,7 @@ pub struct Profile {
     /// How domains are prepared.
     pub prepare: Prepare,
     /// How adapters are trained.
+    #[serde(default)]
     pub adapter: Adapter,
     /// How candidates are ranked.
     pub rank: Rank,
@@ -86,6 +88,8 @@ pub enum Backbone {
         #[serde(default, skip_serializing_if = "is_usual")]
         precision: Precision,
     },
+    /// None: all rows count, or come from outside.
+    None,
 }
 
 /// Left out of what identifies a run, so that records made before there was a choice stay valid.
@@ -123,6 +127,33 @@ pub struct Adapter {
     pub held_out: usize,
     /// Length and speed.
     pub train: TrainConfig,
+}
+
+impl Default for Adapter {
+    /// What a small language model on two cores is trained by.
+    fn default() -> Self {
+        Adapter {
+            rank: 16,
+            alpha: 32.0,
+            dropout: 0.0,
+            prompts_per_domain: 320,
+            held_out: 24,
+            train: TrainConfig {
+                learning_rate: 1e-3,
+                epochs: 1,
+                batch_size: 8,
+                micro_batch_tokens: 1024,
+                activation_memory: 0,
+                warmup: 0.05,
+                weight_decay: 0.0,
+                clip: 1.0,
+                evaluate_every: 0,
+                patience: 0,
+                keep: Keep::Last,
+                checkpoint_every: 0,
+            },
+        }
+    }
 }
 
 /// The floors, and what is made of the adapters that the method itself is about.
@@ -305,7 +336,8 @@ pub struct Scenario {
     pub kind: ScenarioKind,
     /// Domain recommended in.
     pub target: String,
-    /// The other domains.
+    /// The other domains; none of them in a single-domain scenario.
+    #[serde(default)]
     pub sources: Vec<String>,
     /// Rows of this scenario besides those of the profile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -315,7 +347,7 @@ pub struct Scenario {
 impl Scenario {
     /// `sources → target`, as the reports show it.
     pub fn name(&self) -> String {
-        format!("{} → {}", self.sources.join(" + "), self.target)
+        direction(&self.sources, &self.target)
     }
 
     /// The rows of its table, in order.
@@ -461,7 +493,9 @@ impl Profile {
                 let rows = scenario
                     .rows(self)
                     .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
-                if !rows.iter().any(|row| row.id() == claims.woven) {
+                self.check_rows(scenario, &rows)
+                    .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
+                if !claims.kinds.is_empty() && !rows.iter().any(|row| row.id() == claims.woven) {
                     let names: Vec<&str> = rows.iter().map(|row| row.id()).collect();
                     bail!(
                         "[claims] woven is {}, which is no row of {}: {}",
@@ -480,11 +514,16 @@ impl Profile {
                         );
                     }
                 }
-                if scenario.sources.is_empty() || scenario.sources.contains(&scenario.target) {
+                let alone = scenario.kind == ScenarioKind::SingleDomain;
+                if scenario.sources.is_empty() != alone || scenario.sources.contains(&scenario.target) {
                     bail!(
-                        "study {}: scenario {} needs sources other than its target",
+                        "study {}: scenario {} needs {}",
                         study.name,
-                        scenario.name()
+                        scenario.name(),
+                        match alone {
+                            true => "no sources: it is single-domain",
+                            false => "sources other than its target",
+                        }
                     );
                 }
             }
@@ -494,6 +533,26 @@ impl Profile {
                     study.name
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Fails where a row needs what the scenario or the profile lacks.
+    fn check_rows(&self, scenario: &Scenario, rows: &[&dyn Method]) -> Result<()> {
+        let lacking = |lacks: bool, needs: fn(&dyn Method) -> bool| {
+            rows.iter()
+                .filter(|row| lacks && needs(**row))
+                .map(|row| row.id())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let without_model = lacking(matches!(self.backbone, Backbone::None), method::needs_model);
+        if !without_model.is_empty() {
+            bail!("rows that need a language model, where [backbone] kind is \"none\": {without_model}");
+        }
+        let without_sources = lacking(scenario.sources.is_empty(), method::needs_sources);
+        if !without_sources.is_empty() {
+            bail!("rows that need sources, where the scenario has none: {without_sources}");
         }
         Ok(())
     }
