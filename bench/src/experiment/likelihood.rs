@@ -8,6 +8,9 @@ use anyhow::{Context, Result, ensure};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge;
+use weaverec_model::merge::align::{Aligned, Member};
+use weaverec_model::merge::draw::Seeded;
+use weaverec_model::merge::run::Run;
 use weaverec_model::rank::{Query, catalogue_place, generate, neutral};
 use weaverec_model::train::mean_loss;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -25,7 +28,7 @@ use super::ranking::{Scored, Scores, Subject, catalogue};
 use super::replicate::{self, Replicate};
 use super::runner::Workshop;
 use crate::calibration::{histories, neutral_titles};
-use crate::method::language_model;
+use crate::method::{MergeRule, language_model};
 use crate::metric::Place;
 use crate::progress::Meter;
 use crate::scoring;
@@ -41,11 +44,61 @@ pub(super) fn adapters(bench: &Bench, members: &[AdapterKey], workshop: &Worksho
     members.iter().map(load).collect()
 }
 
+/// What the adapters of a ranking come to: nothing for none of them.
+pub(super) enum Merged<'a> {
+    /// The uniform mean.
+    Mean(&'a [Adapter]),
+    /// The merge by a rule.
+    Rule(Box<Adapter>),
+}
+
+/// Merges the adapters of a ranking by its rule. `replicate` draws the masks, where there are any.
+pub(super) fn merged(
+    adapters: &[Adapter],
+    rule: Option<MergeRule>,
+    replicate: Replicate,
+) -> Result<Merged<'_>> {
+    let Some(rule) = rule else {
+        return Ok(Merged::Mean(adapters));
+    };
+    let cannot = || format!("cannot merge by {}", rule.name);
+    let members = adapters.iter().map(|adapter| match rule.adds {
+        true => Member::weighing(adapter, 1.0),
+        false => Member {
+            adapter,
+            settings: BTreeMap::new(),
+        },
+    });
+    let members = Aligned::new(members.collect()).with_context(cannot)?;
+    let run = Run {
+        rule: &rule.read(adapters.len()).with_context(cannot)?,
+        rank: None,
+        draws: &Seeded(replicate::merge_seed(replicate)),
+    };
+    let (adapter, _) = run.adapter(&members).with_context(cannot)?;
+    Ok(Merged::Rule(Box::new(adapter)))
+}
+
+impl Merged<'_> {
+    /// So much of the update; none where there is none.
+    fn times(&self, scale: f64) -> Result<Option<Adapter>> {
+        Ok(match self {
+            Merged::Mean([]) => None,
+            Merged::Mean(some) => Some(merge::uniform_scaled(&some.iter().collect::<Vec<_>>(), scale)?),
+            Merged::Rule(adapter) => Some(merge::weighted(&[(adapter, scale)])?),
+        })
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Merged::Mean([]))
+    }
+}
+
 /// A language model that scores the users of a domain.
 pub(super) struct Likelihood<'a> {
     pub profile: &'a Profile,
-    /// Merged uniformly; none: untuned.
-    pub adapters: &'a [Adapter],
+    /// What is added to it.
+    pub merged: Merged<'a>,
     pub model: &'a LanguageModel,
     pub encoder: &'a Encoder<'a>,
     pub target: &'a DomainData,
@@ -83,7 +136,7 @@ impl Likelihood<'_> {
                 self.profile.prepare.format,
             )?;
         }
-        if self.adapters.is_empty() {
+        if self.merged.is_none() {
             scored.recall = self.recall(&plain)?;
         }
         let scoring = Instant::now();
@@ -98,7 +151,7 @@ impl Likelihood<'_> {
         }
         let mut by_scale = vec![(1.0, self.at(&plain, 1.0, &choosing, subjects, &queries)?)];
         drop(plain);
-        if !self.adapters.is_empty() {
+        if !self.merged.is_none() {
             for scale in config.scales.iter().filter(|scale| **scale != 1.0) {
                 let decoder = self.decoder(*scale)?;
                 by_scale.push((*scale, self.at(&decoder, *scale, &choosing, subjects, &queries)?));
@@ -143,12 +196,9 @@ impl Likelihood<'_> {
 
     /// The model with so much of the merged update.
     fn decoder(&self, scale: f64) -> Result<Decoder> {
-        Ok(match self.adapters {
-            [] => self.model.decoder.clone(),
-            some => {
-                let merged = merge::uniform_scaled(&some.iter().collect::<Vec<_>>(), scale)?;
-                self.model.decoder.folded(&merged)?
-            }
+        Ok(match self.merged.times(scale)? {
+            None => self.model.decoder.clone(),
+            Some(merged) => self.model.decoder.folded(&merged)?,
         })
     }
 

@@ -14,7 +14,7 @@ use super::profile::{Backbone, Scenario};
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
 use super::work::Work;
-use crate::method::{self, How, Method};
+use crate::method::{self, How, MergeRule, Method};
 
 /// Names an adapter: what it is trained on, and the replicate.
 pub type AdapterKey = (Diet, Replicate);
@@ -55,12 +55,14 @@ pub enum Scorer {
         /// The replicate that draws it; none where nothing is drawn.
         drawn: Option<Replicate>,
     },
-    /// By likelihood, with the uniform merge of these adapters folded in; none is zero-shot.
+    /// By likelihood, with a merge of these adapters folded in; none is zero-shot.
     LanguageModel {
         /// The replicate whose language model it is.
         base: Replicate,
         /// The adapters, sorted.
         members: Vec<AdapterKey>,
+        /// The rule that merges them; none: the uniform mean.
+        rule: Option<MergeRule>,
         /// The replicate that gives every user another one's history, where it does.
         stranger: Option<Replicate>,
     },
@@ -196,6 +198,7 @@ impl Plan {
             Scorer::LanguageModel {
                 base,
                 members,
+                rule,
                 stranger,
             } => {
                 let keys: Vec<&str> = members
@@ -204,7 +207,15 @@ impl Plan {
                     .map(|adapter| adapter.cell.key.as_str())
                     .collect();
                 configuration["model"] = json!(study.base_key(*base)?);
-                configuration["uniform_merge_of"] = json!(keys);
+                match rule {
+                    None => configuration["uniform_merge_of"] = json!(keys),
+                    Some(rule) => {
+                        configuration["merge_of"] = json!(keys);
+                        configuration["rule"] =
+                            json!({ "name": rule.name, "settings": rule.settings()?, "adds": rule.adds });
+                        configuration["merge_seed"] = json!(written(replicate::merge_seed(*base)));
+                    }
+                }
                 configuration["rank"] = json!(profile.rank);
                 configuration["validation_prompts"] = json!(profile.adapter.held_out);
                 if let Some(replicate) = stranger {
@@ -221,8 +232,9 @@ impl Plan {
                     [(diet, replicate)] => format!("{target}: {diet}{who}, replicate {replicate}"),
                     several => {
                         let names: Vec<String> = several.iter().map(|(diet, _)| diet.to_string()).collect();
+                        let by = rule.map_or_else(String::new, |rule| format!(" by {}", rule.name));
                         format!(
-                            "{target}: merge of {}{who}, replicate {}",
+                            "{target}: merge{by} of {}{who}, replicate {}",
                             names.join(", "),
                             several[0].1
                         )
@@ -286,6 +298,14 @@ impl Scorer {
         }
     }
 
+    /// The rule that it merges them by; none for the uniform mean.
+    pub fn rule(&self) -> Option<MergeRule> {
+        match self {
+            Scorer::LanguageModel { rule, .. } => *rule,
+            Scorer::Counted { .. } => None,
+        }
+    }
+
     /// The replicate whose language model it uses, where it uses one.
     pub fn base(&self) -> Option<Replicate> {
         match self {
@@ -340,12 +360,16 @@ pub fn scorer(
             method: method.id(),
             drawn: counted.is_drawn().then_some(replicate),
         }),
-        How::Adapters { recipe, stranger } => {
+        How::Adapters {
+            recipe,
+            rule,
+            stranger,
+        } => {
             let diets = match recipe(scenario.sources.len()) {
                 Some(recipe) => diets(recipe, study, scenario)?,
                 None => Vec::new(),
             };
-            Some(merged(diets, study, replicate, stranger))
+            Some(merged(diets, rule, study, replicate, stranger))
         }
         How::Best(_) | How::Fusion { .. } => None,
     })
@@ -367,7 +391,7 @@ pub fn members(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<Diet>> {
 
 /// The scorer that ranks with one adapter alone.
 pub fn alone(diet: Diet, study: &StudyRecord, replicate: Replicate) -> Scorer {
-    merged(vec![diet], study, replicate, false)
+    merged(vec![diet], None, study, replicate, false)
 }
 
 /// What the adapters of a recipe are trained on.
@@ -392,12 +416,19 @@ fn diets(recipe: Recipe, study: &StudyRecord, scenario: &Scenario) -> Result<Vec
     Ok(recipe.members(&scenario.weave(), &budget))
 }
 
-fn merged(members: Vec<Diet>, study: &StudyRecord, replicate: Replicate, stranger: bool) -> Scorer {
+fn merged(
+    members: Vec<Diet>,
+    rule: Option<MergeRule>,
+    study: &StudyRecord,
+    replicate: Replicate,
+    stranger: bool,
+) -> Scorer {
     let mut members: Vec<AdapterKey> = members.into_iter().map(|diet| (diet, replicate)).collect();
     members.sort();
     Scorer::LanguageModel {
         base: study.base(replicate),
         members,
+        rule,
         stranger: stranger.then_some(replicate),
     }
 }

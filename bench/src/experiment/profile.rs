@@ -19,7 +19,7 @@ pub use prepare::{Order, Prepare, Split};
 use super::cut::Cut;
 use super::replicate::Replicate;
 use crate::claim::Claims;
-use crate::method::{self, Method};
+use crate::method::{self, How, Method};
 use crate::report::input::{ScenarioKind, direction};
 use crate::scoring::LEAST;
 
@@ -553,6 +553,12 @@ impl Profile {
         let without_sources = lacking(scenario.sources.is_empty(), method::needs_sources);
         if !without_sources.is_empty() {
             bail!("rows that need sources, where the scenario has none: {without_sources}");
+        }
+        for row in rows {
+            if let How::Adapters { rule: Some(rule), .. } = row.how() {
+                rule.read(1 + scenario.sources.len())
+                    .with_context(|| format!("row {}", row.id()))?;
+            }
         }
         Ok(())
     }

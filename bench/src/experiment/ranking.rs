@@ -97,8 +97,9 @@ pub fn rank(
             counted(method, seed, target, &subjects, profile.report_on)?
         }
         Scorer::LanguageModel {
-            base: _,
+            base,
             members,
+            rule,
             stranger,
         } => {
             let (model, encoder) = reader.context("this profile has no language model")?;
@@ -113,9 +114,10 @@ pub fn rank(
                 )?);
             }
             let adapters = likelihood::adapters(bench, members, workshop)?;
+            let merged = likelihood::merged(&adapters, *rule, *base)?;
             let likelihood = Likelihood {
                 profile,
-                adapters: &adapters,
+                merged,
                 model,
                 encoder,
                 target,

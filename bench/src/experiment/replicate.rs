@@ -49,6 +49,11 @@ pub fn stranger_seed(replicate: Replicate) -> u64 {
     seed(&("stranger", replicate))
 }
 
+/// The seed of the random masks by which a rule merges adapters.
+pub fn merge_seed(replicate: Replicate) -> u64 {
+    seed(&("merge", replicate))
+}
+
 /// The seed of the backbone that a replicate pre-trains.
 pub fn backbone_seed(replicate: Replicate) -> u64 {
     seed(&("backbone", replicate))

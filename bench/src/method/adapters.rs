@@ -2,7 +2,7 @@
 
 use weaverec_model::weave::Recipe;
 
-use super::{How, Method};
+use super::{How, MergeRule, Method};
 use crate::report::input::Family;
 
 /// A row that is made of adapters.
@@ -12,7 +12,34 @@ pub struct Adapters {
     family: Family,
     reference: &'static str,
     recipe: fn(usize) -> Option<Recipe>,
+    rule: Option<MergeRule>,
     stranger: bool,
+}
+
+impl Adapters {
+    /// The same adapters merged by another rule than the uniform mean.
+    pub(super) const fn by(self, name: &'static str, settings: &'static str) -> Self {
+        Adapters {
+            rule: Some(MergeRule {
+                name,
+                settings,
+                adds: false,
+            }),
+            ..self
+        }
+    }
+
+    /// The sum of the same adapters times a number.
+    pub(super) const fn summed(self, settings: &'static str) -> Self {
+        Adapters {
+            rule: Some(MergeRule {
+                name: "task_arithmetic",
+                settings,
+                adds: true,
+            }),
+            ..self
+        }
+    }
 }
 
 impl Method for Adapters {
@@ -35,12 +62,13 @@ impl Method for Adapters {
     fn how(&self) -> How {
         How::Adapters {
             recipe: self.recipe,
+            rule: self.rule,
             stranger: self.stranger,
         }
     }
 }
 
-const fn row(
+pub(super) const fn row(
     id: &'static str,
     label: &'static str,
     family: Family,
@@ -53,6 +81,7 @@ const fn row(
         family,
         reference,
         recipe,
+        rule: None,
         stranger: false,
     }
 }

@@ -11,6 +11,7 @@ pub mod item_knn;
 pub mod language_model;
 mod links;
 pub mod log;
+pub mod merges;
 #[cfg(test)]
 mod newest;
 pub mod next_id;
@@ -20,7 +21,9 @@ pub mod previous_id;
 pub mod random;
 pub mod text_knn;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use weaverec_model::merge;
+use weaverec_model::merge::rule::Rule;
 use weaverec_model::weave::Recipe;
 use weaverec_pipeline::schema::Item;
 
@@ -43,7 +46,7 @@ pub trait Method: Sync {
     fn needs(&self) -> String {
         match self.how() {
             How::Counted(_) => "training interactions".into(),
-            How::Adapters { recipe, stranger } => {
+            How::Adapters { recipe, stranger, .. } => {
                 let what = recipe(1).map_or("a language model", |_| "a language model, adapters");
                 match stranger {
                     true => format!("{what}, two users"),
@@ -61,10 +64,12 @@ pub trait Method: Sync {
 pub enum How {
     /// It scores items by the target's training part; no language model takes part.
     Counted(&'static dyn Counted),
-    /// The language model with the uniform merge of a recipe's adapters.
+    /// The language model with a merge of a recipe's adapters.
     Adapters {
         /// The recipe in a scenario of so many sources; none: the model as it is.
         recipe: fn(usize) -> Option<Recipe>,
+        /// The rule that merges them; none: the uniform mean.
+        rule: Option<MergeRule>,
         /// Whether every user is given another one's history.
         stranger: bool,
     },
@@ -78,6 +83,37 @@ pub enum How {
         /// What is added.
         with: &'static str,
     },
+}
+
+/// A merge rule with its settings, as a recipe has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MergeRule {
+    /// Its name.
+    pub name: &'static str,
+    /// Its settings, as a JSON object.
+    pub settings: &'static str,
+    /// Whether every member weighs 1, so that the result is a sum; else as the rule has it where no weight is given.
+    pub adds: bool,
+}
+
+impl MergeRule {
+    /// The settings that are not the rule's own.
+    ///
+    /// # Errors
+    /// Settings that are no JSON object.
+    pub fn settings(self) -> Result<serde_json::Map<String, serde_json::Value>> {
+        serde_json::from_str(self.settings).with_context(|| format!("the settings of {}", self.name))
+    }
+
+    /// The rule, for so many members.
+    ///
+    /// # Errors
+    /// A rule or setting that there is not, or that takes another number of members.
+    pub fn read(self, members: usize) -> Result<Rule> {
+        let rule = merge::recipe::Recipe::rule(self.name, self.settings()?)?;
+        rule.merging().check(members)?;
+        Ok(rule)
+    }
 }
 
 /// A row that scores items by what it counted.
@@ -174,6 +210,19 @@ pub static METHODS: &[&dyn Method] = &[
     &adapters::STRANGER,
     &adapters::JOINT,
     &adapters::NAIVE_MERGE,
+    &merges::TASK_ARITHMETIC,
+    &merges::SVD,
+    &merges::TIES,
+    &merges::DARE_LINEAR,
+    &merges::DARE_TIES,
+    &merges::MAGNITUDE_PRUNE,
+    &merges::BREADCRUMBS,
+    &merges::DELLA,
+    &merges::SLERP,
+    &merges::MODEL_STOCK,
+    &merges::TSV_M,
+    &merges::ISO_C,
+    &merges::ISO_CTS,
     &adapters::WEAVEREC,
     &adapters::SOUP,
     &adapters::LONGER_TWICE,
@@ -287,6 +336,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_rule_of_a_row_is_one_with_settings_that_it_has() {
+        let mut rules = 0;
+        for method in METHODS {
+            if let How::Adapters { rule: Some(rule), .. } = method.how() {
+                rule.read(2).with_context(|| method.id()).unwrap();
+                rules += 1;
+            }
+        }
+        assert_eq!(rules, 13);
+        let How::Adapters { rule, .. } = named("slerp").unwrap().how() else {
+            panic!("it merges adapters");
+        };
+        assert!(rule.unwrap().read(3).is_err());
     }
 
     #[test]

@@ -306,9 +306,10 @@ impl<'a> Making<'a> {
             validation_loss: ranked.ranking.validation_loss,
             loss_curve,
             held_out_curve,
+            // What a member weighs in a merge by a rule differs from module to module, or from entry to entry.
             members: members
                 .iter()
-                .filter(|_| members.len() > 1)
+                .filter(|_| members.len() > 1 && ranked.key.1.rule().is_none())
                 .map(|(diet, _)| (member_id(diet, self.scenario), 1.0 / members.len() as f64))
                 .collect(),
             listed: false,

@@ -1,0 +1,119 @@
+//! Rows of the adapters of single domains, merged by the rules of the field: one of them is the best naive merge that a woven row is to beat.
+//!
+//! A rule stands as its paper or tool has it where nothing is set (docs/merging.md); whatever the whole result is to be multiplied with is
+//! chosen on calibration users, as for every merge.
+
+use weaverec_model::weave::Recipe;
+
+use super::adapters::{Adapters, row};
+use crate::report::input::Family;
+
+const fn naive(id: &'static str, label: &'static str, reference: &'static str) -> Adapters {
+    row(id, label, Family::NaiveMerging, reference, |_| {
+        Some(Recipe::NaiveMerge)
+    })
+}
+
+/// The sum.
+pub const TASK_ARITHMETIC: Adapters = naive(
+    "task-arithmetic",
+    "task arithmetic",
+    "arXiv 2212.04089: the sum of single-domain adapters times 0.3",
+)
+.summed(r#"{"lambda": 0.3}"#);
+
+/// The mean at one adapter's rank.
+pub const SVD: Adapters = naive(
+    "svd",
+    "mean, SVD",
+    "the uniform mean of single-domain adapters, cut to the rank of one by SVD",
+)
+.by("svd", "{}");
+
+/// The largest entries of the elected sign.
+pub const TIES: Adapters = naive(
+    "ties",
+    "TIES",
+    "arXiv 2306.01708: the largest fifth of each adapter's entries, of the elected sign, averaged",
+)
+.by("ties", r#"{"flavor": "paper"}"#);
+
+/// Random entries, added up.
+pub const DARE_LINEAR: Adapters = naive(
+    "dare-linear",
+    "DARE",
+    "arXiv 2311.03099: half of each adapter's entries at random, the mean of twice these",
+)
+.by("dare_linear", r#"{"flavor": "paper", "density": 0.5}"#);
+
+/// Random entries of the elected sign.
+pub const DARE_TIES: Adapters = naive(
+    "dare-ties",
+    "DARE-TIES",
+    "arXiv 2311.03099: half of each adapter's entries at random, of the elected sign, averaged",
+)
+.by("dare_ties", r#"{"flavor": "paper", "density": 0.5}"#);
+
+/// The largest entries, added up.
+pub const MAGNITUDE_PRUNE: Adapters = naive(
+    "magnitude-prune",
+    "magnitude prune",
+    "PEFT: the mean of each adapter's largest half of entries",
+)
+.by("magnitude_prune", r#"{"density": 0.5, "space": "dense"}"#);
+
+/// Entries of middling size.
+pub const BREADCRUMBS: Adapters = naive(
+    "breadcrumbs",
+    "breadcrumbs",
+    "arXiv 2312.06795, mergekit: entries of middling size, averaged",
+)
+.by("breadcrumbs", "{}");
+
+/// Random entries, likelier the larger.
+pub const DELLA: Adapters = naive(
+    "della",
+    "DELLA",
+    "arXiv 2406.11617, mergekit: random entries, likelier the larger, of the elected sign",
+)
+.by("della", r#"{"density": 0.5}"#);
+
+/// Along the arc between two updates.
+pub const SLERP: Adapters = naive(
+    "slerp",
+    "SLERP",
+    "mergekit: half-way along the arc between two adapters; of two alone",
+)
+.by("slerp", r#"{"t": 0.5}"#);
+
+/// Shorter, the less the updates agree.
+pub const MODEL_STOCK: Adapters = naive(
+    "model-stock",
+    "model stock",
+    "arXiv 2403.19522: the mean, shorter the less the adapters agree",
+)
+.by("model_stock", "{}");
+
+/// The leading directions of each, made orthogonal.
+pub const TSV_M: Adapters = naive(
+    "tsv-m",
+    "TSV-M",
+    "arXiv 2412.00081: the leading singular directions of each adapter, made orthogonal to the others'",
+)
+.by("tsv_m", "{}");
+
+/// Equal singular values.
+pub const ISO_C: Adapters = naive(
+    "iso-c",
+    "Iso-C",
+    "arXiv 2502.04959: the sum with all singular values equal",
+)
+.by("iso_c", "{}");
+
+/// Equal singular values, of shared directions and of each one's own.
+pub const ISO_CTS: Adapters = naive(
+    "iso-cts",
+    "Iso-CTS",
+    "arXiv 2502.04959: the same with directions of each adapter beside those that they share",
+)
+.by("iso_cts", "{}");
