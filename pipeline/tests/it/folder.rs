@@ -35,7 +35,7 @@ fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
         let left = std::fs::read_dir(&config.out).unwrap().count();
         assert_eq!(left, 1, "nothing that was spilled stays");
     }
-    assert_eq!(written[0].len(), 10, "{:?}", written[0].keys());
+    assert_eq!(written[0].len(), 11, "{:?}", written[0].keys());
     for other in &written[1..] {
         assert!(written[0].keys().eq(other.keys()));
         for (path, bytes) in other {
