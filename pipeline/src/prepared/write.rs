@@ -281,6 +281,11 @@ mod tests {
         assert_eq!(one.rows, 20_000);
         assert_eq!(one.blake3, many.blake3);
         let bytes = std::fs::read(folder.path().join("one")).unwrap();
+        let sha256: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!((one.sha256, one.bytes), (sha256, bytes.len() as u64));
         assert_eq!(one.blake3, blake3::hash(&bytes).to_hex().to_string());
     }
 
