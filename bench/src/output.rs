@@ -1,6 +1,7 @@
 //! What the commands write, as [claims](weaverec_output::Claim) tell it from anything else.
 
 use anyhow::Result;
+use weaverec_model::lora::card;
 use weaverec_output::{Again, Kind, write_file};
 
 /// The course of a training, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an
@@ -10,8 +11,14 @@ pub const CURVE: &str = "training.jsonl";
 /// What a result of `weaverec merge` was made of.
 pub const MERGE: &str = "merge.json";
 
-/// Names of the files of an adapter; the last says which base it was trained over.
-const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "base.json"];
+/// Names of the files of an adapter; `base.json` says which base it was trained over, and the last is its card, of which
+/// [`card::check`](weaverec_model::lora::card::check) knows whether somebody changed it.
+const ADAPTER: [&str; 4] = [
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "base.json",
+    card::CARD,
+];
 
 /// Names of the files of a model.
 const MODEL: [&str; 8] = [

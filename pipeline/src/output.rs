@@ -9,7 +9,13 @@ pub const PREPARED: Kind = Kind {
     name: "a prepared folder",
     marks: &["manifest.json", "dataset_info.json"],
     holds: |name| {
-        let others = ["manifest.json", "dataset_info.json", "README.md", "prompts"];
+        let others = [
+            "manifest.json",
+            "dataset_info.json",
+            "croissant.json",
+            "README.md",
+            "prompts",
+        ];
         let tables = [
             "interactions.parquet",
             "items.parquet",

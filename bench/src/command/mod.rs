@@ -1,5 +1,5 @@
 //! The commands of the `weaverec` binary, one a file. Each has a `Arguments` struct, which is also its `--help`, and a `run`. In `base` is what
-//! those that load a model share, in `adapter` what those that read adapters do, in `number` how numbers are read, in `units` how units are listed, and in `target` how a
+//! those that load a model share, in `adapter` what those that read adapters do, in `card` what the cards of adapters say, in `number` how numbers are read, in `units` how units are listed, and in `target` how a
 //! target of a profile is named.
 
 pub mod adapter;
@@ -7,6 +7,7 @@ pub mod audit;
 pub mod base;
 pub mod calibrate;
 mod calibrated;
+pub mod card;
 pub mod cases;
 pub mod compare;
 pub mod completions;

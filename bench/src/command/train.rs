@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use weaverec_model::lora::LoraConfig;
+use weaverec_model::lora::{self, LoraConfig};
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Seeds, TrainConfig, train_lora};
 use weaverec_model::weave::Mixture;
@@ -13,12 +13,13 @@ use weaverec_pipeline::prepared::Prepared;
 
 use super::number;
 use crate::command::base::Base;
+use crate::command::card::{self, Trained};
 use crate::experiment::training_set::{ChosenBy, Part, TrainingSet};
 use crate::output::{CHECKPOINT, CURVE, TRAINED};
 use crate::progress::{Meter, say};
 
 /// Train a LoRA adapter on one or several prepared folders; several make a hybrid (or joint) adapter. Writes a PEFT folder, with the
-/// course of the training in training.jsonl.
+/// course of the training in training.jsonl and a card, README.md.
 ///
 /// Stopped and started again, it goes on from its last checkpoint and ends with the same adapter. An adapter that was trained into the
 /// same folder before is replaced; nothing else is, and no input.
@@ -87,6 +88,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .collect();
     inputs.extend(arguments.base.input());
     let claim = Claim::take(&arguments.out, TRAINED, &inputs)?;
+    lora::card::check(claim.place())?;
     let beside = claim.beside(".checkpoint", CHECKPOINT, &inputs)?;
     let model = arguments.base.load()?;
     let folders: Vec<Prepared> = arguments
@@ -119,15 +121,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
         keep: Default::default(),
         checkpoint_every: arguments.every,
     };
-    let mut lora = LoraConfig::new(arguments.rank, arguments.alpha);
-    lora.lora_dropout = arguments.dropout;
-    lora.base_model_name_or_path = Some(model.base.name.clone());
+    let mut settings = LoraConfig::new(arguments.rank, arguments.alpha);
+    settings.lora_dropout = arguments.dropout;
+    settings.base_model_name_or_path = Some(model.base.name.clone());
     let checkpoint = Checkpoint::new(beside, &model.fingerprint);
     let meter = Meter::start(format!("training on {} prompts", examples.len()));
     let (mut adapter, outcome) = with_threads(super::threads(arguments.threads), || {
         train_lora(
             &model.decoder,
-            lora,
+            settings,
             &examples,
             &held_out,
             &config,
@@ -149,8 +151,23 @@ pub fn run(arguments: Arguments) -> Result<()> {
         None => format!("{} steps", outcome.steps),
     });
     adapter.base = Some(model.base.clone());
+    let card = card::trained(
+        &arguments.out,
+        &Trained {
+            folders: folders.iter().map(Prepared::manifest).collect(),
+            mixture,
+            prompts: examples.len(),
+            held_out: held_out.len(),
+            lora: &adapter.config,
+            config: &config,
+            seed,
+            base: &model.base,
+            outcome: &outcome,
+        },
+    );
     claim.write(|folder| -> Result<()> {
         adapter.save_into(folder)?;
+        card.write(folder)?;
         Ok(write_file(&folder.join(CURVE), outcome.json_lines().as_bytes())?)
     })?;
     checkpoint.remove()?;

@@ -59,6 +59,9 @@ fn furnished() -> tempfile::TempDir {
     }
     file(at, "peft/adapter_config.json", "{}");
     file(at, "peft/README.md", "trained for a week elsewhere");
+    file(at, "trained/adapter_config.json", "{}");
+    file(at, "trained/training.jsonl", "");
+    file(at, "trained/README.md", "what I found out about it");
     std::os::unix::fs::symlink(at.join("base"), at.join("link")).unwrap();
     folder
 }
@@ -127,6 +130,7 @@ fn no_command_writes_over_an_input_or_over_somebody_s_files() {
         (train("a"), "an adapter is there"),
         (train("peft"), "an adapter is there"),
         (merge("peft"), "an adapter is there"),
+        (train("trained"), "README.md: was written or changed by somebody"),
         (reproduce("prepared/home", "report"), "a prepared folder is there"),
         (reproduce("work", "prepared/home"), "a prepared folder is there"),
         (reproduce("work", "raw"), "a folder with `home` is there"),

@@ -1,6 +1,7 @@
 //! LoRA adapters as PEFT defines and stores them: `y = x Wᵀ + scale · (dropout(x) Aᵀ) Bᵀ`.
 
 pub mod base;
+pub mod card;
 pub mod config;
 pub(crate) mod copy;
 pub(crate) mod coverage;
@@ -8,6 +9,7 @@ pub mod folder;
 pub mod trainable;
 
 pub use base::Base;
+pub use card::Card;
 pub use config::LoraConfig;
 pub use folder::{Adapter, LoraModule, Reading};
 pub use trainable::TrainableLora;

@@ -8,7 +8,9 @@ use weaverec_output::{Claim, Input, Staged, scratch};
 use crate::error::{Error, Result};
 use crate::output::PREPARED;
 use crate::prepare::PrepareConfig;
-use crate::prepared::{CARD, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, write_text};
+use crate::prepared::{
+    CARD, CROISSANT, DATASET_INFO, MANIFEST, Manifest, SCHEMA_VERSION, croissant, write_text,
+};
 use crate::raw::{InputFile, Progress, fingerprint};
 use crate::schema::Split;
 use crate::storage;
@@ -140,14 +142,15 @@ pub fn publish(
 /// The files of a folder, the manifest last.
 fn names(manifest: &Manifest) -> Vec<PathBuf> {
     let data = manifest.files.iter().map(|file| file.path.as_str());
-    data.chain([DATASET_INFO, CARD, MANIFEST])
+    data.chain([DATASET_INFO, CROISSANT, CARD, MANIFEST])
         .map(PathBuf::from)
         .collect()
 }
 
-/// Writes `dataset_info.json`, the card and, last, the manifest.
+/// Writes `dataset_info.json`, `croissant.json`, the card and, last, the manifest.
 pub fn describe(folder: &Path, manifest: &Manifest) -> Result<()> {
     write_text(&folder.join(DATASET_INFO), &pretty(&dataset_info(manifest))?)?;
+    write_text(&folder.join(CROISSANT), &pretty(&croissant(manifest))?)?;
     write_text(&folder.join(CARD), &card(manifest)?)?;
     write_text(&folder.join(MANIFEST), &pretty(manifest)?)
 }

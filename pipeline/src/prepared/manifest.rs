@@ -46,6 +46,9 @@ pub struct FileEntry {
     pub bytes: u64,
     /// BLAKE3 of its content, in hex.
     pub blake3: String,
+    /// SHA-256 of its content, in hex, for tools of others; empty in folders of versions that did not record it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
 }
 
 /// `manifest.json`.

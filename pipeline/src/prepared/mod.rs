@@ -1,6 +1,7 @@
 //! The prepared folder: the only place that knows its layout, schema and manifest.
 
 mod bins;
+mod croissant;
 mod id_order;
 mod layout;
 mod lengths;
@@ -11,6 +12,7 @@ mod ties;
 mod write;
 
 pub use bins::{Bin, BinReport};
+pub use croissant::{CROISSANT, croissant};
 pub use id_order::IdOrder;
 pub use layout::{
     CARD, DATASET_INFO, INTERACTIONS, ITEMS, MANIFEST, PROMPT_ROWS, REJECTS, SCHEMA_VERSION, SEQUENCES,
@@ -336,9 +338,13 @@ fn copy(folder: &Path, manifest: &Manifest) -> Result<TempDir> {
         .map_err(failed)?;
     std::fs::create_dir(copy.path().join("prompts")).map_err(failed)?;
     let data = manifest.files.iter().map(|file| file.path.as_str());
-    for name in data.chain([MANIFEST, DATASET_INFO, CARD]) {
+    for name in data.chain([MANIFEST, DATASET_INFO, CARD, CROISSANT]) {
         let (from, to) = (folder.join(name), copy.path().join(name));
-        let mut source = storage::open(&from).map_err(|source| Error::io(&from, "read", source))?;
+        let mut source = match storage::open(&from) {
+            // Folders of versions before it have none.
+            Err(error) if name == CROISSANT && error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|source| Error::io(&from, "read", source))?,
+        };
         let mut target = File::create(&to).map_err(|source| Error::io(&to, "create", source))?;
         io::copy(&mut source, &mut target).map_err(|source| Error::io(&from, "copy", source))?;
     }

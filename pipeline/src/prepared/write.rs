@@ -13,6 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::prepared::layout::{PROMPT_ROWS, TABLE_ROWS};
@@ -100,6 +101,7 @@ impl<'a> ParquetFile<'a> {
         let sink = Hashing {
             inner: BufWriter::with_capacity(1 << 20, file),
             hasher: blake3::Hasher::new(),
+            sha256: Sha256::new(),
             bytes: 0,
         };
         let rows = match schema.column_with_name("messages") {
@@ -209,6 +211,12 @@ impl<'a> ParquetFile<'a> {
             rows: self.rows,
             bytes: sink.bytes,
             blake3: sink.hasher.finalize().to_hex().to_string(),
+            sha256: sink
+                .sha256
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
         })
     }
 }
@@ -222,6 +230,8 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
 struct Hashing<W> {
     inner: W,
     hasher: blake3::Hasher,
+    /// What catalogues of data sets check files by.
+    sha256: Sha256,
     bytes: u64,
 }
 
@@ -229,6 +239,7 @@ impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(buffer)?;
         self.hasher.update(&buffer[..written]);
+        self.sha256.update(&buffer[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
@@ -270,6 +281,11 @@ mod tests {
         assert_eq!(one.rows, 20_000);
         assert_eq!(one.blake3, many.blake3);
         let bytes = std::fs::read(folder.path().join("one")).unwrap();
+        let sha256: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!((one.sha256, one.bytes), (sha256, bytes.len() as u64));
         assert_eq!(one.blake3, blake3::hash(&bytes).to_hex().to_string());
     }
 

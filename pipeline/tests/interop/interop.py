@@ -6,6 +6,7 @@ It generates a small shop and a small film platform, prepares and exports them w
 difference. `make test-interop` makes the environment.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -132,6 +133,49 @@ def check_prompts(folder, manifest, items, sequences):
     return splits
 
 
+def undone(value):
+    """A value of mlcroissant, which has texts as bytes and columns under the name of their table, as the others have it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, dict):
+        return {key.rsplit("/", 1)[-1]: undone(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [undone(inner) for inner in value]
+    return value
+
+
+def check_croissant(folder, manifest, splits):
+    """mlcroissant takes croissant.json for valid, finds every file to have its hash, and reads from it what the Parquet files hold."""
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(folder / "croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    # What is not known is left out, and only that is remarked on.
+    for remark in dataset.metadata.ctx.issues.warnings:
+        assert "is recommended, but does not exist" in remark, remark
+    hashes = {file.content_url: file.sha256 for file in dataset.metadata.distribution if hasattr(file, "sha256")}
+    assert list(hashes) == [file["path"] for file in manifest["files"]]
+    for name, sha256 in hashes.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256, name
+    assert dataset.metadata.name == manifest["name"]
+    assert dataset.metadata.license == [manifest["dataset"]["licence"]]
+
+    def records(name, **filters):
+        return [undone(record) for record in dataset.records(name, **filters)]
+
+    for name in TABLES:
+        same(records(name), by_pyarrow(folder / f"{name}.parquet"), f"{name} by mlcroissant")
+    assert [record["name"] for record in records("splits")] == SPLITS
+    # A filter narrows the files that the opened data set reads from then on, so that each split has one of its own.
+    for split, rows in splits.items():
+        dataset = mlcroissant.Dataset(folder / "croissant.json")
+        found = records("prompts", filters={"prompts/split": split})
+        same(found, [{"split": split, **row} for row in rows], f"{split} by mlcroissant")
+    dataset = mlcroissant.Dataset(folder / "croissant.json")
+    found = [record["key"] for record in records("prompts")]
+    assert sorted(found) == sorted(row["key"] for rows in splits.values() for row in rows)
+
+
 def check_json_lines(folder, splits):
     """The export says what the Parquet files say; its keys are hexadecimal, as JSON has no unsigned 64-bit numbers."""
     for split, rows in splits.items():
@@ -251,6 +295,8 @@ def main(weaverec):
             splits = check_prompts(folder, manifest, items, sequences)
             counts = ", ".join(f"{split} {len(rows)}" for split, rows in splits.items())
             print(f"{name}: {', '.join(READERS)} agree on {', '.join(TABLES)} and on {counts} prompts")
+            check_croissant(folder, manifest, splits)
+            print(f"{name}: mlcroissant reads the same by croissant.json, and finds every hash to be right")
             check_json_lines(Path(work, "json", name), splits)
             print(f"{name}: datasets, pandas, Polars and DuckDB read the same from JSON lines")
             check_llama_factory(folder, name, splits)

@@ -1,6 +1,7 @@
 //! The folder: the same bytes every time, complete, and described.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use weaverec_pipeline::inspect::{Summary, overlap};
 use weaverec_pipeline::prepared::Prepared;
@@ -35,7 +36,7 @@ fn runs_and_threads_and_spilling_do_not_reach_the_bytes() {
         let left = std::fs::read_dir(&config.out).unwrap().count();
         assert_eq!(left, 1, "nothing that was spilled stays");
     }
-    assert_eq!(written[0].len(), 10, "{:?}", written[0].keys());
+    assert_eq!(written[0].len(), 11, "{:?}", written[0].keys());
     for other in &written[1..] {
         assert!(written[0].keys().eq(other.keys()));
         for (path, bytes) in other {
@@ -196,4 +197,77 @@ fn a_folder_describes_itself() {
         card.starts_with("---\nconfigs:\n") && card.contains("path: prompts/validation-*.parquet"),
         "{card}"
     );
+}
+
+#[test]
+fn a_folder_is_described_for_catalogues_of_data_sets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = films(folder.path(), 60);
+    config.dataset.citation = "Somebody, 2020".to_owned();
+    let made = prepared(&config);
+    let path = made.folder().join("croissant.json");
+    let described = |path: &Path| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let croissant = described(&path);
+    assert_eq!(
+        (&croissant["name"], &croissant["license"], &croissant["citeAs"]),
+        (&"films".into(), &"none".into(), &"Somebody, 2020".into())
+    );
+    assert!(croissant.get("url").is_none() && croissant.get("datePublished").is_none());
+    let ids = |of: &serde_json::Value, kind: &str| -> Vec<String> {
+        let nodes = of.as_array().unwrap().iter();
+        nodes
+            .filter(|node| node["@type"] == kind)
+            .map(|node| node["@id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let files: Vec<&str> = made
+        .manifest()
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    assert_eq!(ids(&croissant["distribution"], "cr:FileObject"), files);
+    assert_eq!(ids(&croissant["distribution"], "cr:FileSet"), ["prompt-files"]);
+    assert_eq!(
+        ids(&croissant["recordSet"], "cr:RecordSet"),
+        [
+            "interactions",
+            "items",
+            "sequences",
+            "rejects",
+            "splits",
+            "prompts"
+        ]
+    );
+    for (file, entry) in croissant["distribution"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(&made.manifest().files)
+    {
+        assert_eq!(file["sha256"], entry.sha256.as_str());
+        assert_eq!(entry.sha256.len(), 64);
+    }
+
+    // Folders of versions before it have none, and their manifests no such hashes.
+    std::fs::remove_file(&path).unwrap();
+    let manifest = made.folder().join("manifest.json");
+    let mut older = described(&manifest);
+    for file in older["files"].as_array_mut().unwrap() {
+        file.as_object_mut().unwrap().remove("sha256").unwrap();
+    }
+    std::fs::write(&manifest, older.to_string()).unwrap();
+    let old = Prepared::open(made.folder()).unwrap();
+    assert_eq!(old.fingerprint(), made.fingerprint());
+    assert!(old.manifest().files.iter().all(|file| file.sha256.is_empty()));
+
+    (config.parameters.prompts, config.name) = (false, Some("tables".to_owned()));
+    let tables = described(&prepared(&config).folder().join("croissant.json"));
+    assert_eq!(
+        ids(&tables["recordSet"], "cr:RecordSet"),
+        ["interactions", "items", "sequences", "rejects"]
+    );
+    assert!(ids(&tables["distribution"], "cr:FileSet").is_empty());
 }

@@ -167,7 +167,12 @@ fn every_way_to_make_the_tables_gives_the_same_titles_and_counts() {
         (config.plans_only, config.memory_limit) = (plans_only, memory_limit);
         let found = prepared(&named(&config, way));
         let mut files = contents(&config.out.join(way));
-        for named in ["manifest.json", "README.md", "dataset_info.json"] {
+        for named in [
+            "manifest.json",
+            "README.md",
+            "dataset_info.json",
+            "croissant.json",
+        ] {
             files.remove(Path::new(named));
         }
         (files, found.manifest().titles, titles(&found))
