@@ -10,7 +10,7 @@ use crate::statistics::mean;
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 296.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
 
 /// The primary metric against the floating-point operations of training, on a logarithmic axis.
@@ -73,6 +73,7 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
         svg.line("grid", (x.at(tick), TOP), (x.at(tick), BOTTOM));
         svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
     }
+    svg.text("tick", (2.0, 12.0), "start", &metric);
     svg.text(
         "tick",
         ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),

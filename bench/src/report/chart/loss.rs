@@ -10,7 +10,7 @@ use crate::report::analysis::Analysis;
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 296.0;
-const TOP: f64 = 12.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 38.0;
 
 /// What one run's loss was, as it was trained on or held out.
@@ -59,6 +59,7 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     for (tick, text) in x.ticks(5.0) {
         svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
     }
+    svg.text("tick", (2.0, 12.0), "start", "loss (nats a token)");
     svg.text(
         "tick",
         ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),

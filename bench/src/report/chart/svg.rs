@@ -7,7 +7,7 @@ use std::fmt::Write;
 pub const WIDTH: f64 = 460.0;
 
 /// The least distance between two lines of text.
-const LINE: f64 = 13.0;
+const LINE: f64 = 15.0;
 
 /// A drawing under construction.
 #[derive(Debug)]

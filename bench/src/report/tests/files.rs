@@ -11,7 +11,7 @@ fn the_markdown_report_reads_as_reviewed() {
 
 #[test]
 fn the_terminal_shows_plain_text_where_nobody_can_see_styles() {
-    let shown = terminal::render(&study(3), false).unwrap();
+    let shown = terminal::render(&[study(3)], false).unwrap();
     assert!(!shown.contains('\u{1b}'));
     assert!(
         shown
