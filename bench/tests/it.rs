@@ -5,6 +5,9 @@
 #[path = "it/adapters.rs"]
 mod adapters;
 #[cfg(unix)]
+#[path = "it/browser.rs"]
+mod browser;
+#[cfg(unix)]
 #[path = "it/calibration.rs"]
 mod calibration;
 #[path = "it/commands.rs"]

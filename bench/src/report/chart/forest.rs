@@ -81,7 +81,7 @@ pub fn plot(lines: &[Line], margin: f64, metric: &str, what: &str) -> Option<Cha
     let mut y = TOP;
     for group in lines.chunk_by(|a, b| a.group == b.group) {
         if !group[0].group.is_empty() {
-            svg.text("group", (4.0, y + 15.0), "start", &shorten(&group[0].group, 62));
+            svg.text("group", (4.0, y + 15.0), "start", &shorten(&group[0].group, 56));
             y += HEAD;
         }
         for line in group {
