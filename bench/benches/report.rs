@@ -70,6 +70,7 @@ fn scenario(index: u32) -> Scenario {
     Scenario {
         name: format!("scenario {index}"),
         kind: ScenarioKind::SingleSource,
+        units: Vec::new(),
         target: format!("target {index}"),
         sources: vec!["source".to_owned()],
         candidate_hash: "same".to_owned(),
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
         title: "Large".to_owned(),
         profile: "bench".to_owned(),
         purpose: None,
+        command: None,
         replicates: REPLICATES as usize,
         backbones: Backbones::Downloaded,
         claims: Claims::default(),

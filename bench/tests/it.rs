@@ -7,6 +7,9 @@ mod adapters;
 #[path = "it/alone.rs"]
 mod alone;
 #[cfg(unix)]
+#[path = "it/browser.rs"]
+mod browser;
+#[cfg(unix)]
 #[path = "it/calibration.rs"]
 mod calibration;
 #[path = "it/commands.rs"]

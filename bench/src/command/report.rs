@@ -80,5 +80,5 @@ pub fn run(arguments: Arguments) -> Result<()> {
             setting.profile.name
         );
     }
-    write_report(&benches, &library, &claim)
+    write_report(&setting, &benches, &library, &claim)
 }

@@ -91,6 +91,8 @@ pub struct Setting {
     pub out: PathBuf,
     /// What nothing may be written over.
     pub inputs: Vec<Input>,
+    /// The command that runs the experiment, as a report names it: with what decides about its numbers, and without where things lie.
+    pub command: String,
 }
 
 impl Setting {
@@ -99,6 +101,7 @@ impl Setting {
     /// # Errors
     /// A profile that is none, or a work folder that a report would replace.
     pub fn new(of: Experiment) -> Result<Self> {
+        let command = command(&of);
         let mut profile = Profile::load(&of.profile)?;
         let compute = &mut profile.compute;
         compute.device = of.device.unwrap_or(compute.device);
@@ -131,7 +134,28 @@ impl Setting {
             work,
             out,
             inputs,
+            command,
         })
+    }
+
+    /// Says in a study's part of a report which command makes it, and which of its units make each scenario.
+    fn name_command(&self, study: &mut Study, bench: &Bench) -> Result<()> {
+        study.command = Some(self.command.clone());
+        // Units are numbered through all studies of the data, whether or not a study has records here.
+        let before = self.profile.studies(&self.data)?.into_iter();
+        let before = before.take_while(|one| one.name != study.name);
+        let scenarios: usize = before.map(|one| one.scenarios.len()).sum();
+        let first = 1 + scenarios * self.profile.replicates as usize;
+        for scenario in &mut study.scenarios {
+            let of = bench.study.study().scenarios.iter();
+            let place = of.map(|one| one.name()).position(|name| name == scenario.name);
+            let units = bench.plan.units.iter().enumerate();
+            scenario.units = units
+                .filter(|(_, unit)| Some(unit.scenario) == place)
+                .map(|(number, _)| first + number)
+                .collect();
+        }
+        Ok(())
     }
 
     /// Claims the folder of the report, in which there may be records of finished units and no report yet.
@@ -141,6 +165,30 @@ impl Setting {
     pub fn claim_report(&self) -> Result<Claim> {
         claim_report(&self.out, &self.work, &self.inputs)
     }
+}
+
+/// The command that runs an experiment. Of a path, it has the name alone: a report is of no machine.
+fn command(of: &Experiment) -> String {
+    let name = |path: &str| match Path::new(path).file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.to_owned(),
+    };
+    let mut words = vec!["--profile".to_owned(), name(&of.profile)];
+    if let Some(data) = &of.data {
+        words.extend(["--data".to_owned(), name(data)]);
+    }
+    if let Some(device) = of.device {
+        words.extend(["--device".to_owned(), device.to_string()]);
+    }
+    if let Some(arithmetic) = of.arithmetic {
+        words.extend(["--arithmetic".to_owned(), arithmetic.to_string()]);
+    }
+    let plain = |word: &str| word.chars().all(|c| c.is_alphanumeric() || "-_./:+".contains(c));
+    let quoted = words.into_iter().map(|word| match plain(&word) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    format!("weaverec reproduce {}", quoted.collect::<Vec<_>>().join(" "))
 }
 
 /// Claims the folder of a report, as [`Setting::claim_report`] does.
@@ -213,7 +261,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         }
         runner::run(bench, &units.iter().collect::<Vec<_>>(), &library, &workshop)?;
     }
-    write_report(&benches, &library, &claim)?;
+    write_report(&setting, &benches, &library, &claim)?;
     say(format!(
         "profile {}: {}; the report is {}",
         profile.name,
@@ -246,11 +294,14 @@ fn finished_elsewhere(
 ///
 /// # Errors
 /// Where nothing is finished, or the report cannot be written.
-pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Result<()> {
+pub fn write_report(setting: &Setting, benches: &[Bench], library: &Library, claim: &Claim) -> Result<()> {
     let mut studies: Vec<Study> = Vec::new();
     for bench in benches {
         match assemble::study(&bench.study, &bench.plan, library)? {
-            Some(study) => studies.push(study),
+            Some(mut study) => {
+                setting.name_command(&mut study, bench)?;
+                studies.push(study);
+            }
             None => say(format!(
                 "study {}: no unit is finished, and it is left out",
                 bench.study.cell.label
@@ -263,8 +314,5 @@ pub fn write_report(benches: &[Bench], library: &Library, claim: &Claim) -> Resu
         );
     }
     report::write_all(&studies, claim)?;
-    for study in &studies {
-        super::print(report::terminal(study)?)?;
-    }
-    Ok(())
+    super::print(report::terminal(&studies)?)
 }

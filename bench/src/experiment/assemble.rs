@@ -100,6 +100,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
         title: study.study().title.clone(),
         profile: profile.name.clone(),
         purpose: profile.purpose.clone(),
+        command: None,
         replicates: profile.replicates as usize,
         backbones: match profile.backbone {
             Backbone::Pretrained { .. } => Backbones::Downloaded,

@@ -202,6 +202,13 @@ impl<'a> Analysis<'a> {
             .map_or(method, |row| self.rows[row].row.label.as_str())
     }
 
+    /// The name that people read of a merge's member, which may have no row.
+    #[must_use]
+    pub fn member_label<'b>(&'b self, member: &'b str) -> &'b str {
+        let label = self.label(member);
+        label.strip_prefix("adapter:").unwrap_or(label)
+    }
+
     /// The name that people read of the row of a comparison: `Soup`, or `Soup at c = 1`.
     #[must_use]
     pub fn part_label(&self, part: &str) -> String {

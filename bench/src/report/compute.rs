@@ -47,8 +47,11 @@ pub fn footnote(scenario: &Scenario, woven: &str, method: &str) -> String {
     }
 }
 
+/// What follows a ratio in words.
+pub const TIMES_TOKENS: &str = "× the tokens";
+
 /// `0.33× the tokens`.
 #[must_use]
 pub fn words(ratio: f64) -> String {
-    format!("{ratio:.2}× the tokens")
+    format!("{ratio:.2}{TIMES_TOKENS}")
 }

@@ -48,6 +48,13 @@ fn places(skill: u32, salt: u32, replicate: u32) -> Vec<Place> {
         .collect()
 }
 
+/// Where a run was read from.
+fn cells(salt: u32, replicate: u32, trained: bool) -> Vec<String> {
+    let ranking = format!("rankings/{salt:012x}{replicate:04x}");
+    let adapter = trained.then(|| format!("adapters/{salt:012x}{replicate:04x}"));
+    [ranking].into_iter().chain(adapter).collect()
+}
+
 fn row(method: &str, label: &str, family: Family, skill: u32, replicates: u32) -> Row {
     let trained = family.is_tuned() || family == Family::Member;
     let deterministic = matches!(method, "popularity" | "next-id" | "previous-id");
@@ -55,6 +62,7 @@ fn row(method: &str, label: &str, family: Family, skill: u32, replicates: u32) -
     let run = |replicate: u32| Run {
         replicate,
         candidate_hash: "c0ffee".to_owned(),
+        cells: cells(salt, replicate, trained),
         places: places(skill, salt, replicate),
         train_seconds: if trained { 12.5 } else { 0.0 },
         train_tokens: if trained {
@@ -121,6 +129,7 @@ pub fn scenario(replicates: u32) -> Scenario {
     Scenario {
         name: "comedy-to-drama".to_owned(),
         kind: ScenarioKind::SingleSource,
+        units: (1..=replicates as usize).collect(),
         target: "Drama".to_owned(),
         sources: vec!["Comedy".to_owned()],
         candidate_hash: "c0ffee".to_owned(),
@@ -154,6 +163,7 @@ pub fn study(replicates: u32) -> Study {
         title: "Films by genre".to_owned(),
         profile: "tiny".to_owned(),
         purpose: Some("shows how a report reads, claims nothing".to_owned()),
+        command: Some("weaverec reproduce --profile tiny".to_owned()),
         replicates: replicates as usize,
         backbones: Backbones::PreTrained(replicates as usize),
         claims: Claims::default(),

@@ -22,6 +22,9 @@ pub struct Study {
     pub profile: String,
     /// What the profile is for, such as "proves the machinery, claims nothing": what a reader hears first.
     pub purpose: Option<String>,
+    /// The command that runs the profile, as `weaverec reproduce --profile quick`; none where the report was made otherwise.
+    #[serde(default)]
+    pub command: Option<String>,
     /// How many replicates were planned.
     pub replicates: usize,
     /// Where the language models come from.
@@ -114,6 +117,9 @@ pub struct Scenario {
     pub name: String,
     /// Where the knowledge comes from.
     pub kind: ScenarioKind,
+    /// Numbers of its units, as [`Study::command`] takes them after `--units`.
+    #[serde(default)]
+    pub units: Vec<usize>,
     /// The domain that is recommended in.
     pub target: String,
     /// The domains that knowledge is taken from.
@@ -298,6 +304,10 @@ pub struct Run {
     pub replicate: u32,
     /// Fingerprint of the candidate sets this run ranked, from its own record; refused when it is not the scenario's.
     pub candidate_hash: String,
+    /// The cells that it was read from, by their folders among the records: `rankings/` and a key, then one `adapters/` and a key for each
+    /// adapter that was merged. None where nothing is known of them.
+    #[serde(default)]
+    pub cells: Vec<String>,
     /// Where each case's target stands under [`Scenario::reading`], parallel to [`Scenario::cases`].
     pub places: Vec<Place>,
     /// The same under each of [`Scenario::readings`].

@@ -19,8 +19,8 @@ use serde_json::{Map, Value, json};
 /// The version of the layout of `results.json`.
 pub const VERSION: u32 = 3;
 
-/// Keys below which everything depends on the machine.
-pub const MACHINE: [&str; 2] = ["environment", "cost"];
+/// Keys below which everything depends on the machine, or says where numbers come from: none of it is a number of the study.
+pub const MACHINE: [&str; 5] = ["environment", "cost", "command", "units", "cells"];
 
 /// The key of the summary, which says nothing that is not in the studies.
 pub const SUMMARY: &str = "summary";
@@ -53,6 +53,7 @@ fn study(analysed: &Analysed) -> Result<Value> {
         "title": study.title,
         "profile": study.profile,
         "purpose": study.purpose,
+        "command": study.command,
         "headings": heading::of_study(study),
         "replicates": study.replicates,
         "backbones": study.backbones,
@@ -121,6 +122,7 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "name": scenario.name,
         "title": scenario.title(),
         "kind": scenario.kind,
+        "units": scenario.units,
         "target": scenario.target,
         "sources": scenario.sources,
         "split": scenario.split,
@@ -195,6 +197,7 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
         "family": row.family,
         "deterministic": row.deterministic,
         "metrics": metrics,
+        "cells": row.runs.iter().map(|run| &run.cells).collect::<Vec<_>>(),
         "minus_baseline": numbers.versus,
         "tied_share": numbers.tied_share,
         "invalid_output_rate": numbers.invalid_output_rate,

@@ -29,6 +29,7 @@ pub fn latex_text(text: &str) -> String {
             }
             '~' => safe.push_str("\\textasciitilde{}"),
             '^' => safe.push_str("\\textasciicircum{}"),
+            '|' => safe.push_str("\\textbar{}"),
             '<' => safe.push_str("$<$"),
             '>' => safe.push_str("$>$"),
             '±' => safe.push_str("$\\pm$"),

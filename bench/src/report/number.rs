@@ -105,6 +105,17 @@ pub fn power_of_ten(value: f64, decimals: usize) -> String {
     format!("{digits}×10{raised}")
 }
 
+/// Ascending numbers, neighbours drawn together as `weaverec reproduce --units` reads them: `1,4-6`.
+#[must_use]
+pub fn ranges(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let shown = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        alone => alone.iter().map(usize::to_string).collect(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +140,13 @@ mod tests {
         assert_eq!(magnitude(2.384e11), "2.38×10¹¹");
         assert_eq!(power_of_ten(5e-4, 0), "5×10⁻⁴");
         assert_eq!(power_of_ten(4.567e20, 1), "4.6×10²⁰");
+    }
+
+    #[test]
+    fn neighbouring_numbers_are_drawn_together() {
+        assert_eq!(ranges(&[1, 4, 5, 6]), "1,4-6");
+        assert_eq!(ranges(&[1, 3, 5]), "1,3,5");
+        assert_eq!((ranges(&[2, 3]), ranges(&[])), ("2-3".to_owned(), String::new()));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::analysed::Analysed;
 use super::analysis::Analysis;
-use super::chart::{Chart, charts, forest};
+use super::chart::{Chart, charts, forest, forest_caption, forest_text};
 use super::heading;
 use super::input::{Cut, Family, Study};
 use super::markup::{latex_text, markdown_table, markdown_text};
+use super::number::ranges;
 use super::sentence::sentences;
 use super::summary::{Summary, lines};
 use super::table::{self, Table, legend};
@@ -25,8 +26,13 @@ pub struct Page {
     sentence: String,
     /// The revisions that made the records.
     revisions: Vec<String>,
+    /// The commands that run the profiles.
+    commands: Vec<String>,
     matrix: TableView,
     forest: Option<Chart>,
+    /// The same in letters.
+    forest_text: Option<String>,
+    forest_caption: String,
     claims: Vec<TableView>,
     studies: Vec<StudyView>,
 }
@@ -37,6 +43,8 @@ struct StudyView {
     profile: String,
     purpose: Option<String>,
     headings: Vec<String>,
+    /// Whether the purpose and the headings stand above the whole report already, as every study has them.
+    repeats: bool,
     report_on: &'static str,
     notes: Vec<String>,
     legend: String,
@@ -63,6 +71,11 @@ struct ScenarioView {
     /// What is secondary.
     details: Vec<TableView>,
     charts: Vec<Chart>,
+    /// The command that makes its numbers, where that is known.
+    command: Option<String>,
+    /// The command that makes the report again from the records.
+    report_command: Option<String>,
+    cells: Option<TableView>,
     /// Every metric, for LaTeX.
     accuracy: Table,
     /// Other readings, likewise.
@@ -99,20 +112,26 @@ impl Page {
             .iter()
             .map(|one| one.study.claims.margin)
             .fold(0.0, f64::max);
+        let lines = lines(&summary.families);
+        let above = |one: &Analysed| (one.study.purpose.clone(), heading::of_study(one.study));
+        let repeats = studies.windows(2).all(|pair| above(&pair[0]) == above(&pair[1]));
         Self {
             purposes: summary.purposes.clone(),
             profiles: summary.profiles.clone(),
             headings: summary.headings.clone(),
             sentence: summary.sentence.clone(),
             revisions: revisions(studies),
+            commands: commands(studies),
             matrix: table::matrix(summary).into(),
-            forest: forest(&lines(&summary.families), margin, &summary.metric),
+            forest: forest(&lines, margin, &summary.metric),
+            forest_text: forest_text(&lines, margin),
+            forest_caption: forest_caption(&lines, margin, &summary.metric),
             claims: summary
                 .families
                 .iter()
                 .map(|family| table::claims(family, &summary.metric).into())
                 .collect(),
-            studies: studies.iter().map(study).collect(),
+            studies: studies.iter().map(|one| study(one, repeats)).collect(),
         }
     }
 
@@ -167,13 +186,14 @@ impl Page {
     }
 }
 
-fn study(analysed: &Analysed) -> StudyView {
+fn study(analysed: &Analysed, repeats: bool) -> StudyView {
     let study = analysed.study;
     StudyView {
         title: study.title.clone(),
         profile: study.profile.clone(),
         purpose: study.purpose.clone(),
         headings: heading::of_study(study),
+        repeats,
         report_on: Cut::name(study.report_on),
         notes: study.notes.clone(),
         legend: legend(analysed),
@@ -219,7 +239,19 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
         planned: table::planned(analysed, analysis).map(Into::into),
         catalogue: table::catalogue(analysis).map(Into::into),
         details: details.into_iter().flatten().map(Into::into).collect(),
-        charts: charts(analysis),
+        charts: charts(analysis, study.claims.margin),
+        command: study
+            .command
+            .as_ref()
+            .map(|command| match scenario.units.is_empty() {
+                true => command.clone(),
+                false => format!("{command} --units {}", ranges(&scenario.units)),
+            }),
+        report_command: study
+            .command
+            .as_ref()
+            .map(|command| command.replacen(" reproduce ", " report ", 1)),
+        cells: table::cells(analysis).map(Into::into),
         accuracy,
         sensitivity: table::readings(analysis).into_iter().collect(),
     }
@@ -234,8 +266,19 @@ fn environments(study: &Study) -> Vec<EnvironmentView> {
     study.environments.iter().map(view).collect()
 }
 
+/// The commands that run the profiles, each once.
+pub(super) fn commands(studies: &[Analysed]) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    for command in studies.iter().filter_map(|one| one.study.command.as_ref()) {
+        if !commands.contains(command) {
+            commands.push(command.clone());
+        }
+    }
+    commands
+}
+
 /// The revisions of all records, `(changed)` after those of a working copy that was not what the revision says.
-fn revisions(studies: &[Analysed]) -> Vec<String> {
+pub(super) fn revisions(studies: &[Analysed]) -> Vec<String> {
     let mut revisions: Vec<String> = Vec::new();
     for environment in studies.iter().flat_map(|one| &one.study.environments) {
         let Some(revision) = environment["revision"].as_str() else {

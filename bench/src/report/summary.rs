@@ -3,7 +3,7 @@
 //! It stands in `results.json` as well, so that a table in a README can be made from a report's folder alone.
 
 use super::analysed::Analysed;
-use super::chart::Line;
+use super::chart::{Line, OTHER_COMPUTE};
 use super::compute;
 use super::heading;
 use super::input::Family;
@@ -14,6 +14,9 @@ use crate::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
 use crate::statistics::Interval;
 use serde::{Deserialize, Serialize};
+
+/// What is said behind a row of an average whose compute is another in some scenario.
+const OTHER: &str = "other compute";
 
 /// The summary of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -313,7 +316,7 @@ fn footnote(analysed: &Analysed, claim: &Claim, part: &str) -> String {
     });
     match ratios.all(compute::is_matched) {
         true => String::new(),
-        false => " (other compute)".to_owned(),
+        false => format!(" ({OTHER})"),
     }
 }
 
@@ -379,13 +382,17 @@ fn sentence(families: &[Claims]) -> String {
 /// The planned contrasts as lines of a forest plot, the primary claim's first in each study.
 #[must_use]
 pub fn lines(families: &[Claims]) -> Vec<Line> {
+    let group = |family: &Claims, claim: &ClaimLine| match families.len() {
+        1 => claim.scenario.clone(),
+        _ => format!("{} · {}", claim.scenario, family.study),
+    };
     let mut lines = Vec::new();
     for family in families {
         for claim in &family.claims {
             for part in &claim.parts {
                 lines.push(Line {
-                    group: format!("{}: {}", family.study, claim.scenario),
-                    label: format!("{}: {}", claim.kind, part.against),
+                    group: group(family, claim),
+                    label: format!("{}: {}", claim.kind, short(&part.against)),
                     mean: part.mean,
                     interval: part.interval,
                     users_only: part.users_only,
@@ -395,4 +402,13 @@ pub fn lines(families: &[Claims]) -> Vec<Line> {
         }
     }
     lines
+}
+
+/// A row that is compared to, with a mark in place of what is said of its compute, for which a drawing has no room.
+fn short(against: &str) -> String {
+    let is_compute = |said: &str| said.ends_with(compute::TIMES_TOKENS) || said == OTHER;
+    match against.rsplit_once(" (") {
+        Some((row, said)) if is_compute(said.trim_end_matches(')')) => format!("{row}{OTHER_COMPUTE}"),
+        _ => against.to_owned(),
+    }
 }

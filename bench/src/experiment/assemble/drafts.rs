@@ -58,8 +58,8 @@ pub fn drafts(records: &Records, scenario: &Scenario) -> Result<Vec<Draft>> {
         ));
     }
     for diet in members(records.study, scenario)? {
-        let id = member_id(&diet, scenario);
-        if id != TARGET_ONLY {
+        let id = shown_as(&diet, records, scenario)?;
+        if drafts.iter().all(|draft| draft.row.method != id) {
             drafts.push(draft(
                 id,
                 diet.to_string(),
@@ -92,6 +92,21 @@ fn is_deterministic(method: &dyn Method, study: &StudyRecord, scenario: &Scenari
 /// One that there is not.
 pub fn part(id: &str) -> Result<&'static dyn Method> {
     method::named(id).with_context(|| format!("there is no row {id}, which another one is made of"))
+}
+
+/// The row that shows an adapter alone in a table: where one of the table's own rows is that adapter, as joint training is the hybrid of a
+/// single source, it is that row, so that nothing is shown under two names.
+///
+/// # Errors
+/// A row that the program does not know, or a domain that the record lacks.
+pub fn shown_as(diet: &Diet, records: &Records, scenario: &Scenario) -> Result<String> {
+    let scorer = plan::alone(diet.clone(), records.study, 0);
+    for method in plan::rows(records.study, scenario)? {
+        if plan::scorer(method, records.study, scenario, 0)?.as_ref() == Some(&scorer) {
+            return Ok(method.id().to_owned());
+        }
+    }
+    Ok(member_id(diet, scenario))
 }
 
 /// The row that shows an adapter alone: the target-only row is one already.

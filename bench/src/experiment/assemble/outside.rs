@@ -82,7 +82,9 @@ fn add(
         };
         best |= told.extent == Extent::Best;
         imported.notes.extend(short(source, told));
-        runs.push(run(records, source, ranking, told, protocol, cases)?);
+        let mut made = run(records, source, ranking, told, protocol, cases)?;
+        made.cells = vec![format!("{}/{}", record.kind.folder(), record.key)];
+        runs.push(made);
     }
     let row = Row {
         method: name.to_owned(),

@@ -195,6 +195,19 @@ impl<'a> Records<'a> {
         Ok(found)
     }
 
+    /// The folders of a ranking's cell and of those of the adapters that it merges, among the records.
+    ///
+    /// # Errors
+    /// A ranking that is not planned.
+    pub fn cells(&self, key: &RankingKey) -> Result<Vec<String>> {
+        let place = |cell: &Cell| format!("{}/{}", cell.kind.folder(), cell.key);
+        let mut cells = vec![place(&self.plan.ranking(key)?.cell)];
+        for member in key.1.members() {
+            cells.push(place(&self.plan.adapter(member)?.cell));
+        }
+        Ok(cells)
+    }
+
     /// The trainings that a ranking merges.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 
 use super::choices::{calibrated, recorded};
-use super::drafts::{Draft, Source, drafts, member_id, part};
+use super::drafts::{Draft, Source, drafts, part, shown_as};
 use super::notes::Lacking;
 use super::outside::imported;
 use super::read::{self, Places};
@@ -200,15 +200,13 @@ impl<'a> Making<'a> {
             self.choices
                 .extend(calibrated(&self.name, method.id(), replicate, what, weight));
         }
-        self.finished(replicate, &ours, fused.places)
-            .map(|(run, calibration)| {
-                // Neither of its parts' places in the catalogue, of which no sum was scored.
-                let run = Run {
-                    catalogue: None,
-                    ..run
-                };
-                Some((run, calibration))
-            })
+        let (mut run, calibration) = self.finished(replicate, &ours, fused.places)?;
+        // Neither of its parts' places in the catalogue, of which no sum was scored.
+        run.catalogue = None;
+        if let Some(other) = other {
+            run.cells.extend(self.records.cells(&other.key)?);
+        }
+        Ok(Some((run, calibration)))
     }
 
     /// How much of its training sequences an untuned model knows, added up over the models of the replicates.
@@ -289,6 +287,7 @@ impl<'a> Making<'a> {
         let run = Run {
             replicate,
             candidate_hash: ranked.ranking.candidate_hash.clone(),
+            cells: self.records.cells(&ranked.key)?,
             places: by_reading.next().unwrap_or_default(),
             readings: by_reading.collect(),
             at_one: places.at_one,
@@ -310,8 +309,13 @@ impl<'a> Making<'a> {
             members: members
                 .iter()
                 .filter(|_| members.len() > 1 && ranked.key.1.rule().is_none())
-                .map(|(diet, _)| (member_id(diet, self.scenario), 1.0 / members.len() as f64))
-                .collect(),
+                .map(|(diet, _)| {
+                    Ok((
+                        shown_as(diet, self.records, self.scenario)?,
+                        1.0 / members.len() as f64,
+                    ))
+                })
+                .collect::<Result<_>>()?,
             listed: false,
         };
         Ok((run, places.calibration))
@@ -358,6 +362,7 @@ impl<'a> Making<'a> {
             scenario: input::Scenario {
                 name: self.name,
                 kind: self.scenario.kind,
+                units: Vec::new(),
                 target: self.scenario.target.clone(),
                 sources: self.scenario.sources.clone(),
                 candidate_hash: domain.candidate_hash.clone(),

@@ -2,16 +2,16 @@
 
 use super::Chart;
 use super::axis::Axis;
-use super::svg::{Svg, class, shorten};
+use super::svg::{BELOW, LINE, Svg, class, shorten};
 use crate::report::analysis::{Analysis, Estimate};
 use crate::report::number::power_of_ten;
 use crate::statistics::mean;
 
+/// The least height; where there are many labels, the drawing grows with them.
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 40.0;
-const RIGHT: f64 = 296.0;
-const TOP: f64 = 14.0;
-const BOTTOM: f64 = HEIGHT - 40.0;
+const RIGHT: f64 = 284.0;
+const TOP: f64 = 24.0;
 
 /// The primary metric against the floating-point operations of training, on a logarithmic axis.
 pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
@@ -59,10 +59,12 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
             (low.min(value), high.max(value))
         });
     let margin = 0.06 * (top - bottom).max(0.01);
-    let y = Axis::linear((bottom - margin, top + margin), (BOTTOM, TOP));
+    let height = HEIGHT.max(TOP + BELOW + LINE * (points.len() + levels.len()) as f64);
+    let end = height - BELOW;
+    let y = Axis::linear((bottom - margin, top + margin), (end, TOP));
 
     let mut svg = Svg::new(
-        HEIGHT,
+        height,
         &format!("{metric} against training cost on {}", analysis.scenario.target),
     );
     for (tick, text) in y.ticks(5.0) {
@@ -70,12 +72,13 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
         svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
     }
     for (tick, text) in x.ticks(4.0) {
-        svg.line("grid", (x.at(tick), TOP), (x.at(tick), BOTTOM));
-        svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
+        svg.line("grid", (x.at(tick), TOP), (x.at(tick), end));
+        svg.text("tick", (x.at(tick), end + 14.0), "middle", &text);
     }
+    svg.text("tick", (2.0, 12.0), "start", &metric);
     svg.text(
         "tick",
-        ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),
+        ((LEFT + RIGHT) / 2.0, height - 8.0),
         "middle",
         "training FLOPs a replicate (log scale)",
     );
@@ -101,7 +104,7 @@ pub fn accuracy(analysis: &Analysis) -> Option<Chart> {
                 power_of_ten(flops, 2)
             ),
         );
-        labels.push((shorten(label, 21), at, family));
+        labels.push((shorten(label, 20), at, family));
     }
     svg.margin_labels(RIGHT + 16.0, &labels);
     Some(Chart {

@@ -15,7 +15,7 @@ const RIGHT: f64 = WIDTH - 52.0;
 /// One contrast of a forest plot.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// What several lines in a row have in common, printed once above them.
+    /// What several lines in a row have in common, printed once above them; nothing where it is empty.
     pub group: String,
     /// What is compared.
     pub label: String,
@@ -25,13 +25,26 @@ pub struct Line {
     pub interval: Option<Interval>,
     /// The interval that holds for these adapters only.
     pub users_only: Option<Interval>,
-    /// The style of the dot: `better`, `worse`, `equivalent`, or `undecided`.
+    /// The style of the dot: `better`, `worse`, `equivalent` or `undecided`; the family of a row where nothing is tested.
     pub style: &'static str,
 }
 
-/// Contrasts below each other on one axis. Nothing is drawn where there is none.
+/// Stands behind a label whose two rows were not trained on as much.
+pub const OTHER_COMPUTE: &str = " *";
+
+/// The planned contrasts below each other on one axis. Nothing is drawn where there is none.
 #[must_use]
 pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
+    let other = lines.iter().any(|line| line.label.ends_with(OTHER_COMPUTE));
+    let caption = match other {
+        true => format!("Planned contrasts in {metric}; *: not of the same compute"),
+        false => format!("Planned contrasts in {metric}"),
+    };
+    plot(lines, margin, metric, &caption)
+}
+
+/// Paired differences below each other on one axis, with their intervals; `what` says what they are. None where there is no difference.
+pub fn plot(lines: &[Line], margin: f64, metric: &str, what: &str) -> Option<Chart> {
     if lines.is_empty() {
         return None;
     }
@@ -45,9 +58,10 @@ pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
     });
     let air = 0.04 * (high - low);
     let x = Axis::linear((low - air, high + air), (LEFT, RIGHT));
-    let groups = lines.chunk_by(|a, b| a.group == b.group).count() as f64;
+    let groups = lines.chunk_by(|a, b| a.group == b.group);
+    let groups = groups.filter(|group| !group[0].group.is_empty()).count() as f64;
     let bottom = TOP + HEAD * groups + ROW * lines.len() as f64;
-    let mut svg = Svg::new(bottom + 34.0, &format!("Planned contrasts in {metric}"));
+    let mut svg = Svg::new(bottom + 34.0, what);
     svg.rect(
         "margin",
         (x.at(-margin), TOP),
@@ -66,8 +80,10 @@ pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
     );
     let mut y = TOP;
     for group in lines.chunk_by(|a, b| a.group == b.group) {
-        svg.text("group", (4.0, y + 15.0), "start", &shorten(&group[0].group, 70));
-        y += HEAD;
+        if !group[0].group.is_empty() {
+            svg.text("group", (4.0, y + 15.0), "start", &shorten(&group[0].group, 56));
+            y += HEAD;
+        }
         for line in group {
             draw(&mut svg, x, y + ROW / 2.0, line);
             y += ROW;
@@ -75,7 +91,7 @@ pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
     }
     Some(Chart {
         caption: format!(
-            "Planned contrasts in {metric}. Thick: 95 % interval over replicates and users, for reading; thin: over users alone, \
+            "{what}. Thick: 95 % interval over replicates and users, for reading; thin: over users alone, \
              these adapters only. Shaded: ±{margin}, within which the difference counts as none."
         ),
         svg: svg.finish(),
@@ -83,7 +99,7 @@ pub fn forest(lines: &[Line], margin: f64, metric: &str) -> Option<Chart> {
 }
 
 fn draw(svg: &mut Svg, x: Axis, y: f64, line: &Line) {
-    svg.text("label", (LEFT - 6.0, y + 4.0), "end", &shorten(&line.label, 24));
+    svg.text("label", (LEFT - 6.0, y + 4.0), "end", &shorten(&line.label, 23));
     if let Some(interval) = line.interval {
         svg.line("whisker", (x.at(interval.low), y), (x.at(interval.high), y));
     }

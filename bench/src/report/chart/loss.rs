@@ -1,17 +1,17 @@
 //! Training loss and held-out loss of every trained row, one line a replicate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Chart;
 use super::axis::Axis;
-use super::svg::{Svg, class, shorten};
+use super::svg::{BELOW, LINE, Svg, class, shorten};
 use crate::report::analysis::Analysis;
 
+/// The least height; where there are many labels, the drawing grows with them.
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 40.0;
-const RIGHT: f64 = 296.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = HEIGHT - 38.0;
+const RIGHT: f64 = 284.0;
+const TOP: f64 = 24.0;
 
 /// What one run's loss was, as it was trained on or held out.
 struct Curve {
@@ -46,10 +46,17 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
     if curves.is_empty() {
         return None;
     }
+    let labels = curves
+        .iter()
+        .map(|curve| curve.row)
+        .collect::<BTreeSet<_>>()
+        .len();
+    let height = HEIGHT.max(TOP + BELOW + LINE * labels as f64);
+    let bottom = height - BELOW;
     let x = Axis::linear((0.0, last), (LEFT, RIGHT));
-    let y = Axis::linear((low - 0.05 * (high - low), high), (BOTTOM, TOP));
+    let y = Axis::linear((low - 0.05 * (high - low), high), (bottom, TOP));
     let mut svg = Svg::new(
-        HEIGHT,
+        height,
         &format!("Loss in training on {}", analysis.scenario.target),
     );
     for (tick, text) in y.ticks(5.0) {
@@ -57,11 +64,12 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         svg.text("tick", (LEFT - 5.0, y.at(tick) + 4.0), "end", &text);
     }
     for (tick, text) in x.ticks(5.0) {
-        svg.text("tick", (x.at(tick), BOTTOM + 14.0), "middle", &text);
+        svg.text("tick", (x.at(tick), bottom + 14.0), "middle", &text);
     }
+    svg.text("tick", (2.0, 12.0), "start", "loss (nats a token)");
     svg.text(
         "tick",
-        ((LEFT + RIGHT) / 2.0, HEIGHT - 8.0),
+        ((LEFT + RIGHT) / 2.0, height - 8.0),
         "middle",
         "optimiser steps",
     );
@@ -81,7 +89,7 @@ pub fn curves(analysis: &Analysis) -> Option<Chart> {
         .into_iter()
         .map(|(row, end)| {
             let row = &analysis.rows[row].row;
-            (shorten(&row.label, 21), end, class(row.family))
+            (shorten(&row.label, 20), end, class(row.family))
         })
         .collect();
     svg.margin_labels(RIGHT + 16.0, &labels);

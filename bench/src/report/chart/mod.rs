@@ -2,16 +2,18 @@
 //! light and dark, screen and print.
 
 mod axis;
-mod bars;
 mod cost;
+mod differences;
 mod forest;
+mod letters;
 mod loss;
 mod svg;
 
 use super::analysis::Analysis;
 use serde::Serialize;
 
-pub use forest::{Line, forest};
+pub use forest::{Line, OTHER_COMPUTE, forest};
+pub use letters::{forest_caption, forest_text};
 
 /// A drawing with the sentence that says how to read it.
 #[derive(Debug, Clone, Serialize)]
@@ -22,12 +24,12 @@ pub struct Chart {
     pub svg: String,
 }
 
-/// Every chart that a scenario has the numbers for.
+/// Every chart that a scenario has the numbers for; differences within `margin` count as none.
 #[must_use]
-pub fn charts(analysis: &Analysis) -> Vec<Chart> {
+pub fn charts(analysis: &Analysis, margin: f64) -> Vec<Chart> {
     [
-        Some(bars::methods(analysis)),
-        bars::members(analysis),
+        differences::methods(analysis, margin),
+        differences::members(analysis, margin),
         cost::accuracy(analysis),
         loss::curves(analysis),
     ]

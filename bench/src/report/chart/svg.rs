@@ -7,7 +7,10 @@ use std::fmt::Write;
 pub const WIDTH: f64 = 460.0;
 
 /// The least distance between two lines of text.
-const LINE: f64 = 13.0;
+pub const LINE: f64 = 15.0;
+
+/// What is left below a drawing for the values and the name of its axis.
+pub const BELOW: f64 = 40.0;
 
 /// A drawing under construction.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ impl Svg {
             places.push(places.last().map_or(*y, |last: &f64| y.max(last + LINE)));
         }
         // Pushed down past the end, the last labels push the others back up.
-        let mut limit = self.height - 4.0;
+        let mut limit = self.height - BELOW;
         for place in places.iter_mut().rev() {
             *place = place.min(limit);
             limit = *place - LINE;

@@ -44,7 +44,7 @@ fn merge_rows(analysis: &Analysis, merge: &Merge) -> Vec<Vec<Cell>> {
         .map(|member| {
             vec![
                 Cell::text(name),
-                Cell::text(analysis.label(&member.method)),
+                Cell::text(analysis.member_label(&member.method)),
                 Cell::number(member.weight, format!("{:.3}", member.weight)),
                 member.row.map_or_else(|| Cell::text("not run alone"), level),
                 member.gain.as_ref().map_or_else(Cell::none, |gain| {

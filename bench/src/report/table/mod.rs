@@ -1,5 +1,6 @@
 //! One table model: what is shown and how it is marked, with no word about a format.
 
+mod cells;
 mod choices;
 mod compute;
 mod contrasts;
@@ -14,6 +15,7 @@ use super::number::NONE;
 use crate::decision::Standing;
 use serde::Serialize;
 
+pub use cells::cells;
 pub use choices::choices;
 pub use compute::compute;
 pub use contrasts::{across, claims, differences, id_order, learned, planned, repeated};
@@ -53,6 +55,15 @@ impl Table {
             columns: words.chain(numbers).collect(),
             rows,
         }
+    }
+
+    /// The same table, the last of whose cells stand below one more head and hold words.
+    fn with_words(mut self, title: &str) -> Self {
+        self.columns.push(Column {
+            title: title.to_owned(),
+            numeric: false,
+        });
+        self
     }
 
     /// The same table, or none where it has no row.

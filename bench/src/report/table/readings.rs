@@ -1,5 +1,6 @@
 //! The same rows read otherwise: by raw likelihood, among uniform candidates, at scale 1; and in the whole catalogue.
 
+use super::levels::FAMILY;
 use super::{Cell, Table, emphasise};
 use crate::metric::Metric;
 use crate::report::analysis::Analysis;
@@ -94,11 +95,12 @@ fn popularity(analysis: &Analysis) -> String {
 pub fn catalogue(analysis: &Analysis) -> Option<Table> {
     let items = analysis.scenario.catalogue?;
     let metrics = [Metric::Hr(10), Metric::Ndcg(10)];
-    let mut chance = vec![Cell::text("Chance"), Cell::text("exact")];
+    let mut chance = vec![Cell::text("Chance")];
     chance.extend(metrics.map(|metric| {
         let level = metric.chance(items);
         Cell::number(level, format!("{level:.4}"))
     }));
+    chance.push(Cell::text("exact"));
     let mut rows = vec![chance];
     let all = analysis.competitors().map(|(_, numbers)| numbers.row);
     for row in all.chain(&analysis.scenario.lists) {
@@ -107,7 +109,7 @@ pub fn catalogue(analysis: &Analysis) -> Option<Table> {
         let Some(places) = places else {
             continue;
         };
-        let mut cells = vec![Cell::text(&row.label), Cell::text(row.family.label())];
+        let mut cells = vec![Cell::text(&row.label)];
         for metric in metrics {
             let runs: Vec<f64> = places
                 .iter()
@@ -116,21 +118,23 @@ pub fn catalogue(analysis: &Analysis) -> Option<Table> {
             let level = mean(&runs);
             cells.push(Cell::number(level, with_sd(level, sd(&runs))));
         }
+        cells.push(Cell::text(row.family.label()));
         rows.push(cells);
     }
     if rows.len() == 1 {
         return None;
     }
-    emphasise(&mut rows[1..], 2..4);
-    Some(Table::new(
+    emphasise(&mut rows[1..], 1..3);
+    let table = Table::new(
         format!(
             "The whole catalogue of {} ({items} items, those of the user's history left out; {} users): mean ± sd over replicates, ties by \
              their expectation. Language models by raw likelihood at scale 1; a row that is not here ranked candidates alone",
             analysis.scenario.target,
             analysis.scenario.cases.len()
         ),
-        &["Method", "Family"],
+        &["Method"],
         &metrics.map(Metric::label),
         rows,
-    ))
+    );
+    Some(table.with_words(FAMILY))
 }

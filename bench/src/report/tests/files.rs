@@ -11,7 +11,7 @@ fn the_markdown_report_reads_as_reviewed() {
 
 #[test]
 fn the_terminal_shows_plain_text_where_nobody_can_see_styles() {
-    let shown = terminal::render(&study(3), false).unwrap();
+    let shown = terminal::render(&[study(3)], false).unwrap();
     assert!(!shown.contains('\u{1b}'));
     assert!(
         shown
@@ -77,7 +77,7 @@ fn the_html_needs_no_other_file_and_obeys_no_name() {
     assert_eq!(
         html.matches("<svg").count(),
         5,
-        "planned contrasts, methods, members, cost, loss"
+        "planned contrasts, differences of methods and of members, cost, loss"
     );
     assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     assert_eq!(
@@ -99,6 +99,98 @@ fn the_cost_chart_has_ticks_at_one_two_and_five_times_powers_of_ten() {
     for tick in [">5×10¹¹<", ">1×10¹²<", ">2×10¹²<", ">5×10¹²<"] {
         assert!(html.contains(tick), "{tick}");
     }
+}
+
+#[test]
+fn differences_are_drawn_as_they_are_paired_and_axes_say_what_they_show() {
+    let html = text(&[study(5)], "report.html");
+    assert!(html.contains("Each row minus Target-only in NDCG@5") && html.contains(">WeaveRec minus<"));
+    assert!(!html.contains("<rect class=\"fill"), "no bars of levels");
+    for axis in [
+        ">difference in NDCG@5<",
+        ">training FLOPs a replicate (log scale)<",
+        ">loss (nats a token)<",
+        ">optimiser steps<",
+    ] {
+        assert!(html.contains(axis), "{axis}");
+    }
+}
+
+#[test]
+fn a_number_can_be_traced_to_its_cells_and_to_the_command_that_makes_it() {
+    let (mut study, command) = (study(3), "weaverec reproduce --profile tiny");
+    study.scenarios[0].units = vec![2, 4, 5];
+    study.scenarios[0].rows[6].runs[1].cells = vec!["rankings/0123".to_owned(), "adapters/4567".to_owned()];
+    for file in ["report.md", "report.html"] {
+        let report = text(std::slice::from_ref(&study), file).replace("&#x2f;", "/");
+        for words in [
+            &format!("{command} --units 2,4-5"),
+            &command.replace("reproduce", "report"),
+            "rankings/0123",
+            "adapters/4567",
+        ] {
+            assert!(report.contains(words), "{file} lacks {words}");
+        }
+        let summary = &report[..report
+            .find("Comedy → Drama (single")
+            .or(report.find("<article"))
+            .unwrap()];
+        assert!(
+            summary.contains(command),
+            "{file} does not begin with the command"
+        );
+    }
+    assert!(
+        terminal::render(std::slice::from_ref(&study), false)
+            .unwrap()
+            .contains(command)
+    );
+    let results = results(std::slice::from_ref(&study));
+    let scenario = &results["studies"][0]["scenarios"][0];
+    assert_eq!(
+        scenario["rows"][6]["cells"][1],
+        json!(["rankings/0123", "adapters/4567"])
+    );
+    assert_eq!(scenario["units"], json!([2, 4, 5]));
+    // A report that was made otherwise names no command.
+    (study.command, study.scenarios[0].units) = (None, Vec::new());
+    let report = text(&[study], "report.html");
+    assert!(!report.contains("weaverec reproduce") && report.contains("rankings&#x2f;0123"));
+}
+
+#[test]
+fn the_terminal_shows_every_scenario_side_by_side_as_far_as_a_line_goes() {
+    let mut study = study(3);
+    for name in ["second", "third", "fourth"] {
+        let mut scenario = study.scenarios[0].clone();
+        (scenario.name, scenario.target) = (name.to_owned(), format!("Drama, {name}"));
+        study.scenarios.push(scenario);
+    }
+    let shown = terminal::render(&[study], false).unwrap();
+    let (above, _) = shown.split_once("\nFilms by genre (profile tiny)").unwrap();
+    let rows: Vec<&str> = above
+        .lines()
+        .filter(|line| line.starts_with("| WeaveRec "))
+        .collect();
+    assert_eq!(rows.len(), 2, "{above}");
+    assert_eq!(rows.join("").matches('±').count(), 4, "{above}");
+    assert!(
+        shown
+            .lines()
+            .all(|line| !line.starts_with('|') || line.chars().count() <= 80),
+        "{shown}"
+    );
+    assert!(above.contains("  W: Soup *"), "{above}");
+}
+
+#[test]
+fn what_all_studies_have_above_them_is_said_once() {
+    let (first, mut second) = (study(3), study(3));
+    second.name = "other".to_owned();
+    let count = |studies: &[Study]| text(studies, "report.html").matches("dev users: those").count();
+    assert_eq!(count(&[first.clone(), second.clone()]), 1);
+    second.replicates = 4;
+    assert_eq!(count(&[first, second]), 3);
 }
 
 #[test]

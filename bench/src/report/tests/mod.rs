@@ -5,6 +5,7 @@
 mod across;
 mod files;
 mod findings;
+mod latex;
 mod levels;
 mod outside;
 mod readings;

@@ -210,9 +210,9 @@ fn rows_that_ranked_the_catalogue_have_a_table_of_it() {
     let table = table::catalogue(&one.scenarios[0]).unwrap();
     let rows: Vec<&str> = table.rows.iter().map(|row| row[0].text.as_str()).collect();
     assert_eq!(rows, ["Chance", "Popularity"]);
-    assert_eq!(table.rows[1][2].value, Some(0.5));
-    assert_eq!(table.rows[1][3].value, Some(0.25));
-    assert_eq!(table.rows[0][2].value, Some(Metric::Hr(10).chance(1_000)));
+    assert_eq!(table.rows[1][1].value, Some(0.5));
+    assert_eq!(table.rows[1][2].value, Some(0.25));
+    assert_eq!(table.rows[0][1].value, Some(Metric::Hr(10).chance(1_000)));
     for name in ["report.md", "report.html", "table.tex"] {
         assert!(
             text(std::slice::from_ref(&study), name).contains("The whole catalogue of Drama"),

@@ -13,7 +13,11 @@ fn the_purpose_is_the_first_thing_said_everywhere() {
         report.starts_with(&format!("# Comparison report\n\n> **{purpose}**\n")),
         "{report}"
     );
-    assert!(terminal::render(&study, false).unwrap().starts_with(purpose));
+    assert!(
+        terminal::render(std::slice::from_ref(&study), false)
+            .unwrap()
+            .starts_with(purpose)
+    );
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_table_in_which_nothing_was_learned_is_headed_so() {
         assert!(text(&[study.clone()], name).contains(expected), "{name}");
     }
     assert!(
-        terminal::render(&study, false)
+        terminal::render(std::slice::from_ref(&study), false)
             .unwrap()
             .contains("*** uninformative at this budget ***")
     );
