@@ -46,6 +46,9 @@ pub struct Facts {
     pub pretraining: Option<Text>,
     /// The model's arithmetic.
     pub operations: OpCounts,
+    /// The model's sizes, by which memory is estimated; none in records of versions that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<DecoderConfig>,
 }
 
 /// What is known of a prepared domain.
@@ -118,6 +121,7 @@ impl StudyRecord {
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
             operations: OpCounts::of(config),
+            decoder: Some(config.clone()),
         };
         if let Backbone::Nano(sizes) = &profile.backbone {
             let count = if sizes.one_backbone { 1 } else { profile.replicates };
@@ -131,7 +135,8 @@ impl StudyRecord {
         Ok(of)
     }
 
-    fn named(profile: &Profile, study: &Study) -> Result<Self> {
+    /// A study of which nothing is known but its profile.
+    pub(super) fn named(profile: &Profile, study: &Study) -> Result<Self> {
         let cell = Self::cell(profile, study)?;
         Ok(StudyRecord {
             // The profile as the record has it, so that what is planned now is what is planned from the record.
@@ -142,6 +147,7 @@ impl StudyRecord {
                 bases: Vec::new(),
                 pretraining: None,
                 operations: OpCounts::default(),
+                decoder: None,
             },
         })
     }

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use super::load::BUILTIN;
 use super::*;
 use weaverec_model::device::{Arithmetic, DeviceName};
+use weaverec_model::train::Keep;
 
 #[test]
 fn the_profiles_that_come_along_are_valid() {
