@@ -1,12 +1,15 @@
 //! The units of a profile, as `weaverec reproduce --units` and `--dry-run` show them.
 
 use anyhow::Result;
+use weaverec_model::device::DeviceName;
 
 use crate::experiment::estimate::Rates;
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
+use crate::experiment::memory::{Peak, gigabytes};
 use crate::experiment::missing::Missing;
 use crate::experiment::plan::Unit;
+use crate::experiment::profile::Stated;
 use crate::experiment::runner::Workshop;
 use crate::experiment::unit::Units;
 use crate::experiment::work::Work;
@@ -33,14 +36,24 @@ pub fn chosen(benches: &[Bench], units: &Units) -> Result<Vec<Vec<usize>>> {
     Ok(of_study.collect())
 }
 
-/// Prints the chosen units: what is missing of each, and about how long it takes.
+/// Prints the chosen units: what is missing of each, about how long it takes, and how much memory. `stated` has the sizes where the plan
+/// is made of those that the profile states.
 ///
 /// # Errors
 /// A record that cannot be read.
-pub fn list(benches: &[Bench], chosen: &[Vec<usize>], library: &Library, workshop: &Workshop) -> Result<()> {
+pub fn list(
+    benches: &[Bench],
+    chosen: &[Vec<usize>],
+    library: &Library,
+    workshop: &Workshop,
+    stated: Option<&Stated>,
+) -> Result<()> {
     let plans = benches.iter().map(|bench| &bench.plan);
     let (here, device) = (&workshop.environment, workshop.compute.device);
-    let rates = Rates::of(plans, library, here, workshop.threads, device)?;
+    let mut rates = Rates::of(plans, library, here, workshop.threads, device)?;
+    if let Some(stated) = stated {
+        rates = rates.stated_for_the_device(stated.flops_per_second);
+    }
     let mut lines = vec![header()];
     let (mut number, mut total) = (0, Total::default());
     for (bench, chosen) in benches.iter().zip(chosen) {
@@ -59,9 +72,38 @@ pub fn list(benches: &[Bench], chosen: &[Vec<usize>], library: &Library, worksho
         total = total + Total::of(&missing, cells.len(), &rates);
     }
     lines.push(total.line("all", "together, what they share done once"));
-    let threads = workshop.threads;
-    lines.push(format!("Seconds are wall time on {threads} threads: {rates}."));
+    let on = match device {
+        DeviceName::Cpu => format!("{} threads", workshop.threads),
+        gpu => gpu.to_string(),
+    };
+    lines.push(format!("Times are wall time on {on}: {rates}."));
+    lines.extend(memory(benches, workshop));
+    if let Some(stated) = stated {
+        lines.push(format!(
+            "An estimate from sizes that the profile states, with neither logs nor a model at hand: {}.",
+            stated.source
+        ));
+    }
     super::print(lines.join("\n"))
+}
+
+/// How much memory the studies take at the most, in a sentence; nothing where their records lack the model's sizes.
+fn memory(benches: &[Bench], workshop: &Workshop) -> Option<String> {
+    let peaks = benches
+        .iter()
+        .filter_map(|bench| Peak::of(&bench.study, &bench.plan, workshop.compute));
+    let peak = peaks.reduce(Peak::larger)?;
+    let jobs = match workshop.jobs {
+        1 => "one cell at a time".to_owned(),
+        jobs => format!(
+            "{} with {jobs} cells at a time over one model",
+            gigabytes(peak.total(jobs))
+        ),
+    };
+    Some(format!(
+        "Memory of {} at the most, by formula: {peak}; {jobs}.",
+        workshop.compute.device
+    ))
 }
 
 #[derive(Clone, Copy, Default)]

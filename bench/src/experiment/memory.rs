@@ -49,7 +49,11 @@ impl Bytes {
     }
 
     fn larger(self, other: Self) -> Self {
-        if other.total(1) > self.total(1) { other } else { self }
+        if other.total(1) > self.total(1) {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -66,7 +70,10 @@ impl Peak {
     /// Of a study; none where its record has no sizes of a model, as those of earlier versions.
     pub fn of(study: &StudyRecord, plan: &Plan, compute: Compute) -> Option<Self> {
         let decoder = study.facts.decoder.as_ref()?;
-        let members = plan.rankings.values().map(|ranking| ranking.scorer.members().len());
+        let members = plan
+            .rankings
+            .values()
+            .map(|ranking| ranking.scorer.members().len());
         let layout = Layout {
             decoder,
             profile: &study.profile,
@@ -180,7 +187,11 @@ impl Layout<'_> {
     }
 
     fn weights(&self) -> f64 {
-        let matrices = if self.decoder.tie_word_embeddings { 1.0 } else { 2.0 };
+        let matrices = if self.decoder.tie_word_embeddings {
+            1.0
+        } else {
+            2.0
+        };
         let embedding = matrices * (self.decoder.vocab_size * self.decoder.hidden_size) as f64;
         self.projections() * self.projection() + embedding * self.number()
     }
@@ -270,7 +281,11 @@ mod tests {
         let weights = layout.weights() / 2.0;
         assert!((7.614e9..7.616e9).contains(&weights), "{weights}");
         // Rank 16 on all linear layers of it: 40,370,176, as PEFT counts them.
-        assert!((layout.factors() - 40_370_176.0).abs() < 0.5, "{}", layout.factors());
+        assert!(
+            (layout.factors() - 40_370_176.0).abs() < 0.5,
+            "{}",
+            layout.factors()
+        );
         let training = layout.training();
         assert!((training.adapter - 16.0 * 40_370_176.0).abs() < 1.0);
         // The weights are shared by cells side by side, the rest is each one's own.

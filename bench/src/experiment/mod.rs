@@ -33,6 +33,7 @@ pub mod runner;
 pub mod schedule;
 pub mod scores;
 pub mod stated;
+pub mod status;
 pub mod store;
 pub mod study_record;
 pub mod training_set;

@@ -98,8 +98,7 @@ mod tests {
         assert_eq!((beauty.items, beauty.ranked), (12_101, profile.prepare.users));
         // Adapters of the paper see 30,000 prompts a domain, whatever there is more.
         let mut adapters = bench.plan.adapters.values();
-        let single =
-            adapters.find(|adapter| adapter.diet.is_plain() && adapter.diet.to_string() == "beauty");
+        let single = adapters.find(|adapter| adapter.diet.is_plain() && adapter.diet.to_string() == "beauty");
         let single = single.unwrap();
         let tokens = 30_000.0 * profile.adapter.train.epochs as f64 * profile.stated.unwrap().training.tokens;
         assert_eq!(single.work.tokens, tokens as u64);

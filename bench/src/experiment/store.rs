@@ -154,6 +154,15 @@ impl Store {
         Ok(record)
     }
 
+    /// The record of a cell without scores; none where the cell is not finished.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn record(&self, cell: &Cell) -> Result<Option<Record>> {
+        let found = self.has(cell).then(|| read_record(&self.folder(cell)));
+        found.transpose().with_context(|| cell.label.clone())
+    }
+
     /// The records of all finished cells of a kind by their keys' order, without scores.
     ///
     /// # Errors

@@ -31,7 +31,9 @@ fn value_over(below: Value, above: Value) -> Value {
 }
 
 fn is_same_kind(below: &Table, above: &Table) -> bool {
-    above.get("kind").is_none_or(|kind| below.get("kind") == Some(kind))
+    above
+        .get("kind")
+        .is_none_or(|kind| below.get("kind") == Some(kind))
 }
 
 fn name(value: &Value) -> Option<&str> {
@@ -77,7 +79,8 @@ mod tests {
 
     #[test]
     fn tables_with_names_meet_by_their_names_and_new_ones_come_last() {
-        let below = "[[study]]\nname = \"a\"\nx = 1\nscenario = [{ target = \"t\" }]\n[[study]]\nname = \"b\"\nx = 2";
+        let below =
+            "[[study]]\nname = \"a\"\nx = 1\nscenario = [{ target = \"t\" }]\n[[study]]\nname = \"b\"\nx = 2";
         let both = merged(
             below,
             "[[study]]\nname = \"c\"\nx = 3\n[[study]]\nname = \"a\"\nx = 9",

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::prepare::Order;
 use super::Profile;
+use super::prepare::Order;
 use crate::claim::Claims;
 use crate::method::{self, Method};
 use crate::report::input::ScenarioKind;

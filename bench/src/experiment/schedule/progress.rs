@@ -37,7 +37,12 @@ impl Progress<'_> {
 
 /// Seconds until everything is done, if cells take as long beside their estimates as those that are `finished` did (estimate, seconds):
 /// those that are `running` (estimate, seconds so far) go on, and the `waiting` begin, the longest first, wherever a place is free first.
-pub(super) fn left(finished: &[(f64, f64)], running: &[(f64, f64)], waiting: Vec<f64>, places: usize) -> Option<f64> {
+pub(super) fn left(
+    finished: &[(f64, f64)],
+    running: &[(f64, f64)],
+    waiting: Vec<f64>,
+    places: usize,
+) -> Option<f64> {
     let (estimated, took) = finished
         .iter()
         .fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));

@@ -262,7 +262,10 @@ fn looking_at_a_store_makes_and_removes_nothing() {
     std::fs::create_dir_all(&staging).unwrap();
     let looked = Store::at(&root);
     let at_work = looked.at_work();
-    assert_eq!((at_work.len(), at_work[0].name.as_str()), (1, ranking().key.as_str()));
+    assert_eq!(
+        (at_work.len(), at_work[0].name.as_str()),
+        (1, ranking().key.as_str())
+    );
     assert!(at_work[0].is_alive() && at_work[0].process == std::process::id().to_string());
     assert!(staging.exists());
     drop(permit);
