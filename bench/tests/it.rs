@@ -5,6 +5,9 @@
 #[path = "it/adapters.rs"]
 mod adapters;
 #[cfg(unix)]
+#[path = "it/array.rs"]
+mod array;
+#[cfg(unix)]
 #[path = "it/calibration.rs"]
 mod calibration;
 #[path = "it/commands.rs"]
@@ -23,6 +26,8 @@ mod memory;
 mod output;
 #[path = "it/outside.rs"]
 mod outside;
+#[path = "it/paper.rs"]
+mod paper;
 #[cfg(unix)]
 #[path = "it/paths.rs"]
 mod paths;
@@ -32,6 +37,9 @@ mod refused;
 mod reproduce;
 #[path = "it/revision.rs"]
 mod revision;
+#[cfg(unix)]
+#[path = "it/status.rs"]
+mod status;
 #[cfg(unix)]
 #[path = "it/store.rs"]
 mod store;

@@ -127,7 +127,7 @@ impl Total {
 
     fn line(&self, number: &str, name: &str) -> String {
         format!(
-            "{number:>4}  {:>5}  {:>5}  {:>9}  {:>9}  {:>8}  {name}",
+            "{number:>4}  {:>5}  {:>5}  {:>9}  {:>9}  {:>12}  {name}",
             self.cells,
             self.missing,
             thousands(self.work.tokens as f64),
@@ -155,12 +155,20 @@ impl std::ops::Add for Total {
 
 fn header() -> String {
     let [unit, cells, to_do, tokens, flops, time] = ["unit", "cells", "to do", "tokens", "FLOPs", "about"];
-    format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>8}")
+    format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>12}")
 }
 
 /// A large number in a few characters.
 fn thousands(number: f64) -> String {
-    let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let units = [
+        (1e21, "Z"),
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+    ];
     match units.iter().find(|(size, _)| number >= *size) {
         Some((size, letter)) => format!("{:.1} {letter}", number / size),
         None => format!("{number:.0}"),
@@ -173,7 +181,12 @@ mod tests {
 
     #[test]
     fn large_numbers_are_short() {
-        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17].map(thousands);
-        assert_eq!(shown, ["0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P"]);
+        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17, 7e20, 1e22].map(thousands);
+        assert_eq!(
+            shown,
+            [
+                "0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P", "700.0 E", "10.0 Z"
+            ]
+        );
     }
 }
