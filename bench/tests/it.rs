@@ -43,6 +43,8 @@ mod status;
 #[cfg(unix)]
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/trained.rs"]
+mod trained;
 #[path = "it/words.rs"]
 mod words;
 

@@ -181,6 +181,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if only_listed && let Some(stated) = sizes(&setting)? {
         return list_stated(&setting, stated, &units, threads, arguments.jobs);
     }
+    let studies = profile.studies(data)?;
     profile.compute.device.open()?;
     // Both are claimed before the work is begun: hours later is too late to hear that something is in the way.
     // The work folder may be shared with other runs: the store keeps their cells apart.
@@ -199,7 +200,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .join(RECORDS);
     let library = Library::new(workshop.store.clone(), Some(exported))?;
     let mut benches = Vec::new();
-    for study in profile.studies(data)? {
+    for study in studies {
         benches.push(Bench::open(profile, study, data, &library, &workshop)?);
     }
     let chosen = units::chosen(&benches, &units)?;

@@ -113,7 +113,8 @@ impl Rates {
             let recorded = self.recorded.get(&cell.kind);
             work.flops / recorded.map_or(self.stated, |(rate, _)| *rate)
         };
-        cells.into_iter().map(one).sum::<f64>() / self.threads as f64
+        // Not by `sum`, which makes minus zero of nothing.
+        cells.into_iter().map(one).fold(0.0, |sum, one| sum + one) / self.threads as f64
     }
 }
 
