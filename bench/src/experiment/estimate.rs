@@ -62,13 +62,13 @@ impl Rates {
         let mut sums: BTreeMap<Kind, (f64, f64, usize)> = BTreeMap::new();
         for plan in plans {
             for (cell, work) in cells(plan).filter(|(_, work)| work.flops > 0.0) {
-                if let Some(record) = record(cell)? {
-                    if record.environment.computes_like(here) {
-                        let sum = sums.entry(cell.kind).or_default();
-                        sum.0 += operations(&record, work);
-                        sum.1 += seconds(&record, device);
-                        sum.2 += 1;
-                    }
+                if let Some(record) = record(cell)?
+                    && record.environment.computes_like(here)
+                {
+                    let sum = sums.entry(cell.kind).or_default();
+                    sum.0 += operations(&record, work);
+                    sum.1 += seconds(&record, device);
+                    sum.2 += 1;
                 }
             }
         }
