@@ -25,11 +25,12 @@ PEER_PROMPTS ?= runs/peers/prompts/movielens-100k
 # As PEER_PYTHON, for bench/peers/requirements-pipeline.txt.
 PIPELINE_PYTHON ?= runs/peers/pipeline/bin/python
 SIZES ?= 2
-# Python with the packages of bench/peers/outside; made on the first use (torch is 3 GB). What `make outside-rows` trains on: a target, its
-# study where several have it, how many training runs of each program, and after how many minutes each is stopped.
+# Python with the packages of bench/peers/outside; made on the first use (torch is 3 GB). What `make outside-rows` trains on: a target of
+# the profile `outside` (or of PROFILE), its study where several have it, how many training runs of each program, and after how many
+# minutes each is stopped.
 OUTSIDE_PYTHON ?= runs/outside/venv/bin/python
 STUDY ?=
-TARGET_DOMAIN ?= drama
+TARGET_DOMAIN ?= movielens
 REPLICATES ?= 3
 MINUTES ?= 60
 # A server that speaks S3's protocol, for tests; installed on the first use.
@@ -178,10 +179,13 @@ bench-rule: ## Count false claims of the statistical rule in simulated studies, 
 
 # Its scores are kept in runs/outside: what is there is not trained again.
 OF_TARGET = --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" $(if $(STUDY),--study "$(STUDY)") --target "$(TARGET_DOMAIN)"
-outside-rows: $(BUILT) ## Train SASRec and ItemKNN of RecBole and RecTools on the cases of TARGET_DOMAIN=drama, and import them as rows
+outside-rows: PROFILE = outside
+outside-rows: RESULTS = results/$(PROFILE)/$(TARGET_DOMAIN)
+outside-rows: $(BUILT) ## Train SASRec and ItemKNN of RecBole and RecTools on the cases of TARGET_DOMAIN=movielens, and import them as rows
 	test -x $(OUTSIDE_PYTHON) || { python3 -m venv runs/outside/venv && \
 		$(OUTSIDE_PYTHON) -m pip install -q -r bench/peers/outside/requirements.txt && \
 		$(OUTSIDE_PYTHON) -m pip install -q --no-deps -r bench/peers/outside/requirements-alone.txt; }
+	$(WEAVEREC) reproduce --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" --out "$(RESULTS)"
 	$(WEAVEREC) cases export $(OF_TARGET) --out "runs/outside/$(PROFILE)/$(TARGET_DOMAIN)" --force
 	$(OUTSIDE_PYTHON) bench/peers/outside/train.py "runs/outside/$(PROFILE)/$(TARGET_DOMAIN)" runs/outside/scores \
 		--replicates $(REPLICATES) --minutes $(MINUTES) -- $(WEAVEREC) score import $(OF_TARGET) --out "$(RESULTS)"

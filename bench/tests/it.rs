@@ -4,6 +4,8 @@
 #[cfg(unix)]
 #[path = "it/adapters.rs"]
 mod adapters;
+#[path = "it/alone.rs"]
+mod alone;
 #[cfg(unix)]
 #[path = "it/array.rs"]
 mod array;

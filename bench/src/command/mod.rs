@@ -6,6 +6,7 @@ pub mod adapter;
 pub mod audit;
 pub mod base;
 pub mod calibrate;
+mod calibrated;
 pub mod cases;
 pub mod compare;
 pub mod completions;

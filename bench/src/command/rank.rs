@@ -7,11 +7,11 @@ use clap::Args;
 use weaverec_model::op::with_threads;
 use weaverec_model::rank::Normalisation;
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::{PromptFormat, Split};
+use weaverec_pipeline::schema::Split;
 
-use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
+use crate::command::calibrated::Calibrated;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
@@ -47,9 +47,8 @@ pub struct Arguments {
     /// Divide log-likelihoods by the number of tokens.
     #[arg(long, conflicts_with = "calibration")]
     length_normalised: bool,
-    /// Rank by the scores that `weaverec calibrate` chose; without a value by calibration.json in the adapter's folder.
-    #[arg(long, num_args = 0..=1, value_name = "FILE")]
-    calibration: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    calibrated: Calibrated,
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
@@ -65,23 +64,17 @@ pub fn run(arguments: Arguments) -> Result<()> {
         bail!("{} has no test prompts", arguments.folder.display());
     }
     let encoder = Encoder::new(&model.tokenizer, format);
-    let calibration = match &arguments.calibration {
-        None => None,
-        Some(_) if format != PromptFormat::Sequence => bail!(
-            "{} lists candidates in its prompts, which are ranked by likelihood as it is: leave --calibration out",
-            arguments.folder.display()
-        ),
-        Some(file) => {
-            let read = Calibration::read(file.as_deref(), arguments.adapter.as_deref(), &model)?;
-            if read.prepared != prepared.fingerprint() {
-                say(format!(
-                    "warning: the calibration was chosen by users of {}, prepared as {:.12}",
-                    read.domain, read.prepared
-                ));
-            }
-            Some(read)
-        }
-    };
+    let calibration = arguments
+        .calibrated
+        .read(format, arguments.adapter.as_deref(), &model)?;
+    if let Some(read) = &calibration
+        && read.prepared != prepared.fingerprint()
+    {
+        say(format!(
+            "warning: the calibration was chosen by users of {}, prepared as {:.12}",
+            read.domain, read.prepared
+        ));
+    }
     let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),

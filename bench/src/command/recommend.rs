@@ -18,6 +18,7 @@ use weaverec_pipeline::title::clean;
 use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
+use crate::command::calibrated::Calibrated;
 use crate::experiment::encoder::Encoder;
 use crate::progress::Meter;
 
@@ -55,9 +56,8 @@ pub struct Arguments {
     /// Divide log-likelihoods by the number of tokens.
     #[arg(long, conflicts_with = "calibration")]
     length_normalised: bool,
-    /// Rank by the scores that `weaverec calibrate` chose; without a value by calibration.json in the adapter's folder.
-    #[arg(long, num_args = 0..=1, value_name = "FILE")]
-    calibration: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    calibrated: Calibrated,
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
@@ -120,17 +120,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
         wording: domain.as_ref().and_then(|d| d.wording.clone()),
     };
     let model = arguments.base.load()?;
-    let calibration = match &arguments.calibration {
-        None => None,
-        Some(_) if style.format != PromptFormat::Sequence => bail!(
-            "the format lists candidates in its prompts, which are ranked by likelihood as it is: leave --calibration out"
-        ),
-        Some(file) => Some(Calibration::read(
-            file.as_deref(),
-            arguments.adapter.as_deref(),
-            &model,
-        )?),
-    };
+    let calibration = arguments
+        .calibrated
+        .read(style.format, arguments.adapter.as_deref(), &model)?;
     let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),

@@ -104,6 +104,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
         backbones: match profile.backbone {
             Backbone::Pretrained { .. } => Backbones::Downloaded,
             Backbone::Nano(_) => Backbones::PreTrained(study.facts.bases.len()),
+            Backbone::None => Backbones::None,
         },
         claims,
         report_on: profile.report_on,

@@ -17,7 +17,7 @@ use crate::progress::say;
 pub struct Materials {
     /// Its prepared domains.
     pub domains: Domains,
-    /// The model; none where replicates pre-train theirs.
+    /// The model; none where replicates pre-train theirs, or none takes part.
     pub model: Option<LanguageModel>,
 }
 
@@ -34,7 +34,7 @@ impl Materials {
             Backbone::Pretrained { model, precision } => {
                 Some(backbone::pretrained(model, *precision, workshop.compute)?)
             }
-            Backbone::Nano(_) => None,
+            Backbone::Nano(_) | Backbone::None => None,
         };
         Ok(Materials { domains, model })
     }
@@ -45,20 +45,15 @@ impl Materials {
         match (&self.model, &profile.backbone) {
             (Some(model), _) => {
                 let fingerprint = Some(model.fingerprint.as_str());
-                StudyRecord::new(
-                    profile,
-                    study,
-                    domains,
-                    &model.tokenizer,
-                    model.decoder.config(),
-                    fingerprint,
-                )
+                let sizes = Some((&model.tokenizer, model.decoder.config()));
+                StudyRecord::new(profile, study, domains, sizes, fingerprint)
             }
             (None, Backbone::Nano(sizes)) => {
                 let tokenizer = backbone::train_tokenizer(sizes, domains)?;
                 let config = backbone::decoder_config(sizes, &tokenizer)?;
-                StudyRecord::new(profile, study, domains, &tokenizer, &config, None)
+                StudyRecord::new(profile, study, domains, Some((&tokenizer, &config)), None)
             }
+            (None, Backbone::None) => StudyRecord::new(profile, study, domains, None, None),
             (None, Backbone::Pretrained { model, .. }) => anyhow::bail!("the model {model} was not loaded"),
         }
     }

@@ -131,7 +131,11 @@ impl Plan {
         for replicate in 0..study.profile.replicates {
             for (scenario, of) in study.study().scenarios.iter().enumerate() {
                 let mut rankings: Vec<RankingKey> = Vec::new();
-                let members = members(study, of)?.into_iter();
+                let members = match of.sources.is_empty() {
+                    true => Vec::new(),
+                    false => members(study, of)?,
+                };
+                let members = members.into_iter();
                 let alone = members.map(|diet| alone(diet, study, replicate));
                 let mut scorers = Vec::new();
                 for row in ranked(study, of)? {

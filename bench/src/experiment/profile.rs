@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Precision;
 use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
-use weaverec_model::train::TrainConfig;
+use weaverec_model::train::{Keep, TrainConfig};
 
 pub use data::Data;
 pub use prepare::{Order, Prepare, Split};
@@ -60,6 +60,7 @@ pub struct Profile {
     /// How domains are prepared.
     pub prepare: Prepare,
     /// How adapters are trained.
+    #[serde(default)]
     pub adapter: Adapter,
     /// How candidates are ranked.
     pub rank: Rank,
@@ -85,6 +86,8 @@ pub enum Backbone {
         #[serde(default, skip_serializing_if = "is_usual")]
         precision: Precision,
     },
+    /// None: all rows count, or come from outside.
+    None,
 }
 
 /// Left out of what identifies a run, so that records made before there was a choice stay valid.
@@ -122,6 +125,33 @@ pub struct Adapter {
     pub held_out: usize,
     /// Length and speed.
     pub train: TrainConfig,
+}
+
+impl Default for Adapter {
+    /// What a small language model on two cores is trained by.
+    fn default() -> Self {
+        Adapter {
+            rank: 16,
+            alpha: 32.0,
+            dropout: 0.0,
+            prompts_per_domain: 320,
+            held_out: 24,
+            train: TrainConfig {
+                learning_rate: 1e-3,
+                epochs: 1,
+                batch_size: 8,
+                micro_batch_tokens: 1024,
+                activation_memory: 0,
+                warmup: 0.05,
+                weight_decay: 0.0,
+                clip: 1.0,
+                evaluate_every: 0,
+                patience: 0,
+                keep: Keep::Last,
+                checkpoint_every: 0,
+            },
+        }
+    }
 }
 
 /// The floors, and what is made of the adapters that the method itself is about.

@@ -67,15 +67,14 @@ pub(super) struct Scored {
     pub choices: Vec<Choice>,
 }
 
-/// Scores a target's users by one row and replicate.
+/// Scores a target's users by one row and replicate. `reader` is the language model and what words prompts for it, if one takes part.
 ///
 /// # Errors
-/// An adapter whose weights are not here, or a device that fails.
+/// A row that needs a language model where there is none, an adapter whose weights are not here, or a device that fails.
 pub fn rank(
     bench: &Bench,
     ranking: &RankingCell,
-    model: &LanguageModel,
-    encoder: &Encoder,
+    reader: Option<(&LanguageModel, &Encoder)>,
     materials: &Materials,
     workshop: &Workshop,
 ) -> Result<Finished<'static>> {
@@ -102,6 +101,7 @@ pub fn rank(
             members,
             stranger,
         } => {
+            let (model, encoder) = reader.context("this profile has no language model")?;
             let calibration = calibrating(profile.rank.calibration);
             if calibration.len() >= crate::scoring::LEAST {
                 subjects.extend(self::subjects(

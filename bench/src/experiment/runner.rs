@@ -115,26 +115,29 @@ pub fn run(bench: &Bench, units: &[&Unit], library: &Library, workshop: &Worksho
 fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) -> Result<()> {
     let materials = bench.materials()?;
     let here;
-    let model = match &materials.model {
-        Some(fetched) => fetched,
-        None => {
+    let model = match (&materials.model, &bench.study.profile.backbone) {
+        (Some(fetched), _) => Some(fetched),
+        (None, Backbone::None) => None,
+        (None, _) => {
             let base = bench.study.base(unit.replicate);
             let backbone = bench.plan.backbones.get(&base);
             let backbone = backbone.context("the backbone of this unit is not planned")?;
             here = backbone::pretrained_here(&workshop.store.folder(&backbone.cell), workshop.compute)?;
-            &here
+            Some(&here)
         }
     };
     let adapters = missing.adapters.iter().map(|adapter| {
         Task::new(&adapter.cell, adapter.work.flops, || {
+            let model = model.context("this profile has no language model")?;
             train(bench, adapter, model, materials, workshop)
         })
     });
     workshop.schedule().run("adapters", adapters.collect())?;
-    let encoder = Encoder::new(&model.tokenizer, bench.study.profile.prepare.format);
+    let encoder = model.map(|model| Encoder::new(&model.tokenizer, bench.study.profile.prepare.format));
+    let reader = model.zip(encoder.as_ref());
     let rankings = missing.rankings.iter().map(|ranking| {
         Task::new(&ranking.cell, ranking.work.flops, || {
-            rank(bench, ranking, model, &encoder, materials, workshop)
+            rank(bench, ranking, reader, materials, workshop)
         })
     });
     workshop.schedule().run("rankings", rankings.collect())

@@ -94,8 +94,8 @@ impl StudyRecord {
         Ok(Cell::new(Kind::Study, label, profile.identity(study)?))
     }
 
-    /// A study whose domains have been prepared, and whose model's tokenizer and sizes are known. `fingerprint` tells a model that was
-    /// fetched from others.
+    /// A study whose domains have been prepared. `model` is the tokenizer and the sizes of the language model, if one takes part;
+    /// `fingerprint` tells one that was fetched from others.
     ///
     /// # Errors
     /// Prompts that cannot be encoded.
@@ -103,31 +103,30 @@ impl StudyRecord {
         profile: &Profile,
         study: &Study,
         domains: &Domains,
-        tokenizer: &Tokenizer,
-        config: &DecoderConfig,
+        model: Option<(&Tokenizer, &DecoderConfig)>,
         fingerprint: Option<&str>,
     ) -> Result<Self> {
-        let encoder = Encoder::new(tokenizer, profile.prepare.format);
+        let encoder = model.map(|(tokenizer, _)| Encoder::new(tokenizer, profile.prepare.format));
         let mut facts = Facts {
             domains: domains
                 .values()
                 .map(|domain| {
                     Ok((
                         domain.name.clone(),
-                        DomainFacts::of(domain, &encoder, profile.prepare.format)?,
+                        DomainFacts::of(domain, encoder.as_ref(), profile.prepare.format)?,
                     ))
                 })
                 .collect::<Result<_>>()?,
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
-            operations: OpCounts::of(config),
-            decoder: Some(config.clone()),
+            operations: model.map_or_else(OpCounts::default, |(_, config)| OpCounts::of(config)),
+            decoder: model.map(|(_, config)| config.clone()),
         };
-        if let Backbone::Nano(sizes) = &profile.backbone {
+        if let (Backbone::Nano(sizes), Some(encoder)) = (&profile.backbone, &encoder) {
             let count = if sizes.one_backbone { 1 } else { profile.replicates };
             let cells = (0..count).map(|r| backbone::cell(sizes, profile, study, &facts, r));
             facts.bases = cells.map(|cell| cell.key).collect();
-            let (examples, _) = backbone::auxiliary_text(&encoder, &backbone::auxiliary(study), domains)?;
+            let (examples, _) = backbone::auxiliary_text(encoder, &backbone::auxiliary(study), domains)?;
             facts.pretraining = Some(Text::of(&examples, examples.len()));
         }
         let mut of = Self::named(profile, study)?;
@@ -256,8 +255,48 @@ impl StudyRecord {
 }
 
 impl DomainFacts {
-    fn of(domain: &DomainData, encoder: &Encoder, format: PromptFormat) -> Result<Self> {
+    /// Of a prepared domain. Without a language model nothing has a length in tokens.
+    fn of(domain: &DomainData, encoder: Option<&Encoder>, format: PromptFormat) -> Result<Self> {
         let manifest = domain.folder.manifest();
+        let lengths = encoder.map_or_else(
+            || Ok(Lengths::default()),
+            |encoder| Lengths::of(domain, encoder, format),
+        )?;
+        let distinct: usize = domain
+            .ranked
+            .iter()
+            .map(|prompt| union(prompt, format).0.len())
+            .sum();
+        let training = manifest.prompt_count(Split::Train);
+        Ok(DomainFacts {
+            fingerprint: domain.fingerprint.clone(),
+            candidate_hash: domain.candidate_hash.clone(),
+            split: manifest.split.clone(),
+            order: manifest.order(),
+            notes: notes(manifest),
+            items: domain.items.len(),
+            users: domain.users,
+            ranked: domain.ranked.len(),
+            selection: domain.selection.len(),
+            calibration: domain.calibration.len(),
+            distinct: distinct.div_ceil(domain.ranked.len().max(1)),
+            titles: Text::of(&lengths.titles, domain.items.len()),
+            training: Text::of(&lengths.training, usize::try_from(training)?),
+            queries: Text::of(&lengths.queries, domain.ranked.len()),
+        })
+    }
+}
+
+/// A sample of each kind of text of a domain, as a language model reads it; empty without one.
+#[derive(Default)]
+struct Lengths {
+    titles: Vec<Example>,
+    training: Vec<Example>,
+    queries: Vec<Example>,
+}
+
+impl Lengths {
+    fn of(domain: &DomainData, encoder: &Encoder, format: PromptFormat) -> Result<Self> {
         let prompts = domain.folder.first_prompts(Split::Train, SAMPLE)?;
         let queries = domain.ranked.iter().take(SAMPLE).map(|prompt| {
             let query = encoder.query(prompt, &union(prompt, format).0, &domain.items)?;
@@ -273,33 +312,14 @@ impl DomainFacts {
                 loss_from: before,
             })
         });
-        let queries: Vec<Example> = queries.collect::<Result<_>>()?;
-        let distinct: usize = domain
-            .ranked
-            .iter()
-            .map(|prompt| union(prompt, format).0.len())
-            .sum();
         let titles = domain.items.iter().take(SAMPLE).map(|item| {
             let tokens = encoder.lines(&format!("{}\n", item.title))?;
             Ok(Example { loss_from: 0, tokens })
         });
-        let titles: Vec<Example> = titles.collect::<Result<_>>()?;
-        let training = manifest.prompt_count(Split::Train);
-        Ok(DomainFacts {
-            fingerprint: domain.fingerprint.clone(),
-            candidate_hash: domain.candidate_hash.clone(),
-            split: manifest.split.clone(),
-            order: manifest.order(),
-            notes: notes(manifest),
-            items: domain.items.len(),
-            users: domain.users,
-            ranked: domain.ranked.len(),
-            selection: domain.selection.len(),
-            calibration: domain.calibration.len(),
-            distinct: distinct.div_ceil(domain.ranked.len().max(1)),
-            titles: Text::of(&titles, domain.items.len()),
-            training: Text::of(&encoder.examples(&prompts)?, usize::try_from(training)?),
-            queries: Text::of(&queries, domain.ranked.len()),
+        Ok(Lengths {
+            queries: queries.collect::<Result<_>>()?,
+            titles: titles.collect::<Result<_>>()?,
+            training: encoder.examples(&prompts)?,
         })
     }
 }

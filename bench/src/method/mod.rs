@@ -229,10 +229,45 @@ pub fn parts(method: &dyn Method) -> Vec<&'static str> {
     }
 }
 
+/// Whether a row, or something that it is made of, uses the language model.
+pub fn needs_model(method: &dyn Method) -> bool {
+    match method.how() {
+        How::Adapters { .. } => true,
+        How::Counted(_) => false,
+        How::Best(_) | How::Fusion { .. } => any_part(method, needs_model),
+    }
+}
+
+/// Whether a row, or something that it is made of, is trained on other domains than the target, or set beside a row that is.
+pub fn needs_sources(method: &dyn Method) -> bool {
+    match method.how() {
+        How::Adapters { recipe, .. } => !matches!(recipe(0), None | Some(Recipe::TargetOnly)),
+        How::Counted(_) => false,
+        How::Best(_) | How::Fusion { .. } => any_part(method, needs_sources),
+    }
+}
+
+fn any_part(method: &dyn Method, is: fn(&dyn Method) -> bool) -> bool {
+    parts(method).into_iter().filter_map(named).any(is)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_know_whether_they_need_a_model_and_sources() {
+        let of = |id: &str| (needs_model(named(id).unwrap()), needs_sources(named(id).unwrap()));
+        assert_eq!(of("counting"), (false, false));
+        assert_eq!(of("zero-shot"), (true, false));
+        assert_eq!(of("stranger"), (true, false));
+        assert_eq!(of("target-only+counting"), (true, false));
+        assert_eq!(of("text-knn+counting"), (false, false));
+        assert_eq!(of("weaverec"), (true, true));
+        assert_eq!(of("joint-matched"), (true, true));
+        assert_eq!(of("weaverec+popularity"), (true, true));
+    }
 
     #[test]
     fn every_row_has_a_name_of_its_own_and_parts_that_are_rows_with_rankings() {

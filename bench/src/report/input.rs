@@ -50,6 +50,8 @@ pub enum Backbones {
     Downloaded,
     /// Pre-trained by the harness: so many, one a replicate if they are as many as these.
     PreTrained(usize),
+    /// No language model takes part.
+    None,
 }
 
 impl Backbones {
@@ -88,6 +90,8 @@ pub enum ScenarioKind {
     MultiSource,
     /// One source domain, of another platform.
     CrossPlatform,
+    /// No source: the rows are compared on the target alone.
+    SingleDomain,
 }
 
 impl ScenarioKind {
@@ -98,6 +102,7 @@ impl ScenarioKind {
             Self::SingleSource => "single-source",
             Self::MultiSource => "multi-source",
             Self::CrossPlatform => "cross-platform",
+            Self::SingleDomain => "single-domain",
         }
     }
 }
@@ -152,7 +157,16 @@ impl Scenario {
     /// The direction in words: `comedy + drama → action`.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} → {}", self.sources.join(" + "), self.target)
+        direction(&self.sources, &self.target)
+    }
+}
+
+/// Where knowledge comes from and where it goes, in words: `comedy + drama → action`, or `action` where there are no sources.
+#[must_use]
+pub fn direction(sources: &[String], target: &str) -> String {
+    match sources {
+        [] => target.to_owned(),
+        _ => format!("{} → {target}", sources.join(" + ")),
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Lacking {
     pub fusions: Vec<&'static str>,
     /// Rows that would be the best of several, without a loss to tell.
     pub unmeasured: Vec<&'static str>,
+    /// Whether a row's scores are likelihoods of titles.
+    pub likelihoods: bool,
     /// How many calibration users there were where α stands without a choice.
     pub alpha_stands: Option<usize>,
 }
@@ -19,7 +21,7 @@ impl Lacking {
     /// The sentences.
     pub fn notes(&self, reading: Reading) -> Vec<String> {
         let mut notes = Vec::new();
-        if reading.scoring == Scoring::Likelihood {
+        if self.likelihoods && reading.scoring == Scoring::Likelihood {
             notes.push(
                 "titles are ranked by raw likelihood, which prefers common words: no scores after neutral histories are recorded, from which \
                  the content score is made"

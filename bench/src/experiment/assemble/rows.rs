@@ -11,7 +11,7 @@ use super::outside::imported;
 use super::read::{self, Places};
 use super::records::{Ranked, Records};
 use crate::experiment::cut::Cut;
-use crate::experiment::plan::{self, alone};
+use crate::experiment::plan::{self, Scorer, alone};
 use crate::experiment::profile::Scenario;
 use crate::experiment::protocol::Protocol;
 use crate::experiment::replicate::Replicate;
@@ -241,6 +241,7 @@ impl<'a> Making<'a> {
             self.cases = cases(ranked, self.records.on());
         }
         self.content |= setting.content;
+        self.lacking.likelihoods |= matches!(ranked.key.1, Scorer::LanguageModel { .. });
         let merged = ranked.key.1.members().len() > 1;
         if merged && !setting.scale.chosen {
             self.scale_stands = true;

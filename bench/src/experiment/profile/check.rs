@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 use weaverec_model::train::Keep;
 
 use super::{Backbone, Profile, Scenario};
-use crate::method;
+use crate::method::{self, Method};
+use crate::report::input::ScenarioKind;
 
 impl Profile {
     /// Fails where nothing could come of it, or something else than whoever wrote it meant.
@@ -35,10 +36,10 @@ impl Profile {
             prepare.tie_window_ms().with_context(of)?;
         }
         self.rank.check()?;
-        if self.stated.is_some() && matches!(self.backbone, Backbone::Nano(_)) {
+        if self.stated.is_some() && !matches!(self.backbone, Backbone::Pretrained { .. }) {
             bail!(
-                "[stated] is about a model that is not at hand, and a nano backbone is made here: leave the table out, `--dry-run` prepares \
-                 the data"
+                "[stated] is about a model that has to be fetched, and this profile fetches none: leave the table out, `--dry-run` prepares the \
+                 data"
             );
         }
         if self.adapter.train.keep != Keep::Last {
@@ -69,7 +70,9 @@ impl Profile {
                 let rows = scenario
                     .rows(self)
                     .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
-                if !rows.iter().any(|row| row.id() == claims.woven) {
+                self.check_rows(scenario, &rows)
+                    .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
+                if !claims.kinds.is_empty() && !rows.iter().any(|row| row.id() == claims.woven) {
                     let names: Vec<&str> = rows.iter().map(|row| row.id()).collect();
                     bail!(
                         "[claims] woven is {}, which is no row of {}: {}",
@@ -88,11 +91,16 @@ impl Profile {
                         );
                     }
                 }
-                if scenario.sources.is_empty() || scenario.sources.contains(&scenario.target) {
+                let alone = scenario.kind == ScenarioKind::SingleDomain;
+                if scenario.sources.is_empty() != alone || scenario.sources.contains(&scenario.target) {
                     bail!(
-                        "study {}: scenario {} needs sources other than its target",
+                        "study {}: scenario {} needs {}",
                         study.name,
-                        scenario.name()
+                        scenario.name(),
+                        match alone {
+                            true => "no sources: it is single-domain",
+                            false => "sources other than its target",
+                        }
                     );
                 }
             }
@@ -105,6 +113,26 @@ impl Profile {
                     study.name
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Fails where a row needs what the scenario or the profile lacks.
+    fn check_rows(&self, scenario: &Scenario, rows: &[&dyn Method]) -> Result<()> {
+        let lacking = |lacks: bool, needs: fn(&dyn Method) -> bool| {
+            rows.iter()
+                .filter(|row| lacks && needs(**row))
+                .map(|row| row.id())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let without_model = lacking(matches!(self.backbone, Backbone::None), method::needs_model);
+        if !without_model.is_empty() {
+            bail!("rows that need a language model, where [backbone] kind is \"none\": {without_model}");
+        }
+        let without_sources = lacking(scenario.sources.is_empty(), method::needs_sources);
+        if !without_sources.is_empty() {
+            bail!("rows that need sources, where the scenario has none: {without_sources}");
         }
         Ok(())
     }

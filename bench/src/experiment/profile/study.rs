@@ -9,7 +9,7 @@ use super::Profile;
 use super::prepare::Order;
 use crate::claim::Claims;
 use crate::method::{self, Method};
-use crate::report::input::ScenarioKind;
+use crate::report::input::{ScenarioKind, direction};
 
 /// Which runs a study belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,8 @@ pub struct Scenario {
     pub kind: ScenarioKind,
     /// Domain recommended in.
     pub target: String,
-    /// The other domains.
+    /// The other domains; none of them in a single-domain scenario.
+    #[serde(default)]
     pub sources: Vec<String>,
     /// Rows of this scenario besides those of the profile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,7 +94,7 @@ pub struct Scenario {
 impl Scenario {
     /// `sources → target`, as the reports show it.
     pub fn name(&self) -> String {
-        format!("{} → {}", self.sources.join(" + "), self.target)
+        direction(&self.sources, &self.target)
     }
 
     /// The rows of its table, in order.

@@ -3,7 +3,6 @@
 use super::load::BUILTIN;
 use super::*;
 use weaverec_model::device::{Arithmetic, DeviceName};
-use weaverec_model::train::Keep;
 
 #[test]
 fn the_profiles_that_come_along_are_valid() {
@@ -238,7 +237,8 @@ fn a_file_extends_a_profile_or_another_file_with_few_keys() {
     };
     assert!(error("extends = \"quick\"").contains("`name` is missing"));
     assert!(
-        error("extends = \"quik\"\nname = \"x\"").contains("neither a profile (quick, order, small, paper)")
+        error("extends = \"quik\"\nname = \"x\"")
+            .contains("neither a profile (quick, order, small, outside, paper)")
     );
     assert!(error("extends = 3\nname = \"x\"").contains("in quotes"));
     assert!(error("extends = \"wrong.toml\"\nname = \"x\"").contains("in a circle"));
