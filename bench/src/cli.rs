@@ -71,6 +71,8 @@ enum Command {
     Methods(command::methods::Arguments),
     /// Run a profile: every missing cell, then the report.
     Reproduce(command::reproduce::Arguments),
+    /// Say how far a profile is, while it runs or after it was stopped.
+    Status(command::status::Arguments),
     /// Write the report of a finished profile again, from its records.
     Report(command::report::Arguments),
     /// Compare two reports, number by number and row by row.
@@ -147,6 +149,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Recommend(arguments) => command::recommend::run(arguments).map(done),
         Command::Methods(arguments) => command::methods::run(arguments).map(done),
         Command::Reproduce(arguments) => command::reproduce::run(arguments).map(done),
+        Command::Status(arguments) => command::status::run(arguments).map(done),
         Command::Report(arguments) => command::report::run(arguments).map(done),
         Command::Compare(arguments) => command::compare::run(arguments),
         Command::Gate(arguments) => command::gate::run(arguments),

@@ -7,6 +7,9 @@ mod adapters;
 #[path = "it/alone.rs"]
 mod alone;
 #[cfg(unix)]
+#[path = "it/array.rs"]
+mod array;
+#[cfg(unix)]
 #[path = "it/browser.rs"]
 mod browser;
 #[cfg(unix)]
@@ -28,6 +31,8 @@ mod memory;
 mod output;
 #[path = "it/outside.rs"]
 mod outside;
+#[path = "it/paper.rs"]
+mod paper;
 #[cfg(unix)]
 #[path = "it/paths.rs"]
 mod paths;
@@ -38,8 +43,13 @@ mod reproduce;
 #[path = "it/revision.rs"]
 mod revision;
 #[cfg(unix)]
+#[path = "it/status.rs"]
+mod status;
+#[cfg(unix)]
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/trained.rs"]
+mod trained;
 #[path = "it/words.rs"]
 mod words;
 

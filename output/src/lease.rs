@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::durable::create_folder;
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::lock::is_still;
 
 /// Time between two signs of life.
@@ -110,6 +111,16 @@ impl Leases {
         }
     }
 
+    /// Who holds what, as far as one look can tell, by the names of the work. Nothing is changed by looking.
+    pub fn holders(&self) -> Vec<Holder> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut found: Vec<Holder> = entries
+            .filter_map(|entry| Holder::of(&entry.path(), self.patience))
+            .collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
+
     /// Removes what killed holders of this machine left.
     pub fn sweep(&self) {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -193,7 +204,8 @@ fn sign(mut file: &File, beats: u64) -> std::io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
-fn text(file: &mut File) -> String {
+/// What a lease says.
+pub(crate) fn text(file: &mut File) -> String {
     let mut text = String::new();
     // What cannot be read says nothing.
     let _ = file
@@ -211,7 +223,7 @@ fn words(found: &str) -> String {
 }
 
 /// What tells machines apart: their name, and when they were started, since containers may share a name.
-fn host() -> String {
+pub(crate) fn host() -> String {
     let read = |path: &str| {
         std::fs::read_to_string(path)
             .unwrap_or_default()

@@ -13,6 +13,7 @@
 mod claim;
 mod durable;
 mod error;
+mod holder;
 mod kind;
 mod lease;
 mod lock;
@@ -23,6 +24,7 @@ pub mod scratch;
 pub use claim::{Claim, Input};
 pub use durable::{create_folder, sync_file, sync_folder, sync_tree};
 pub use error::{Error, Result};
+pub use holder::{Holder, Life};
 pub use kind::{Again, Kind, describe};
 pub use lease::{Answer, Lease, Leases};
 pub use lock::Lock;

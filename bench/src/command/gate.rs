@@ -1,15 +1,17 @@
 //! `weaverec gate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use weaverec_output::write_file;
 
 use super::number;
 use crate::decision::{non_inferior, shown_drop};
 use crate::report::across::Pairing;
 use crate::report::folder::{Folder, RowResults, ScenarioResults, StudyResults};
+use crate::report::junit::{Case, Outcome, Suites};
 use crate::report::number::signed;
 use crate::statistics::Contrast;
 
@@ -25,7 +27,8 @@ use crate::statistics::Contrast;
 Examples:
   weaverec gate results/quick --baseline main/results/quick --max-drop 0.02
   weaverec gate results/quick --baseline main/results/quick --require weaverec
-  weaverec gate results/quick --require weaverec --against target-only --margin 0.03"
+  weaverec gate results/quick --require weaverec --against target-only --margin 0.03
+  weaverec gate results/quick --baseline main/results/quick --max-drop 0.02 --junit gate.xml"
 )]
 pub struct Arguments {
     /// Folder of the report.
@@ -54,10 +57,16 @@ pub struct Arguments {
     /// Only these scenarios.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
+    /// Write the checks into this file as JUnit XML too: a test case each, and what could not be compared as skipped.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 /// What was asked of a row in a scenario, and what came of it.
 struct Checked {
+    /// The study, which is a suite of test cases.
+    study: String,
+    /// The scenario and the row in it.
     at: String,
     contrast: Contrast,
     passed: bool,
@@ -66,12 +75,15 @@ struct Checked {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Some(file) = &arguments.junit {
+        outside(file, &arguments)?;
+    }
     let report = Folder::read(&arguments.report)?;
     let baseline = arguments.baseline.as_deref().map(Folder::read).transpose()?;
     known_scenarios(&arguments, &report)?;
-    let mut checks = Vec::new();
+    let (mut checks, mut skipped) = (Vec::new(), Vec::new());
     if let (Some(most), Some(baseline)) = (arguments.max_drop, &baseline) {
-        checks.extend(drops(&arguments, &report, baseline, most)?);
+        checks.extend(drops(&arguments, &report, baseline, most, &mut skipped)?);
     }
     for row in &arguments.require {
         checks.extend(required(&arguments, &report, baseline.as_ref(), row)?);
@@ -81,10 +93,55 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         let word = if check.passed { "passed" } else { "FAILED" };
         failed += usize::from(!check.passed);
         let shown = signed(check.contrast.mean, check.contrast.interval);
-        super::print(format!("{word}  {}: {shown}: {}", check.at, check.words))?;
+        super::print(format!(
+            "{word}  {}, {}: {shown}: {}",
+            check.study, check.at, check.words
+        ))?;
+    }
+    if let Some(file) = &arguments.junit {
+        write_file(file, suites(&checks, skipped).xml().as_bytes())?;
     }
     super::print(format!("{} checks, {failed} failed", checks.len()))?;
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// Refuses a file in a folder that is read: a report is made of what lies in it.
+fn outside(file: &Path, arguments: &Arguments) -> Result<()> {
+    let place = weaverec_output::resolve(file)?;
+    ensure!(
+        !place.is_dir(),
+        "--junit {} is a folder: name a file, such as gate.xml",
+        file.display()
+    );
+    for folder in std::iter::once(&arguments.report).chain(&arguments.baseline) {
+        ensure!(
+            !place.starts_with(weaverec_output::resolve(folder)?),
+            "--junit {} lies in {}, which is what is gated: name a file elsewhere",
+            file.display(),
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// The checks as test cases, a suite a study.
+fn suites(checks: &[Checked], skipped: Vec<(String, String)>) -> Suites {
+    let mut suites = Suites::new("weaverec gate");
+    for check in checks {
+        let shown = signed(check.contrast.mean, check.contrast.interval);
+        let outcome = match check.passed {
+            true => Outcome::Passed,
+            false => Outcome::Failed {
+                message: check.words.clone(),
+                text: format!("{}: {shown}: {}", check.at, check.words),
+            },
+        };
+        suites.add(&check.study, Case::new(&check.at, outcome));
+    }
+    for (study, why) in skipped {
+        suites.add(&study, Case::new(&why, Outcome::Skipped(why.clone())));
+    }
+    suites
 }
 
 /// Refuses names of scenarios that the report has not: a misspelt gate would watch nothing.
@@ -110,11 +167,20 @@ fn wanted(arguments: &Arguments, scenario: &str) -> bool {
 }
 
 /// Every row against itself in the baseline.
-fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -> Result<Vec<Checked>> {
+/// Adds what could not be compared to `skipped`, with its study.
+fn drops(
+    arguments: &Arguments,
+    report: &Folder,
+    baseline: &Folder,
+    most: f64,
+    skipped: &mut Vec<(String, String)>,
+) -> Result<Vec<Checked>> {
     let mut found = Vec::new();
     for study in &report.results.studies {
         if baseline.study(&study.name).is_none() {
-            super::print(format!("not compared: the baseline has no study {}", study.name))?;
+            let why = format!("the baseline has no study {}", study.name);
+            super::print(format!("not compared: {why}"))?;
+            skipped.push((study.name.clone(), why));
             continue;
         }
         let pairing = Pairing::new(baseline, report, &study.name)?;
@@ -127,6 +193,7 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
         }
         for note in &pairing.skipped {
             super::print(format!("not compared: {note}"))?;
+            skipped.push((study.name.clone(), note.clone()));
         }
         for across in pairing.rows {
             let looked_at = if arguments.row.is_empty() {
@@ -136,8 +203,8 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
             };
             if looked_at && wanted(arguments, &across.scenario) {
                 let alpha = arguments.alpha.unwrap_or(study.rules.alpha);
-                let at = format!("{}, {}, {}", study.name, across.scenario, across.method);
-                found.push((at, across.decision.contrast, alpha));
+                let at = format!("{}, {}", across.scenario, across.method);
+                found.push((study.name.clone(), at, across.decision.contrast, alpha));
             }
         }
     }
@@ -150,7 +217,7 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
     let count = found.len() as f64;
     Ok(found
         .into_iter()
-        .map(|(at, contrast, alpha)| {
+        .map(|(study, at, contrast, alpha)| {
             let dropped = shown_drop(&contrast, most, alpha / count);
             let words = match (dropped, contrast.replicates) {
                 (true, _) => format!("a drop of more than {most} is shown"),
@@ -158,6 +225,7 @@ fn drops(arguments: &Arguments, report: &Folder, baseline: &Folder, most: f64) -
                 (false, _) => format!("no drop of more than {most} is shown"),
             };
             Checked {
+                study,
                 at,
                 contrast,
                 passed: !dropped,
@@ -213,7 +281,8 @@ fn required(
             let passed = non_inferior(&contrast, margin, alpha);
             let shown = if passed { "shown" } else { "not shown" };
             checks.push(Checked {
-                at: format!("{at}, {method} against {other}"),
+                study: study.name.clone(),
+                at: format!("{}, {method} against {other}", scenario.name),
                 contrast,
                 passed,
                 words: format!("that it is not worse by {margin} is {shown}"),
@@ -259,153 +328,4 @@ fn in_baseline<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use crate::report::fixture::{scenario, set, study};
-    use crate::report::{Study, write_all};
-    use clap::{Command, FromArgMatches};
-    use std::path::Path;
-
-    fn parsed(arguments: &[&str]) -> Result<Arguments, clap::Error> {
-        let command = Arguments::augment_args(Command::new("gate").no_binary_name(true));
-        Arguments::from_arg_matches(&command.try_get_matches_from(arguments)?)
-    }
-
-    /// Two reports, and what the gate says of the second for flags in which `BASE` stands for the first.
-    fn gate(base: Study, head: Study, flags: &[&str]) -> Result<bool> {
-        let dir = tempfile::tempdir()?;
-        let write = |study: Study, name: &str| -> Result<String> {
-            let out = dir.path().join(name);
-            let claim = weaverec_output::Claim::take(&out, crate::output::REPORT, &[])?;
-            write_all(&[study], &claim)?;
-            Ok(out.to_str().context("path")?.to_owned())
-        };
-        let (base, head) = (write(base, "base")?, write(head, "head")?);
-        let flags = flags
-            .iter()
-            .map(|flag| if *flag == "BASE" { base.as_str() } else { *flag });
-        let arguments: Vec<&str> = std::iter::once(head.as_str()).chain(flags).collect();
-        Ok(run(parsed(&arguments)?)? == ExitCode::SUCCESS)
-    }
-
-    /// The study with another rank in every third place of a row.
-    fn changed(replicates: u32, method: &str, to: u32) -> Study {
-        let mut study = study(replicates);
-        let old = scenario(replicates);
-        let row = old.rows.iter().find(|row| row.method == method).unwrap();
-        set(&mut study.scenarios[0], method, |replicate, user| {
-            let place = row.runs[replicate as usize].places[user as usize];
-            if (user + replicate) % 3 == 0 {
-                to
-            } else {
-                place.above + 1
-            }
-        });
-        study
-    }
-
-    #[test]
-    fn only_a_shown_drop_fails_and_only_beyond_what_is_allowed() {
-        let drop = |study: Study, most: &str| {
-            gate(self::study(5), study, &["--baseline", "BASE", "--max-drop", most]).unwrap()
-        };
-        assert!(drop(study(5), "0"), "nothing changed");
-        assert!(
-            !drop(changed(5, "soup", 10), "0.02"),
-            "a third of the users fell to the last rank"
-        );
-        assert!(drop(changed(5, "soup", 10), "0.5"), "by less than half");
-        assert!(drop(changed(5, "soup", 1), "0.02"), "a rise is no drop");
-        assert!(
-            drop(changed(5, "popularity", 10), "0.02"),
-            "a floor is not looked at"
-        );
-        let one = gate(
-            study(1),
-            changed(1, "soup", 10),
-            &["--baseline", "BASE", "--max-drop", "0"],
-        );
-        assert!(one.unwrap(), "a single replicate shows nothing");
-    }
-
-    #[test]
-    fn a_row_or_scenario_can_be_picked() {
-        let flags = ["--baseline", "BASE", "--max-drop", "0.02"];
-        let with = |more: &[&str]| gate(study(5), changed(5, "soup", 10), &[&flags[..], more].concat());
-        assert!(with(&["--row", "weaverec"]).unwrap());
-        assert!(!with(&["--row", "weaverec", "--row", "soup"]).unwrap());
-        assert!(!with(&["--scenario", "comedy-to-drama"]).unwrap());
-        let error = format!("{:#}", with(&["--scenario", "drama"]).unwrap_err());
-        assert!(
-            error.contains("`drama`") && error.contains("comedy-to-drama"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_requirement_passes_only_where_non_inferiority_is_shown() {
-        let require = |study: Study, more: &[&str]| {
-            gate(
-                self::study(5),
-                study,
-                &[&["--require", "weaverec"], more].concat(),
-            )
-        };
-        assert!(require(study(5), &["--against", "target-only"]).unwrap());
-        assert!(!require(changed(5, "weaverec", 10), &["--against", "target-only"]).unwrap());
-        // Against itself in the baseline: the same numbers are within every margin.
-        assert!(require(study(5), &["--baseline", "BASE"]).unwrap());
-        assert!(!require(changed(5, "weaverec", 10), &["--baseline", "BASE"]).unwrap());
-        assert!(
-            require(
-                changed(5, "weaverec", 10),
-                &["--baseline", "BASE", "--margin", "0.6"]
-            )
-            .unwrap()
-        );
-        // Ignorance is no pass: two rows of one skill, within less than their noise, and a single replicate.
-        let alike = [
-            "--require",
-            "soup",
-            "--against",
-            "joint-matched",
-            "--margin",
-            "0.001",
-        ];
-        assert!(!gate(study(5), study(5), &alike).unwrap());
-        let one = gate(
-            study(1),
-            study(1),
-            &["--require", "weaverec", "--against", "target-only"],
-        );
-        assert!(!one.unwrap());
-    }
-
-    #[test]
-    fn what_cannot_be_asked_is_an_error_that_says_what_can() {
-        let error = |flags: &[&str]| format!("{:#}", gate(study(3), study(3), flags).unwrap_err());
-        assert!(error(&["--require", "weaverec"]).contains("--against"));
-        let unknown = error(&["--require", "wverec", "--against", "target-only"]);
-        assert!(
-            unknown.contains("no row `wverec`, only random, popularity"),
-            "{unknown}"
-        );
-        assert!(error(&["--require", "weaverec", "--against", "target"]).contains("no row `target`"));
-        assert!(error(&[]).contains("--max-drop"));
-        assert!(error(&["--max-drop", "0.1"]).contains("--baseline"));
-        assert!(parsed(&["r", "--baseline", "b", "--max-drop", "-1"]).is_err());
-        let mut other = study(3);
-        other.scenarios[0].candidate_hash = "decaf".to_owned();
-        for run in other.scenarios[0].rows.iter_mut().flat_map(|row| &mut row.runs) {
-            run.candidate_hash = "decaf".to_owned();
-        }
-        let flags = ["--baseline", "BASE", "--max-drop", "0.1"];
-        let nothing = format!("{:#}", gate(study(3), other.clone(), &flags).unwrap_err());
-        assert!(nothing.contains("other candidates"), "{nothing}");
-        let flags = ["--baseline", "BASE", "--require", "weaverec"];
-        let nothing = format!("{:#}", gate(study(3), other, &flags).unwrap_err());
-        assert!(nothing.contains("decaf"), "{nothing}");
-        assert!(Folder::read(Path::new("nowhere")).is_err());
-    }
-}
+mod tests;

@@ -30,6 +30,7 @@ pub mod reproduce;
 pub mod scheduler;
 pub mod score;
 pub mod sql;
+pub mod status;
 mod target;
 pub mod train;
 mod units;

@@ -13,10 +13,13 @@ use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
 use crate::experiment::missing::Missing;
 use crate::experiment::plan::Unit;
-use crate::experiment::profile::{Data, Profile};
+use crate::experiment::profile::{Data, Profile, Stated};
 use crate::experiment::runner::{self, Workshop};
+use crate::experiment::stated;
+use crate::experiment::store::Store;
+use crate::experiment::study_record::StudyRecord;
 use crate::experiment::unit::Units;
-use crate::output::{RECORDS, REPORT, WORK};
+use crate::output::{CELLS, RECORDS, REPORT, WORK};
 use crate::progress::{duration, say};
 use crate::report::{self, Study};
 
@@ -33,20 +36,26 @@ Examples:
   weaverec reproduce --profile mine.toml --data logs --out reports/mine
   weaverec reproduce --profile small --data logs --dry-run          what there is to do, and for how long
   weaverec reproduce --profile small --data logs --unit 1/3         the first third of the units
+  weaverec reproduce --profile paper --dry-run                      with neither its logs nor its model
   weaverec reproduce --profile small --device cuda --arithmetic bf16")]
 pub struct Arguments {
     #[command(flatten)]
     of: Experiment,
     /// One of so many shares of the units, as 3/10; neighbouring units, which share adapters, are in the same one.
-    #[arg(long, value_name = "I/N", value_parser = Units::share, conflicts_with = "units")]
+    #[arg(long, visible_alias = "shard", value_name = "I/N", value_parser = Units::share, conflicts_with = "units")]
     unit: Option<Units>,
     /// Units by number, as 1,4-6; `list` lists them and does nothing else.
     #[arg(long, value_name = "LIST", value_parser = Units::numbers)]
     units: Option<Units>,
-    /// Say what there is to do, in which units, and about how long each will take; train and rank nothing. The data are prepared, which
-    /// is needed to know.
+    /// Say what there is to do, in which units, about how long each will take, and in how much memory; train and rank nothing. The data
+    /// are prepared, which is needed to know; but for profiles that state their sizes (paper), unless `--data` names some or a run has
+    /// begun.
     #[arg(long)]
     dry_run: bool,
+    /// Ask nobody who is at work on what, and tell nobody: for a work folder on a file system without locks. Several processes may then run
+    /// one cell; the first to finish it has its place.
+    #[arg(long)]
+    no_leases: bool,
     /// Threads [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
@@ -58,7 +67,7 @@ pub struct Arguments {
 /// Which experiment, and where.
 #[derive(Debug, Args)]
 pub struct Experiment {
-    /// A profile's name (quick, small) or the path of a profile's TOML.
+    /// A profile's name (quick, order, small, outside, paper) or the path of a profile's TOML, which may extend another one.
     #[arg(long, default_value = "quick")]
     profile: String,
     /// `synthetic` for generated logs only (no download), or the folder of local raw logs; without it, what the profile fetches
@@ -214,10 +223,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let started = std::time::Instant::now();
     let setting = Setting::new(arguments.of)?;
     let (profile, data) = (&setting.profile, &setting.data);
-    profile.compute.device.open()?;
     let threads = super::threads(arguments.threads);
     let units = arguments.unit.or(arguments.units).unwrap_or(Units::All);
     let only_listed = arguments.dry_run || units == Units::Listed;
+    if only_listed && let Some(stated) = sizes(&setting)? {
+        return list_stated(&setting, stated, &units, threads, arguments.jobs);
+    }
+    let studies = profile.studies(data)?;
+    profile.compute.device.open()?;
     // Both are claimed before the work is begun: hours later is too late to hear that something is in the way.
     // The work folder may be shared with other runs: the store keeps their cells apart.
     let records = Claim::share(&setting.work, WORK, &setting.inputs)?;
@@ -225,19 +238,22 @@ pub fn run(arguments: Arguments) -> Result<()> {
         true => None,
         false => Some(setting.claim_report()?),
     };
-    let workshop = Workshop::open(records.place(), threads, arguments.jobs, profile.compute)?;
+    let mut workshop = Workshop::open(records.place(), threads, arguments.jobs, profile.compute)?;
+    if arguments.no_leases {
+        workshop.store = workshop.store.without_leases();
+    }
     let exported = claim
         .as_ref()
         .map_or(setting.out.as_path(), Claim::place)
         .join(RECORDS);
     let library = Library::new(workshop.store.clone(), Some(exported))?;
     let mut benches = Vec::new();
-    for study in profile.studies(data)? {
+    for study in studies {
         benches.push(Bench::open(profile, study, data, &library, &workshop)?);
     }
     let chosen = units::chosen(&benches, &units)?;
     let Some(claim) = claim else {
-        return units::list(&benches, &chosen, &library, &workshop);
+        return units::list(&benches, &chosen, &library, &workshop, None);
     };
     for (study, units) in chosen.into_iter().enumerate() {
         let bench = &mut benches[study];
@@ -269,6 +285,48 @@ pub fn run(arguments: Arguments) -> Result<()> {
         setting.out.join("report.md").display()
     ));
     Ok(())
+}
+
+/// The sizes that a dry run goes by: those that the profile states, where no data are named and no study has a record that knows better.
+fn sizes(setting: &Setting) -> Result<Option<&Stated>> {
+    let (Some(stated), Data::Default) = (&setting.profile.stated, &setting.data) else {
+        return Ok(None);
+    };
+    let library = looked_at(setting)?;
+    for study in &setting.profile.studies {
+        if library.has(&StudyRecord::cell(&setting.profile, study)?) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(stated))
+}
+
+/// The records of a setting, of which nothing is made or removed.
+fn looked_at(setting: &Setting) -> Result<Library> {
+    Library::new(
+        Store::at(setting.work.join(CELLS)),
+        Some(setting.out.join(RECORDS)),
+    )
+}
+
+/// Lists the units of a profile by the sizes that it states. Neither its logs nor its model nor its device are needed, and nothing is
+/// written.
+fn list_stated(
+    setting: &Setting,
+    stated: &Stated,
+    units: &Units,
+    threads: usize,
+    jobs: Option<usize>,
+) -> Result<()> {
+    let (profile, library) = (&setting.profile, looked_at(setting)?);
+    let workshop = Workshop::with_store(&setting.work, library.own.clone(), threads, jobs, profile.compute);
+    let benches: Vec<Bench> = profile
+        .studies
+        .iter()
+        .map(|study| stated::bench(profile, study, &workshop.environment))
+        .collect::<Result<_>>()?;
+    let chosen = units::chosen(&benches, units)?;
+    units::list(&benches, &chosen, &library, &workshop, Some(stated))
 }
 
 /// How many units are finished of which this machine has no more than records.

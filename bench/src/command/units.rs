@@ -1,12 +1,15 @@
 //! The units of a profile, as `weaverec reproduce --units` and `--dry-run` show them.
 
 use anyhow::Result;
+use weaverec_model::device::DeviceName;
 
 use crate::experiment::estimate::Rates;
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
+use crate::experiment::memory::{Peak, gigabytes};
 use crate::experiment::missing::Missing;
 use crate::experiment::plan::Unit;
+use crate::experiment::profile::Stated;
 use crate::experiment::runner::Workshop;
 use crate::experiment::unit::Units;
 use crate::experiment::work::Work;
@@ -33,14 +36,24 @@ pub fn chosen(benches: &[Bench], units: &Units) -> Result<Vec<Vec<usize>>> {
     Ok(of_study.collect())
 }
 
-/// Prints the chosen units: what is missing of each, and about how long it takes.
+/// Prints the chosen units: what is missing of each, about how long it takes, and how much memory. `stated` has the sizes where the plan
+/// is made of those that the profile states.
 ///
 /// # Errors
 /// A record that cannot be read.
-pub fn list(benches: &[Bench], chosen: &[Vec<usize>], library: &Library, workshop: &Workshop) -> Result<()> {
+pub fn list(
+    benches: &[Bench],
+    chosen: &[Vec<usize>],
+    library: &Library,
+    workshop: &Workshop,
+    stated: Option<&Stated>,
+) -> Result<()> {
     let plans = benches.iter().map(|bench| &bench.plan);
     let (here, device) = (&workshop.environment, workshop.compute.device);
-    let rates = Rates::of(plans, library, here, workshop.threads, device)?;
+    let mut rates = Rates::of(plans, library, here, workshop.threads, device)?;
+    if let Some(stated) = stated {
+        rates = rates.stated_for_the_device(stated.flops_per_second);
+    }
     let mut lines = vec![header()];
     let (mut number, mut total) = (0, Total::default());
     for (bench, chosen) in benches.iter().zip(chosen) {
@@ -59,9 +72,38 @@ pub fn list(benches: &[Bench], chosen: &[Vec<usize>], library: &Library, worksho
         total = total + Total::of(&missing, cells.len(), &rates);
     }
     lines.push(total.line("all", "together, what they share done once"));
-    let threads = workshop.threads;
-    lines.push(format!("Seconds are wall time on {threads} threads: {rates}."));
+    let on = match device {
+        DeviceName::Cpu => format!("{} threads", workshop.threads),
+        gpu => gpu.to_string(),
+    };
+    lines.push(format!("Times are wall time on {on}: {rates}."));
+    lines.extend(memory(benches, workshop));
+    if let Some(stated) = stated {
+        lines.push(format!(
+            "An estimate from sizes that the profile states, with neither logs nor a model at hand: {}.",
+            stated.source
+        ));
+    }
     super::print(lines.join("\n"))
+}
+
+/// How much memory the studies take at the most, in a sentence; nothing where their records lack the model's sizes.
+fn memory(benches: &[Bench], workshop: &Workshop) -> Option<String> {
+    let peaks = benches
+        .iter()
+        .filter_map(|bench| Peak::of(&bench.study, &bench.plan, workshop.compute));
+    let peak = peaks.reduce(Peak::larger)?;
+    let jobs = match workshop.jobs {
+        1 => "one cell at a time".to_owned(),
+        jobs => format!(
+            "{} with {jobs} cells at a time over one model",
+            gigabytes(peak.total(jobs))
+        ),
+    };
+    Some(format!(
+        "Memory of {} at the most, by formula: {peak}; {jobs}.",
+        workshop.compute.device
+    ))
 }
 
 #[derive(Clone, Copy, Default)]
@@ -85,7 +127,7 @@ impl Total {
 
     fn line(&self, number: &str, name: &str) -> String {
         format!(
-            "{number:>4}  {:>5}  {:>5}  {:>9}  {:>9}  {:>8}  {name}",
+            "{number:>4}  {:>5}  {:>5}  {:>9}  {:>9}  {:>12}  {name}",
             self.cells,
             self.missing,
             thousands(self.work.tokens as f64),
@@ -113,12 +155,20 @@ impl std::ops::Add for Total {
 
 fn header() -> String {
     let [unit, cells, to_do, tokens, flops, time] = ["unit", "cells", "to do", "tokens", "FLOPs", "about"];
-    format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>8}")
+    format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>12}")
 }
 
 /// A large number in a few characters.
 fn thousands(number: f64) -> String {
-    let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let units = [
+        (1e21, "Z"),
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+    ];
     match units.iter().find(|(size, _)| number >= *size) {
         Some((size, letter)) => format!("{:.1} {letter}", number / size),
         None => format!("{number:.0}"),
@@ -131,7 +181,12 @@ mod tests {
 
     #[test]
     fn large_numbers_are_short() {
-        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17].map(thousands);
-        assert_eq!(shown, ["0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P"]);
+        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17, 7e20, 1e22].map(thousands);
+        assert_eq!(
+            shown,
+            [
+                "0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P", "700.0 E", "10.0 Z"
+            ]
+        );
     }
 }

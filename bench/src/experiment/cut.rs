@@ -87,6 +87,17 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Of so many users, by the shares that the parts have.
+    pub fn expected(users: usize) -> Self {
+        let mut sizes = Sizes::default();
+        let mut from = 0.0;
+        for (cut, end) in ENDS {
+            *sizes.part(cut) = (users as f64 * (end - from)).round() as usize;
+            from = end;
+        }
+        sizes
+    }
+
     /// Of a part.
     pub fn of(self, cut: Cut) -> usize {
         match cut {
@@ -99,12 +110,16 @@ impl Sizes {
 
     /// Counts one more.
     pub fn add(&mut self, cut: Cut) {
-        *match cut {
+        *self.part(cut) += 1;
+    }
+
+    fn part(&mut self, cut: Cut) -> &mut usize {
+        match cut {
             Cut::Selection => &mut self.selection,
             Cut::Calibration => &mut self.calibration,
             Cut::Dev => &mut self.dev,
             Cut::Final => &mut self.r#final,
-        } += 1;
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Rates {
     stated: f64,
     /// Threads that cells share.
     threads: usize,
+    /// Whether rates are those of a whole device.
+    device: bool,
 }
 
 impl Rates {
@@ -42,17 +44,31 @@ impl Rates {
         threads: usize,
         device: DeviceName,
     ) -> Result<Self> {
+        let record = |cell: &Cell| library.has(cell).then(|| library.load(cell)).transpose();
+        Self::by(plans, record, here, threads, device)
+    }
+
+    /// The same by the records that `record` finds of cells.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn by<'a>(
+        plans: impl IntoIterator<Item = &'a Plan>,
+        record: impl Fn(&Cell) -> Result<Option<Record>>,
+        here: &Environment,
+        threads: usize,
+        device: DeviceName,
+    ) -> Result<Self> {
         let mut sums: BTreeMap<Kind, (f64, f64, usize)> = BTreeMap::new();
         for plan in plans {
-            for (cell, work) in cells(plan) {
-                if work.flops > 0.0 && library.has(cell) {
-                    let record = library.load(cell)?;
-                    if record.environment.computes_like(here) {
-                        let sum = sums.entry(cell.kind).or_default();
-                        sum.0 += operations(&record, work);
-                        sum.1 += seconds(&record, device);
-                        sum.2 += 1;
-                    }
+            for (cell, work) in cells(plan).filter(|(_, work)| work.flops > 0.0) {
+                if let Some(record) = record(cell)?
+                    && record.environment.computes_like(here)
+                {
+                    let sum = sums.entry(cell.kind).or_default();
+                    sum.0 += operations(&record, work);
+                    sum.1 += seconds(&record, device);
+                    sum.2 += 1;
                 }
             }
         }
@@ -69,7 +85,26 @@ impl Rates {
                 DeviceName::Cpu => threads.max(1),
                 _ => 1,
             },
+            device: device != DeviceName::Cpu,
         })
+    }
+
+    /// The same with another rate for a GPU of which nothing was recorded, as a profile states it for the one that it is meant for.
+    #[must_use]
+    pub fn stated_for_the_device(self, flops_per_second: f64) -> Self {
+        let stated = if self.device {
+            flops_per_second
+        } else {
+            self.stated
+        };
+        Rates { stated, ..self }
+    }
+
+    /// Operations a second of each kind of cell that was recorded, and of how many cells: of one thread, or of a whole GPU.
+    pub fn recorded(&self) -> impl Iterator<Item = (Kind, f64, usize)> {
+        self.recorded
+            .iter()
+            .map(|(kind, (rate, cells))| (*kind, *rate, *cells))
     }
 
     /// Seconds that these cells take, side by side as far as there are threads.
@@ -78,14 +113,19 @@ impl Rates {
             let recorded = self.recorded.get(&cell.kind);
             work.flops / recorded.map_or(self.stated, |(rate, _)| *rate)
         };
-        cells.into_iter().map(one).sum::<f64>() / self.threads as f64
+        // Not by `sum`, which makes minus zero of nothing.
+        cells.into_iter().map(one).fold(0.0, |sum, one| sum + one) / self.threads as f64
     }
 }
 
 impl fmt::Display for Rates {
     /// How the seconds are known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = |rate: f64| format!("{:.0} GFLOP/s a thread", rate / 1e9);
+        let of = if self.device { "of the device" } else { "a thread" };
+        let rate = |rate: f64| match rate {
+            large if large >= 1e12 => format!("{:.0} TFLOP/s {of}", large / 1e12),
+            small => format!("{:.0} GFLOP/s {of}", small / 1e9),
+        };
         let recorded = self
             .recorded
             .iter()
@@ -110,7 +150,7 @@ impl fmt::Display for Rates {
 }
 
 /// All cells of a plan that compute something.
-fn cells(plan: &Plan) -> impl Iterator<Item = (&Cell, Work)> {
+pub fn cells(plan: &Plan) -> impl Iterator<Item = (&Cell, Work)> {
     let backbones = plan
         .backbones
         .values()
@@ -220,6 +260,8 @@ mod tests {
         assert_eq!(of(&rates()), of(&stated));
         // A backbone here took twenty seconds of its threads' time.
         keep(&plan.backbones[&0].cell, here.clone(), Some(20.0));
+        let recorded: Vec<_> = rates().recorded().collect();
+        assert_eq!(recorded, [(Kind::Backbone, 5e10, 1)]);
         let expected = 2.0 * 20.0 / 2.0 + 5e10 / (2.0 * THREAD);
         assert!(
             (of(&rates()) - expected).abs() < 1e-6,
@@ -231,5 +273,25 @@ mod tests {
                 .to_string()
                 .contains("backbones by 1 recorded (50 GFLOP/s a thread)")
         );
+    }
+
+    #[test]
+    fn a_profile_may_state_the_rate_of_the_gpu_it_is_meant_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::new(Store::at(folder.path()), None).unwrap();
+        let (plan, here) = (plan(), Environment::here(2, Compute::default()));
+        let of = |device| {
+            let rates = Rates::of([&plan], &library, &here, 2, device).unwrap();
+            rates.stated_for_the_device(1e14)
+        };
+        let gpu = of(DeviceName::Cuda(0));
+        assert!((gpu.seconds(cells(&plan)) - 2.05e12 / 1e14).abs() < 1e-9);
+        assert!(
+            gpu.to_string()
+                .contains("a stated rate of 100 TFLOP/s of the device"),
+            "{gpu}"
+        );
+        // It says nothing of a processor.
+        assert!((of(DeviceName::Cpu).seconds(cells(&plan)) - 2.05e12 / (2.0 * THREAD)).abs() < 1e-6);
     }
 }

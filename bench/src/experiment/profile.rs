@@ -1,35 +1,30 @@
 //! Profiles: everything that decides an experiment, as TOML.
 
+mod check;
 mod data;
+mod extend;
+mod load;
 mod prepare;
+mod rank;
+mod stated;
+mod study;
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Precision;
 use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
-use weaverec_model::rank::Normalisation;
 use weaverec_model::train::{Keep, TrainConfig};
 
 pub use data::Data;
 pub use prepare::{Order, Prepare, Split};
+pub use rank::Rank;
+pub use stated::{Length, Stated, StatedDomain};
+pub use study::{Domain, Scenario, Source, Study};
 
 use super::cut::Cut;
 use super::replicate::Replicate;
 use crate::claim::Claims;
-use crate::method::{self, How, Method};
-use crate::report::input::{ScenarioKind, direction};
-use crate::scoring::LEAST;
-
-/// The profiles that come with the program.
-const BUILTIN: [(&str, &str); 4] = [
-    ("quick", include_str!("../../profiles/quick.toml")),
-    ("order", include_str!("../../profiles/order.toml")),
-    ("small", include_str!("../../profiles/small.toml")),
-    ("outside", include_str!("../../profiles/outside.toml")),
-];
 
 /// An experiment: what is compared, on what, at which budget.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,6 +64,9 @@ pub struct Profile {
     pub adapter: Adapter,
     /// How candidates are ranked.
     pub rank: Rank,
+    /// What a dry run goes by where there are neither logs nor weights. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Stated>,
     /// The comparisons.
     #[serde(rename = "study")]
     pub studies: Vec<Study>,
@@ -178,238 +176,7 @@ fn plain_rows() -> Vec<String> {
     .to_vec()
 }
 
-/// How candidates are ranked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rank {
-    /// What log-likelihoods are divided by.
-    pub normalisation: Normalisation,
-    /// Prompt tokens that go through the decoder at one time.
-    pub batch_tokens: usize,
-    /// Users for whom an answer is decoded freely, to measure the invalid-output rate; 0 decodes none.
-    pub free_decoding_users: usize,
-    /// Most tokens of such an answer.
-    pub free_decoding_tokens: usize,
-    /// Histories of one title over which log p(title) is averaged, for the content score; 0: none, and titles are ranked by likelihood alone.
-    #[serde(default = "four")]
-    pub neutral_histories: usize,
-    /// Most calibration users that rows of language models are scored on, to choose α, scales and weights. A domain with fewer than
-    /// [300](crate::scoring::LEAST) of them, or a profile that asks for fewer, chooses nothing: α and the scale are 1 then, and no floor is added.
-    #[serde(default)]
-    pub calibration: usize,
-    /// What merged updates are multiplied by, one of which calibration users choose.
-    #[serde(default = "one_scale")]
-    pub scales: Vec<f64>,
-    /// Language models rank the whole catalogue of domains of at most so many items, by likelihood; 0: of none. Rows that count always do.
-    #[serde(default)]
-    pub catalogue: usize,
-    /// Training sequences whose next title the untuned model is asked to recall to the letter.
-    #[serde(default)]
-    pub contamination: usize,
-}
-
-fn four() -> usize {
-    4
-}
-
-fn one_scale() -> Vec<f64> {
-    vec![1.0]
-}
-
-impl Default for Rank {
-    /// Likelihoods alone, by the size of pass that commands use.
-    fn default() -> Self {
-        Rank {
-            normalisation: Normalisation::default(),
-            batch_tokens: 4096,
-            free_decoding_users: 0,
-            free_decoding_tokens: 0,
-            neutral_histories: 0,
-            calibration: 0,
-            scales: one_scale(),
-            catalogue: 0,
-            contamination: 0,
-        }
-    }
-}
-
-impl Rank {
-    fn check(&self) -> Result<()> {
-        if !self.scales.contains(&1.0) {
-            bail!(
-                "[rank] scales = {:?}: 1 must be one of them, since every row is shown as it is, too",
-                self.scales
-            );
-        }
-        for (place, scale) in self.scales.iter().enumerate() {
-            if !(scale.is_finite() && *scale > 0.0) {
-                bail!("[rank] scales: {scale} is no scale: give numbers above 0");
-            }
-            if self.scales[..place].contains(scale) {
-                bail!("[rank] scales: {scale} is there twice");
-            }
-        }
-        if (1..LEAST).contains(&self.calibration) {
-            bail!(
-                "[rank] calibration = {}: fewer than {LEAST} users choose nothing; write 0, or at least that many",
-                self.calibration
-            );
-        }
-        if self.scales.len() > 1 && self.calibration == 0 {
-            bail!(
-                "[rank] `scales` has no effect without calibration users, who choose among them: set `calibration`, or leave it out"
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Which runs a study belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Real logs that are fetched from a package.
-    Package,
-    /// Logs that the program generates.
-    Synthetic,
-    /// Real logs in a folder that the user names (`DATA=…`).
-    Local,
-}
-
-/// Scenarios that share a backbone and a set of domains.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Study {
-    /// Short name.
-    pub name: String,
-    /// Heading of its part of the report.
-    pub title: String,
-    /// Where its logs come from.
-    pub source: Source,
-    /// Things a reader must know about its data.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// How the order of events is seen here, where it is otherwise than in the profile's other studies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prepare: Option<Order>,
-    /// What is to be shown here, where it is something else than in the profile's other studies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claims: Option<Claims>,
-    /// The logs to generate, where `source` is `synthetic`.
-    #[serde(default)]
-    pub synthetic: Option<toml::Table>,
-    /// Its domains.
-    #[serde(rename = "domain")]
-    pub domains: Vec<Domain>,
-    /// Its comparisons.
-    #[serde(rename = "scenario")]
-    pub scenarios: Vec<Scenario>,
-}
-
-/// A domain: a data set, or a part of one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Domain {
-    /// Name in the study.
-    pub name: String,
-    /// Name of a data-set description, or the path of one.
-    pub dataset: String,
-    /// Value of the description's domain column that selects the part; `other` is what `exclude` leaves.
-    #[serde(default)]
-    pub select: Option<String>,
-    /// Values that `other` leaves out.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    /// Folder of the raw files below the folder of local data.
-    #[serde(default)]
-    pub raw: Option<PathBuf>,
-    /// Whether this domain is only text for pre-training, in no scenario.
-    #[serde(default)]
-    pub auxiliary: bool,
-}
-
-/// One comparison.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scenario {
-    /// What kind of transfer it is.
-    pub kind: ScenarioKind,
-    /// Domain recommended in.
-    pub target: String,
-    /// The other domains; none of them in a single-domain scenario.
-    #[serde(default)]
-    pub sources: Vec<String>,
-    /// Rows of this scenario besides those of the profile.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<String>,
-}
-
-impl Scenario {
-    /// `sources → target`, as the reports show it.
-    pub fn name(&self) -> String {
-        direction(&self.sources, &self.target)
-    }
-
-    /// The rows of its table, in order.
-    ///
-    /// # Errors
-    /// A name that is no row's, or that the profile has already.
-    pub fn rows(&self, profile: &Profile) -> Result<Vec<&'static dyn Method>> {
-        let names = profile.methods.iter().chain(&self.also);
-        method::chosen(names.map(String::as_str)).context("`methods` and `also`")
-    }
-
-    /// The scenario as the method sees it.
-    pub fn weave(&self) -> weaverec_model::weave::Scenario {
-        weaverec_model::weave::Scenario {
-            target: self.target.clone(),
-            sources: self.sources.clone(),
-        }
-    }
-}
-
 impl Profile {
-    /// Loads a profile by name, or from the path of a TOML file.
-    pub fn load(name: &str) -> Result<Self> {
-        let (origin, text) = match BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
-            Some((_, text)) => (format!("profile {name}"), text.to_string()),
-            None => {
-                let known: Vec<&str> = BUILTIN.iter().map(|(n, _)| *n).collect();
-                let text = std::fs::read_to_string(name).with_context(|| {
-                    format!(
-                        "{name} is neither a profile ({}) nor a readable file",
-                        known.join(", ")
-                    )
-                })?;
-                (name.to_string(), text)
-            }
-        };
-        let profile = Profile::parse(&text).with_context(|| origin.clone())?;
-        profile.check().with_context(|| origin)?;
-        Ok(profile)
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        let table: toml::Table = toml::from_str(text)?;
-        if table.contains_key("seeds") {
-            let count = table["seeds"].as_array().map_or(3, Vec::len);
-            bail!(
-                "`seeds` is no key any more: write `replicates = {count}`; each replicate draws its training subset, initial values, order, \
-                 dropout and nano backbone from its number"
-            );
-        }
-        if table
-            .get("backbone")
-            .is_some_and(|backbone| backbone.get("seed").is_some())
-        {
-            bail!(
-                "`seed` is no key of [backbone] any more: leave it out, and each replicate pre-trains a backbone of its own; \
-                 `one_backbone = true` lets all share the first one's"
-            );
-        }
-        Ok(toml::from_str(text)?)
-    }
-
     /// All that decides a study of this profile, as the study's record is named after it: the profile with no other study, and without
     /// what changes nothing, such as the device.
     ///
@@ -422,6 +189,7 @@ impl Profile {
                 arithmetic: self.compute.arithmetic,
                 ..Compute::default()
             },
+            stated: None,
             studies: vec![study.clone()],
             ..self.clone()
         };
@@ -439,128 +207,6 @@ impl Profile {
             Some(order) => self.prepare.with(order),
             None => self.prepare.clone(),
         }
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.replicates == 0 {
-            bail!("`replicates` is 0: give at least 1, and 5 where something is to be claimed");
-        }
-        if !self.report_on.is_reported() {
-            bail!(
-                "`report_on` is \"{}\", but nothing is reported on users that choose: write \"dev\" or \"final\"",
-                self.report_on.name()
-            );
-        }
-        if self.prepare.users == 0 {
-            bail!("[prepare] `users` is 0: nobody would be ranked");
-        }
-        self.prepare.cut()?;
-        self.prepare.tie_window_ms()?;
-        self.claims.check()?;
-        for study in &self.studies {
-            let of = || format!("study {}", study.name);
-            self.claims_of(study).check().with_context(of)?;
-            let prepare = self.prepare_of(study);
-            prepare.cut().with_context(of)?;
-            prepare.tie_window_ms().with_context(of)?;
-        }
-        self.rank.check()?;
-        if self.adapter.train.keep != Keep::Last {
-            bail!(
-                "[adapter] train: every row uses the last step of its schedule, or those whose held-out users happen to agree with the test \
-                 would win: write `keep = \"last\"`, and leave `patience` out"
-            );
-        }
-        method::chosen(self.methods.iter().map(String::as_str)).context("`methods`")?;
-        for study in &self.studies {
-            without_effect(study)?;
-            let scenarios: Vec<String> = study.scenarios.iter().map(Scenario::name).collect();
-            let claims = self.claims_of(study);
-            if !scenarios.iter().any(|name| claims.concerns(name)) {
-                bail!(
-                    "study {}: [claims] names none of its scenarios, which are {}",
-                    study.name,
-                    scenarios.join(", ")
-                );
-            }
-            let studied: Vec<&str> = study
-                .domains
-                .iter()
-                .filter(|d| !d.auxiliary)
-                .map(|d| d.name.as_str())
-                .collect();
-            for scenario in &study.scenarios {
-                let rows = scenario
-                    .rows(self)
-                    .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
-                self.check_rows(scenario, &rows)
-                    .with_context(|| format!("study {}: scenario {}", study.name, scenario.name()))?;
-                if !claims.kinds.is_empty() && !rows.iter().any(|row| row.id() == claims.woven) {
-                    let names: Vec<&str> = rows.iter().map(|row| row.id()).collect();
-                    bail!(
-                        "[claims] woven is {}, which is no row of {}: {}",
-                        claims.woven,
-                        scenario.name(),
-                        names.join(", ")
-                    );
-                }
-                for domain in scenario.sources.iter().chain([&scenario.target]) {
-                    if !studied.contains(&domain.as_str()) {
-                        bail!(
-                            "study {}: scenario {} names the domain {domain}, which is not one of {}",
-                            study.name,
-                            scenario.name(),
-                            studied.join(", ")
-                        );
-                    }
-                }
-                let alone = scenario.kind == ScenarioKind::SingleDomain;
-                if scenario.sources.is_empty() != alone || scenario.sources.contains(&scenario.target) {
-                    bail!(
-                        "study {}: scenario {} needs {}",
-                        study.name,
-                        scenario.name(),
-                        match alone {
-                            true => "no sources: it is single-domain",
-                            false => "sources other than its target",
-                        }
-                    );
-                }
-            }
-            if matches!(self.backbone, Backbone::Nano(_)) && !study.domains.iter().any(|d| d.auxiliary) {
-                bail!(
-                    "study {}: a nano backbone is pre-trained on auxiliary domains, and there is none",
-                    study.name
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Fails where a row needs what the scenario or the profile lacks.
-    fn check_rows(&self, scenario: &Scenario, rows: &[&dyn Method]) -> Result<()> {
-        let lacking = |lacks: bool, needs: fn(&dyn Method) -> bool| {
-            rows.iter()
-                .filter(|row| lacks && needs(**row))
-                .map(|row| row.id())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let without_model = lacking(matches!(self.backbone, Backbone::None), method::needs_model);
-        if !without_model.is_empty() {
-            bail!("rows that need a language model, where [backbone] kind is \"none\": {without_model}");
-        }
-        let without_sources = lacking(scenario.sources.is_empty(), method::needs_sources);
-        if !without_sources.is_empty() {
-            bail!("rows that need sources, where the scenario has none: {without_sources}");
-        }
-        for row in rows {
-            if let How::Adapters { rule: Some(rule), .. } = row.how() {
-                rule.read(1 + scenario.sources.len())
-                    .with_context(|| format!("row {}", row.id()))?;
-            }
-        }
-        Ok(())
     }
 
     /// The studies that a choice of data selects.
@@ -594,33 +240,6 @@ impl Profile {
         };
         self.studies.iter().map(one).collect::<Vec<_>>().join(", ")
     }
-}
-
-/// An error for a key of a study that would have no effect: whoever wrote it meant something by it.
-fn without_effect(study: &Study) -> Result<()> {
-    if study.synthetic.is_some() && study.source != Source::Synthetic {
-        bail!(
-            "study {}: [study.synthetic] has no effect, since `source` is not \"synthetic\"; leave one of them out",
-            study.name
-        );
-    }
-    for domain in &study.domains {
-        if domain.raw.is_some() && study.source != Source::Local {
-            bail!(
-                "study {}, domain {}: key `raw` has no effect, since `source` is not \"local\"; leave one of them out",
-                study.name,
-                domain.name
-            );
-        }
-        if !domain.exclude.is_empty() && domain.select.as_deref() != Some("other") {
-            bail!(
-                "study {}, domain {}: key `exclude` has no effect without select = \"other\"; add that, or leave it out",
-                study.name,
-                domain.name
-            );
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -48,14 +48,26 @@ pub struct Workshop {
 impl Workshop {
     /// A workshop in the folder `work`.
     pub fn open(work: &Path, threads: usize, jobs: Option<usize>, compute: Compute) -> Result<Self> {
-        Ok(Workshop {
+        let store = Store::open(work.join(CELLS))?;
+        Ok(Self::with_store(work, store, threads, jobs, compute))
+    }
+
+    /// A workshop over a store.
+    pub fn with_store(
+        work: &Path,
+        store: Store,
+        threads: usize,
+        jobs: Option<usize>,
+        compute: Compute,
+    ) -> Self {
+        Workshop {
             jobs: schedule::jobs(compute.device, threads, jobs),
             work: work.to_path_buf(),
-            store: Store::open(work.join(CELLS))?,
+            store,
             threads,
             compute,
             environment: Environment::here(threads, compute),
-        })
+        }
     }
 
     /// How cells are run.

@@ -46,6 +46,9 @@ pub struct Facts {
     pub pretraining: Option<Text>,
     /// The model's arithmetic.
     pub operations: OpCounts,
+    /// The model's sizes, by which memory is estimated; none in records of versions that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<DecoderConfig>,
 }
 
 /// What is known of a prepared domain.
@@ -117,6 +120,7 @@ impl StudyRecord {
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
             operations: model.map_or_else(OpCounts::default, |(_, config)| OpCounts::of(config)),
+            decoder: model.map(|(_, config)| config.clone()),
         };
         if let (Backbone::Nano(sizes), Some(encoder)) = (&profile.backbone, &encoder) {
             let count = if sizes.one_backbone { 1 } else { profile.replicates };
@@ -130,7 +134,8 @@ impl StudyRecord {
         Ok(of)
     }
 
-    fn named(profile: &Profile, study: &Study) -> Result<Self> {
+    /// A study of which nothing is known but its profile.
+    pub(super) fn named(profile: &Profile, study: &Study) -> Result<Self> {
         let cell = Self::cell(profile, study)?;
         Ok(StudyRecord {
             // The profile as the record has it, so that what is planned now is what is planned from the record.
@@ -141,6 +146,7 @@ impl StudyRecord {
                 bases: Vec::new(),
                 pretraining: None,
                 operations: OpCounts::default(),
+                decoder: None,
             },
         })
     }

@@ -17,6 +17,7 @@ pub mod folder;
 pub mod heading;
 pub mod input;
 pub mod json;
+pub mod junit;
 pub mod leak;
 pub mod learned;
 mod markup;

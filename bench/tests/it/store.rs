@@ -39,7 +39,7 @@ fn start(at: &Path, work: &str, out: &str) -> Child {
 }
 
 /// Names of the finished cells, as `rankings/0123456789abcdef`.
-fn finished(work: &Path) -> BTreeSet<String> {
+pub(super) fn finished(work: &Path) -> BTreeSet<String> {
     let cells = work.join("cells");
     let mut found = BTreeSet::new();
     for kind in ["studies", "backbones", "adapters", "rankings"] {
@@ -52,7 +52,8 @@ fn finished(work: &Path) -> BTreeSet<String> {
     found
 }
 
-fn assert_same_records(one: &Path, other: &Path) {
+/// Fails where two stores hold other cells or other numbers, or the second anything besides.
+pub(super) fn assert_same_records(one: &Path, other: &Path) {
     let cells = finished(one);
     assert!(cells.len() > 20, "{cells:?}");
     assert_eq!(cells, finished(other));

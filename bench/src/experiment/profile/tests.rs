@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use super::load::BUILTIN;
 use super::*;
 use weaverec_model::device::{Arithmetic, DeviceName};
 
@@ -159,4 +160,120 @@ fn a_study_may_see_the_order_of_events_otherwise() {
         error.contains("study ties") && error.contains("needs a cut"),
         "{error}"
     );
+}
+
+#[test]
+fn the_papers_setting_is_what_is_known_of_the_paper() {
+    let paper = Profile::load("paper").unwrap();
+    let adapter = &paper.adapter;
+    assert_eq!((adapter.rank, adapter.prompts_per_domain), (16, 30_000));
+    assert_eq!([adapter.alpha, adapter.dropout], [32.0, 0.05]);
+    let train = &adapter.train;
+    assert_eq!((train.epochs, train.batch_size), (2, 128));
+    assert_eq!([train.learning_rate, train.warmup], [2e-4, 0.05]);
+    assert_eq!(paper.prepare.candidates, 30);
+    assert!(paper.prepare.format.lists_candidates());
+    assert_eq!(
+        (paper.compute.arithmetic, paper.replicates),
+        (Arithmetic::Bf16, 5)
+    );
+    let scenarios = &paper.studies[0].scenarios;
+    let names: std::collections::BTreeSet<String> = scenarios.iter().map(Scenario::name).collect();
+    assert_eq!((scenarios.len(), names.len()), (16, 16));
+    assert_eq!(
+        scenarios.iter().filter(|one| one.sources.len() == 3).count(),
+        paper.claims.scenarios.len()
+    );
+    // Every claim has the rows that it is made against, where it is made.
+    for scenario in scenarios.iter().filter(|one| paper.claims.concerns(&one.name())) {
+        let rows: Vec<&str> = scenario
+            .rows(&paper)
+            .unwrap()
+            .iter()
+            .map(|row| row.id())
+            .collect();
+        for row in ["target-only", "soup", "longer", "joint-matched", "naive-merge"] {
+            assert!(rows.contains(&row), "{}: {row}", scenario.name());
+        }
+    }
+}
+
+#[test]
+fn a_file_extends_a_profile_or_another_file_with_few_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    write(
+        "first.toml",
+        "extends = \"quick\"\nname = \"first\"\n[adapter]\nrank = 2\n",
+    );
+    let second = write(
+        "below/second.toml",
+        "extends = \"../first.toml\"\nname = \"second\"\n[adapter.train]\nepochs = 7\n",
+    );
+    let (quick, second) = (Profile::load("quick").unwrap(), Profile::load(&second).unwrap());
+    let adapter = &second.adapter;
+    assert_eq!(
+        (second.name.as_str(), adapter.rank, adapter.train.epochs),
+        ("second", 2, 7)
+    );
+    assert_eq!(adapter.train.batch_size, quick.adapter.train.batch_size);
+    // It is what a file with all of it would be, and what it was made of is in no key.
+    let mut same = quick.clone();
+    same.name = "second".into();
+    (same.adapter.rank, same.adapter.train.epochs) = (2, 7);
+    assert_eq!(
+        second.identity(&second.studies[0]).unwrap(),
+        same.identity(&same.studies[0]).unwrap()
+    );
+
+    let error = |text: &str| {
+        let path = write("wrong.toml", text);
+        format!("{:#}", Profile::load(&path).unwrap_err())
+    };
+    assert!(error("extends = \"quick\"").contains("`name` is missing"));
+    assert!(
+        error("extends = \"quik\"\nname = \"x\"")
+            .contains("neither a profile (quick, order, small, outside, paper)")
+    );
+    assert!(error("extends = 3\nname = \"x\"").contains("in quotes"));
+    assert!(error("extends = \"wrong.toml\"\nname = \"x\"").contains("in a circle"));
+    let unknown = error("extends = \"quick\"\nname = \"x\"\n[adapter]\nranks = 2");
+    assert!(
+        unknown.contains("ranks") && unknown.contains("wrong.toml"),
+        "{unknown}"
+    );
+    assert!(error("extends = \"quick\"\nname = \"x\"\nseeds = [1]").contains("`replicates = 1`"));
+}
+
+#[test]
+fn what_is_stated_must_be_all_of_it_and_of_a_model_that_is_not_made_here() {
+    let of = |change: &dyn Fn(&mut Profile)| {
+        let mut profile = Profile::load("paper").unwrap();
+        change(&mut profile);
+        format!("{:#}", profile.check().unwrap_err())
+    };
+    let stated = |profile: &mut Profile| profile.stated.clone().unwrap();
+    let without = |profile: &mut Profile| {
+        let mut stated = stated(profile);
+        stated.domains.remove("sports");
+        profile.stated = Some(stated);
+    };
+    assert!(of(&without).contains("[stated.domain.sports]"));
+    assert!(
+        of(&|profile| {
+            profile.stated = Some(Stated {
+                flops_per_second: 0.0,
+                ..stated(profile)
+            });
+        })
+        .contains("flops_per_second")
+    );
+    let mut quick = Profile::load("quick").unwrap();
+    quick.stated = Profile::load("paper").unwrap().stated;
+    assert!(format!("{:#}", quick.check().unwrap_err()).contains("[stated]"));
 }

@@ -1,0 +1,145 @@
+//! The studies of a profile: domains, and the scenarios that are made of them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::Profile;
+use super::prepare::Order;
+use crate::claim::Claims;
+use crate::method::{self, Method};
+use crate::report::input::{ScenarioKind, direction};
+
+/// Which runs a study belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Real logs that are fetched from a package.
+    Package,
+    /// Logs that the program generates.
+    Synthetic,
+    /// Real logs in a folder that the user names (`DATA=…`).
+    Local,
+}
+
+/// Scenarios that share a backbone and a set of domains.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Short name.
+    pub name: String,
+    /// Heading of its part of the report.
+    pub title: String,
+    /// Where its logs come from.
+    pub source: Source,
+    /// Things a reader must know about its data.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// How the order of events is seen here, where it is otherwise than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Order>,
+    /// What is to be shown here, where it is something else than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
+    /// The logs to generate, where `source` is `synthetic`.
+    #[serde(default)]
+    pub synthetic: Option<toml::Table>,
+    /// Its domains.
+    #[serde(rename = "domain")]
+    pub domains: Vec<Domain>,
+    /// Its comparisons.
+    #[serde(rename = "scenario")]
+    pub scenarios: Vec<Scenario>,
+}
+
+/// A domain: a data set, or a part of one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// Name in the study.
+    pub name: String,
+    /// Name of a data-set description, or the path of one.
+    pub dataset: String,
+    /// Value of the description's domain column that selects the part; `other` is what `exclude` leaves.
+    #[serde(default)]
+    pub select: Option<String>,
+    /// Values that `other` leaves out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Folder of the raw files below the folder of local data.
+    #[serde(default)]
+    pub raw: Option<PathBuf>,
+    /// Whether this domain is only text for pre-training, in no scenario.
+    #[serde(default)]
+    pub auxiliary: bool,
+}
+
+/// One comparison.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What kind of transfer it is.
+    pub kind: ScenarioKind,
+    /// Domain recommended in.
+    pub target: String,
+    /// The other domains; none of them in a single-domain scenario.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Rows of this scenario besides those of the profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+}
+
+impl Scenario {
+    /// `sources → target`, as the reports show it.
+    pub fn name(&self) -> String {
+        direction(&self.sources, &self.target)
+    }
+
+    /// The rows of its table, in order.
+    ///
+    /// # Errors
+    /// A name that is no row's, or that the profile has already.
+    pub fn rows(&self, profile: &Profile) -> Result<Vec<&'static dyn Method>> {
+        let names = profile.methods.iter().chain(&self.also);
+        method::chosen(names.map(String::as_str)).context("`methods` and `also`")
+    }
+
+    /// The scenario as the method sees it.
+    pub fn weave(&self) -> weaverec_model::weave::Scenario {
+        weaverec_model::weave::Scenario {
+            target: self.target.clone(),
+            sources: self.sources.clone(),
+        }
+    }
+}
+
+impl Study {
+    /// An error for a key that would have no effect: whoever wrote it meant something by it.
+    pub(super) fn check_keys(&self) -> Result<()> {
+        if self.synthetic.is_some() && self.source != Source::Synthetic {
+            bail!(
+                "study {}: [study.synthetic] has no effect, since `source` is not \"synthetic\"; leave one of them out",
+                self.name
+            );
+        }
+        for domain in &self.domains {
+            if domain.raw.is_some() && self.source != Source::Local {
+                bail!(
+                    "study {}, domain {}: key `raw` has no effect, since `source` is not \"local\"; leave one of them out",
+                    self.name,
+                    domain.name
+                );
+            }
+            if !domain.exclude.is_empty() && domain.select.as_deref() != Some("other") {
+                bail!(
+                    "study {}, domain {}: key `exclude` has no effect without select = \"other\"; add that, or leave it out",
+                    self.name,
+                    domain.name
+                );
+            }
+        }
+        Ok(())
+    }
+}
