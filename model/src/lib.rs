@@ -19,6 +19,7 @@ pub mod backbone;
 pub mod device;
 pub mod error;
 mod foreign;
+mod io;
 pub mod lora;
 pub mod merge;
 pub mod op;

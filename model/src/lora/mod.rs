@@ -1,13 +1,14 @@
 //! LoRA adapters as PEFT defines and stores them: `y = x Wᵀ + scale · (dropout(x) Aᵀ) Bᵀ`.
 
-pub mod base;
+pub mod attach;
+mod base;
 pub mod config;
 pub(crate) mod copy;
 pub(crate) mod coverage;
 pub mod folder;
 pub mod trainable;
 
-pub use base::Base;
+pub use crate::backbone::Base;
 pub use config::LoraConfig;
 pub use folder::{Adapter, LoraModule, Reading};
 pub use trainable::TrainableLora;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use weaverec_output::scratch;
 
 use super::optimizer::{AdamW, values_of};
-use crate::backbone::weights::safetensors;
+use crate::io::safetensors;
 use crate::op::Matrix;
 use crate::{Error, Result};
 
