@@ -14,15 +14,15 @@ use std::sync::{Arc, Once};
 
 use candle_core::{DType, Device, Tensor};
 
-use self::names::projection_shapes;
 pub use self::names::PROJECTIONS;
+use self::names::projection_shapes;
 pub(crate) use self::names::{layer_of, layers_among, modules_of};
 use super::{DecoderConfig, KvCache, Pass, Weights};
 use crate::device::Arithmetic;
 use crate::op::composed::{self, composed_on};
 use crate::op::{
-    BlockWeights, Heads, Kept, KeptBytes, Matrix, Projection, RopeTable, Segment, Surroundings,
-    block, linear, on_pool, rms_norm,
+    BlockWeights, Heads, Kept, KeptBytes, Matrix, Projection, RopeTable, Segment, Surroundings, block,
+    linear, on_pool, rms_norm,
 };
 use crate::{Error, Result};
 

@@ -14,10 +14,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// As [`write_file`], for a file that is too large to be held in memory: `fill` writes it piece by piece.
-pub(crate) fn stream_file(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn stream_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let staged = Staged::beside(path)?;
     let unfinished = staged.path().join("file");
     let failed = |source| Error::io(path, source);

@@ -192,7 +192,10 @@ mod tests {
         let read = read(&path).unwrap();
         for (name, tensor) in named {
             assert_eq!(read[&name].dims(), tensor.dims());
-            assert_eq!(bytes(&read[&name].clone().into()).unwrap(), bytes(&tensor.into()).unwrap());
+            assert_eq!(
+                bytes(&read[&name].clone().into()).unwrap(),
+                bytes(&tensor.into()).unwrap()
+            );
         }
         assert_eq!(metadata(&path).unwrap()["format"], "pt");
     }

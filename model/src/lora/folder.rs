@@ -12,8 +12,8 @@ use candle_core::{DType, Tensor};
 use self::key::Part;
 use super::config::HEAD;
 use super::{LoraConfig, base};
-use crate::backbone::{Base, DecoderConfig};
 use crate::backbone::decoder::modules_of;
+use crate::backbone::{Base, DecoderConfig};
 use crate::io::{atomic, safetensors};
 use crate::{Error, Result};
 

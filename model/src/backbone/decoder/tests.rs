@@ -156,4 +156,3 @@ pub(crate) fn weights_of(family: Family) -> Weights {
     .unwrap();
     Weights::from_tensors(tensors.into_inner())
 }
-
