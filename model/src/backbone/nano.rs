@@ -1,4 +1,4 @@
-//! `nano`: a decoder of about a million parameters, pre-trained on auxiliary text ([`crate::train::pretrain`]), so that LoRA on it means
+//! `nano`: a decoder of about a million parameters, pre-trained on auxiliary text ([`pretrain`](crate::train::pretrain())), so that LoRA on it means
 //! something within minutes on two cores.
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! LoRA adapters as PEFT defines and stores them: `y = x Wᵀ + scale · (dropout(x) Aᵀ) Bᵀ`.
 
-pub mod attach;
+pub(crate) mod attach;
 mod base;
 pub mod config;
 pub(crate) mod copy;

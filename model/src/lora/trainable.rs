@@ -149,3 +149,30 @@ impl TrainableLora {
         Ok(Adapter::new(self.config.clone(), modules))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::backbone::decoder::tests::tiny;
+
+    #[test]
+    fn factors_come_by_module_a_before_b_and_a_starts_from_the_modules_own_values() {
+        let decoder = tiny();
+        let trainable = TrainableLora::new(&decoder, LoraConfig::new(4, 8.0), 11).unwrap();
+        let mut modules: Vec<String> = decoder.modules().into_iter().map(|(name, _)| name).collect();
+        modules.sort();
+        let expected: Vec<String> = modules
+            .iter()
+            .flat_map(|module| ["lora_A", "lora_B"].map(|factor| format!("{module}.{factor}.weight")))
+            .collect();
+        let named: Vec<&str> = trainable.parameters().iter().map(|(name, _)| name).collect();
+        assert_eq!(named, expected);
+        let values = trainable.parameters().values().unwrap();
+        let module = "model.layers.0.self_attn.q_proj";
+        let at = 2 * modules.iter().position(|name| name == module).unwrap();
+        // Sixteen inputs.
+        assert_eq!(values[at], Initial::Uniform(0.25).values(4 * 16, 11, module));
+        assert!(values[at + 1].iter().all(|value| *value == 0.0));
+    }
+}

@@ -105,11 +105,18 @@ impl Parameters {
         }
     }
 
-    /// Puts values in the place of the current ones.
+    /// Puts values, a vector a parameter, in the place of the current ones.
     ///
     /// # Errors
     /// Other numbers of values than the parameters have.
     pub fn set(&self, values: Vec<Vec<f32>>) -> Result<()> {
+        if values.len() != self.named.len() {
+            return Err(Error::Usage(format!(
+                "values of {} parameters for {}; they are those of another model",
+                values.len(),
+                self.named.len()
+            )));
+        }
         for (variable, values) in self.variables().zip(values) {
             variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?;
         }

@@ -100,7 +100,9 @@ impl<T: Task> Fit<'_, T> {
                 checkpoint.save(&state, parameters, optimizer, &best)?;
             }
         }
-        parameters.set(best)?;
+        if !best.is_empty() {
+            parameters.set(best)?;
+        }
         let kept = match config.keep {
             Keep::Best => state.best,
             // The last look is at the last step.

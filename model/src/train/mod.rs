@@ -5,10 +5,10 @@
 //! task: examples ──► parts that fit a pass ──► summed loss ──► gradients ──► optimizer ──► parameters
 //! ```
 //!
-//! * [`Task`]: what a model learns from, and its loss; [`fit`]: the loop over any task;
+//! * [`Task`]: what a model learns from, and its loss; [`fit`](fit()): the loop over any task;
 //! * [`Optimizer`]: what gradients do to parameters ([`AdamW`]);
 //! * [`Checkpoint`]: where an interrupted training goes on from; [`Outcome`]: what it came to;
-//! * [`CausalLm`]: next tokens of a decoder, on which [`train_lora`] and [`pretrain`] stand.
+//! * [`CausalLm`]: next tokens of a decoder, on which [`train_lora`] and [`pretrain`](pretrain()) stand.
 
 mod causal_lm;
 mod checkpoint;
