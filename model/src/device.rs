@@ -2,7 +2,6 @@
 
 #[cfg_attr(not(feature = "cuda"), path = "device/without_cuda.rs")]
 mod cuda;
-pub(crate) mod failure;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +9,7 @@ use std::str::FromStr;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
+use crate::error::failure;
 use crate::{Error, Result};
 
 /// A device by name: `cpu`, `cuda`, `cuda:1`, `metal`.

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+pub(crate) mod failure;
+
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible function here.
@@ -58,7 +60,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// A tensor operation failed. Where a GPU's driver says why, its words are followed by what they mean.
-    #[error("{}", crate::device::failure::describe(.0))]
+    #[error("{}", failure::describe(.0))]
     Candle(#[from] candle_core::Error),
 }
 

@@ -4,11 +4,12 @@
 //! tokens ──► backbone (frozen) + lora (trained) ──► train ──► adapters ──► weave / merge ──► one adapter ──► rank
 //! ```
 //!
-//! * [`backbone`]: the Llama-family decoder, its weights and tokenizer, and the small `nano` decoder pre-trained here;
+//! * [`backbone`]: the Llama-family decoder, its weights and tokenizer, and the sizes of the small `nano` decoder;
 //! * [`op`]: the differentiable operations that training is made of;
 //! * [`device`]: the CPU or a GPU, and the arithmetic there;
+//! * [`nn`]: named parameters with first values of their own, and the layers of small models;
 //! * [`lora`]: adapters as PEFT defines and stores them;
-//! * [`train`]: loss, optimiser, schedule, loop and checkpoints;
+//! * [`train`]: tasks, optimiser, schedule, loop and checkpoints, and on them LoRA training and the pre-training of `nano`;
 //! * [`weave`]: which adapters a scenario needs, what each is trained on and how they merge (arXiv 2510.26546);
 //! * [`merge`]: the merge rules and folding into the base;
 //! * [`rank`]: the likelihood of candidates given a prompt, and free greedy decoding.
@@ -19,8 +20,10 @@ pub mod backbone;
 pub mod device;
 pub mod error;
 mod foreign;
+mod io;
 pub mod lora;
 pub mod merge;
+pub mod nn;
 pub mod op;
 pub mod rank;
 pub mod train;

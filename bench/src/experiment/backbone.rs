@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights, nano};
+use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
-use weaverec_model::train::{Checkpoint, Example, training_flops};
+use weaverec_model::train::{self, Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
 use weaverec_pipeline::schema::{Item, Split};
 use weaverec_pipeline::seed;
@@ -137,7 +137,7 @@ pub fn pretrain(
     let config = decoder_config(sizes, &tokenizer)?;
     // From scratch: there is no base.
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(cell), "");
-    let (weights, outcome) = nano::pretrain(
+    let (weights, outcome) = train::pretrain(
         &config,
         &examples,
         &held_out,

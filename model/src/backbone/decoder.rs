@@ -3,37 +3,28 @@
 //!
 //! Llama, SmolLM2, Qwen2, Qwen3, Gemma 3 and the `nano` decoder are this one implementation with other sizes and switches. It works on
 //! packed rows (see
-//! [`crate::op`]), in training and in ranking alike, and its projections carry an adapter where one is given.
+//! [`crate::op`]), in training and in ranking alike, and its projections carry low-rank updates where
+//! they are given some ([`crate::lora`]).
 //!
 //! Reference: Touvron et al. 2023; module paths are those of Hugging Face checkpoints.
 
-use std::collections::HashMap;
+mod names;
+
 use std::sync::{Arc, Once};
 
 use candle_core::{DType, Device, Tensor};
 
+pub use self::names::PROJECTIONS;
+use self::names::projection_shapes;
+pub(crate) use self::names::{layer_of, layers_among, modules_of};
 use super::{DecoderConfig, KvCache, Pass, Weights};
 use crate::device::Arithmetic;
-use crate::lora::Adapter;
-use crate::lora::config::{EMBEDDING, HEAD};
-use crate::lora::copy::check_copy;
 use crate::op::composed::{self, composed_on};
 use crate::op::{
-    BlockWeights, Heads, Kept, KeptBytes, LoraFactors, Matrix, Projection, RopeTable, Segment, Surroundings,
-    block, linear, on_pool, rms_norm,
+    BlockWeights, Heads, Kept, KeptBytes, Matrix, Projection, RopeTable, Segment, Surroundings, block,
+    linear, on_pool, rms_norm,
 };
 use crate::{Error, Result};
-
-/// The projections of a block that adapters attach to, as paths below `model.layers.N.`.
-pub const PROJECTIONS: [&str; 7] = [
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
 
 /// A decoder over frozen weights, with or without an adapter. Clones share their tensors.
 #[derive(Clone, Debug)]
@@ -180,117 +171,24 @@ impl Decoder {
         &self.head
     }
 
+    /// The embedding, `(vocabulary, width)`.
+    pub fn embedding(&self) -> &Tensor {
+        &self.embedding
+    }
+
+    /// Puts another embedding in the place of its own; a head that was tied to it stays what it was.
+    pub(crate) fn set_embedding(&mut self, embedding: Tensor) {
+        self.embedding = embedding;
+    }
+
+    /// Puts another output head in the place of its own; an embedding that it was tied to stays what it was.
+    pub(crate) fn set_head(&mut self, head: Tensor) {
+        self.head = head;
+    }
+
     /// The modules that adapters attach to, with their `(out, in)` shapes, from the first layer to the last.
     pub fn modules(&self) -> Vec<(String, (usize, usize))> {
         modules_of(&self.config)
-    }
-
-    /// This decoder with low-rank updates in the modules named; modules not named have none.
-    ///
-    /// # Errors
-    /// A name that is no module of this decoder, or factors that do not fit it.
-    pub fn with_lora(&self, mut factors: HashMap<String, LoraFactors>) -> Result<Self> {
-        let mut decoder = self.clone();
-        for ((name, (out, input)), projection) in self.modules().into_iter().zip(decoder.projections_mut()) {
-            projection.lora = factors.remove(&name);
-            if let Some(lora) = &projection.lora {
-                let fits =
-                    lora.a.dim(1)? == input && lora.b.dim(0)? == out && lora.a.dim(0)? == lora.b.dim(1)?;
-                if !fits {
-                    return Err(Error::Usage(format!(
-                        "the adapter's {name} has A {:?} and B {:?} where the base needs (r, {input}) and ({out}, r): \
-                         it was trained on another base",
-                        lora.a.dims(),
-                        lora.b.dims()
-                    )));
-                }
-            }
-        }
-        match factors.into_keys().min() {
-            None => Ok(decoder),
-            Some(name) => Err(Error::Usage(format!(
-                "the adapter has factors for {name}, which is no projection of this base of {} layers: it was trained on another \
-                 base, or adapts more than the projections of the blocks, which cannot be used here",
-                self.blocks.len()
-            ))),
-        }
-    }
-
-    /// This decoder with an adapter beside its weights, as in training. Factors of the output head are added to it, in its own type: it
-    /// is multiplied with once for each token wanted, and nothing is trained here.
-    ///
-    /// # Errors
-    /// Factors that are missing where the settings want some, or that do not fit this decoder, and copies of the base's weights that are
-    /// not this base's.
-    pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
-        for (name, copy) in &adapter.copies {
-            let ours = if name == EMBEDDING {
-                &self.embedding
-            } else {
-                &self.head
-            };
-            check_copy(name, copy, ours)?;
-        }
-        let of_blocks = adapter.modules.iter().filter(|(name, _)| *name != HEAD);
-        let factors = of_blocks.map(|(name, module)| {
-            let lora = LoraFactors {
-                a: module.a.to_device(self.device())?,
-                b: module.b.to_device(self.device())?,
-                scale: module.scale,
-                dropout: None,
-            };
-            Ok((name.clone(), lora))
-        });
-        let mut decoder = self.with_lora(factors.collect::<Result<_>>()?)?;
-        adapter
-            .check_coverage(self.config.num_hidden_layers)
-            .map_err(Error::Usage)?;
-        for (name, weight) in &adapter.saved {
-            // Where the two are tied, one stored whole takes its own place alone, as with PEFT.
-            let place = match name.as_str() {
-                EMBEDDING => &mut decoder.embedding,
-                _ => &mut decoder.head,
-            };
-            if weight.dims() != place.dims() {
-                return Err(Error::Usage(format!(
-                    "the adapter stores {name} whole with shape {:?} where the base has {:?}: it was trained on another base, or \
-                     with another vocabulary",
-                    weight.dims(),
-                    place.dims()
-                )));
-            }
-            *place = weight.to_device(place.device())?.to_dtype(place.dtype())?;
-        }
-        if let Some(module) = adapter.modules.get(HEAD) {
-            let (shape, dims) = (module.shape()?, decoder.head.dims2()?);
-            if shape != dims {
-                return Err(Error::Usage(format!(
-                    "the adapter's factors of {HEAD} make a matrix of shape {shape:?} where the base has {dims:?}: it was trained on \
-                     another base, or with another vocabulary"
-                )));
-            }
-            let head = decoder.head.to_dtype(DType::F32)?;
-            let sum = (&head + module.delta()?.to_device(head.device())?)?;
-            decoder.head = sum.to_dtype(decoder.head.dtype())?;
-        }
-        Ok(decoder)
-    }
-
-    /// This decoder with an adapter folded into its weights: costs exactly what the plain decoder costs.
-    ///
-    /// Projections that are packed or in 16 bits cannot take a small update up without losing much of it; they carry theirs beside them.
-    pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
-        let mut decoder = self.with_adapter(adapter)?;
-        for projection in decoder.projections_mut() {
-            if let (Matrix::Values(weight), Some(lora)) = (&projection.weight, &projection.lora)
-                && weight.dtype() == DType::F32
-            {
-                let delta = (lora.b.matmul(&lora.a)? * lora.scale)?;
-                projection.weight = (weight + delta)?.into();
-                projection.lora = None;
-            }
-        }
-        Ok(decoder)
     }
 
     /// Hidden states after the final norm, `(rows, width)`.
@@ -453,40 +351,12 @@ impl Decoder {
         }
     }
 
-    fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {
+    /// Its projections in the order of [`modules`](Self::modules).
+    pub(crate) fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {
         self.blocks
             .iter_mut()
             .flat_map(|block| block.projections.iter_mut())
     }
-}
-
-/// The projections of a decoder, with their `(out, in)` shapes, from the first layer to the last.
-pub(crate) fn modules_of(config: &DecoderConfig) -> Vec<(String, (usize, usize))> {
-    let shapes = projection_shapes(config);
-    (0..config.num_hidden_layers)
-        .flat_map(|layer| {
-            PROJECTIONS
-                .iter()
-                .zip(shapes)
-                .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape))
-        })
-        .collect()
-}
-
-/// `(out, in)` of each projection, in the order of [`PROJECTIONS`].
-fn projection_shapes(config: &DecoderConfig) -> [(usize, usize); 7] {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let query = config.num_attention_heads * config.head_dim();
-    let key_value = config.num_key_value_heads * config.head_dim();
-    [
-        (query, hidden),
-        (key_value, hidden),
-        (key_value, hidden),
-        (hidden, query),
-        (inner, hidden),
-        (inner, hidden),
-        (hidden, inner),
-    ]
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The frozen language model: configuration, weights, tokenizer and the decoder itself.
 
+pub mod base;
 pub mod config;
 pub mod decoder;
 pub mod nano;
@@ -7,6 +8,7 @@ pub mod pass;
 pub mod tokenizer;
 pub mod weights;
 
+pub use base::Base;
 pub use config::{DecoderConfig, Family, Gemma3, RopeScaling};
 pub use decoder::Decoder;
 pub use pass::{KvCache, Pass};

@@ -23,7 +23,8 @@ use tokenizers::{AddedToken, PreTokenizerWrapper};
 use self::chat::{CHATML, Template, found_beside};
 use self::control::Control;
 use self::special::Special;
-use super::weights::{gguf_file, persist};
+use super::weights::gguf_file;
+use crate::io::atomic;
 use crate::{Error, Result, foreign};
 
 pub use self::chat::Turn;
@@ -308,11 +309,11 @@ impl Tokenizer {
         for (name, token) in &self.special.named {
             config[name] = token.as_str().into();
         }
-        persist::write_file(
+        atomic::write_file(
             &folder.join("tokenizer_config.json"),
             format!("{config:#}\n").as_bytes(),
         )?;
-        persist::write_file(&path, json.as_bytes())
+        atomic::write_file(&path, json.as_bytes())
     }
 }
 

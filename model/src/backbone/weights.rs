@@ -1,9 +1,7 @@
 //! Weights of a decoder on the CPU under Hugging Face's names: f32 values, or projections packed into fewer bits.
 
 mod gguf;
-pub(crate) mod persist;
 mod precision;
-pub(crate) mod safetensors;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -13,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-use super::DecoderConfig;
-use crate::lora::Base;
-use crate::lora::coverage::layers_among;
+use super::decoder::layers_among;
+use super::{Base, DecoderConfig};
+use crate::io::{atomic, safetensors};
 use crate::op::Matrix;
 use crate::{Error, Result};
 
@@ -178,7 +176,7 @@ impl Weights {
             path: path.clone(),
             message: e.to_string(),
         })?;
-        persist::write_file(&path, format!("{json}\n").as_bytes())
+        atomic::write_file(&path, format!("{json}\n").as_bytes())
     }
 
     /// An identity: changes with any name, shape or value, whatever file they came from and however they lie in memory.

@@ -3,12 +3,12 @@
 //! A factor that is missing counts as zero wherever adapters are read, so that an adapter of half its layers gives half an answer and
 //! no error. The settings say what there should be, and whoever knows the base, how many layers it has.
 
-use std::collections::BTreeSet;
-
 use super::Adapter;
 use super::config::{EMBEDDING, HEAD, OneOrMany, TargetModules};
 use crate::backbone::config::MOST_LAYERS;
-use crate::backbone::decoder::PROJECTIONS;
+use crate::backbone::decoder::{PROJECTIONS, layer_of};
+
+pub(crate) use crate::backbone::decoder::layers_among;
 
 /// How many modules a message names.
 const NAMED: usize = 3;
@@ -104,18 +104,4 @@ impl Adapter {
         let all = projections.chain([EMBEDDING.to_string(), HEAD.to_string()]);
         all.filter(|path| self.config.targets(path)).collect()
     }
-}
-
-/// The layers of a base, by the names of its weights.
-pub(crate) fn layers_among<'a>(names: impl Iterator<Item = &'a str>) -> usize {
-    let layers: BTreeSet<usize> = names.filter_map(layer_of).collect();
-    layers.last().map_or(0, |last| last.saturating_add(1))
-}
-
-fn layer_of(path: &str) -> Option<usize> {
-    path.strip_prefix("model.layers.")?
-        .split('.')
-        .next()?
-        .parse()
-        .ok()
 }

@@ -11,10 +11,10 @@ use candle_core::{DType, Tensor};
 
 use self::key::Part;
 use super::config::HEAD;
-use super::{Base, LoraConfig};
-use crate::backbone::DecoderConfig;
+use super::{LoraConfig, base};
 use crate::backbone::decoder::modules_of;
-use crate::backbone::weights::{persist, safetensors};
+use crate::backbone::{Base, DecoderConfig};
+use crate::io::{atomic, safetensors};
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -136,7 +136,7 @@ impl Adapter {
         let config = LoraConfig::read(&folder.join(CONFIG))?;
         let path = folder.join(MODEL);
         let mut adapter = Adapter {
-            base: Base::read(folder)?,
+            base: base::read(folder)?,
             ..Adapter::of(config, safetensors::read(&path)?).map_err(|message| failure(&path, message))?
         };
         adapter.check().map_err(|message| failure(&path, message))?;
@@ -227,7 +227,7 @@ impl Adapter {
     /// A folder that cannot be written or holds something else, or settings that contradict the factors.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let kind = ("an adapter's folder", &[CONFIG][..]);
-        persist::write_folder(folder, kind, |content| self.save_into(content))
+        atomic::write_folder(folder, kind, |content| self.save_into(content))
     }
 
     /// Writes the files of a PEFT folder into one that is there, each whole or not at all: for who puts more into the folder, and sees to
@@ -260,9 +260,9 @@ impl Adapter {
         let json = serde_json::to_string_pretty(&self.config)
             .map_err(|e| failure(folder, format!("the settings cannot be written: {e}")))?;
         if let Some(base) = &self.base {
-            base.write(folder)?;
+            base::write(base, folder)?;
         }
-        persist::write_file(&folder.join(CONFIG), format!("{json}\n").as_bytes())
+        atomic::write_file(&folder.join(CONFIG), format!("{json}\n").as_bytes())
     }
 
     /// Whether a base whose output head is its embedding gets a head of its own from this adapter: where it changes one of them alone.

@@ -1,6 +1,7 @@
 //! LoRA adapters as PEFT defines and stores them: `y = x Wᵀ + scale · (dropout(x) Aᵀ) Bᵀ`.
 
-pub mod base;
+pub(crate) mod attach;
+mod base;
 pub mod card;
 pub mod config;
 pub(crate) mod copy;
@@ -8,7 +9,7 @@ pub(crate) mod coverage;
 pub mod folder;
 pub mod trainable;
 
-pub use base::Base;
+pub use crate::backbone::Base;
 pub use card::Card;
 pub use config::LoraConfig;
 pub use folder::{Adapter, LoraModule, Reading};

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{Device, Tensor, Var};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::config::{EMBEDDING, HEAD};
 use super::{Adapter, LoraConfig, LoraModule};
 use crate::backbone::Decoder;
+use crate::nn::{Decay, Initial, Parameter, Parameters};
 use crate::op::{LoraFactors, mix};
 use crate::{Error, Result};
 
@@ -17,6 +16,7 @@ use crate::{Error, Result};
 pub struct TrainableLora {
     config: LoraConfig,
     modules: BTreeMap<String, (Var, Var)>,
+    parameters: Parameters,
 }
 
 impl TrainableLora {
@@ -55,18 +55,27 @@ impl TrainableLora {
             )));
         }
         let mut modules = BTreeMap::new();
+        let mut parameters = Parameters::new(seed, decoder.device());
         for (name, (out, input)) in decoder.modules() {
             if !config.targets(&name) {
                 continue;
             }
             let rank = config.rank_for(&name);
-            let mut rng = ChaCha8Rng::seed_from_u64(mix(seed) ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
-            let bound = 1.0 / (input as f32).sqrt();
-            let a: Vec<f32> = (0..rank * input)
-                .map(|_| rng.random_range(-bound..bound))
-                .collect();
-            let a = Var::from_vec(a, (rank, input), decoder.device())?;
-            let b = Var::zeros((out, rank), candle_core::DType::F32, decoder.device())?;
+            // Keyed by the module and not by the factor, so that adapters of a seed start as they always have.
+            let uniform = Initial::Uniform(1.0 / (input as f32).sqrt());
+            let a = Var::from_vec(
+                uniform.values(rank * input, seed, &name),
+                (rank, input),
+                decoder.device(),
+            )?;
+            let b = Var::zeros((out, rank), DType::F32, decoder.device())?;
+            for (factor, variable) in [("lora_A", &a), ("lora_B", &b)] {
+                let parameter = Parameter {
+                    variable: variable.clone(),
+                    decay: Decay::Decayed,
+                };
+                parameters.insert(&format!("{name}.{factor}.weight"), parameter)?;
+            }
             modules.insert(name, (a, b));
         }
         if modules.is_empty() {
@@ -75,15 +84,21 @@ impl TrainableLora {
                     .into(),
             ));
         }
-        Ok(TrainableLora { config, modules })
+        Ok(TrainableLora {
+            config,
+            modules,
+            parameters,
+        })
     }
 
     /// All variables, in a fixed order: A and B of each module, modules by name.
     pub fn variables(&self) -> Vec<Var> {
-        self.modules
-            .values()
-            .flat_map(|(a, b)| [a.clone(), b.clone()])
-            .collect()
+        self.parameters.variables().cloned().collect()
+    }
+
+    /// The same with PEFT's names: `{module}.lora_A.weight`, `{module}.lora_B.weight`.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// The decoder with these factors: with a key, for a training pass, and the key selects its dropout mask; with `None` for
@@ -132,5 +147,32 @@ impl TrainableLora {
             })
             .collect::<Result<_>>()?;
         Ok(Adapter::new(self.config.clone(), modules))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::backbone::decoder::tests::tiny;
+
+    #[test]
+    fn factors_come_by_module_a_before_b_and_a_starts_from_the_modules_own_values() {
+        let decoder = tiny();
+        let trainable = TrainableLora::new(&decoder, LoraConfig::new(4, 8.0), 11).unwrap();
+        let mut modules: Vec<String> = decoder.modules().into_iter().map(|(name, _)| name).collect();
+        modules.sort();
+        let expected: Vec<String> = modules
+            .iter()
+            .flat_map(|module| ["lora_A", "lora_B"].map(|factor| format!("{module}.{factor}.weight")))
+            .collect();
+        let named: Vec<&str> = trainable.parameters().iter().map(|(name, _)| name).collect();
+        assert_eq!(named, expected);
+        let values = trainable.parameters().values().unwrap();
+        let module = "model.layers.0.self_attn.q_proj";
+        let at = 2 * modules.iter().position(|name| name == module).unwrap();
+        // Sixteen inputs.
+        assert_eq!(values[at], Initial::Uniform(0.25).values(4 * 16, 11, module));
+        assert!(values[at + 1].iter().all(|value| *value == 0.0));
     }
 }

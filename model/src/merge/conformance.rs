@@ -16,7 +16,7 @@ use super::matrix::Matrix;
 use super::recipe::{Node, Recipe};
 use super::rule::NAMES;
 use super::run::Run;
-use crate::backbone::weights::safetensors;
+use crate::io::safetensors;
 use crate::lora::config::TargetModules;
 use crate::lora::{Adapter, LoraConfig, LoraModule};
 

@@ -5,7 +5,8 @@ use candle_core::D;
 
 use super::top::search;
 use super::*;
-use crate::backbone::decoder::tests::{random_adapter, tiny, tiny_on};
+use crate::backbone::decoder::tests::{tiny, tiny_on};
+use crate::lora::attach::tests::random_adapter;
 use crate::op::composed::tests::{on_every_device, with_fused};
 use crate::op::with_threads;
 use candle_core::Device;

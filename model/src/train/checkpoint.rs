@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use weaverec_output::scratch;
 
-use super::optimizer::{AdamW, values_of};
-use crate::backbone::weights::safetensors;
+use super::optimizer::Optimizer;
+use crate::io::safetensors;
+use crate::nn::Parameters;
 use crate::op::Matrix;
 use crate::{Error, Result};
 
@@ -79,31 +80,37 @@ impl Checkpoint {
     pub(super) fn save(
         &self,
         state: &State,
-        variables: &[Var],
-        optimizer: &AdamW,
+        parameters: &Parameters,
+        optimizer: &dyn Optimizer,
         best: &[Vec<f32>],
     ) -> Result<()> {
         let mut tensors: Vec<(String, Matrix)> = Vec::new();
         let flat = |values: &[f32]| Tensor::new(values, &Device::Cpu).map(Matrix::from);
-        let [first, second] = optimizer.moments()?;
-        for (i, values) in values_of(variables)?.iter().enumerate() {
-            tensors.push((format!("value.{i}"), flat(values)?));
-            tensors.push((format!("first.{i}"), flat(&first[i])?));
-            tensors.push((format!("second.{i}"), flat(&second[i])?));
-            if let Some(values) = best.get(i) {
-                tensors.push((format!("best.{i}"), flat(values)?));
+        let values = parameters.values()?;
+        let remembered = optimizer.state()?;
+        let slots = optimizer
+            .slots()
+            .iter()
+            .copied()
+            .zip(remembered.iter().map(Vec::as_slice));
+        for (kind, vectors) in [("value", values.as_slice()), ("best", best)]
+            .into_iter()
+            .chain(slots)
+        {
+            for (i, vector) in vectors.iter().enumerate() {
+                tensors.push((format!("{kind}.{i}"), flat(vector)?));
             }
         }
         let text = serde_json::to_string(state).map_err(|e| Error::Usage(e.to_string()))?;
         safetensors::write_with(&self.file(), &[(STATE, &text)], tensors)
     }
 
-    /// Reads it into the variables and the optimiser; `None` where there is none of this request.
+    /// Reads it into the parameters and the optimiser; `None` where there is none of this request.
     pub(super) fn load(
         &self,
         request: u64,
-        variables: &[Var],
-        optimizer: &mut AdamW,
+        parameters: &Parameters,
+        optimizer: &mut dyn Optimizer,
     ) -> Result<Option<(State, Vec<Vec<f32>>)>> {
         // Whoever was killed while it was written left a part of one.
         scratch::sweep(&self.folder);
@@ -131,26 +138,28 @@ impl Checkpoint {
             .chain(&mut state.gradient_norms);
         losses
             .chain(state.best.as_mut().map(|(_, loss)| loss))
-            .for_each(|loss| *loss = super::fit::rounded(*loss));
+            .for_each(|loss| *loss = super::record::rounded(*loss));
         let tensors = safetensors::read(&file)?;
-        let get = |name: String| -> Result<Vec<f32>> {
-            let missing = || damaged(format!("{name} is missing"));
-            Ok(tensors.get(&name).ok_or_else(missing)?.to_vec1()?)
+        let vectors = |kind: &str| -> Result<Vec<Vec<f32>>> {
+            let lengths = parameters.variables().map(|variable| variable.elem_count());
+            let get = |(i, length): (usize, usize)| {
+                let name = format!("{kind}.{i}");
+                match tensors.get(&name) {
+                    Some(tensor) if tensor.elem_count() == length => Ok(tensor.flatten_all()?.to_vec1()?),
+                    Some(_) => Err(damaged(format!("{name} is of another length"))),
+                    None => Err(damaged(format!("{name} is missing"))),
+                }
+            };
+            lengths.enumerate().map(get).collect()
         };
-        let (mut best, mut moments) = (Vec::new(), [Vec::new(), Vec::new()]);
-        for (i, variable) in variables.iter().enumerate() {
-            variable.set(&Tensor::from_vec(
-                get(format!("value.{i}"))?,
-                variable.shape(),
-                variable.device(),
-            )?)?;
-            moments[0].push(get(format!("first.{i}"))?);
-            moments[1].push(get(format!("second.{i}"))?);
-            if state.best.is_some() {
-                best.push(get(format!("best.{i}"))?);
-            }
-        }
-        optimizer.resume(moments, state.step)?;
+        parameters.set(vectors("value")?)?;
+        let remembered = optimizer.slots().iter().map(|slot| vectors(slot));
+        let remembered = remembered.collect::<Result<_>>()?;
+        optimizer.resume(remembered, state.step)?;
+        let best = match state.best {
+            Some(_) => vectors("best")?,
+            None => Vec::new(),
+        };
         Ok(Some((state, best)))
     }
 }

@@ -1,211 +1,37 @@
-//! Training: batches, loss on the answer only, AdamW, cosine with warm-up, early stopping, checkpoints and exact resume.
+//! Training: a task's examples, its summed loss and its parameters; AdamW, cosine with warm-up, early stopping, checkpoints and exact
+//! resume.
+//!
+//! ```text
+//! task: examples ──► parts that fit a pass ──► summed loss ──► gradients ──► optimizer ──► parameters
+//! ```
+//!
+//! * [`Task`]: what a model learns from, and its loss; [`fit`](fit()): the loop over any task;
+//! * [`Optimizer`]: what gradients do to parameters ([`AdamW`]);
+//! * [`Checkpoint`]: where an interrupted training goes on from; [`Outcome`]: what it came to;
+//! * [`CausalLm`]: next tokens of a decoder, on which [`train_lora`] and [`pretrain`](pretrain()) stand.
 
-mod batch;
+mod causal_lm;
 mod checkpoint;
-mod curve;
+mod config;
 mod fit;
 mod flops;
-mod optimizer;
+mod lora;
+pub mod optimizer;
+mod pretrain;
+mod record;
+mod schedule;
+pub mod task;
 
+pub use causal_lm::{CausalLm, Example, mean_loss};
 pub use checkpoint::Checkpoint;
-pub use fit::{Fit, Outcome, Progress, fit, mean_loss};
+pub use config::{Keep, TrainConfig};
+pub use fit::{Fit, fit};
 pub use flops::training_flops;
-
-use serde::{Deserialize, Serialize};
-
-use crate::Result;
-use crate::backbone::Decoder;
-use crate::lora::{Adapter, LoraConfig, TrainableLora};
-use crate::op::mix;
-
-/// One training text: tokens, and from where on they are the answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Example {
-    /// All tokens, prompt and answer.
-    pub tokens: Vec<u32>,
-    /// The first token there is loss on; at least 1, since nothing predicts the first token.
-    pub loss_from: usize,
-}
-
-impl Example {
-    /// Number of tokens there is loss on.
-    pub fn targets(&self) -> usize {
-        self.tokens.len().saturating_sub(self.loss_from.max(1))
-    }
-}
-
-/// Which values a training ends with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Keep {
-    /// Those of the look at the held-out examples that found the least loss; without such examples, the last.
-    #[default]
-    Best,
-    /// Those of the last step of the schedule, whatever the looks found: nothing is chosen, so that members of a merge and what it is
-    /// compared with are as long as they are said to be.
-    Last,
-}
-
-impl Keep {
-    fn is_best(&self) -> bool {
-        *self == Keep::Best
-    }
-}
-
-/// How long and how fast to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Passes over the examples.
-    #[serde(default = "one")]
-    pub epochs: usize,
-    /// Examples an optimiser step (the effective batch).
-    pub batch_size: usize,
-    /// Tokens computed at one time; a step's examples are split into as many parts as this needs (gradient accumulation).
-    #[serde(default = "micro_batch_tokens")]
-    pub micro_batch_tokens: usize,
-    /// MiB that a part may keep of what its backward could compute again: attention probabilities first, then activated gates, then
-    /// normalised rows. Only speed and memory depend on it, so it is no part of what names a training. On a GPU, all is kept.
-    #[serde(default = "activation_memory", skip_serializing)]
-    pub activation_memory: usize,
-    /// Share of the steps in which the rate rises; it falls as a cosine after that.
-    #[serde(default = "warmup")]
-    pub warmup: f64,
-    /// Decoupled weight decay.
-    #[serde(default)]
-    pub weight_decay: f64,
-    /// Largest norm of the gradient over all variables; larger ones are scaled down.
-    #[serde(default = "one_f64")]
-    pub clip: f64,
-    /// Steps between two looks at the held-out examples; 0 looks only at the end.
-    #[serde(default)]
-    pub evaluate_every: usize,
-    /// Looks without improvement after which training stops; 0 never stops early.
-    #[serde(default)]
-    pub patience: usize,
-    /// Which values to end with. The default is not written, so that what names a training is what it was before there was a choice.
-    #[serde(default, skip_serializing_if = "Keep::is_best")]
-    pub keep: Keep,
-    /// Steps between two checkpoints; 0 writes none.
-    #[serde(default)]
-    pub checkpoint_every: usize,
-}
-
-impl TrainConfig {
-    /// Settings with which nothing would be learnt, or with which steps would go the wrong way.
-    fn check(&self) -> std::result::Result<(), String> {
-        let positive = [("learning_rate", self.learning_rate), ("clip", self.clip)];
-        if let Some((name, value)) = positive
-            .iter()
-            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
-        {
-            return Err(format!("{name} {value}: give a number above 0"));
-        }
-        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size)];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(format!("{name} 0: nothing would be trained"));
-        }
-        if !(0.0..=1.0).contains(&self.warmup) {
-            return Err(format!(
-                "warmup {}: give a share of the steps, 0 to 1",
-                self.warmup
-            ));
-        }
-        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return Err(format!("weight_decay {}: give 0 or more", self.weight_decay));
-        }
-        if self.keep == Keep::Last && self.patience > 0 {
-            return Err(format!(
-                "patience {} with keep = \"last\": the last step of the schedule is never reached where training stops early; set \
-                 patience to 0, or keep to \"best\"",
-                self.patience
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn one() -> usize {
-    1
-}
-fn one_f64() -> f64 {
-    1.0
-}
-fn micro_batch_tokens() -> usize {
-    1024
-}
-/// As much as 1,024 tokens of a model of 135 million parameters need.
-fn activation_memory() -> usize {
-    512
-}
-fn warmup() -> f64 {
-    0.05
-}
-
-/// What a training leaves to chance, and the seeds that decide it.
-///
-/// They are two, so that adapters that are to be merged can start from the same values and yet see their examples in orders of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seeds {
-    /// Of the initial values.
-    pub init: u64,
-    /// Of the order of the examples and of dropout.
-    pub data: u64,
-}
-
-impl Seeds {
-    /// One seed for everything.
-    pub fn both(seed: u64) -> Self {
-        Seeds {
-            init: seed,
-            data: seed,
-        }
-    }
-}
-
-/// Trains one LoRA adapter on `examples` over the frozen `decoder`.
-///
-/// Early stopping and the choice of the best step, where [`Keep`] leaves one, use `held_out`. With a checkpoint, an interrupted training goes on where it stopped and
-/// ends with the same adapter as one that was never interrupted; it is to be [removed](Checkpoint::remove) once the adapter is saved.
-///
-/// # Errors
-/// No examples, settings that cannot train, a loss that is not a number (with advice), or a checkpoint that cannot be written.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a choice of its own, and none has a default"
-)]
-pub fn train_lora(
-    decoder: &Decoder,
-    lora: LoraConfig,
-    examples: &[Example],
-    held_out: &[Example],
-    config: &TrainConfig,
-    seeds: Seeds,
-    checkpoint: Option<&Checkpoint>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(Adapter, Outcome)> {
-    // A base that was moved is the same: the checkpoint knows it by its weights.
-    let nameless = LoraConfig {
-        base_model_name_or_path: None,
-        ..lora.clone()
-    };
-    let identity = format!("{:?} {nameless:?} {}", decoder.config(), seeds.init);
-    let trainable = TrainableLora::new(decoder, lora, seeds.init)?;
-    let fit_request = Fit {
-        variables: trainable.variables(),
-        examples,
-        held_out,
-        config,
-        seed: mix(seeds.data),
-        identity,
-        checkpoint,
-        model: &|dropout_key| trainable.attach(decoder, dropout_key),
-    };
-    let outcome = fit(fit_request, progress)?;
-    Ok((trainable.adapter()?, outcome))
-}
+pub use lora::{Seeds, train_lora};
+pub use optimizer::{AdamW, Optimizer};
+pub use pretrain::pretrain;
+pub use record::{Outcome, Progress};
+pub use task::Task;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use super::safetensors;
+use crate::io::safetensors;
 use crate::{Error, Result, foreign};
 
 const SINGLE: &str = "model.safetensors";

@@ -1,8 +1,46 @@
-//! A training's course as JSON lines, for plots and for other programs.
+//! A training's course and what it came to, also as JSON lines for plots and for other programs.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Outcome;
+/// A step's news, for progress bars and curves.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all, if training is not stopped early.
+    pub total: usize,
+    /// Mean loss a target token of this step, in nats.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read in training so far.
+    pub tokens: u64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// What a training came to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Steps taken.
+    pub steps: usize,
+    /// The step whose values were kept.
+    pub best_step: usize,
+    /// Mean held-out loss at that step, nats a token; `None` without held-out examples.
+    pub held_out_loss: Option<f64>,
+    /// Tokens read in training.
+    pub tokens: u64,
+    /// Seconds of training, over all runs that it took.
+    pub seconds: f64,
+    /// (step, mean loss) of every step.
+    pub curve: Vec<(u64, f64)>,
+    /// Norm of the gradient before clipping, of every step; none in records of versions that kept none.
+    #[serde(default)]
+    pub gradient_norms: Vec<f64>,
+    /// (step, mean held-out loss) of every look.
+    pub held_out_curve: Vec<(u64, f64)>,
+}
 
 impl Outcome {
     /// One JSON object a line: `step`, `loss` and `gradient_norm` of every step, `step` and `held_out_loss` of every look, and at the end
@@ -29,6 +67,11 @@ impl Outcome {
         }));
         lines
     }
+}
+
+/// A loss to the precision it is computed in.
+pub(super) fn rounded(loss: f64) -> f64 {
+    f64::from(loss as f32)
 }
 
 #[cfg(test)]

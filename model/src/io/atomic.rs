@@ -1,14 +1,28 @@
 //! Files and folders that appear whole or not at all, with this crate's errors.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use weaverec_output::{Again, Kind};
+use weaverec_output::{Again, Kind, Staged, place_file};
 
 use crate::{Error, Result};
 
 /// Writes a file under a temporary name beside `path` and renames it into place.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(weaverec_output::write_file(path, bytes)?)
+}
+
+/// As [`write_file`], for a file that is too large to be held in memory: `fill` writes it piece by piece.
+pub(crate) fn stream_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let staged = Staged::beside(path)?;
+    let unfinished = staged.path().join("file");
+    let failed = |source| Error::io(path, source);
+    let mut file = BufWriter::new(File::create_new(&unfinished).map_err(failed)?);
+    fill(&mut file)?;
+    file.flush().map_err(failed)?;
+    drop(file);
+    Ok(place_file(&unfinished, path)?)
 }
 
 /// Fills a temporary folder beside `path` and puts it into place. What was there is replaced if it is an empty folder or one that
@@ -59,6 +73,29 @@ mod tests {
         write_folder(&target, MINE, |dir| write_file(&dir.join("b"), b"new")).unwrap();
         assert!(target.join("b").exists() && !target.join("a").exists());
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_streamed_file_replaces_the_old_one_once_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("new folder").join("file");
+        let write = |pieces: &[&str], fails: bool| {
+            stream_file(&path, |file| {
+                for piece in pieces {
+                    file.write_all(piece.as_bytes()).unwrap();
+                }
+                match fails {
+                    true => Err(Error::Usage("stopped".into())),
+                    false => Ok(()),
+                }
+            })
+        };
+        write(&["o", "ld"], false).unwrap();
+        assert!(write(&["ne"], true).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        write(&["ne", "w"], false).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Tensors in safetensors files: read by memory map, converted to f32; written whole or not at all.
+//! Tensors in safetensors files: read by memory map, converted to f32; written one after another, the file whole or not at all.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::Deserialize;
 
-use super::persist;
+use super::atomic;
 use crate::op::Matrix;
 use crate::{Error, Result, foreign};
 
@@ -109,32 +109,47 @@ pub(crate) fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Matr
     write_with(path, &[("format", "pt")], tensors)
 }
 
-/// The same with other texts beside the tensors.
+/// The same with other texts beside the tensors. No more than one tensor's bytes are held at a time.
 pub(crate) fn write_with(
     path: &Path,
     metadata: &[(&str, &str)],
     tensors: impl IntoIterator<Item = (String, Matrix)>,
 ) -> Result<()> {
-    let tensors = tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            Ok((
-                name,
-                F32View {
-                    shape: tensor.dims().to_vec(),
-                    data: bytes(&tensor)?,
-                },
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let mut tensors: Vec<(String, Matrix)> = tensors.into_iter().collect();
+    tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let header = header(metadata, &tensors).map_err(|message| Error::Weights {
+        path: path.to_path_buf(),
+        message,
+    })?;
+    atomic::stream_file(path, |file| {
+        let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(|e| Error::io(path, e));
+        put(&(header.len() as u64).to_le_bytes())?;
+        put(&header)?;
+        tensors.iter().try_for_each(|(_, tensor)| put(&bytes(tensor)?))
+    })
+}
+
+/// What stands before the values: the texts, and the type, shape and place of every tensor, padded with spaces to whole words.
+fn header(metadata: &[(&str, &str)], tensors: &[(String, Matrix)]) -> std::result::Result<Vec<u8>, String> {
+    let mut end = 0;
+    let place = |(name, tensor): &(String, Matrix)| {
+        let start = end;
+        end += tensor.dims().iter().product::<usize>() * size_of::<f32>();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.dims().to_vec(),
+            data_offsets: (start, end),
+        };
+        (name.clone(), info)
+    };
+    let places = tensors.iter().map(place).collect();
     let texts = metadata
         .iter()
         .map(|(key, text)| (key.to_string(), text.to_string()));
-    let serialised = safetensors::serialize(tensors, Some(texts.collect())).map_err(|e| Error::Weights {
-        path: path.to_path_buf(),
-        message: e.to_string(),
-    })?;
-    persist::write_file(path, &serialised)
+    let metadata = Metadata::new(Some(texts.collect()), places).map_err(|e| e.to_string())?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|e| e.to_string())?;
+    header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
+    Ok(header)
 }
 
 /// The little-endian bytes of the values in row-major order.
@@ -153,25 +168,35 @@ pub(crate) fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a str, Matrix
     Ok(format!("{:032x}", hasher.digest128()))
 }
 
-struct F32View {
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
 
-impl View for F32View {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
+    #[test]
+    fn a_streamed_file_has_the_bytes_that_the_library_gives_it_in_one_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let matrix = tensor(&[1.0, -2.5, 3.0, 0.0, 5.0, -6.0]).reshape((2, 3)).unwrap();
+        // Not in the order of their names, as a model's parts come.
+        let named = [
+            ("b.10".to_string(), matrix),
+            ("b.2".to_string(), tensor(&[7.0])),
+            ("a".to_string(), tensor(&[8.0, 9.0])),
+        ];
+        write(&path, named.clone().map(|(name, tensor)| (name, tensor.into()))).unwrap();
+        let texts = HashMap::from([("format".to_string(), "pt".to_string())]);
+        let whole = safetensors::serialize(named.clone(), Some(texts)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        let read = read(&path).unwrap();
+        for (name, tensor) in named {
+            assert_eq!(read[&name].dims(), tensor.dims());
+            assert_eq!(
+                bytes(&read[&name].clone().into()).unwrap(),
+                bytes(&tensor.into()).unwrap()
+            );
+        }
+        assert_eq!(metadata(&path).unwrap()["format"], "pt");
     }
 }
