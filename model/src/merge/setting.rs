@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_no_number() {
+        let file = Setting::File("a.safetensors".into());
+        assert_eq!(file.file(), Some(Path::new("a.safetensors")));
+        assert_eq!((file.constant(), file.numbers().len()), (None, 0));
+        let place = Place {
+            module: "x",
+            depth: 0.0,
+        };
+        assert!(file.at(place).unwrap_err().to_string().contains("a.safetensors"));
+        assert_eq!(serde_json::to_string(&file).unwrap(), "\"a.safetensors\"");
+    }
+
+    #[test]
     fn what_is_no_setting_is_refused() {
         for text in [
             "\"half\"",

@@ -173,10 +173,7 @@ fn with_statistics<'a>(parts: &[(&'a Adapter, f64, &Path)]) -> Aligned<'a> {
             (STATISTICS.to_string(), Setting::File(path.to_path_buf())),
         ]
         .into();
-        Member {
-            adapter: *adapter,
-            settings,
-        }
+        Member { adapter, settings }
     };
     Aligned::new(parts.iter().map(member).collect()).unwrap()
 }
