@@ -93,6 +93,7 @@ fn rules() -> Vec<(Rule, bool)> {
         with("iso_c", json!({})),
         with("iso_cts", json!({"common_space_fraction": 0.5})),
         with("pcb", json!({"ratio": 0.3})),
+        with("pcb", json!({"ratio": 0.3, "over": "model"})),
         with("localize_and_stitch", json!({"density": 0.3})),
         with("emr", json!({})),
         with("tall_masks", json!({})),

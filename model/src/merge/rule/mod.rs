@@ -57,7 +57,7 @@ pub use localize_and_stitch::LocalizeAndStitch;
 pub use lora_lego::LoraLego;
 pub use magnitude_prune::MagnitudePrune;
 pub use model_stock::ModelStock;
-pub use pcb::Pcb;
+pub use pcb::{Over as PcbOver, Pcb};
 pub use psa::{Map as PsaMap, Psa};
 pub use psa_scalar::PsaScalar;
 pub use regmean::Regmean;
@@ -122,8 +122,9 @@ pub trait Merging {
         false
     }
 
-    /// A number of each member that takes all modules to find and that each module is merged with: the paper's thresholds of `ties`, or
-    /// the scales of `emr`. Found in passes of their own, with one module in memory at a time; none: the rule needs no such number.
+    /// A number of each member, or as many of each, that takes all modules to find and that each module is merged with: the paper's
+    /// thresholds of `ties`, or the scales of `emr`. Found in passes of their own, with one module in memory at a time; none: the rule needs
+    /// no such number.
     ///
     /// # Errors
     /// Settings that make no sense there, or factors that cannot be read.
@@ -156,7 +157,7 @@ pub struct Inputs<'a> {
     pub weights: Vec<f64>,
     /// The weights of all members, also of such as do not adapt the module.
     pub all_weights: &'a [f64],
-    /// A number of each of all members, where the rule asked for one ([`Merging::over_all`]).
+    /// The numbers of all members, where the rule asked for some ([`Merging::over_all`]).
     pub over_all: Option<&'a [f64]>,
 }
 
