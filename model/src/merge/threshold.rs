@@ -43,11 +43,14 @@ pub(super) fn of_member(members: &Aligned, member: usize, share: f64) -> Result<
     of_rank(stored - kept, &|visit| each(visit).map(|_| ()))
 }
 
+/// Shows every number there is to a function, one after another.
+pub(super) type Shows<'a> = dyn Fn(&mut dyn FnMut(f64)) -> Result<()> + 'a;
+
 /// The number of this rank, the smallest first, among those that `each` shows; it must show the same every time, and more than that.
 ///
 /// # Errors
 /// As `each`.
-pub(super) fn of_rank(rank: usize, each: &dyn Fn(&mut dyn FnMut(f64)) -> Result<()>) -> Result<f64> {
+pub(super) fn of_rank(rank: usize, each: &Shows) -> Result<f64> {
     let (mut prefix, mut known, mut left) = (0u64, 0u32, rank);
     for bits in PASSES {
         let rest = 64 - known - bits;
