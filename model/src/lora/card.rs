@@ -11,7 +11,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::backbone::weights::persist;
+use crate::io::atomic;
 use crate::{Error, Result};
 
 /// The file in an adapter's folder.
@@ -75,7 +75,7 @@ impl Card {
     /// # Errors
     /// A folder that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        persist::write_file(&folder.join(CARD), self.render().as_bytes())
+        atomic::write_file(&folder.join(CARD), self.render().as_bytes())
     }
 
     fn loading(&self) -> String {

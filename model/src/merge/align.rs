@@ -3,6 +3,7 @@
 //! A module that a member does not adapt is a zero update there. Scales come from each member's own ranks and alphas, module by module.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::cat::{common_base, common_copies};
 use super::setting::{Place, Setting};
@@ -13,6 +14,8 @@ use crate::{Error, Result};
 
 /// The setting by which members are weighed.
 pub const WEIGHT: &str = "weight";
+/// The setting that names a member's file of statistics.
+pub const STATISTICS: &str = "statistics";
 
 /// An adapter that is merged, and what holds for it alone.
 #[derive(Clone, Debug)]
@@ -196,6 +199,11 @@ impl Site<'_> {
     pub fn shared(&self, key: &str, rule: &Setting) -> Result<f64> {
         rule.at(self.place)
             .map_err(|error| Error::Merge(format!("{key}: {}", bare(&error))))
+    }
+
+    /// A member's file of statistics, where it has one.
+    pub fn statistics(&self, member: usize) -> Option<&Path> {
+        self.members[member].settings.get(STATISTICS)?.file()
     }
 
     /// Ranks of all members; 0 where one does not adapt the module.

@@ -10,11 +10,11 @@ use crate::op::mix;
 pub struct Key<'a> {
     /// Name of the rule.
     pub rule: &'a str,
-    /// Identity of the member, which is not its place: members in another order draw the same masks.
+    /// Identity of the member, which is not its place: members in another order draw the same masks. Empty: of all members together.
     pub member: &'a str,
     /// Path of the module.
     pub module: &'a str,
-    /// Which matrix of the module: `delta`, or the factors `A` and `B`.
+    /// Which matrix of the module: `delta`, the factors `A` and `B`, or what else a space gives a rule.
     pub part: &'a str,
 }
 

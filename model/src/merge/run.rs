@@ -11,7 +11,6 @@ use super::fold::{check_fits, fold, part_head};
 use super::made::{Made, ModuleReport, report};
 use super::rule::{Coefficients, Method, Rule};
 use super::space::{self, Here, Space, Update};
-use super::threshold;
 use crate::backbone::Weights;
 use crate::lora::Adapter;
 use crate::{Error, Result};
@@ -162,15 +161,7 @@ impl Run<'_> {
     }
 
     fn thresholds(self, members: &Aligned) -> Result<Option<Vec<f64>>> {
-        let Some(share) = self.rule.merging().share_of_all() else {
-            return Ok(None);
-        };
-        let share = share.constant().ok_or_else(|| {
-            Error::Merge("a density over all modules is one number, not one for each".into())
-        })?;
-        let count = members.members().len();
-        let each = (0..count).map(|member| threshold::of_member(members, member, share));
-        each.collect::<Result<Vec<f64>>>().map(Some)
+        self.rule.merging().over_all(members)
     }
 
     fn module(self, site: &Site, thresholds: Option<&[f64]>) -> Result<Made> {
@@ -185,7 +176,7 @@ impl Run<'_> {
                     site,
                     weights: &weights,
                     draws: self.draws,
-                    thresholds,
+                    over_all: thresholds,
                 };
                 let update = space::merge(space, rule, here)?;
                 Ok(Made::Update { update, weights })

@@ -1,11 +1,13 @@
 //! A setting of a rule as mergekit writes it: a number, a gradient over depth, or numbers for modules by a part of their name.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// A number that may differ from module to module.
+/// A number that may differ from module to module, or a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum Setting {
@@ -15,6 +17,8 @@ pub enum Setting {
     Gradient(Vec<f64>),
     /// The first whose filter is part of the module's path.
     Filtered(Vec<Filtered>),
+    /// A file of what was measured of a member, and no number.
+    File(PathBuf),
 }
 
 /// A setting for the modules that a filter lets through.
@@ -39,7 +43,7 @@ impl Setting {
     /// The number at a place.
     ///
     /// # Errors
-    /// No filter lets the module through.
+    /// No filter lets the module through, or it is a file.
     pub fn at(&self, place: Place) -> Result<f64> {
         match self {
             Setting::Scalar(value) => Ok(*value),
@@ -59,6 +63,10 @@ impl Setting {
                 })?;
                 found.value.at(place)
             }
+            Setting::File(path) => Err(Error::Merge(format!(
+                "{} is a file; give a number",
+                path.display()
+            ))),
         }
     }
 
@@ -70,12 +78,21 @@ impl Setting {
         }
     }
 
+    /// The file, where it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Setting::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Every number that stands in it.
     pub fn numbers(&self) -> Vec<f64> {
         match self {
             Setting::Scalar(value) => vec![*value],
             Setting::Gradient(values) => values.clone(),
             Setting::Filtered(choices) => choices.iter().flat_map(|choice| choice.value.numbers()).collect(),
+            Setting::File(_) => Vec::new(),
         }
     }
 }
@@ -149,6 +166,7 @@ impl From<Setting> for Value {
         match setting {
             Setting::Scalar(value) => value.into(),
             Setting::Gradient(values) => values.into(),
+            Setting::File(path) => path.to_string_lossy().into(),
             Setting::Filtered(choices) => choices
                 .into_iter()
                 .map(|choice| match choice.filter {
@@ -194,6 +212,19 @@ mod tests {
         for text in ["0.5", "[0.0,1.0]", r#"[{"filter":"mlp","value":[0.0,1.0]}]"#] {
             assert_eq!(serde_json::to_string(&setting(text)).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_file_is_no_number() {
+        let file = Setting::File("a.safetensors".into());
+        assert_eq!(file.file(), Some(Path::new("a.safetensors")));
+        assert_eq!((file.constant(), file.numbers().len()), (None, 0));
+        let place = Place {
+            module: "x",
+            depth: 0.0,
+        };
+        assert!(file.at(place).unwrap_err().to_string().contains("a.safetensors"));
+        assert_eq!(serde_json::to_string(&file).unwrap(), "\"a.safetensors\"");
     }
 
     #[test]

@@ -119,6 +119,20 @@ fn what_a_rule_cannot_merge_is_refused_with_the_reason() {
             json!({"common_space_fraction": -1}),
             "common_space_fraction",
         ),
+        ("pcb", json!({"ratio": 2}), "ratio"),
+        ("localize_and_stitch", json!({"density": -1}), "density"),
+        ("emr", json!({"target": 3}), "target"),
+        ("emr", json!({"target": 0}), "target"),
+        ("tall_masks", json!({"agree": 3}), "agree"),
+        ("tall_masks", json!({"target": 3}), "target"),
+        ("lora_lego", json!({"units": 0}), "units"),
+        ("fedecider", json!({"target": 3}), "target"),
+        ("psa", json!({"sigma": -1}), "sigma"),
+        ("psa_scalar", json!({"gamma": -1}), "gamma"),
+        ("fisher", json!({"epsilon": -1}), "epsilon"),
+        ("fisher", json!({}), "statistics"),
+        ("regmean", json!({"off_diagonal": 2}), "off_diagonal"),
+        ("regmean", json!({}), "statistics"),
     ] {
         let error = refused(&rule(name, settings), &[(&a, 1.0), (&b, 1.0)]);
         assert!(

@@ -13,6 +13,8 @@
 //! parameters: {normalize: true}
 //! rank: 16
 //! ```
+//!
+//! Rules that go by what was measured of a member take `statistics: FILE` beside its `model`.
 
 mod flow;
 mod keys;
@@ -26,7 +28,7 @@ use serde_json::{Map, Value, json};
 
 use self::keys::{Keys, number, setting, text};
 use self::node::{at, nearest};
-use super::align::WEIGHT;
+use super::align::{STATISTICS, WEIGHT};
 use super::rule::{NAMES, Rule};
 use super::setting::Setting;
 use crate::{Error, Result};
@@ -205,10 +207,15 @@ impl Recipe {
         }
         let models = self.members.iter().map(|member| {
             let settings = member.settings.iter();
-            let own: Map<String, Value> = settings
+            let mut own: Map<String, Value> = settings
                 .map(|(key, value)| (key.clone(), value.clone().into()))
                 .collect();
-            json!({"model": member.folder.to_string_lossy(), "parameters": own})
+            let statistics = own.remove(STATISTICS);
+            let mut model = json!({"model": member.folder.to_string_lossy(), "parameters": own});
+            if let Some(statistics) = statistics {
+                model[STATISTICS] = statistics;
+            }
+            model
         });
         let mut recipe = json!({
             "merge_method": self.rule.name(),
@@ -305,19 +312,28 @@ fn members(
             format!("models is {}; give a list of adapters", models.kind()),
         ));
     };
-    let takes: Vec<&str> = rule.merging().own_settings().to_vec();
+    let all = rule.merging().own_settings();
+    // A file is no parameter: it has a key of its own.
+    let takes: Vec<&str> = all.iter().copied().filter(|key| *key != STATISTICS).collect();
+    let measured = all.contains(&STATISTICS);
     let slerp = matches!(rule, Rule::Slerp(_));
     let mut members = Vec::new();
     let mut base_is_member = false;
     for item in items {
         let keys = match &item.content {
             Content::Text(folder) => {
+                if measured {
+                    return Err(no_statistics(item, rule, folder));
+                }
                 members.push(source(folder, BTreeMap::new(), shared, &takes));
                 continue;
             }
             _ => Keys::of(item, "a model")?,
         };
-        keys.check(&["model", "parameters"])?;
+        match measured {
+            true => keys.check(&["model", "parameters", STATISTICS])?,
+            false => keys.check(&["model", "parameters"])?,
+        }
         let model = keys
             .get("model")
             .ok_or_else(|| at(item.line, "a model without model, its folder"))?;
@@ -333,7 +349,16 @@ fn members(
                 own.insert(entry.key.clone(), setting(entry)?);
             }
         }
-        if base == Some(folder) {
+        let is_base = base == Some(folder);
+        match keys.get(STATISTICS) {
+            Some(file) => {
+                let path = PathBuf::from(text(file, STATISTICS)?);
+                own.insert(STATISTICS.into(), Setting::File(path));
+            }
+            None if measured && !is_base => return Err(no_statistics(item, rule, folder)),
+            None => {}
+        }
+        if is_base {
             if !slerp {
                 continue;
             }
@@ -352,6 +377,18 @@ fn members(
         return Err(at(models.line, "no adapter among the models"));
     }
     Ok((members, base.filter(|_| !base_is_member).map(PathBuf::from)))
+}
+
+/// A rule that goes by what was measured of each member cannot do without it.
+fn no_statistics(item: &Node, rule: &Rule, folder: &str) -> String {
+    let name = rule.name();
+    at(
+        item.line,
+        format!(
+            "{name} goes by what was measured of each adapter, and {folder} has no statistics; measure them, and name the file beside the \
+             model ({{model: {folder}, statistics: FILE}}; docs/merging.md says what it holds), or take a rule that needs none"
+        ),
+    )
 }
 
 fn source(

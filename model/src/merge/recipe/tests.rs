@@ -69,7 +69,11 @@ fn a_recipe_written_out_reads_back_as_the_same() {
     let again = Recipe::of(&Node::of_json(recipe.json().unwrap())).unwrap();
     assert_eq!(again, recipe);
     for name in NAMES {
-        let text = format!("{{merge_method: {name}, models: [a, b]}}");
+        let models = match ["fisher", "regmean"].contains(name) {
+            true => "[{model: a, statistics: a.safetensors}, {model: b, statistics: b.safetensors}]",
+            false => "[a, b]",
+        };
+        let text = format!("{{merge_method: {name}, models: {models}}}");
         let recipe = Recipe::yaml(&text).unwrap();
         assert_eq!(recipe.rule.name(), *name);
         assert_eq!(
@@ -89,6 +93,50 @@ fn the_names_of_peft_for_rules_of_updates_are_known() {
     expected.sparse.space = Some(Space::Dense);
     expected.sparse.density = Some(0.5.into());
     assert_eq!(recipe.rule, Rule::Ties(expected));
+}
+
+#[test]
+fn what_was_measured_of_a_member_stands_beside_its_folder() {
+    let text = "{merge_method: fisher, base_model: base, models: [{model: base}, {model: a, statistics: m/a.safetensors, \
+                parameters: {weight: 2}}, {model: b, statistics: b.safetensors}]}";
+    let recipe = Recipe::yaml(text).unwrap();
+    let files: Vec<_> = recipe
+        .members
+        .iter()
+        .map(|member| member.settings[STATISTICS].file())
+        .collect();
+    assert_eq!(
+        files,
+        [
+            Some(Path::new("m/a.safetensors")),
+            Some(Path::new("b.safetensors"))
+        ]
+    );
+    assert_eq!(recipe.members[0].settings["weight"], 2.0.into());
+    let json = recipe.json().unwrap();
+    assert_eq!(json["models"][0]["statistics"], "m/a.safetensors");
+    assert!(json["models"][0]["parameters"].get("statistics").is_none());
+    for (text, words) in [
+        (
+            "merge_method: fisher\nmodels:\n  - a\n",
+            &["line 3", "fisher", "statistics: FILE"][..],
+        ),
+        (
+            "merge_method: regmean\nmodels:\n  - model: a\n    statistics: a.safetensors\n  - model: b\n",
+            &["line 5", "regmean", "b has no statistics"],
+        ),
+        (
+            "merge_method: fisher\nmodels:\n  - model: a\n    statistics: 3\n",
+            &["line 4", "statistics", "text"],
+        ),
+        (
+            "merge_method: ties\nmodels:\n  - model: a\n    statistics: a.safetensors\n",
+            &["line 4", "unknown key statistics"],
+        ),
+    ] {
+        let error = Recipe::yaml(text).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{text:?}: {error}");
+    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) fn disjoint(parts: Vec<Matrix>, weights: &[f64], election: Election) 
 }
 
 /// One matrix of what is made of the entries at each place.
-fn each_entry(mut parts: Vec<Matrix>, make: impl Fn(&[f64]) -> f64) -> Matrix {
+pub(super) fn each_entry(mut parts: Vec<Matrix>, make: impl Fn(&[f64]) -> f64) -> Matrix {
     let Some((mut result, others)) = (!parts.is_empty()).then(|| (parts.remove(0), parts)) else {
         return Matrix::zeros(0, 0);
     };

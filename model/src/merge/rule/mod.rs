@@ -4,21 +4,30 @@
 //! members' matrices in some space ([`Matrices`]). To add one: a file, and its line in [`rules!`].
 
 mod breadcrumbs;
-mod breadcrumbs_ties;
 mod cat;
 mod consensus;
-mod dare_linear;
-mod dare_ties;
+mod dare;
 mod della;
-mod della_linear;
+mod emr;
+mod fedecider;
+mod fisher;
 mod iso_c;
 mod iso_cts;
+mod kmeans;
 mod linear;
+mod localize_and_stitch;
+mod lora_lego;
 mod magnitude_prune;
 mod model_stock;
+mod pcb;
+mod psa;
+mod psa_scalar;
+mod regmean;
 mod slerp;
 pub(super) mod sparse;
+mod statistics;
 mod svd;
+mod tall_masks;
 mod task_arithmetic;
 mod ties;
 mod tsv_m;
@@ -26,29 +35,36 @@ mod tsv_m;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::align::{Site, WEIGHT};
+use super::align::{Aligned, STATISTICS, Site, WEIGHT};
 use super::draw::{Draws, Key};
 use super::matrix::Matrix;
 use super::setting::Setting;
 use super::space::Space;
 use crate::{Error, Result};
 
-pub use breadcrumbs::Breadcrumbs;
-pub use breadcrumbs_ties::BreadcrumbsTies;
+pub use breadcrumbs::{Breadcrumbs, BreadcrumbsTies};
 pub use cat::Cat;
 pub use consensus::Election;
-pub use dare_linear::DareLinear;
-pub use dare_ties::DareTies;
-pub use della::Della;
-pub use della_linear::DellaLinear;
+pub use dare::{DareLinear, DareTies};
+pub use della::{Della, DellaLinear};
+pub use emr::Emr;
+pub use fedecider::Fedecider;
+pub use fisher::Fisher;
 pub use iso_c::IsoC;
 pub use iso_cts::IsoCts;
 pub use linear::Linear;
+pub use localize_and_stitch::LocalizeAndStitch;
+pub use lora_lego::LoraLego;
 pub use magnitude_prune::MagnitudePrune;
 pub use model_stock::ModelStock;
+pub use pcb::{Over as PcbOver, Pcb};
+pub use psa::{Map as PsaMap, Psa};
+pub use psa_scalar::PsaScalar;
+pub use regmean::Regmean;
 pub use slerp::Slerp;
 pub use sparse::{Flavor, Sparse};
 pub use svd::Svd;
+pub use tall_masks::TallMasks;
 pub use task_arithmetic::TaskArithmetic;
 pub use ties::Ties;
 pub use tsv_m::TsvM;
@@ -106,9 +122,14 @@ pub trait Merging {
         false
     }
 
-    /// The share of all entries of a member, over all modules, of which the least is a threshold.
-    fn share_of_all(&self) -> Option<&Setting> {
-        None
+    /// A number of each member, or as many of each, that takes all modules to find and that each module is merged with: the paper's
+    /// thresholds of `ties`, or the scales of `emr`. Found in passes of their own, with one module in memory at a time; none: the rule needs
+    /// no such number.
+    ///
+    /// # Errors
+    /// Settings that make no sense there, or factors that cannot be read.
+    fn over_all(&self, _members: &Aligned) -> Result<Option<Vec<f64>>> {
+        Ok(None)
     }
 
     /// Refuses settings and numbers of members that make no sense.
@@ -134,8 +155,10 @@ pub struct Inputs<'a> {
     pub members: Vec<usize>,
     /// Their weights.
     pub weights: Vec<f64>,
-    /// The least magnitude that each of all members keeps, where the rule asked for a share of all modules.
-    pub thresholds: Option<&'a [f64]>,
+    /// The weights of all members, also of such as do not adapt the module.
+    pub all_weights: &'a [f64],
+    /// The numbers of all members, where the rule asked for some ([`Merging::over_all`]).
+    pub over_all: Option<&'a [f64]>,
 }
 
 impl Inputs<'_> {
@@ -156,6 +179,17 @@ impl Inputs<'_> {
             part: self.part,
         };
         self.draws.uniform(key, self.matrices[place].values.len())
+    }
+
+    /// Random numbers for the module as a whole, of no member.
+    pub fn uniform_of_all(&self, count: usize, rule: &str) -> Vec<f64> {
+        let key = Key {
+            rule,
+            member: "",
+            module: self.site.name(),
+            part: self.part,
+        };
+        self.draws.uniform(key, count)
     }
 }
 
@@ -226,6 +260,26 @@ rules! {
     "iso_c" => IsoC,
     /// The same with directions of each member beside those that they share.
     "iso_cts" => IsoCts,
+    /// The entries that win by their own size and by agreement with all (PCB-Merging).
+    "pcb" => Pcb,
+    /// The largest few entries of each, where they overlap their mean.
+    "localize_and_stitch" => LocalizeAndStitch,
+    /// The largest of the elected sign, masked and scaled for one member (EMR-Merging).
+    "emr" => Emr,
+    /// The entries of the sum that matter to several members, or to one (TALL masks, Consensus Merging).
+    "tall_masks" => TallMasks,
+    /// Rank-one units of all members, clustered (LoRA-LEGO).
+    "lora_lego" => LoraLego,
+    /// Directions without their lengths, as long as one member's update (FeDecider).
+    "fedecider" => Fedecider,
+    /// The sum through SharpRec's map of entries.
+    "psa" => Psa,
+    /// The sum times the number that comes nearest to SharpRec's map.
+    "psa_scalar" => PsaScalar,
+    /// The mean by the Fisher information of each entry.
+    "fisher" => Fisher,
+    /// What comes nearest to each member's outputs on its inputs (RegMean).
+    "regmean" => Regmean,
 }
 
 impl Rule {
@@ -299,6 +353,22 @@ pub fn inner_products(site: &Site) -> Result<Vec<Vec<f64>>> {
     Ok((0..count)
         .map(|i| (0..count).map(|j| product(i, j)).collect())
         .collect())
+}
+
+/// The place of the member that a rule is for, given by its number from 1, as members of weight 0 are not counted.
+///
+/// # Errors
+/// There is no such member.
+fn place_of_target(target: usize, members: usize) -> Result<usize> {
+    match target {
+        0 => Err(Error::Merge(
+            "target is 0; it is the number of a member, from 1".into(),
+        )),
+        target if target > members => Err(Error::Merge(format!(
+            "target is {target}, and there are {members} adapters that have a weight"
+        ))),
+        target => Ok(target - 1),
+    }
 }
 
 /// Refuses a setting with a number that is out of range.

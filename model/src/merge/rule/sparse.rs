@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Inputs, within};
+use crate::merge::align::Aligned;
 use crate::merge::matrix::Matrix;
 use crate::merge::setting::Setting;
 use crate::merge::space::Space;
+use crate::merge::threshold;
 use crate::{Error, Result};
 
 /// The tool or the paper whose computation a rule's name means.
@@ -119,6 +121,16 @@ fn least_of_largest(values: &[f64], count: usize) -> (f64, usize) {
     let least = *least;
     let larger = above.iter().filter(|size| **size > least).count();
     (least, count - larger)
+}
+
+/// The least magnitude of each member among the share of its entries, over all modules, with the largest.
+pub(super) fn least_of_all(members: &Aligned, density: &Setting) -> Result<Vec<f64>> {
+    let share = density
+        .constant()
+        .ok_or_else(|| Error::Merge("a density over all modules is one number, not one for each".into()))?;
+    let each = 0..members.members().len();
+    each.map(|member| threshold::of_member(members, member, share))
+        .collect()
 }
 
 /// As many as mergekit's magnitude pruning keeps: at least one, unless none shall stay.

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sparse::{keep_largest, mergekit_count, restore};
+use super::sparse::{keep_largest, least_of_all, mergekit_count, restore};
 use super::{Election, Flavor, Inputs, Matrices, Merging, Method, Sparse, WEIGHT, consensus};
+use crate::merge::align::Aligned;
 use crate::merge::matrix::Matrix;
 use crate::merge::setting::Setting;
 use crate::merge::space::Space;
@@ -53,8 +54,11 @@ impl Merging for Ties {
         self.flavor == Flavor::Peft
     }
 
-    fn share_of_all(&self) -> Option<&Setting> {
-        (self.flavor == Flavor::Paper).then(|| self.sparse.density.as_ref().unwrap_or(&PAPER))
+    fn over_all(&self, members: &Aligned) -> Result<Option<Vec<f64>>> {
+        if self.flavor != Flavor::Paper {
+            return Ok(None);
+        }
+        least_of_all(members, self.sparse.density.as_ref().unwrap_or(&PAPER)).map(Some)
     }
 
     fn check(&self, _: usize) -> Result<()> {
@@ -100,7 +104,7 @@ impl Matrices for Ties {
                     keep_largest(matrix, (density * matrix.values.len() as f64) as usize);
                 }
                 Flavor::Paper => {
-                    let thresholds = inputs.thresholds.unwrap_or_default();
+                    let thresholds = inputs.over_all.unwrap_or_default();
                     let least = thresholds.get(inputs.members[place]).copied().unwrap_or(0.0);
                     let entries = inputs.matrices[place].values.iter_mut();
                     entries

@@ -3,14 +3,16 @@
 //! * [`factors`]: A and B apart, as PEFT's rules have it;
 //! * [`core`]: the updates seen in bases that all of them share, R × R;
 //! * [`knots`]: the updates seen in one basis of their outputs, R × in;
+//! * [`units`]: the rank-one parts of all updates, one a row;
 //! * [`dense`]: the updates themselves, out × in, one module at a time.
 //!
-//! In the first three the result has factors; a dense one is folded as it is, or cut to a rank.
+//! In all but the last the result has factors; a dense one is folded as it is, or cut to a rank.
 
 pub mod core;
 pub mod dense;
 pub mod factors;
 pub mod knots;
+pub mod units;
 
 use faer::Mat;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,9 @@ pub enum Space {
     Core,
     /// KnOTS (arXiv 2410.19735).
     Knots,
+    /// Rank-one units, one a row (LoRA-LEGO, arXiv 2409.16167). Entry by entry they do not belong together, so that no recipe names it.
+    #[serde(skip)]
+    Units,
     /// The updates themselves.
     Dense,
 }
@@ -43,6 +48,7 @@ impl Space {
             Space::Factors => "factors",
             Space::Core => "core",
             Space::Knots => "knots",
+            Space::Units => "units",
             Space::Dense => "dense",
         }
     }
@@ -71,8 +77,8 @@ pub(super) struct Here<'a> {
     pub weights: &'a [f64],
     /// Where random masks come from.
     pub draws: &'a dyn Draws,
-    /// The least magnitude that each member keeps over all modules, where the rule asks for it.
-    pub thresholds: Option<&'a [f64]>,
+    /// A number of each member over all modules, where the rule asks for one.
+    pub over_all: Option<&'a [f64]>,
 }
 
 impl<'a> Here<'a> {
@@ -82,7 +88,8 @@ impl<'a> Here<'a> {
             part,
             draws: self.draws,
             weights: members.iter().map(|member| self.weights[*member]).collect(),
-            thresholds: self.thresholds,
+            all_weights: self.weights,
+            over_all: self.over_all,
             members,
             matrices,
         }
@@ -104,6 +111,7 @@ pub(super) fn merge(space: Space, rule: &dyn Matrices, here: Here) -> Result<Upd
         Space::Factors => factors::merge(rule, here),
         Space::Core => core::merge(rule, here),
         Space::Knots => knots::merge(rule, here),
+        Space::Units => units::merge(rule, here),
         Space::Dense => dense::merge(rule, here),
     };
     made.map_err(|error| match error {
