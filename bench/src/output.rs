@@ -1,6 +1,7 @@
 //! What the commands write, as [claims](weaverec_output::Claim) tell it from anything else.
 
 use anyhow::Result;
+use weaverec_model::merge::base::companions::is_part;
 use weaverec_output::{Again, Kind, write_file};
 
 /// The course of a training, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an
@@ -12,18 +13,6 @@ pub const MERGE: &str = "merge.json";
 
 /// Names of the files of an adapter; the last says which base it was trained over.
 const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "base.json"];
-
-/// Names of the files of a model.
-const MODEL: [&str; 8] = [
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-];
 
 /// The folder of an adapter that was trained.
 pub const TRAINED: Kind = Kind {
@@ -45,7 +34,7 @@ pub const CHECKPOINT: Kind = Kind {
 pub const MERGED: Kind = Kind {
     name: "a result of `weaverec merge`",
     marks: &[MERGE],
-    holds: |name| name == MERGE || ADAPTER.contains(&name) || MODEL.contains(&name),
+    holds: |name| name == MERGE || ADAPTER.contains(&name) || is_part(name),
     again: Again::Replaced,
 };
 
