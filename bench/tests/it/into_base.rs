@@ -97,7 +97,7 @@ fn the_memory_of_a_merge_into_a_base_does_not_grow_with_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let program = weaverec(at).get_program().to_str().unwrap().to_owned();
-    let measured = [3, 11].map(|layers| {
+    let measured = [2, 8].map(|layers| {
         let place = |name: &str| at.join(format!("{name}-{layers}")).to_str().unwrap().to_owned();
         let (base, one, other, out) = (place("base"), place("one"), place("other"), place("out"));
         let bytes = write_base(Path::new(&base), layers);
@@ -111,7 +111,7 @@ fn the_memory_of_a_merge_into_a_base_does_not_grow_with_the_model() {
             "--into-base",
             &base,
             "--shard-size",
-            "100MB",
+            "60MB",
             "--out",
             &out,
         ];

@@ -32,12 +32,15 @@ impl Signs {
     }
 }
 
+/// The places of two members, and their signs.
+pub(super) type OfPair = ([usize; 2], Signs);
+
 /// The signs of every two members that adapt a module, and how many of its rows were looked at.
-pub(super) fn of(site: &Site) -> Result<(Vec<([usize; 2], Signs)>, usize)> {
+pub(super) fn of(site: &Site) -> Result<(Vec<OfPair>, usize)> {
     let count = site.factors.len();
     let present = |place: &usize| site.factors[*place].is_some();
     let present: Vec<usize> = (0..count).filter(present).collect();
-    let mut pairs: Vec<([usize; 2], Signs)> = Vec::new();
+    let mut pairs: Vec<OfPair> = Vec::new();
     for (number, one) in present.iter().enumerate() {
         pairs.extend(
             present[number + 1..]

@@ -176,12 +176,12 @@ fn map(measure: &Measure, adapters: [usize; 2], modules: &[ModuleInspection]) ->
             usize::MAX => "outside".to_string(),
             layer => layer.to_string(),
         };
-        let cells = kinds.iter().filter_map(|kind| {
+        let cells = kinds.iter().map(|kind| {
             let found = here
                 .iter()
                 .find(|(place, _)| place.layer == *layer && place.kind == *kind);
             let about = format!("layer {named}, {kind}");
-            Some(match found {
+            match found {
                 Some((_, value)) => cell(*value, about),
                 // No such module: an empty place, and no cell.
                 None => CellView {
@@ -189,7 +189,7 @@ fn map(measure: &Measure, adapters: [usize; 2], modules: &[ModuleInspection]) ->
                     about,
                     tone: None,
                 },
-            })
+            }
         });
         (named.clone(), cells.collect())
     };
