@@ -10,7 +10,7 @@ JSON beside it) gets
 - the same sum added into a base of 2 and 6 GB: weaverec, mergekit where this Python has it (MERGEKIT_PYTHON names another), and `dd` of
   as many bytes, with peak memory.
 
-Each command is a process of its own. With --tiny all shapes are small, to see that it works. `make bench-merge` does all of it.
+Each command is a process of its own. With ONLY=svd or ONLY=base in the environment the other part of REPORT stays as it is. With --tiny all shapes are small, to see that it works. `make bench-merge` does all of it.
 """
 
 import json
@@ -416,16 +416,25 @@ def report(readings, path, tiny):
     import peft
     import torch
 
-    svd, bases, peer = readings["svd"], readings["bases"], readings["mergekit"]
-    layer, layers, every = svd["weaverec"], svd["all"]["layers"], svd["all"]
-    shapes = SMALL if tiny else QWEN2_7B
+    peer = readings.get("mergekit")
     lines = [
         "# Merging beside PEFT and mergekit",
         "",
         f"{'Tiny shapes: this shows that the script works, and nothing else. ' if tiny else ''}{hardware()}. PEFT {peft.__version__}, "
-        f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-        f"{f', mergekit {peer}' if peer else ''}. Each command a process of its own; of weaverec and dd the middle of {TURNS} runs. Made by "
-        "`make bench-merge`.",
+        f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads{f', mergekit {peer}' if peer else ''}. Each command a process of "
+        f"its own; of weaverec and dd the middle of {TURNS} runs. Made by `make bench-merge`.",
+    ]
+    if "svd" in readings:
+        lines += svd_lines(readings["svd"], tiny)
+    if "bases" in readings:
+        lines += base_lines(readings["bases"], peer)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def svd_lines(svd, tiny):
+    layer, layers, every = svd["weaverec"], svd["all"]["layers"], svd["all"]
+    shapes = SMALL if tiny else QWEN2_7B
+    return [
         "",
         "## The best adapter of rank 16 of the sum of three",
         "",
@@ -444,6 +453,11 @@ def report(readings, path, tiny):
         f"| {layers} layers | PEFT, extrapolated: {layers} times its layer | {layers * svd['peft']['seconds']:.3g} | | |",
         "",
         f"The three adapters of {layers} layers are {mb(every['members'])} of factors, which weaverec holds.",
+    ]
+
+
+def base_lines(bases, peer):
+    lines = [
         "",
         "## Into the base",
         "",
@@ -457,37 +471,48 @@ def report(readings, path, tiny):
         "|---|---|---:|---:|---:|---:|",
     ]
     for base in bases:
-        copied = base["dd"]["seconds"]
+        copied, what = base["dd"]["seconds"], f"{base['bytes'] / 1e9:.2f} GB, {base['layers']} layers"
         for name in ("weaverec", "mergekit"):
             if name in base:
                 r = base[name]
                 lines.append(
-                    f"| {base['bytes'] / 1e9:.2f} GB, {base['layers']} layers | {name} | {r['seconds']:.3g} | "
-                    f"{r['seconds'] / copied:.2f} | {mb(r['peak'])} | {100 * r['agreement']:.2f} % |"
+                    f"| {what} | {name} | {r['seconds']:.3g} | {r['seconds'] / copied:.2f} | {mb(r['peak'])} | "
+                    f"{100 * r['agreement']:.2f} % |"
                 )
-        lines.append(f"| {base['bytes'] / 1e9:.2f} GB, {base['layers']} layers | dd | {copied:.3g} | 1 | | |")
+        lines.append(f"| {what} | dd | {copied:.3g} | 1 | | |")
     beside = ", ".join(
         f"{mb(base['weaverec']['peak'] - base['members'])} for {base['bytes'] / 1e9:.2f} GB (its largest tensor has {mb(base['tensor'])})"
         for base in bases
     )
     lines += ["", f"weaverec's memory beside the three adapters, which it holds: {beside}."]
     if not peer:
-        lines += ["", "mergekit was not there (`pip install mergekit==0.1.5`), so that it has no rows."]
-    path.write_text("\n".join(lines) + "\n")
+        lines += ["", "mergekit was not there (bench/peers/requirements-merge.txt has it), so that it has no rows."]
+    return lines
 
 
 def main(program, folder, path, tiny):
     program = str(Path(program).resolve())
     folder.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    peer = mergekit_python()
-    readings = {"mergekit": peer[1] if peer else None, "tiny": tiny}
-    readings["svd"] = svd_task(program, folder, SMALL if tiny else QWEN2_7B, 2 if tiny else 28)
-    readings["bases"] = []
-    for layers in (2, 4) if tiny else (4, 14):
-        readings["bases"].append(into_base_task(program, folder, SMALL if tiny else LLAMA, layers, peer))
-    path.with_suffix(".json").write_text(json.dumps(readings, indent=1) + "\n")
-    report(readings, path, tiny)
+    only, kept_at, peer = os.environ.get("ONLY", ""), path.with_suffix(".json"), mergekit_python()
+    if only not in ("", "svd", "base"):
+        sys.exit(f"ONLY={only}: give svd or base")
+    readings = json.loads(kept_at.read_text()) if only and kept_at.exists() else {}
+    if readings.get("tiny", tiny) != tiny:
+        sys.exit(f"{kept_at} is of other shapes; name another report")
+    readings["tiny"] = tiny
+    # Written at once: what comes next may be cut off.
+    if only != "base":
+        readings["svd"] = svd_task(program, folder, SMALL if tiny else QWEN2_7B, 2 if tiny else 28)
+        kept_at.write_text(json.dumps(readings, indent=1) + "\n")
+        report(readings, path, tiny)
+    if only != "svd":
+        readings["mergekit"] = peer[1] if peer else None
+        readings["bases"] = []
+        for layers in (2, 4) if tiny else (4, 14):
+            readings["bases"].append(into_base_task(program, folder, SMALL if tiny else LLAMA, layers, peer))
+            kept_at.write_text(json.dumps(readings, indent=1) + "\n")
+            report(readings, path, tiny)
 
 
 if __name__ == "__main__":
