@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use weaverec_model::lora::card;
+use weaverec_model::merge::base::companions::is_part;
 use weaverec_output::{Again, Kind, write_file};
 
 /// The course of a training, as [`json_lines`](weaverec_model::train::Outcome::json_lines) gives it: beside a cell's record, or in an
@@ -18,18 +19,6 @@ const ADAPTER: [&str; 4] = [
     "adapter_model.safetensors",
     "base.json",
     card::CARD,
-];
-
-/// Names of the files of a model.
-const MODEL: [&str; 8] = [
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
 ];
 
 /// The folder of an adapter that was trained.
@@ -52,7 +41,7 @@ pub const CHECKPOINT: Kind = Kind {
 pub const MERGED: Kind = Kind {
     name: "a result of `weaverec merge`",
     marks: &[MERGE],
-    holds: |name| name == MERGE || ADAPTER.contains(&name) || MODEL.contains(&name),
+    holds: |name| name == MERGE || ADAPTER.contains(&name) || is_part(name),
     again: Again::Replaced,
 };
 

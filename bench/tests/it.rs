@@ -21,6 +21,9 @@ mod commands;
 #[path = "it/folder.rs"]
 mod folder;
 #[cfg(unix)]
+#[path = "it/into_base.rs"]
+mod into_base;
+#[cfg(unix)]
 #[path = "it/kill.rs"]
 mod kill;
 #[cfg(unix)]

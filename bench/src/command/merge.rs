@@ -1,7 +1,9 @@
 //! `weaverec merge`.
 
+mod inspect;
 mod plan;
 mod request;
+mod size;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -10,16 +12,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use weaverec_model::backbone::{DecoderConfig, Precision, Tokenizer, Weights};
-use weaverec_model::lora::Adapter;
+use weaverec_model::backbone::{DecoderConfig, Weights};
+use weaverec_model::lora::{self, Adapter};
 use weaverec_model::merge::align::{Aligned, Member, WEIGHT};
+use weaverec_model::merge::base::{BaseModel, SHARD_BYTES, Shards};
 use weaverec_model::merge::draw::Seeded;
 use weaverec_model::merge::receipt::{BaseRecord, MemberRecord, Receipt};
 use weaverec_model::merge::recipe::Recipe;
 use weaverec_model::merge::run::Run;
 use weaverec_output::{Claim, Input};
 
+use crate::allocator::return_memory_at_once;
 use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
+use crate::command::card;
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
 
@@ -38,6 +43,7 @@ Examples:
   weaverec merge recipe.yaml --dry-run
   weaverec merge shop shop+films --into-base models/llama --out woven-model
   weaverec merge verify woven
+  weaverec merge inspect shop films --html alike.html      how alike their updates are, before they are merged
 
 docs/merging.md has the rules with their settings.")]
 pub struct Arguments {
@@ -61,9 +67,13 @@ pub struct Arguments {
     /// Print what would be merged, with shapes, ranks and memory, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter.
+    /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter, in the base's
+    /// own numbers.
     #[arg(long)]
     into_base: Option<PathBuf>,
+    /// Bytes of a file of that model at most, as 500MB or 5GB: more make shards with an index.
+    #[arg(long, value_name = "SIZE", requires = "into_base", value_parser = size::bytes, default_value_t = SHARD_BYTES)]
+    shard_size: u64,
     /// The base that the adapters were trained on, to see that they fit it and lack nothing [default: --into-base, or else what an adapter
     /// or the recipe names as its base, where that is found].
     #[arg(long, value_name = "MODEL")]
@@ -79,12 +89,16 @@ pub struct Arguments {
 enum Action {
     /// Merge again what a result was made of, and compare: the adapters must be there, and be what they were.
     Verify(verify::Arguments),
+    /// Compare adapters before they are merged: norms, ranks, cosines, signs and subspaces of their updates.
+    Inspect(inspect::Arguments),
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
-    if let Some(Action::Verify(arguments)) = arguments.action {
-        return verify::run(&arguments);
+    match arguments.action {
+        Some(Action::Verify(arguments)) => return verify::run(&arguments),
+        Some(Action::Inspect(arguments)) => return inspect::run(&arguments),
+        None => {}
     }
     let recipe = request::recipe(&arguments)?;
     for note in &recipe.notes {
@@ -111,6 +125,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
         (Some(out), false) => Some(Claim::take(out, MERGED, &inputs)?),
         _ => None,
     };
+    if let Some(claim) = &claim {
+        lora::card::check(claim.place())?;
+    }
     let base = base(&arguments, &recipe)?;
     let mut adapters = read(&folders, base.as_ref(), &arguments.reading)?;
     if base.is_none() && !adapters.iter().any(Adapter::knows_layers) {
@@ -140,26 +157,33 @@ pub fn run(arguments: Arguments) -> Result<()> {
             tell(&receipt);
             claim.write(|folder| -> Result<()> {
                 merged.save_into(folder)?;
+                card::merged(claim.place(), &merged, &receipt).write(folder)?;
                 write_json(&folder.join(MERGE), &receipt)
             })?;
         }
         Some(base) => claim.write(|folder| -> Result<()> {
-            let (mut weights, mut config) = Weights::open(base)?;
+            let model = BaseModel::open(base)?;
             if !arguments.other_base {
-                check_base(&folders, &adapters, base, &weights)?;
+                check_base(&folders, &adapters, base, &model)?;
+            }
+            // What is done with a block is over when the next one comes.
+            return_memory_at_once();
+            let folding = run.into_files(&members, &model)?;
+            let mut shards = Shards::new(folder, folding.tensors(), arguments.shard_size)?;
+            let folded = folding.write(&mut shards)?;
+            shards.finish()?;
+            if !model.copy_companions(folder, folding.parts_head())? {
+                say(format!(
+                    "warning: {} has no tokenizer, and so the result has none",
+                    base.display()
+                ));
             }
             receipt.base = Some(BaseRecord {
                 folder: base.to_string_lossy().into_owned(),
-                fingerprint: weights.fingerprint()?,
+                fingerprint: folded.base,
             });
-            let modules = run.into_base(&members, &mut weights)?;
-            config.tie_word_embeddings &= !members
-                .adapters()
-                .into_iter()
-                .any(Adapter::parts_head_from_embedding);
-            Tokenizer::open(base)?.save(folder)?;
-            weights.save(folder, &config)?;
-            let receipt = receipt.clone().with(modules, weights.fingerprint()?);
+            receipt.rounded = (folded.rounded > 0.0).then_some(folded.rounded);
+            let receipt = receipt.clone().with(folded.modules, folded.result);
             tell(&receipt);
             write_json(&folder.join(MERGE), &receipt)
         })?,
@@ -173,6 +197,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
 /// What of a merge is not the whole of it.
 fn tell(receipt: &Receipt) {
     let lost = receipt.lost;
+    if let Some(rounded) = receipt.rounded {
+        say(format!(
+            "rounding to the base's 16 bits changed {rounded:.4} beside an update of norm {:.4}",
+            receipt.norm
+        ));
+    }
     match receipt.rank {
         Some(rank) => say(format!(
             "cut to rank {rank}: the part cut off has a Frobenius norm of {lost:.4}"
@@ -244,16 +274,17 @@ fn receipt(recipe: &Recipe, adapters: &[Adapter]) -> Result<Receipt> {
         result: String::new(),
         norm: 0.0,
         lost: 0.0,
+        rounded: None,
         gap: 0.0,
         modules: Vec::new(),
     })
 }
 
 /// Refuses a base that, by its weights, is not the one that the adapters were trained on; by name alone it is a warning.
-fn check_base(folders: &[PathBuf], adapters: &[Adapter], path: &Path, weights: &Weights) -> Result<()> {
+fn check_base(folders: &[PathBuf], adapters: &[Adapter], path: &Path, model: &BaseModel) -> Result<()> {
     let name = path.display().to_string();
     let known = adapters.iter().any(|adapter| adapter.base.is_some());
-    let base = known.then(|| weights.base(&name, Precision::F32)).transpose()?;
+    let base = known.then(|| model.identity(&name)).transpose()?;
     for (folder, adapter) in folders.iter().zip(adapters) {
         match (&adapter.base, &base) {
             (Some(_), Some(base)) => {

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::weaverec;
 
 /// Peak memory, in bytes, of a command that must succeed. Python asks the system about its child; nothing of its own is counted.
-fn peak(command: &[&str]) -> u64 {
+pub(super) fn peak(command: &[&str]) -> u64 {
     let ask = "import resource, subprocess, sys\n\
                subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n\
                print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";

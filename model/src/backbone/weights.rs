@@ -19,6 +19,8 @@ use crate::{Error, Result};
 
 pub(crate) use gguf::{Gguf, whole};
 pub use precision::Precision;
+pub(crate) use precision::is_projection;
+pub(crate) use shards::files;
 
 /// Named tensors on the CPU, with the place they come from for messages. Clones share the tensors.
 #[derive(Clone, Debug)]
@@ -205,7 +207,7 @@ impl Weights {
             layers: layers_among(self.names()),
             precision,
             weights: safetensors::fingerprint(named(|_| true))?,
-            unpacked: safetensors::fingerprint(named(|name| !precision::is_projection(name)))?,
+            unpacked: safetensors::fingerprint(named(|name| !is_projection(name)))?,
         })
     }
 

@@ -1,10 +1,14 @@
-//! An adapter folded into the base, so that inference costs exactly what the plain model costs.
+//! An adapter folded into the base, so that inference costs exactly what the plain model costs: in memory here, from file to file in
+//! [`base`](super::base).
 
+use candle_core::Tensor;
+
+use super::matrix::Matrix;
 use crate::backbone::Weights;
-use crate::lora::Adapter;
 use crate::lora::config::{EMBEDDING, HEAD};
 use crate::lora::copy::check_copy;
 use crate::lora::coverage::layers_among;
+use crate::lora::{Adapter, LoraModule};
 use crate::{Error, Result};
 
 /// Adds `weight · s B A` to every module's weights, in f32. Nothing changes unless every module fits.
@@ -76,6 +80,36 @@ fn has_head(weights: &Weights) -> bool {
     weights.names().any(|name| name == parameter(HEAD))
 }
 
-fn parameter(module: &str) -> String {
+/// The tensor of a module.
+pub(super) fn parameter(module: &str) -> String {
     format!("{module}.weight")
+}
+
+/// What a merge adds to the weights of a module.
+pub(super) enum Addition {
+    /// s B A.
+    Factors(LoraModule),
+    /// An update of any rank.
+    Dense(Matrix),
+}
+
+impl Addition {
+    /// Some of its rows in f32, `(count, in)`: no more of the product than these is ever made.
+    pub fn rows(&self, start: usize, count: usize) -> Result<Tensor> {
+        match self {
+            Addition::Factors(module) => {
+                let b = module.b.narrow(0, start, count)?;
+                Ok((b.matmul(&module.a)? * module.scale)?)
+            }
+            Addition::Dense(matrix) => {
+                let columns = matrix.columns;
+                Matrix {
+                    rows: count,
+                    columns,
+                    values: matrix.values[start * columns..(start + count) * columns].to_vec(),
+                }
+                .tensor()
+            }
+        }
+    }
 }

@@ -10,17 +10,20 @@
 //! * [`run`]: a rule carried out; [`made`]: what comes of a module; [`receipt`]: what it made of what, to be recomputed;
 //! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
-//! * [`fold`]: an adapter added into the base weights.
+//! * [`fold`]: an adapter added into the base weights; [`base`]: the same from file to file, a block of rows in memory at a time;
+//! * [`inspect`]: how alike updates are, before anything is merged.
 //!
 //! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
 //! where it is not. Scales are taken module by module, ranks may differ, and a module that one adapter does not target counts as zero.
 
 pub mod align;
+pub mod base;
 pub mod cat;
 #[cfg(test)]
 mod conformance;
 pub mod draw;
 pub mod fold;
+pub mod inspect;
 pub mod made;
 pub mod matrix;
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub struct Receipt {
     /// Frobenius norm of what was cut off, over all modules.
     #[serde(default)]
     pub lost: f64,
+    /// Frobenius norm of what rounding to the base's 16 bits changed, where it was folded into one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounded: Option<f64>,
     /// The largest gap of a module; see [`ModuleReport::gap`].
     #[serde(default)]
     pub gap: f64,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::align::{Aligned, Site, WEIGHT};
+use super::base::{BaseModel, Folding};
 use super::cat::{assemble, mean_of_whole};
 use super::draw::Draws;
-use super::fold::{check_fits, fold, part_head};
+use super::fold::{Addition, check_fits, fold, parameter, part_head};
 use super::made::{Made, ModuleReport, report};
 use super::rule::{Coefficients, Method, Rule};
 use super::space::{self, Here, Space, Update};
@@ -26,7 +27,7 @@ pub struct Run<'a> {
     pub draws: &'a dyn Draws,
 }
 
-impl Run<'_> {
+impl<'r> Run<'r> {
     /// Merges members into an adapter.
     ///
     /// # Errors
@@ -51,13 +52,12 @@ impl Run<'_> {
         Ok((assemble(&members.adapters(), modules, saved)?, reports))
     }
 
-    /// Merges members into a base, each module whole: what a rule of entries makes is not cut unless a rank is named.
+    /// Merges members into a base in memory, each module whole: what a rule of entries makes is not cut unless a rank is named.
     ///
     /// # Errors
     /// As [`adapter`](Self::adapter), and a base that lacks a module or has it in another shape.
     pub fn into_base(self, members: &Aligned, weights: &mut Weights) -> Result<Vec<ModuleReport>> {
-        let dense = matches!(self.rule.merging().method(), Method::Matrices(Space::Dense, _));
-        if !dense || self.rank.is_some() {
+        if !self.is_whole() {
             let (adapter, reports) = self.adapter(members)?;
             fold(weights, &adapter, 1.0)?;
             return Ok(reports);
@@ -74,20 +74,57 @@ impl Run<'_> {
         let thresholds = self.thresholds(members)?;
         let mut reports = Vec::new();
         for site in members.sites() {
-            let made = self.module(&site, thresholds.as_deref())?;
-            let Made::Update {
-                update: Update::Dense(update),
-                ..
-            } = &made
-            else {
+            let Some((addition, report)) = self.addition(&site, thresholds.as_deref())? else {
                 continue;
             };
-            let name = format!("{}.weight", site.name());
-            let base = weights.get(&name, &[site.shape.0, site.shape.1])?;
-            weights.replace(&name, (base + update.tensor()?)?)?;
-            reports.push(report(&site, &made, None, 0.0)?);
+            let (name, (out, input)) = (parameter(site.name()), site.shape);
+            let base = weights.get(&name, &[out, input])?;
+            weights.replace(&name, (base + addition.rows(0, out)?)?)?;
+            reports.push(report);
         }
         Ok(reports)
+    }
+
+    /// The same from file to file: sees to it that everything fits; [`Folding::write`] then does it.
+    ///
+    /// # Errors
+    /// As [`into_base`](Self::into_base).
+    pub fn into_files<'a>(self, members: &'a Aligned<'a>, base: &'a BaseModel) -> Result<Folding<'a>>
+    where
+        'r: 'a,
+    {
+        self.check(members)?;
+        Folding::new(self, members, base, self.whole(members)?)
+    }
+
+    /// Whether a merge into a base adds updates of any rank.
+    fn is_whole(self) -> bool {
+        let dense = matches!(self.rule.merging().method(), Method::Matrices(Space::Dense, _));
+        dense && self.rank.is_none()
+    }
+
+    /// What a merge into a base adds to a module; none where nothing is merged in it.
+    pub(super) fn addition(
+        self,
+        site: &Site,
+        thresholds: Option<&[f64]>,
+    ) -> Result<Option<(Addition, ModuleReport)>> {
+        let made = self.module(site, thresholds)?;
+        if self.is_whole() {
+            let report = report(site, &made, None, 0.0)?;
+            return Ok(match made {
+                Made::Update {
+                    update: Update::Dense(update),
+                    ..
+                } => Some((Addition::Dense(update), report)),
+                _ => None,
+            });
+        }
+        let Some((module, lost)) = made.module(self.rank_in(site), site)? else {
+            return Ok(None);
+        };
+        let report = report(site, &made, Some(&module), lost)?;
+        Ok(Some((Addition::Factors(module), report)))
     }
 
     /// The weights of all members in a module.
@@ -160,7 +197,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn thresholds(self, members: &Aligned) -> Result<Option<Vec<f64>>> {
+    pub(super) fn thresholds(self, members: &Aligned) -> Result<Option<Vec<f64>>> {
         self.rule.merging().over_all(members)
     }
 

@@ -1,12 +1,19 @@
 //! Adapters and models written here, loaded by PEFT and transformers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use candle_core::Tensor;
-use weaverec_model::backbone::Decoder;
+use weaverec_model::backbone::{Decoder, Weights};
 use weaverec_model::lora::config::{OneOrMany, Patterns, TargetModules};
 use weaverec_model::lora::{Adapter, LoraConfig, TrainableLora};
+use weaverec_model::merge::align::{Aligned, Member};
+use weaverec_model::merge::base::{BaseModel, SHARD_BYTES, Shards};
+use weaverec_model::merge::draw::Seeded;
+use weaverec_model::merge::recipe::Recipe;
+use weaverec_model::merge::rule::Rule;
+use weaverec_model::merge::run::Run;
 use weaverec_model::merge::{truncate, uniform, weighted};
 
 use crate::common::{
@@ -84,6 +91,83 @@ fn adapters_in_some_layers_and_modules_stored_whole_are_merged_as_peft_reads_the
             return;
         };
         assert_close(&theirs, &expected, 1e-4);
+    }
+}
+
+/// A rule by its name and settings in JSON.
+fn rule(name: &str, settings: &str) -> Rule {
+    Recipe::rule(name, serde_json::from_str(settings).unwrap()).unwrap()
+}
+
+/// Every kind of result: sums, spectral rules, and rules of entries in each space that takes members of different ranks.
+const RULES: [(&str, &str); 16] = [
+    ("linear", "{}"),
+    ("task_arithmetic", r#"{"lambda": 0.7}"#),
+    ("svd", "{}"),
+    ("ties", r#"{"density": 0.4}"#),
+    ("ties", r#"{"density": 0.4, "space": "core"}"#),
+    ("ties", r#"{"density": 0.4, "space": "knots"}"#),
+    ("ties", r#"{"density": 0.4, "flavor": "peft", "space": "dense"}"#),
+    ("dare_ties", r#"{"density": 0.5}"#),
+    ("breadcrumbs", r#"{"density": 0.9}"#),
+    ("della", r#"{"density": 0.5}"#),
+    ("magnitude_prune", r#"{"density": 0.5, "space": "core"}"#),
+    ("slerp", r#"{"t": 0.3}"#),
+    ("model_stock", "{}"),
+    ("tsv_m", "{}"),
+    ("iso_c", "{}"),
+    ("iso_cts", "{}"),
+];
+
+const DRAWS: Seeded = Seeded(1);
+
+#[test]
+fn what_every_rule_makes_gives_the_same_logits_in_peft_and_folded_into_the_base_in_transformers() {
+    let two = ["adapter", "adapter-patterns"].map(adapter);
+    let plain = decoder(&base());
+    let without = logits(&plain, &ids());
+    let root = tempfile::tempdir().unwrap();
+    for (number, (name, settings)) in RULES.into_iter().enumerate() {
+        let members = two.iter().map(|member| match name {
+            // They find the weights themselves.
+            "slerp" | "model_stock" => Member {
+                adapter: member,
+                settings: BTreeMap::new(),
+            },
+            _ => Member::weighing(member, 0.6),
+        });
+        let members = Aligned::new(members.collect()).unwrap();
+        let rule = rule(name, settings);
+        let run = Run {
+            rule: &rule,
+            rank: None,
+            draws: &DRAWS,
+        };
+        let (merged, _) = run.adapter(&members).unwrap();
+        let ours = logits(&plain.with_adapter(&merged).unwrap(), &ids());
+        assert!(ours != without, "{name}: the adapter does nothing");
+        let folder = root.path().join(format!("{number}-{name}"));
+        merged.save(&folder).unwrap();
+        let Some(theirs) = peft_logits(&fixture("tied"), Some(&folder), &ids()) else {
+            return;
+        };
+        assert_close(&ours, &theirs, 1e-4);
+        // In shards, which transformers puts together by the index.
+        if number % 6 == 3 {
+            let base = BaseModel::open(&fixture("tied")).unwrap();
+            let folding = run.into_files(&members, &base).unwrap();
+            let folder = root.path().join(format!("{number}-{name}-model"));
+            std::fs::create_dir(&folder).unwrap();
+            let most = folding.tensors().iter().map(|tensor| tensor.bytes()).sum::<u64>() / 3;
+            let mut shards = Shards::new(&folder, folding.tensors(), most.min(SHARD_BYTES)).unwrap();
+            assert!(shards.files().count() > 1);
+            folding.write(&mut shards).unwrap();
+            shards.finish().unwrap();
+            base.copy_companions(&folder, folding.parts_head()).unwrap();
+            let ours = logits(&decoder(&Weights::open(&folder).unwrap()), &ids());
+            let theirs = peft_logits(&folder, None, &ids()).unwrap();
+            assert_close(&ours, &theirs, 1e-4);
+        }
     }
 }
 

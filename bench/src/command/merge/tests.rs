@@ -56,7 +56,7 @@ fn store(at: &Path, name: &str, number: usize, rank: usize) {
         .unwrap();
 }
 
-fn two() -> tempfile::TempDir {
+pub(super) fn two() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     store(folder.path(), "a", 1, 2);
     store(folder.path(), "b", 2, 3);

@@ -6,11 +6,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use weaverec_model::backbone::Weights;
 use weaverec_model::lora::Adapter;
+use weaverec_model::merge::base::{BaseModel, Nowhere};
 use weaverec_model::merge::draw::Seeded;
 use weaverec_model::merge::receipt::{Receipt, TOLERANCE, difference};
 use weaverec_model::merge::recipe::{Node, Recipe};
 use weaverec_model::merge::run::Run;
 
+use crate::allocator::return_memory_at_once;
 use crate::command::adapter::{Adapters, base_of};
 use crate::output::MERGE;
 use crate::progress::say;
@@ -82,27 +84,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             modules
         }
         Some(base) => {
-            let (stored, _) = Weights::open(folder)?;
-            if stored.fingerprint()? != receipt.result {
+            if BaseModel::open(folder)?.fingerprint()? != receipt.result {
                 bail!(
                     "{} was changed after it was merged: its weights are not those of the receipt",
                     folder.display()
                 );
             }
-            let (mut weights, _) = Weights::open(base.folder.as_ref())?;
-            if weights.fingerprint()? != base.fingerprint {
+            return_memory_at_once();
+            let model = BaseModel::open(base.folder.as_ref())?;
+            let folded = run.into_files(&members, &model)?.write(&mut Nowhere)?;
+            if folded.base != base.fingerprint {
                 bail!(
                     "{} is not the base that was merged into: its weights have changed",
                     base.folder
                 );
             }
-            let modules = run.into_base(&members, &mut weights)?;
-            let same = weights.fingerprint()? == receipt.result;
+            let same = folded.result == receipt.result;
             say(match same {
                 true => "merged again it is the same to the last bit",
                 false => "merged again it differs in the last bits; the norms of its modules are compared",
             });
-            modules
+            folded.modules
         }
     };
     for (then, now) in receipt.modules.iter().zip(&modules) {

@@ -55,7 +55,7 @@ impl Precision {
 }
 
 /// Whether a tensor is a projection's weight.
-pub(super) fn is_projection(name: &str) -> bool {
+pub(crate) fn is_projection(name: &str) -> bool {
     let module = name.strip_suffix(".weight");
     module.is_some_and(|module| PROJECTIONS.iter().any(|projection| module.ends_with(projection)))
 }

@@ -49,7 +49,7 @@ pub(super) fn read<T>(
 }
 
 /// The files, and by an index the file of each tensor.
-fn files(folder: &Path) -> Result<(Vec<PathBuf>, BTreeMap<String, String>)> {
+pub(crate) fn files(folder: &Path) -> Result<(Vec<PathBuf>, BTreeMap<String, String>)> {
     let single = folder.join(SINGLE);
     if single.is_file() {
         return Ok((vec![single], BTreeMap::new()));
