@@ -33,6 +33,8 @@ STUDY ?=
 TARGET_DOMAIN ?= movielens
 REPLICATES ?= 3
 MINUTES ?= 60
+# Python with the packages of bench/peers/requirements-merge.txt; made on the first use (torch is 3 GB).
+MERGE_PYTHON ?= runs/peers/merge/bin/python
 # A server that speaks S3's protocol, for tests; installed on the first use.
 MOTO ?= runs/moto/bin/moto_server
 # Python with the packages of model/tests/it/fixtures/requirements.txt; made on the first use.
@@ -70,7 +72,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule bench-merge outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -176,6 +178,11 @@ bench-json: ## Measure the scanner of JSON lines beside jiter, sonic-rs and serd
 
 bench-rule: ## Count false claims of the statistical rule in simulated studies, and time it on a million users
 	$(CARGO) bench --locked --workspace --bench rule --profile dev
+
+# Up to 20 GB in runs/merging, removed again. `ONLY=svd` or `ONLY=base` measures one part.
+bench-merge: $(BUILT) ## Measure merging beside PEFT and mergekit, and into bases of 2 and 6 GB; writes results/merging
+	test -x $(MERGE_PYTHON) || { python3 -m venv runs/peers/merge && $(MERGE_PYTHON) -m pip install -q -r bench/peers/requirements-merge.txt; }
+	$(MERGE_PYTHON) bench/peers/merge.py $(WEAVEREC) runs/merging results/merging/report.md
 
 # Its scores are kept in runs/outside: what is there is not trained again.
 OF_TARGET = --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" $(if $(STUDY),--study "$(STUDY)") --target "$(TARGET_DOMAIN)"

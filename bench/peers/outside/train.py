@@ -269,10 +269,13 @@ def main():
     if unknown:
         parser.error(f"no row {unknown[0]}; there are {', '.join(ROWS)}")
     sys.argv = sys.argv[:1]
-    cases = Cases(asked.cases)
+    cases = Cases(asked.cases.resolve())
     # Files are of these cases and no others.
     out = asked.out.resolve() / cases.manifest["cases"]
     out.mkdir(parents=True, exist_ok=True)
+    # The programs leave logs where they run.
+    here = Path.cwd()
+    os.chdir(out)
     for row in asked.rows.split(","):
         label, deterministic, train = ROWS[row]
         for replicate in range(1 if deterministic else asked.replicates):
@@ -284,7 +287,7 @@ def main():
             if command:
                 drawn = ["--deterministic"] if deterministic else ["--replicate", str(replicate)]
                 told = ["--row", row, "--label", label, "--scope", "catalogue", "--history", "kept"]
-                subprocess.run([*command, str(path), *told, *drawn], check=True)
+                subprocess.run([*command, str(path), *told, *drawn], check=True, cwd=here)
 
 
 if __name__ == "__main__":

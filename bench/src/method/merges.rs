@@ -94,6 +94,54 @@ pub const MODEL_STOCK: Adapters = naive(
 )
 .by("model_stock", "{}");
 
+/// The entries that compete well.
+pub const PCB: Adapters = naive(
+    "pcb",
+    "PCB",
+    "arXiv 2410.02396: entries weighed by their size and by how the adapters agree on them",
+)
+.by("pcb", "{}");
+
+/// The largest entries, averaged where several have them.
+pub const LOCALIZE_AND_STITCH: Adapters = naive(
+    "localize-and-stitch",
+    "Localize-and-Stitch",
+    "arXiv 2408.13656: the largest twentieth of each adapter's entries, without data",
+)
+.by("localize_and_stitch", "{}");
+
+/// Entries that several adapters want.
+pub const TALL_MASKS: Adapters = naive(
+    "tall-masks",
+    "consensus (TALL masks)",
+    "arXiv 2405.07813: the entries of the sum that several adapters agree on",
+)
+.by("tall_masks", "{}");
+
+/// Ranks as bricks, by clusters.
+pub const LORA_LEGO: Adapters = naive(
+    "lora-lego",
+    "LoRA-LEGO",
+    "arXiv 2409.16167: the ranks of all adapters in clusters, each replaced by its centre",
+)
+.by("lora_lego", "{}");
+
+/// TIES on what the adapters share.
+pub const KNOTS_TIES: Adapters = naive(
+    "knots-ties",
+    "TIES in KnOTS",
+    "arXiv 2410.19735: TIES on the right factors over the left singular vectors of all adapters",
+)
+.by("ties", r#"{"flavor": "mergekit", "density": 0.2, "space": "knots"}"#);
+
+/// TIES on the cores.
+pub const CORE_TIES: Adapters = naive(
+    "core-ties",
+    "TIES in Core Space",
+    "arXiv 2509.17786: TIES on the adapters' cores over bases that they share",
+)
+.by("ties", r#"{"flavor": "mergekit", "density": 0.2, "space": "core"}"#);
+
 /// The leading directions of each, made orthogonal.
 pub const TSV_M: Adapters = naive(
     "tsv-m",

@@ -220,6 +220,12 @@ pub static METHODS: &[&dyn Method] = &[
     &merges::DELLA,
     &merges::SLERP,
     &merges::MODEL_STOCK,
+    &merges::PCB,
+    &merges::LOCALIZE_AND_STITCH,
+    &merges::TALL_MASKS,
+    &merges::LORA_LEGO,
+    &merges::KNOTS_TIES,
+    &merges::CORE_TIES,
     &merges::TSV_M,
     &merges::ISO_C,
     &merges::ISO_CTS,
@@ -347,7 +353,7 @@ mod tests {
                 rules += 1;
             }
         }
-        assert_eq!(rules, 13);
+        assert_eq!(rules, 19);
         let How::Adapters { rule, .. } = named("slerp").unwrap().how() else {
             panic!("it merges adapters");
         };

@@ -165,6 +165,21 @@ impl Scenario {
     pub fn title(&self) -> String {
         direction(&self.sources, &self.target)
     }
+
+    /// How its rows were read, in words: `content score, binned candidates`.
+    #[must_use]
+    pub fn read_by(&self) -> String {
+        self.in_words(self.reading)
+    }
+
+    /// A reading in words. Where no row has likelihoods, there is nothing to choose but the candidates.
+    #[must_use]
+    pub fn in_words(&self, reading: Reading) -> String {
+        match self.rows.iter().any(|row| row.family.has_likelihoods()) {
+            true => reading.label(),
+            false => format!("{} candidates", reading.protocol.name()),
+        }
+    }
 }
 
 /// Where knowledge comes from and where it goes, in words: `comedy + drama → action`, or `action` where there are no sources.
@@ -247,6 +262,12 @@ impl Family {
             Self::Member => "member",
             Self::Outside => "outside",
         }
+    }
+
+    /// Whether its scores are likelihoods of titles.
+    #[must_use]
+    pub fn has_likelihoods(self) -> bool {
+        !matches!(self, Self::Floor | Self::Probe | Self::Outside)
     }
 
     /// Whether the row stands for a trained language model that competes in the table.

@@ -211,7 +211,7 @@ impl Summary {
                 title: analysis.scenario.title(),
                 users: analysis.scenario.cases.len(),
                 candidates: analysis.scenario.candidates,
-                reading: analysis.scenario.reading.label(),
+                reading: analysis.scenario.read_by(),
                 chance: analysis.chance[m],
                 heading: heading::of_scenario(analysis).map(str::to_owned),
             });

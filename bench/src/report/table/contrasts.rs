@@ -198,7 +198,7 @@ pub fn repeated(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     Table::new(
         format!(
             "Planned contrasts under other readings of the same scores, each decided alone: a condition of claims, and no claims. Primary: {}",
-            analysis.scenario.reading.label()
+            analysis.scenario.read_by()
         ),
         &["Claim", "Against", "Reading", "Finding alone"],
         &[

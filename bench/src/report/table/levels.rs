@@ -49,7 +49,7 @@ pub fn primary(analysis: &Analysis, planned: Option<&Planned>) -> Table {
         format!(
             "{metric} on {} ({}; {} users, {} candidates each): mean ± sd over replicates, ties by their expectation",
             scenario.target,
-            scenario.reading.label(),
+            scenario.read_by(),
             scenario.cases.len(),
             scenario.candidates
         ),
@@ -127,7 +127,7 @@ pub fn accuracy(analysis: &Analysis) -> Table {
         format!(
             "Every metric on {} ({}): mean ± sd over replicates",
             analysis.scenario.target,
-            analysis.scenario.reading.label()
+            analysis.scenario.read_by()
         ),
         &["Method"],
         &titles,

@@ -23,11 +23,16 @@ pub fn readings(analysis: &Analysis) -> Option<Table> {
     }
     let m = analysis.primary();
     let level = |value: f64| Cell::number(value, format!("{value:.3}"));
-    let mut heads = vec![analysis.scenario.reading.label()];
+    let mut heads = vec![analysis.scenario.read_by()];
     if scaled {
-        heads.push(format!("{}, c = 1", analysis.scenario.reading.label()));
+        heads.push(format!("{}, c = 1", analysis.scenario.read_by()));
     }
-    heads.extend(analysis.readings.iter().map(|(reading, _)| reading.label()));
+    heads.extend(
+        analysis
+            .readings
+            .iter()
+            .map(|(reading, _)| analysis.scenario.in_words(*reading)),
+    );
     let mut chance = vec![Cell::text("Chance")];
     chance.resize_with(1 + heads.len(), || level(analysis.chance[m]));
     let mut rows = vec![chance];
