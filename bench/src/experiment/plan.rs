@@ -133,11 +133,7 @@ impl Plan {
         for replicate in 0..study.profile.replicates {
             for (scenario, of) in study.study().scenarios.iter().enumerate() {
                 let mut rankings: Vec<RankingKey> = Vec::new();
-                let members = match of.sources.is_empty() {
-                    true => Vec::new(),
-                    false => members(study, of)?,
-                };
-                let members = members.into_iter();
+                let members = members(study, of)?.into_iter();
                 let alone = members.map(|diet| alone(diet, study, replicate));
                 let mut scorers = Vec::new();
                 for row in ranked(study, of)? {
@@ -375,12 +371,15 @@ pub fn scorer(
     })
 }
 
-/// The adapters that take part in the scenario's merges, each of which the diagnosis shows alone.
+/// The adapters that take part in the scenario's merges, each of which the diagnosis shows alone; none where there are no sources.
 ///
 /// # Errors
 /// A domain that the record lacks.
 pub fn members(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<Diet>> {
     let mut all = Vec::new();
+    if scenario.sources.is_empty() {
+        return Ok(all);
+    }
     for recipe in [Recipe::NaiveMerge, Recipe::Weave] {
         all.extend(diets(recipe, study, scenario)?);
     }

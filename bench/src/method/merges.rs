@@ -132,7 +132,10 @@ pub const KNOTS_TIES: Adapters = naive(
     "TIES in KnOTS",
     "arXiv 2410.19735: TIES on the right factors over the left singular vectors of all adapters",
 )
-.by("ties", r#"{"flavor": "mergekit", "density": 0.2, "space": "knots"}"#);
+.by(
+    "ties",
+    r#"{"flavor": "mergekit", "density": 0.2, "space": "knots"}"#,
+);
 
 /// TIES on the cores.
 pub const CORE_TIES: Adapters = naive(
@@ -140,7 +143,10 @@ pub const CORE_TIES: Adapters = naive(
     "TIES in Core Space",
     "arXiv 2509.17786: TIES on the adapters' cores over bases that they share",
 )
-.by("ties", r#"{"flavor": "mergekit", "density": 0.2, "space": "core"}"#);
+.by(
+    "ties",
+    r#"{"flavor": "mergekit", "density": 0.2, "space": "core"}"#,
+);
 
 /// The leading directions of each, made orthogonal.
 pub const TSV_M: Adapters = naive(
