@@ -10,6 +10,7 @@
 //! * [`run`]: a rule carried out; [`made`]: what comes of a module; [`receipt`]: what it made of what, to be recomputed;
 //! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
+//! * [`weights`]: what the members weigh, chosen on prompts;
 //! * [`fold`]: an adapter added into the base weights; [`base`]: the same from file to file, a block of rows in memory at a time;
 //! * [`inspect`]: how alike updates are, before anything is merged.
 //!
@@ -38,6 +39,7 @@ pub mod svd;
 #[cfg(test)]
 mod tests;
 mod threshold;
+pub mod weights;
 
 use std::collections::BTreeMap;
 
