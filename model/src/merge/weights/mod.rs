@@ -40,7 +40,7 @@ pub use chosen::{Chosen, Point, along};
 pub use descent::{Descent, Form};
 pub use grid::{Grid, simplex};
 pub use lambda::{Grain, Lambda};
-pub use ndcg::Ndcg;
+pub use ndcg::{Content, Ndcg};
 pub use objective::{Case, Decoders, Differentiable, Goal, Objective};
 pub use search::Search;
 pub use stacked::Stacked;

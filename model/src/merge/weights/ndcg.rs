@@ -5,18 +5,30 @@ use serde::{Deserialize, Serialize};
 use super::candidates::{scores, target};
 use super::objective::{Case, Objective};
 use crate::backbone::Decoder;
-use crate::rank::Normalisation;
+use crate::rank::{Normalisation, neutral};
 use crate::train::task::Room;
 use crate::{Error, Result};
 
 /// One less NDCG at a cut-off, with one relevant candidate; equal scores count by their expectation over a random order.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ndcg {
     /// Places that count.
     pub at: usize,
     /// What log-likelihoods are divided by.
     pub normalisation: Normalisation,
+    /// What is taken away of them; none: nothing. It depends on the domain, and is no part of what is written.
+    #[serde(skip)]
+    pub content: Option<Content>,
+}
+
+/// Makes content scores of likelihoods: log p(title | history) − α log p(title | neutral histories), under the same decoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// α.
+    pub alpha: f64,
+    /// The neutral histories, whole prompts of one title each.
+    pub histories: Vec<Vec<u32>>,
 }
 
 impl Default for Ndcg {
@@ -24,13 +36,17 @@ impl Default for Ndcg {
         Ndcg {
             at: 5,
             normalisation: Normalisation::Sum,
+            content: None,
         }
     }
 }
 
 impl Objective for Ndcg {
     fn name(&self) -> String {
-        format!("1 − NDCG@{}", self.at)
+        match &self.content {
+            None => format!("1 − NDCG@{}", self.at),
+            Some(content) => format!("1 − NDCG@{} of content scores at α = {}", self.at, content.alpha),
+        }
     }
 
     fn value(&self, decoder: &Decoder, cases: &[Case], room: Room) -> Result<f64> {
@@ -41,7 +57,24 @@ impl Objective for Ndcg {
         }
         let targets = (0..cases.len()).map(|place| target(cases, place));
         let targets: Vec<usize> = targets.collect::<Result<_>>()?;
-        let scores = scores(decoder, cases, self.normalisation, room)?;
+        let mut scores = scores(decoder, cases, self.normalisation, room)?;
+        if let Some(content) = &self.content {
+            let titles = cases
+                .iter()
+                .flat_map(|case| case.query.candidates.iter().cloned());
+            let titles: Vec<Vec<u32>> = titles.collect();
+            let common = neutral(
+                decoder,
+                &content.histories,
+                &titles,
+                self.normalisation,
+                &mut |_| (),
+            )?;
+            let all = scores.iter_mut().flatten();
+            for (score, common) in all.zip(common) {
+                *score -= content.alpha as f32 * common;
+            }
+        }
         let gains = scores
             .iter()
             .zip(targets)
