@@ -63,7 +63,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::finite)]
     weights: Vec<f64>,
     #[command(flatten)]
-    chosen: weights::WeightArguments,
+    chosen: Box<weights::WeightArguments>,
     #[command(flatten)]
     rule: request::RuleArguments,
     /// Cut the result to this rank by a truncated SVD.
