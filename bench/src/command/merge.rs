@@ -4,6 +4,7 @@ mod inspect;
 mod plan;
 mod request;
 mod size;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -96,6 +97,8 @@ enum Action {
     Verify(verify::Arguments),
     /// Compare adapters before they are merged: norms, ranks, cosines, signs and subspaces of their updates.
     Inspect(inspect::Arguments),
+    /// Measure what the rule fisher goes by: the mean squared gradient of the weights that an adapter changes.
+    Statistics(statistics::Arguments),
 }
 
 /// Runs the command.
@@ -103,6 +106,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.action {
         Some(Action::Verify(arguments)) => return verify::run(&arguments),
         Some(Action::Inspect(arguments)) => return inspect::run(&arguments),
+        Some(Action::Statistics(arguments)) => return statistics::run(&arguments),
         None => {}
     }
     let mut recipe = request::recipe(&arguments)?;

@@ -12,6 +12,7 @@
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
 //! * [`weights`]: what the members weigh, chosen on prompts;
 //! * [`fold`]: an adapter added into the base weights; [`base`]: the same from file to file, a block of rows in memory at a time;
+//! * [`measure`]: statistics of members that a rule goes by;
 //! * [`inspect`]: how alike updates are, before anything is merged.
 //!
 //! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
@@ -27,6 +28,7 @@ pub mod fold;
 pub mod inspect;
 pub mod made;
 pub mod matrix;
+pub mod measure;
 #[cfg(test)]
 mod oracles;
 pub mod receipt;
