@@ -60,8 +60,8 @@ pub struct WeightArguments {
     #[arg(long, requires = "weights_by", value_parser = super::super::number::at_least(1))]
     users: Option<usize>,
     /// A setting of the choice, as divisions=20, per=module or learning_rate=0.5; docs/merging.md has all.
-    #[arg(long = "weigh", value_name = "KEY=VALUE", requires = "weights_by", value_parser = pair)]
-    settings: Vec<(String, Value)>,
+    #[arg(long, value_name = "KEY=VALUE", requires = "weights_by", value_parser = pair)]
+    weigh: Vec<(String, Value)>,
     /// Key of the cut of users; the one of the profile that reports on the others.
     #[arg(long, requires = "weights_by", default_value_t = 0)]
     cut_seed: u64,
@@ -110,7 +110,7 @@ impl WeightArguments {
         };
         let mut json = serde_json::to_value(&plain)?;
         let mut given = Vec::new();
-        for (key, value) in &self.settings {
+        for (key, value) in &self.weigh {
             if key == "by" {
                 bail!("--weigh by: --weights-by says how the weights are chosen");
             }

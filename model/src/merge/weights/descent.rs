@@ -250,8 +250,8 @@ impl Task for Weighing<'_> {
 }
 
 impl Descent {
-    /// Learns λ. What is tried is the start, every step's place with the loss of its own cases, and at the end the place that is best over
-    /// all cases.
+    /// Learns λ. What is tried is the start, the place of every later step with the loss of its own cases, and at the end the place
+    /// that is best over all cases.
     ///
     /// # Errors
     /// An objective without a gradient, settings that learn nothing, or a loss that is no number.
@@ -295,16 +295,20 @@ impl Descent {
             (course.progress)(news.step, news.total);
             let mut tried = tried.borrow_mut();
             let place = std::mem::replace(&mut tried.1, start.clone());
-            tried.0.push(place, news.loss);
+            // The start is there already, over all cases.
+            if news.step > 1 {
+                tried.0.push(place, news.loss);
+            }
             match weighing.lambda() {
                 Ok(lambda) => tried.1 = lambda.rounded(),
                 Err(error) => tried.2 = Err(error),
             }
         })?;
-        let (tried, _, read) = tried.into_inner();
+        let (mut tried, _, read) = tried.into_inner();
         read?;
         let lambda = weighing.lambda()?.rounded();
         let after = course.value(&lambda)?;
+        tried.push(lambda.clone(), after);
         Ok(match after < before {
             true => (tried, lambda, after),
             false => (tried, start, before),

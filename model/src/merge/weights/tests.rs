@@ -270,9 +270,10 @@ fn a_descent_makes_entropy_smaller_per_adapter_and_per_module() {
         let found = chosen(Weights::Descent(descent.clone()), 1);
         assert_eq!(found, chosen(Weights::Descent(descent), 2));
         assert!(found.after < found.before, "{:?} {:?}", found.before, found.after);
-        // The start, and a point for each of five steps of all cases.
+        // The start, four more of five steps, and what they ended with.
         assert_eq!((found.curve.len(), found.tried.len()), (6, 6));
         assert_eq!(found.curve[0].lambda, [0.5, 0.5]);
+        assert_eq!(found.tried[5], found.lambda);
         let sum: f64 = found.lambda.mean().iter().sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         assert_eq!(matches!(found.lambda, Lambda::Module(_)), per == Grain::Module);
