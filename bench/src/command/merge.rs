@@ -98,7 +98,7 @@ enum Action {
     /// Compare adapters before they are merged: norms, ranks, cosines, signs and subspaces of their updates.
     Inspect(inspect::Arguments),
     /// Measure what the rule fisher goes by: the mean squared gradient of the weights that an adapter changes.
-    Statistics(statistics::Arguments),
+    Statistics(Box<statistics::Arguments>),
 }
 
 /// Runs the command.

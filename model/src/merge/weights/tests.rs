@@ -262,7 +262,7 @@ fn a_descent_makes_entropy_smaller_per_adapter_and_per_module() {
     ] {
         let descent = Descent {
             per,
-            learning_rate: 0.05,
+            learning_rate: 0.02,
             batch_size: 3,
             objective,
             ..Descent::default()
