@@ -175,6 +175,7 @@ fn train(
         evaluate_every: 0,
         patience: 0,
         keep: Default::default(),
+        flat: None,
         checkpoint_every: 0,
     };
     let (mut losses, mut seconds, mut before) = (Vec::new(), Vec::new(), 0.0);

@@ -53,6 +53,9 @@ mod status;
 mod store;
 #[path = "it/trained.rs"]
 mod trained;
+#[cfg(unix)]
+#[path = "it/weights.rs"]
+mod weights;
 #[path = "it/words.rs"]
 mod words;
 

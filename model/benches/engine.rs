@@ -80,6 +80,7 @@ fn step(
         evaluate_every: 0,
         patience: 0,
         keep: Default::default(),
+        flat: None,
         checkpoint_every: 0,
     };
     let mut group = c.benchmark_group("lora step");

@@ -4,9 +4,11 @@ mod inspect;
 mod plan;
 mod request;
 mod size;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod weights;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,8 @@ use crate::progress::say;
 Examples:
   weaverec merge shop shop+films --out woven
   weaverec merge shop shop+films --weights 0.7,0.3 --rank 16 --out woven
+  weaverec merge shop shop+films --weights-by grid --prompts prepared/shop --out woven     chosen by held-out users
+  weaverec merge shop shop+films --weights-by entropy --weigh per=module --prompts prepared/shop --out woven
   weaverec merge --rule ties --density 0.5 --weights 1,1 shop films --out woven
   weaverec merge recipe.yaml --out woven                   mergekit's YAML, or the same keys in TOML
   weaverec merge recipe.yaml --dry-run
@@ -59,6 +63,8 @@ pub struct Arguments {
     // The first may be negative.
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::finite)]
     weights: Vec<f64>,
+    #[command(flatten)]
+    chosen: Box<weights::WeightArguments>,
     #[command(flatten)]
     rule: request::RuleArguments,
     /// Cut the result to this rank by a truncated SVD.
@@ -91,6 +97,8 @@ enum Action {
     Verify(verify::Arguments),
     /// Compare adapters before they are merged: norms, ranks, cosines, signs and subspaces of their updates.
     Inspect(inspect::Arguments),
+    /// Measure what the rule fisher goes by: the mean squared gradient of the weights that an adapter changes.
+    Statistics(Box<statistics::Arguments>),
 }
 
 /// Runs the command.
@@ -98,9 +106,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.action {
         Some(Action::Verify(arguments)) => return verify::run(&arguments),
         Some(Action::Inspect(arguments)) => return inspect::run(&arguments),
+        Some(Action::Statistics(arguments)) => return statistics::run(&arguments),
         None => {}
     }
-    let recipe = request::recipe(&arguments)?;
+    let mut recipe = request::recipe(&arguments)?;
     for note in &recipe.notes {
         say(format!("note: {note}"));
     }
@@ -120,6 +129,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .chain(&arguments.base)
             .map(|base| Input::new(base, "the base")),
     );
+    inputs.extend(
+        arguments
+            .chosen
+            .prompts()
+            .map(|prompts| Input::new(prompts, "the prompts that choose")),
+    );
     inputs.extend(request::file(&arguments).map(|recipe| Input::new(recipe, "the recipe")));
     let claim = match (&arguments.out, arguments.dry_run) {
         (Some(out), false) => Some(Claim::take(out, MERGED, &inputs)?),
@@ -138,6 +153,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if arguments.other_base {
         adapters.iter_mut().for_each(|adapter| adapter.base = None);
     }
+    let chosen = weights::chosen(&arguments.chosen, &recipe, base.as_ref(), &adapters)?;
+    if let Some(chosen) = &chosen {
+        for (place, source) in recipe.members.iter_mut().enumerate() {
+            source
+                .settings
+                .insert(WEIGHT.to_string(), chosen.lambda.setting(place));
+        }
+    }
     let members = aligned(&recipe, &adapters)?;
     let seeded = Seeded(recipe.seed);
     let run = Run {
@@ -149,7 +172,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let Some(claim) = claim else {
         return plan::print(&recipe, run, &members, arguments.into_base.is_some());
     };
-    let mut receipt = receipt(&recipe, &adapters)?;
+    let mut receipt = Receipt {
+        weights: chosen,
+        ..receipt(&recipe, &adapters)?
+    };
     match &arguments.into_base {
         None => {
             let (merged, modules) = run.adapter(&members)?;
@@ -269,6 +295,7 @@ fn receipt(recipe: &Recipe, adapters: &[Adapter]) -> Result<Receipt> {
         version: env!("CARGO_PKG_VERSION").into(),
         recipe: recipe.json()?,
         adapters: members.map(record).collect::<Result<_>>()?,
+        weights: None,
         rank: recipe.rank,
         base: None,
         result: String::new(),

@@ -119,6 +119,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         evaluate_every: arguments.every,
         patience: 0,
         keep: Default::default(),
+        flat: None,
         checkpoint_every: arguments.every,
     };
     let mut settings = LoraConfig::new(arguments.rank, arguments.alpha);

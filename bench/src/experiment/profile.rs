@@ -148,6 +148,7 @@ impl Default for Adapter {
                 evaluate_every: 0,
                 patience: 0,
                 keep: Keep::Last,
+                flat: None,
                 checkpoint_every: 0,
             },
         }

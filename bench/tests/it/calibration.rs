@@ -9,7 +9,7 @@ use super::adapters::{train, write_model};
 use super::{fail, run, succeed};
 
 /// A domain with so many users, in a format.
-fn prepare(at: &Path, users: &str, format: &str, out: &str) {
+pub(super) fn prepare(at: &Path, users: &str, format: &str, out: &str) {
     let raw = format!("raw-{users}");
     if !at.join(&raw).exists() {
         succeed(

@@ -10,7 +10,9 @@
 //! * [`run`]: a rule carried out; [`made`]: what comes of a module; [`receipt`]: what it made of what, to be recomputed;
 //! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
+//! * [`weights`]: what the members weigh, chosen on prompts;
 //! * [`fold`]: an adapter added into the base weights; [`base`]: the same from file to file, a block of rows in memory at a time;
+//! * [`measure`]: statistics of members that a rule goes by;
 //! * [`inspect`]: how alike updates are, before anything is merged.
 //!
 //! Modules that adapters store whole (the embedding, the output head) are averaged where that is exact, and refused with the reason
@@ -26,6 +28,7 @@ pub mod fold;
 pub mod inspect;
 pub mod made;
 pub mod matrix;
+pub mod measure;
 #[cfg(test)]
 mod oracles;
 pub mod receipt;
@@ -38,6 +41,7 @@ pub mod svd;
 #[cfg(test)]
 mod tests;
 mod threshold;
+pub mod weights;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::cat::stack;
 use super::made::{ModuleReport, norm_of};
+use super::weights::Chosen;
 use crate::Result;
 use crate::lora::{Adapter, Base, LoraModule};
 
@@ -22,6 +23,9 @@ pub struct Receipt {
     pub recipe: Value,
     /// The adapters, in the recipe's order.
     pub adapters: Vec<MemberRecord>,
+    /// How the weights were chosen, where they were: they stand in the recipe, so that merging again needs no prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Chosen>,
     /// The rank that the result was cut to, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,

@@ -20,6 +20,15 @@ impl Keep {
     }
 }
 
+/// Sharpness-aware minimisation ([`Sam`](super::optimizer::Sam)): a step follows the gradient from where the loss near by is worst, so that
+/// training ends in a flat minimum. Every step reads its examples twice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flat {
+    /// How far that is, in the norm over all variables. With 0 the adapter is the one without, bit for bit.
+    pub rho: f64,
+}
+
 /// How long and how fast to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +56,9 @@ pub struct TrainConfig {
     /// Largest norm of the gradient over all variables; larger ones are scaled down.
     #[serde(default = "one_f64")]
     pub clip: f64,
+    /// Where a step's gradient is taken; none: where the values are. None is not written, as with `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flat: Option<Flat>,
     /// Steps between two looks at the held-out examples; 0 looks only at the end.
     #[serde(default)]
     pub evaluate_every: usize,
@@ -83,6 +95,11 @@ impl TrainConfig {
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(format!("weight_decay {}: give 0 or more", self.weight_decay));
+        }
+        if let Some(Flat { rho }) = self.flat
+            && !(rho.is_finite() && rho >= 0.0)
+        {
+            return Err(format!("flat rho {rho}: give 0 or more; 0.05 is usual"));
         }
         if self.keep == Keep::Last && self.patience > 0 {
             return Err(format!(

@@ -5,7 +5,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 
 use super::checkpoint::{Checkpoint, State};
-use super::optimizer::{AdamW, Norm, Optimizer};
+use super::optimizer::{AdamW, Norm, Optimizer, Sam};
 use super::record::{Outcome, Progress, rounded};
 use super::schedule::{cosine_with_warmup, order};
 use super::task::{self, Mode, Part, Room, Task};
@@ -29,7 +29,7 @@ pub struct Fit<'a, T: Task> {
     pub checkpoint: Option<&'a Checkpoint>,
 }
 
-/// Fits the parameters with [`AdamW`] and leaves those of the step to [keep](Keep) in them.
+/// Fits the parameters with [`AdamW`], or with [`Sam`] over it where the settings ask for a [flat](super::Flat) minimum, and leaves those of the step to [keep](Keep) in them.
 ///
 /// # Errors
 /// No examples with a target, settings that cannot train, a loss that is not finite, or a checkpoint that cannot be read or written.
@@ -41,8 +41,12 @@ pub fn fit<T: Task>(fit: Fit<T>, progress: &mut dyn FnMut(Progress)) -> Result<O
             fit.examples.len()
         )));
     }
-    let mut optimizer = AdamW::new(fit.task.parameters(), fit.config.weight_decay)?;
-    fit.steps(&mut optimizer, progress)
+    let parameters = fit.task.parameters();
+    let mut adamw = AdamW::new(parameters, fit.config.weight_decay)?;
+    match fit.config.flat {
+        None => fit.steps(&mut adamw, progress),
+        Some(flat) => fit.steps(&mut Sam::new(parameters, flat.rho, adamw), progress),
+    }
 }
 
 impl<T: Task> Fit<'_, T> {
@@ -63,7 +67,13 @@ impl<T: Task> Fit<'_, T> {
         while state.step < total && !state.stopped {
             let parts = self.parts_of(state.step)?;
             let losses = self.gather_gradients(&parts, state.step, optimizer)?;
-            state.tokens += parts.iter().map(|part| part.tokens as u64).sum::<u64>();
+            let tokens = parts.iter().map(|part| part.tokens as u64).sum::<u64>();
+            state.tokens += tokens;
+            if optimizer.ascend()? {
+                // The same masks are drawn again, and the loss that is told is that of the values themselves.
+                self.gather_gradients(&parts, state.step, optimizer)?;
+                state.tokens += tokens;
+            }
             let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
             let norm = optimizer.step(rate, config.clip)?;
             let (loss, gradient_norm) = read(losses, norm)?;

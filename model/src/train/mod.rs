@@ -6,7 +6,7 @@
 //! ```
 //!
 //! * [`Task`]: what a model learns from, and its loss; [`fit`](fit()): the loop over any task;
-//! * [`Optimizer`]: what gradients do to parameters ([`AdamW`]);
+//! * [`Optimizer`]: what gradients do to parameters ([`AdamW`], or [`Sam`] over it);
 //! * [`Checkpoint`]: where an interrupted training goes on from; [`Outcome`]: what it came to;
 //! * [`CausalLm`]: next tokens of a decoder, on which [`train_lora`] and [`pretrain`](pretrain()) stand.
 
@@ -24,11 +24,11 @@ pub mod task;
 
 pub use causal_lm::{CausalLm, Example, mean_loss};
 pub use checkpoint::Checkpoint;
-pub use config::{Keep, TrainConfig};
+pub use config::{Flat, Keep, TrainConfig};
 pub use fit::{Fit, fit};
 pub use flops::training_flops;
 pub use lora::{Seeds, train_lora};
-pub use optimizer::{AdamW, Optimizer};
+pub use optimizer::{AdamW, Optimizer, Sam};
 pub use pretrain::pretrain;
 pub use record::{Outcome, Progress};
 pub use task::Task;

@@ -2,11 +2,13 @@
 
 mod adamw;
 mod on_device;
+mod sam;
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
 pub use self::adamw::AdamW;
+pub use self::sam::Sam;
 use crate::Result;
 
 /// A vector of values for each parameter, in the order of their names.
@@ -19,6 +21,16 @@ pub trait Optimizer {
     /// # Errors
     /// Gradients that are not in f32.
     fn accumulate(&mut self, gradients: &GradStore) -> Result<()>;
+
+    /// Moves the parameters to where the gradients of this step are to be taken, once those gathered so far have said where that is, and
+    /// gives whether it did: then they are gathered once more, over all parts, before the [step](Self::step), which starts from where
+    /// the parameters were.
+    ///
+    /// # Errors
+    /// An operation that fails on the device.
+    fn ascend(&mut self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// One step with the gathered gradients, all of them together scaled down to a norm of `clip` where it is larger; gives the norm
     /// before that.

@@ -140,6 +140,7 @@ fn a_merged_adapter_says_of_what_and_by_which_rule() {
     };
     let receipt = Receipt {
         rounded: None,
+        weights: None,
         version: "0".into(),
         recipe: json!({"merge_method": "ties", "parameters": {"density": 0.5}}),
         adapters: vec![

@@ -34,7 +34,7 @@ pub struct RuleArguments {
 }
 
 /// A key and a value of JSON; what is none is a text.
-fn pair(text: &str) -> Result<(String, Value), String> {
+pub(super) fn pair(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("give KEY=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((key.trim().to_owned(), value))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod devices;
+mod flat;
 mod gradients;
 mod keep;
 mod resume;
@@ -31,6 +32,7 @@ fn config() -> TrainConfig {
         clip: 1.0,
         evaluate_every: 3,
         patience: 0,
+        flat: None,
         keep: Keep::Best,
         checkpoint_every: 2,
     }

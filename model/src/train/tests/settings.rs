@@ -60,6 +60,13 @@ fn settings_that_train_nothing_are_refused_by_name() {
             },
         ),
         (
+            "flat",
+            TrainConfig {
+                flat: Some(Flat { rho: -0.05 }),
+                ..config()
+            },
+        ),
+        (
             "patience",
             TrainConfig {
                 patience: 2,

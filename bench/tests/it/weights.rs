@@ -1,0 +1,164 @@
+//! `weaverec merge --weights-by` and `merge statistics`: what is chosen or measured on prompts, and merged by.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::adapters::{train, write_model};
+use super::calibration::prepare;
+use super::{fail, run, succeed};
+
+const DOMAIN: &str = "prepared/synth-films";
+
+/// A domain of few users, a model and two adapters of it.
+fn workplace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepare(at, "200", "sequence", "prepared");
+    write_model(&at.join("models/one"), 1);
+    train(at, "shop", "models/one");
+    let other = [
+        "--model",
+        "models/one",
+        "--seed",
+        "5",
+        "--rank",
+        "3",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+        "--held-out",
+        "4",
+    ];
+    succeed(at, &[&["train", DOMAIN, "--out", "other"][..], &other].concat());
+    folder
+}
+
+fn receipt(at: &Path, name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(at.join(name).join("merge.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn weights_are_chosen_on_prompts_and_merged_again_without_them() {
+    let folder = workplace();
+    let at = folder.path();
+    let merge = |more: &[&str]| {
+        let arguments = [&["merge", "shop", "other", "--prompts", DOMAIN][..], more].concat();
+        let output = run(at, &arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    };
+    // Their base is the one that they name.
+    merge(&[
+        "--weights-by",
+        "entropy",
+        "--users",
+        "3",
+        "--weigh",
+        "epochs=2",
+        "--out",
+        "plain",
+    ]);
+    let found = &receipt(at, "plain")["weights"];
+    assert_eq!(found["cases"], 3);
+    assert_eq!(found["weights"]["epochs"], 2);
+    let lambda: Vec<f64> = serde_json::from_value(found["lambda"].clone()).unwrap();
+    assert!(
+        lambda.len() == 2 && (lambda.iter().sum::<f64>() - 1.0).abs() < 1e-5,
+        "{lambda:?}"
+    );
+    assert!(found["after"].as_f64().unwrap() <= found["before"].as_f64().unwrap());
+    assert_eq!(receipt(at, "plain")["adapters"][0]["weight"], lambda[0]);
+    succeed(at, &["merge", "verify", "plain"]);
+
+    let vocabulary = r#"objective={"kind": "vocabulary-entropy", "tokens": 2}"#;
+    let module = [
+        "--weights-by",
+        "entropy",
+        "--users",
+        "3",
+        "--weigh",
+        "per=module",
+        "--weigh",
+        vocabulary,
+    ];
+    merge(&[&module[..], &["--model", "models/one", "--out", "woven"]].concat());
+    let weight = &receipt(at, "woven")["recipe"]["models"][0]["parameters"]["weight"];
+    assert_eq!(weight.as_array().unwrap().len(), 14);
+    fs::remove_dir_all(at.join("prepared")).unwrap();
+    succeed(at, &["merge", "verify", "woven"]);
+}
+
+#[test]
+fn few_users_choose_nothing_by_what_came_next() {
+    let folder = workplace();
+    let at = folder.path();
+    let arguments = [
+        "merge",
+        "shop",
+        "other",
+        "--weights-by",
+        "grid",
+        "--prompts",
+        DOMAIN,
+        "--out",
+        "woven",
+    ];
+    let output = run(at, &arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("fewer than 300"),
+        "{said}"
+    );
+    let found = &receipt(at, "woven")["weights"];
+    assert_eq!(found["lambda"], serde_json::json!([0.5, 0.5]));
+    assert_eq!(found["weights"]["by"], "uniform");
+    let ties = [
+        "--rule",
+        "ties",
+        "--density",
+        "0.5",
+        "--weights-by",
+        "grid",
+        "--prompts",
+        DOMAIN,
+    ];
+    let error = fail(
+        at,
+        &[&["merge", "shop", "other", "--out", "elected"][..], &ties].concat(),
+    );
+    assert!(error.contains("ties"), "{error}");
+    assert!(!at.join("elected").exists());
+}
+
+#[test]
+fn fisher_information_is_measured_for_the_rule_that_goes_by_it() {
+    let folder = workplace();
+    let at = folder.path();
+    for name in ["shop", "other"] {
+        let out = format!("{name}.fisher.safetensors");
+        let arguments = [
+            "merge",
+            "statistics",
+            DOMAIN,
+            "--adapter",
+            name,
+            "--model",
+            "models/one",
+            "--prompts",
+            "3",
+            "--out",
+            &out,
+        ];
+        succeed(at, &arguments);
+        assert!(fail(at, &arguments).contains("--force"));
+    }
+    let recipe = "merge_method: fisher\nmodels:\n  - {model: shop, statistics: shop.fisher.safetensors}\n  - {model: other, statistics: \
+                  other.fisher.safetensors}\n";
+    fs::write(at.join("fisher.yaml"), recipe).unwrap();
+    succeed(at, &["merge", "fisher.yaml", "--out", "merged"]);
+    succeed(at, &["merge", "verify", "merged"]);
+}
