@@ -7,10 +7,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::Adapter;
-use weaverec_model::merge;
-use weaverec_model::merge::align::{Aligned, Member};
-use weaverec_model::merge::draw::Seeded;
-use weaverec_model::merge::run::Run;
 use weaverec_model::rank::{Query, catalogue_place, generate, neutral};
 use weaverec_model::train::mean_loss;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -22,13 +18,14 @@ use super::cut::Cut;
 use super::domain::DomainData;
 use super::encoder::Encoder;
 use super::materials::Bench;
+use super::merged::Merged;
 use super::plan::AdapterKey;
 use super::profile::Profile;
 use super::ranking::{Scored, Scores, Subject, catalogue};
 use super::replicate::{self, Replicate};
 use super::runner::Workshop;
 use crate::calibration::{histories, neutral_titles};
-use crate::method::{MergeRule, language_model};
+use crate::method::language_model;
 use crate::metric::Place;
 use crate::progress::Meter;
 use crate::scoring;
@@ -42,56 +39,6 @@ pub(super) fn adapters(bench: &Bench, members: &[AdapterKey], workshop: &Worksho
         Ok(Adapter::load(&folder.with_context(missing)?)?)
     };
     members.iter().map(load).collect()
-}
-
-/// What the adapters of a ranking come to: nothing for none of them.
-pub(super) enum Merged<'a> {
-    /// The uniform mean.
-    Mean(&'a [Adapter]),
-    /// The merge by a rule.
-    Rule(Box<Adapter>),
-}
-
-/// Merges the adapters of a ranking by its rule. `replicate` draws the masks, where there are any.
-pub(super) fn merged(
-    adapters: &[Adapter],
-    rule: Option<MergeRule>,
-    replicate: Replicate,
-) -> Result<Merged<'_>> {
-    let Some(rule) = rule else {
-        return Ok(Merged::Mean(adapters));
-    };
-    let cannot = || format!("cannot merge by {}", rule.name);
-    let members = adapters.iter().map(|adapter| match rule.adds {
-        true => Member::weighing(adapter, 1.0),
-        false => Member {
-            adapter,
-            settings: BTreeMap::new(),
-        },
-    });
-    let members = Aligned::new(members.collect()).with_context(cannot)?;
-    let run = Run {
-        rule: &rule.read(adapters.len()).with_context(cannot)?,
-        rank: None,
-        draws: &Seeded(replicate::merge_seed(replicate)),
-    };
-    let (adapter, _) = run.adapter(&members).with_context(cannot)?;
-    Ok(Merged::Rule(Box::new(adapter)))
-}
-
-impl Merged<'_> {
-    /// So much of the update; none where there is none.
-    fn times(&self, scale: f64) -> Result<Option<Adapter>> {
-        Ok(match self {
-            Merged::Mean([]) => None,
-            Merged::Mean(some) => Some(merge::uniform_scaled(&some.iter().collect::<Vec<_>>(), scale)?),
-            Merged::Rule(adapter) => Some(merge::weighted(&[(adapter, scale)])?),
-        })
-    }
-
-    fn is_none(&self) -> bool {
-        matches!(self, Merged::Mean([]))
-    }
 }
 
 /// A language model that scores the users of a domain.

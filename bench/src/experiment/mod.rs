@@ -20,6 +20,7 @@ pub mod library;
 mod likelihood;
 pub mod materials;
 pub mod memory;
+mod merged;
 pub mod missing;
 pub mod numerics;
 pub mod outside;

@@ -14,7 +14,7 @@ use super::profile::{Backbone, Scenario};
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
 use super::work::Work;
-use crate::method::{self, How, MergeRule, Method};
+use crate::method::{self, How, MergeBy, Method};
 
 /// Names an adapter: what it is trained on, and the replicate.
 pub type AdapterKey = (Diet, Replicate);
@@ -61,8 +61,8 @@ pub enum Scorer {
         base: Replicate,
         /// The adapters, sorted.
         members: Vec<AdapterKey>,
-        /// The rule that merges them; none: the uniform mean.
-        rule: Option<MergeRule>,
+        /// What merges them; none: the uniform mean.
+        by: Option<MergeBy>,
         /// The replicate that gives every user another one's history, where it does.
         stranger: Option<Replicate>,
     },
@@ -194,7 +194,7 @@ impl Plan {
             Scorer::LanguageModel {
                 base,
                 members,
-                rule,
+                by,
                 stranger,
             } => {
                 let keys: Vec<&str> = members
@@ -203,12 +203,11 @@ impl Plan {
                     .map(|adapter| adapter.cell.key.as_str())
                     .collect();
                 configuration["model"] = json!(study.base_key(*base)?);
-                match rule {
+                match by {
                     None => configuration["uniform_merge_of"] = json!(keys),
-                    Some(rule) => {
+                    Some(by) => {
                         configuration["merge_of"] = json!(keys);
-                        configuration["rule"] =
-                            json!({ "name": rule.name, "settings": rule.settings()?, "adds": rule.adds });
+                        configuration["merged_by"] = by.identity()?;
                         configuration["merge_seed"] = json!(written(replicate::merge_seed(*base)));
                     }
                 }
@@ -228,7 +227,7 @@ impl Plan {
                     [(diet, replicate)] => format!("{target}: {diet}{who}, replicate {replicate}"),
                     several => {
                         let names: Vec<String> = several.iter().map(|(diet, _)| diet.to_string()).collect();
-                        let by = rule.map_or_else(String::new, |rule| format!(" by {}", rule.name));
+                        let by = by.map_or_else(String::new, |by| format!(" by {}", by.name()));
                         format!(
                             "{target}: merge{by} of {}{who}, replicate {}",
                             names.join(", "),
@@ -294,10 +293,10 @@ impl Scorer {
         }
     }
 
-    /// The rule that it merges them by; none for the uniform mean.
-    pub fn rule(&self) -> Option<MergeRule> {
+    /// What it merges them by; none for the uniform mean.
+    pub fn merged_by(&self) -> Option<MergeBy> {
         match self {
-            Scorer::LanguageModel { rule, .. } => *rule,
+            Scorer::LanguageModel { by, .. } => *by,
             Scorer::Counted { .. } => None,
         }
     }
@@ -356,16 +355,12 @@ pub fn scorer(
             method: method.id(),
             drawn: counted.is_drawn().then_some(replicate),
         }),
-        How::Adapters {
-            recipe,
-            rule,
-            stranger,
-        } => {
+        How::Adapters { recipe, by, stranger } => {
             let diets = match recipe(scenario.sources.len()) {
                 Some(recipe) => diets(recipe, study, scenario)?,
                 None => Vec::new(),
             };
-            Some(merged(diets, rule, study, replicate, stranger))
+            Some(merged(diets, by, study, replicate, stranger))
         }
         How::Best(_) | How::Fusion { .. } => None,
     })
@@ -417,7 +412,7 @@ fn diets(recipe: Recipe, study: &StudyRecord, scenario: &Scenario) -> Result<Vec
 
 fn merged(
     members: Vec<Diet>,
-    rule: Option<MergeRule>,
+    by: Option<MergeBy>,
     study: &StudyRecord,
     replicate: Replicate,
     stranger: bool,
@@ -427,7 +422,7 @@ fn merged(
     Scorer::LanguageModel {
         base: study.base(replicate),
         members,
-        rule,
+        by,
         stranger: stranger.then_some(replicate),
     }
 }

@@ -13,12 +13,13 @@ use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
 use super::likelihood::{self, Likelihood};
 use super::materials::{Bench, Materials};
+use super::merged::{Merged, Weighing};
 use super::plan::{RankingCell, Scorer};
 use super::protocol::union;
 use super::replicate;
 use super::runner::Workshop;
 use super::schedule::Finished;
-use crate::method::{self, Asked, Fitted, Fitting, How};
+use crate::method::{self, Asked, Fitted, Fitting, How, MergeBy};
 use crate::metric::{Place, place};
 use crate::progress::Meter;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -99,7 +100,7 @@ pub fn rank(
         Scorer::LanguageModel {
             base,
             members,
-            rule,
+            by,
             stranger,
         } => {
             let (model, encoder) = reader.context("this profile has no language model")?;
@@ -114,7 +115,23 @@ pub fn rank(
                 )?);
             }
             let adapters = likelihood::adapters(bench, members, workshop)?;
-            let merged = likelihood::merged(&adapters, *rule, *base)?;
+            let mut choices = Vec::new();
+            let merged = match by {
+                None => Merged::Mean(&adapters),
+                Some(MergeBy::Rule(rule)) => Merged::by_rule(&adapters, *rule, *base)?,
+                Some(MergeBy::Weights(settings)) => {
+                    let weighing = Weighing {
+                        profile,
+                        model,
+                        encoder,
+                        target,
+                        meter: &meter,
+                    };
+                    let (merged, choice) = weighing.merged(&adapters, method::weights(settings)?)?;
+                    choices.extend(choice);
+                    merged
+                }
+            };
             let likelihood = Likelihood {
                 profile,
                 merged,
@@ -124,7 +141,9 @@ pub fn rank(
                 meter: &meter,
                 stranger: *stranger,
             };
-            likelihood.score(&subjects)?
+            let mut scored = likelihood.score(&subjects)?;
+            scored.choices.extend(choices);
+            scored
         }
     };
     meter.finish(format!("{} users", target.ranked.len()));

@@ -2,7 +2,7 @@
 
 use weaverec_model::weave::Recipe;
 
-use super::{How, MergeRule, Method};
+use super::{How, MergeBy, MergeRule, Method};
 use crate::report::input::Family;
 
 /// A row that is made of adapters.
@@ -12,7 +12,7 @@ pub struct Adapters {
     family: Family,
     reference: &'static str,
     recipe: fn(usize) -> Option<Recipe>,
-    rule: Option<MergeRule>,
+    by: Option<MergeBy>,
     stranger: bool,
 }
 
@@ -20,11 +20,11 @@ impl Adapters {
     /// The same adapters merged by another rule than the uniform mean.
     pub(super) const fn by(self, name: &'static str, settings: &'static str) -> Self {
         Adapters {
-            rule: Some(MergeRule {
+            by: Some(MergeBy::Rule(MergeRule {
                 name,
                 settings,
                 adds: false,
-            }),
+            })),
             ..self
         }
     }
@@ -32,11 +32,19 @@ impl Adapters {
     /// The sum of the same adapters times a number.
     pub(super) const fn summed(self, settings: &'static str) -> Self {
         Adapters {
-            rule: Some(MergeRule {
+            by: Some(MergeBy::Rule(MergeRule {
                 name: "task_arithmetic",
                 settings,
                 adds: true,
-            }),
+            })),
+            ..self
+        }
+    }
+
+    /// The sum of the same adapters by weights that are chosen.
+    pub(super) const fn weighed(self, settings: &'static str) -> Self {
+        Adapters {
+            by: Some(MergeBy::Weights(settings)),
             ..self
         }
     }
@@ -62,7 +70,7 @@ impl Method for Adapters {
     fn how(&self) -> How {
         How::Adapters {
             recipe: self.recipe,
-            rule: self.rule,
+            by: self.by,
             stranger: self.stranger,
         }
     }
@@ -81,7 +89,7 @@ pub(super) const fn row(
         family,
         reference,
         recipe,
-        rule: None,
+        by: None,
         stranger: false,
     }
 }

@@ -1,4 +1,5 @@
 //! Rows of the adapters of single domains, merged by the rules of the field: one of them is the best naive merge that a woven row is to beat.
+//! And rows of either merged by weights that are chosen.
 //!
 //! A rule stands as its paper or tool has it where nothing is set (docs/merging.md); whatever the whole result is to be multiplied with is
 //! chosen on calibration users, as for every merge.
@@ -171,3 +172,39 @@ pub const ISO_CTS: Adapters = naive(
     "arXiv 2502.04959: the same with directions of each adapter beside those that they share",
 )
 .by("iso_cts", "{}");
+
+/// Weights by entropy.
+pub const NAIVE_ENTROPY: Adapters = naive(
+    "adamerging",
+    "AdaMerging",
+    "arXiv 2310.02575: single-domain adapters, weights by the entropy of the next tokens on prompts without answers",
+)
+.weighed(r#"{"by": "descent", "objective": {"kind": "vocabulary-entropy", "tokens": 3}}"#);
+
+const fn woven(id: &'static str, label: &'static str, reference: &'static str) -> Adapters {
+    row(id, label, Family::Woven, reference, |_| Some(Recipe::Weave))
+}
+
+/// Weights from a grid.
+pub const WEAVEREC_GRID: Adapters = woven(
+    "weaverec-grid",
+    "WeaveRec, λ on C",
+    "the weave's members by the weights of a grid that calibration users find best; uniform where they are too few",
+)
+.weighed(r#"{"by": "grid", "divisions": 6}"#);
+
+/// Weights by entropy, one a member.
+pub const WEAVEREC_ENTROPY: Adapters = woven(
+    "weaverec-entropy",
+    "WeaveRec, λ by entropy",
+    "arXiv 2510.26546: the weave's members, a weight each by the entropy of the next tokens on prompts without answers",
+)
+.weighed(r#"{"by": "descent", "objective": {"kind": "vocabulary-entropy", "tokens": 3}}"#);
+
+/// Weights by entropy, one a member and module.
+pub const WEAVEREC_ENTROPY_MODULES: Adapters = woven(
+    "weaverec-entropy-modules",
+    "WeaveRec, λ by entropy, a module",
+    "arXiv 2510.26546: the same with weights of their own in every module",
+)
+.weighed(r#"{"by": "descent", "per": "module", "objective": {"kind": "vocabulary-entropy", "tokens": 3}}"#);

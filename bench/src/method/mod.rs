@@ -24,6 +24,7 @@ pub mod text_knn;
 use anyhow::{Context, Result, bail};
 use weaverec_model::merge;
 use weaverec_model::merge::rule::Rule;
+use weaverec_model::merge::weights::Weights;
 use weaverec_model::weave::Recipe;
 use weaverec_pipeline::schema::Item;
 
@@ -68,8 +69,8 @@ pub enum How {
     Adapters {
         /// The recipe in a scenario of so many sources; none: the model as it is.
         recipe: fn(usize) -> Option<Recipe>,
-        /// The rule that merges them; none: the uniform mean.
-        rule: Option<MergeRule>,
+        /// What merges them; none: the uniform mean.
+        by: Option<MergeBy>,
         /// Whether every user is given another one's history.
         stranger: bool,
     },
@@ -83,6 +84,57 @@ pub enum How {
         /// What is added.
         with: &'static str,
     },
+}
+
+/// What makes one update of a recipe's adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MergeBy {
+    /// A rule.
+    Rule(MergeRule),
+    /// The sum by weights that calibration users choose: settings of [`Weights`], as a JSON object.
+    Weights(&'static str),
+}
+
+impl MergeBy {
+    /// What decides the merge besides its members, for the key of a cell.
+    ///
+    /// # Errors
+    /// Settings that are none.
+    pub fn identity(self) -> Result<serde_json::Value> {
+        Ok(match self {
+            MergeBy::Rule(rule) => {
+                serde_json::json!({ "rule": rule.name, "settings": rule.settings()?, "adds": rule.adds })
+            }
+            MergeBy::Weights(settings) => serde_json::json!({ "weights": weights(settings)? }),
+        })
+    }
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            MergeBy::Rule(rule) => rule.name,
+            MergeBy::Weights(_) => "chosen weights",
+        }
+    }
+
+    /// Fails where it cannot merge so many members.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn check(self, members: usize) -> Result<()> {
+        match self {
+            MergeBy::Rule(rule) => rule.read(members).map(|_| ()),
+            MergeBy::Weights(settings) => weights(settings).map(|_| ()),
+        }
+    }
+}
+
+/// How weights are chosen, of its settings.
+///
+/// # Errors
+/// Settings that are none.
+pub fn weights(settings: &str) -> Result<Weights> {
+    serde_json::from_str(settings).with_context(|| format!("the settings of weights {settings}"))
 }
 
 /// A merge rule with its settings, as a recipe has them.
@@ -229,7 +281,11 @@ pub static METHODS: &[&dyn Method] = &[
     &merges::TSV_M,
     &merges::ISO_C,
     &merges::ISO_CTS,
+    &merges::NAIVE_ENTROPY,
     &adapters::WEAVEREC,
+    &merges::WEAVEREC_GRID,
+    &merges::WEAVEREC_ENTROPY,
+    &merges::WEAVEREC_ENTROPY_MODULES,
     &adapters::SOUP,
     &adapters::LONGER_TWICE,
     &adapters::LONGER_MOST,
@@ -348,16 +404,16 @@ mod tests {
     fn every_rule_of_a_row_is_one_with_settings_that_it_has() {
         let mut rules = 0;
         for method in METHODS {
-            if let How::Adapters { rule: Some(rule), .. } = method.how() {
-                rule.read(2).with_context(|| method.id()).unwrap();
+            if let How::Adapters { by: Some(by), .. } = method.how() {
+                by.check(2).with_context(|| method.id()).unwrap();
                 rules += 1;
             }
         }
-        assert_eq!(rules, 19);
-        let How::Adapters { rule, .. } = named("slerp").unwrap().how() else {
+        assert_eq!(rules, 23);
+        let How::Adapters { by, .. } = named("slerp").unwrap().how() else {
             panic!("it merges adapters");
         };
-        assert!(rule.unwrap().read(3).is_err());
+        assert!(by.unwrap().check(3).is_err());
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Lacking {
     pub fusions: Vec<&'static str>,
     /// Rows that would be the best of several, without a loss to tell.
     pub unmeasured: Vec<&'static str>,
+    /// Rows whose weights would be chosen, and are equal.
+    pub equal_weights: Vec<&'static str>,
     /// Whether a row's scores are likelihoods of titles.
     pub likelihoods: bool,
     /// How many calibration users there were where α stands without a choice.
@@ -37,6 +39,12 @@ impl Lacking {
         if let Some(users) = self.alpha_stands {
             notes.push(format!(
                 "α is 1 and was not chosen: rows of language models were scored on {users} calibration users, and {LEAST} choose"
+            ));
+        }
+        if !self.equal_weights.is_empty() {
+            notes.push(format!(
+                "the weights of {} are equal and were not chosen: at least {LEAST} calibration users on whom language models are scored choose",
+                self.equal_weights.join(", ")
             ));
         }
         if !self.fusions.is_empty() {

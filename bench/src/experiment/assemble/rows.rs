@@ -10,12 +10,14 @@ use super::notes::Lacking;
 use super::outside::imported;
 use super::read::{self, Places};
 use super::records::{Ranked, Records};
+use crate::experiment::cell;
 use crate::experiment::cut::Cut;
+use crate::experiment::merged::LAMBDA;
 use crate::experiment::plan::{self, Scorer, alone};
 use crate::experiment::profile::Scenario;
 use crate::experiment::protocol::Protocol;
 use crate::experiment::replicate::Replicate;
-use crate::method::{How, Method};
+use crate::method::{How, MergeBy, Method};
 use crate::report::input::{self, Case, Choice, Contamination, Family, Reading, Row, Run};
 use crate::report::learned::is_stranger;
 use crate::scoring::{Scoring, lowest, users};
@@ -126,6 +128,12 @@ impl<'a> Making<'a> {
             _ => {
                 let ranked = self.ranked(method, replicate)?;
                 self.recall(&ranked);
+                let chosen = |choice: &cell::Choice| choice.what == LAMBDA;
+                if matches!(ranked.key.1.merged_by(), Some(MergeBy::Weights(_)))
+                    && !ranked.choices.iter().any(chosen)
+                {
+                    note(&mut self.lacking.equal_weights, method.label());
+                }
                 let places = self.places(method.id(), replicate, &ranked)?;
                 self.finished(replicate, &ranked, places).map(Some)
             }
@@ -308,7 +316,7 @@ impl<'a> Making<'a> {
             // What a member weighs in a merge by a rule differs from module to module, or from entry to entry.
             members: members
                 .iter()
-                .filter(|_| members.len() > 1 && ranked.key.1.rule().is_none())
+                .filter(|_| members.len() > 1 && ranked.key.1.merged_by().is_none())
                 .map(|(diet, _)| {
                     Ok((
                         shown_as(diet, self.records, self.scenario)?,
@@ -397,7 +405,7 @@ fn best_on_calibration(drafts: &[Draft], wanted: &dyn Fn(&Row) -> bool) -> Optio
 }
 
 fn cases(ranked: &Ranked, on: Cut) -> Vec<Case> {
-    let of = |case: &crate::experiment::cell::ScoredCase| Case {
+    let of = |case: &cell::ScoredCase| Case {
         user_id: case.user_id.clone(),
         descends: case.descends,
         ties: case.ties,

@@ -135,8 +135,8 @@ impl Profile {
             bail!("rows that need sources, where the scenario has none: {without_sources}");
         }
         for row in rows {
-            if let How::Adapters { rule: Some(rule), .. } = row.how() {
-                rule.read(1 + scenario.sources.len())
+            if let How::Adapters { by: Some(by), .. } = row.how() {
+                by.check(1 + scenario.sources.len())
                     .with_context(|| format!("row {}", row.id()))?;
             }
         }
