@@ -1,11 +1,12 @@
 //! Layer normalisation (Ba, Kiros and Hinton 2016).
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
 use super::{Decay, Initial, Parameters};
 use crate::Result;
+use crate::op;
 
-/// `(x − mean) / √(variance + ε) · weight + bias` over the last dimension, of candle's primitives, since its fused one has no backward.
+/// `(x − mean) / √(variance + ε) · weight + bias` over the last dimension.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     weight: Tensor,
@@ -33,9 +34,6 @@ impl LayerNorm {
     /// # Errors
     /// Rows of another width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let normal = centred.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?;
-        Ok(normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
+        Ok(op::layer_norm(x, &self.weight, &self.bias, self.epsilon)?)
     }
 }

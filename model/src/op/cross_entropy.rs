@@ -16,7 +16,8 @@ const BLOCK: usize = 64;
 
 /// Sum over the rows of `−log softmax(hidden · headᵀ)[target]`, a scalar; multiply by one over the number of rows for the mean.
 ///
-/// `hidden` is `(rows, width)`, `head` is `(vocabulary, width)`, and `targets` holds a token id a row.
+/// `hidden` is `(rows, width)`, `head` is `(vocabulary, width)`, and `targets` holds a token id a row. The gradient of the head is formed
+/// where anything depends on it: where it is a variable, and where it was computed from one.
 pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Tensor> {
     if composed::applies(hidden) {
         return composed::cross_entropy(hidden, head, targets);
@@ -24,7 +25,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<
     let op = CrossEntropy {
         targets: targets.to_vec(),
         hidden_gradient: hidden.track_op(),
-        head_gradient: head.is_variable(),
+        head_gradient: head.track_op(),
         gradients: Mutex::default(),
     };
     hidden.apply_op2(head, op)

@@ -46,7 +46,7 @@ pub(super) fn write_two(
 }
 
 /// Calls `f` with every row of `values` and its number; what it returns, in the rows' order.
-pub(super) fn map_rows<R: Send>(
+pub(crate) fn map_rows<R: Send>(
     values: &mut [f32],
     width: usize,
     f: impl Fn(usize, &mut [f32]) -> R + Sync,

@@ -488,6 +488,31 @@ fn cross_entropy_over_more_rows_than_a_block() {
 }
 
 #[test]
+fn cross_entropy_reaches_what_its_head_was_computed_from() {
+    // A head of vectors that an adapter maps: the adapter is the variable, and the head is none.
+    let vectors = random(&[11, 4], 3);
+    let targets: Vec<u32> = (0..9).map(|i| (i * 7 % 11) as u32).collect();
+    let ids = Tensor::new(targets.as_slice(), &Device::Cpu).unwrap();
+    for composed in [false, true] {
+        let (hidden, adapter) = (variable(&[9, 6], 1), variable(&[6, 4], 2));
+        let ours = || {
+            let head = linear(&vectors, &adapter, None).unwrap();
+            cross_entropy(&hidden, &head, &targets).unwrap()
+        };
+        let slow = || {
+            let head = vectors.matmul(&adapter.t().unwrap()).unwrap();
+            let logits = hidden.matmul(&head.t().unwrap()).unwrap();
+            (candle_nn::loss::cross_entropy(&logits, &ids).unwrap() * 9.0).unwrap()
+        };
+        let inputs = [hidden.clone(), adapter.clone()];
+        match composed {
+            false => check(&inputs, &ours, &slow),
+            true => with_composed(|| check(&inputs, &ours, &slow)),
+        }
+    }
+}
+
+#[test]
 fn log_probabilities_answer_in_the_order_asked() {
     let (hidden, head) = (random(&[80, 6], 1), random(&[11, 6], 2));
     let logits = hidden.matmul(&head.t().unwrap()).unwrap();

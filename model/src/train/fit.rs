@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use super::checkpoint::{Checkpoint, State};
 use super::optimizer::{AdamW, Norm, Optimizer, Sam};
 use super::record::{Outcome, Progress, rounded};
-use super::schedule::{cosine_with_warmup, order};
-use super::task::{self, Mode, Part, Room, Task};
+use super::schedule::order;
+use super::task::{Mode, Part, Room, Task};
 use super::{Keep, TrainConfig};
 use crate::op::{mix, on_pool};
 use crate::{Error, Result};
@@ -74,7 +74,7 @@ impl<T: Task> Fit<'_, T> {
                 self.gather_gradients(&parts, state.step, optimizer)?;
                 state.tokens += tokens;
             }
-            let rate = config.learning_rate * cosine_with_warmup(state.step, total, config.warmup);
+            let rate = config.learning_rate * self.task.rate(state.step, total, config.warmup);
             let norm = optimizer.step(rate, config.clip)?;
             let (loss, gradient_norm) = read(losses, norm)?;
             if !loss.is_finite() || !gradient_norm.is_finite() {
@@ -116,12 +116,12 @@ impl<T: Task> Fit<'_, T> {
         let kept = match config.keep {
             Keep::Best => state.best,
             // The last look is at the last step.
-            Keep::Last => state.held_out_curve.last().map(|(_, loss)| (state.step, *loss)),
+            Keep::Last => state.held_out_curve.last().map(|(_, found)| (state.step, *found)),
         };
         Ok(Outcome {
             steps: state.step,
             best_step: kept.map_or(state.step, |(step, _)| step),
-            held_out_loss: kept.map(|(_, loss)| loss),
+            held_out_loss: kept.map(|(_, found)| found),
             tokens: state.tokens,
             seconds: before + started.elapsed().as_secs_f64(),
             curve: state.curve,
@@ -182,19 +182,21 @@ impl<T: Task> Fit<'_, T> {
             tokens: self.config.micro_batch_tokens,
             activation_memory: 0,
         };
-        let parts = self.task.parts(&held_out, room)?;
-        let loss = task::mean_loss(&parts, |batch| self.task.summed_loss(batch, Mode::Evaluation))?;
-        let loss = loss.unwrap_or(f64::NAN);
-        if !loss.is_finite() {
-            let what = format!("the loss on held-out examples is {loss}");
+        let found = rounded(self.task.look(&held_out, room)?);
+        let better = self.task.better();
+        if !found.is_finite() {
+            let what = format!("{} is {found}", better.what());
             return Err(failed(self.config, state.step, &what));
         }
-        state.held_out_curve.push((state.step as u64, loss));
+        state.held_out_curve.push((state.step as u64, found));
         if self.config.keep == Keep::Last {
             return Ok(());
         }
-        if state.best.is_none_or(|(_, before)| loss < before) {
-            state.best = Some((state.step, loss));
+        if state
+            .best
+            .is_none_or(|(_, before)| better.improved(found, before))
+        {
+            state.best = Some((state.step, found));
             state.looks_without_improvement = 0;
             *best = self.task.parameters().values()?;
         } else {

@@ -27,7 +27,8 @@ pub struct Outcome {
     pub steps: usize,
     /// The step whose values were kept.
     pub best_step: usize,
-    /// Mean held-out loss at that step, nats a token; `None` without held-out examples.
+    /// Mean held-out loss at that step, nats a token, or whatever else the task [looks](super::Task::look) for; `None` without held-out
+    /// examples.
     pub held_out_loss: Option<f64>,
     /// Tokens read in training.
     pub tokens: u64,
@@ -38,7 +39,7 @@ pub struct Outcome {
     /// Norm of the gradient before clipping, of every step; none in records of versions that kept none.
     #[serde(default)]
     pub gradient_norms: Vec<f64>,
-    /// (step, mean held-out loss) of every look.
+    /// (step, mean held-out loss or what the task looks for) of every look.
     pub held_out_curve: Vec<(u64, f64)>,
 }
 

@@ -5,6 +5,7 @@ use std::hash::Hasher;
 use candle_core::Tensor;
 
 use super::record::rounded;
+use super::schedule::cosine_with_warmup;
 use crate::Result;
 use crate::nn::Parameters;
 
@@ -41,6 +42,55 @@ pub trait Task {
     /// # Errors
     /// A batch that does not fit the model.
     fn summed_loss(&self, batch: &Self::Batch, mode: Mode) -> Result<Tensor>;
+
+    /// What a look at held-out examples, one of which at least has a target, finds in the parameters as they are: it chooses the step to
+    /// keep and ends training early. The mean loss, unless the task knows better.
+    ///
+    /// # Errors
+    /// Examples that are not this model's.
+    fn look(&self, held_out: &[&Self::Example], room: Room) -> Result<f64> {
+        let parts = self.parts(held_out, room)?;
+        let loss = mean_loss(&parts, |batch| self.summed_loss(batch, Mode::Evaluation))?;
+        Ok(loss.unwrap_or(f64::NAN))
+    }
+
+    /// Which of two looks found the better parameters.
+    fn better(&self) -> Better {
+        Better::Less
+    }
+
+    /// The factor on the peak learning rate at a step of `total`, with a warm-up over a share of them: a cosine to zero after that, unless
+    /// the task has another schedule.
+    fn rate(&self, step: usize, total: usize, warmup: f64) -> f64 {
+        cosine_with_warmup(step, total, warmup)
+    }
+}
+
+/// Which of two numbers speaks for the parameters that it was found with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// The smaller one: a loss.
+    Less,
+    /// The greater one: a measure of how good a ranking is.
+    More,
+}
+
+impl Better {
+    /// Whether the number found now is better than the best one before.
+    pub(super) fn improved(self, now: f64, before: f64) -> bool {
+        match self {
+            Better::Less => now < before,
+            Better::More => now > before,
+        }
+    }
+
+    /// What a look finds, in words.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Better::Less => "the loss on held-out examples",
+            Better::More => "the measure on held-out examples",
+        }
+    }
 }
 
 /// What a loss is computed for.

@@ -29,7 +29,7 @@ pub(in crate::op) fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u3
         );
     }
     let (values, weights) = (hidden.detach(), head.detach());
-    let (for_hidden, for_head) = (hidden.track_op(), head.is_variable());
+    let (for_hidden, for_head) = (hidden.track_op(), head.track_op());
     let mut loss = Tensor::zeros((), DType::F32, hidden.device())?;
     let (mut d_hidden, mut d_head) = (Vec::new(), None::<Tensor>);
     let size = block(vocabulary);

@@ -1,0 +1,157 @@
+//! Systems that recommend without a language model, fitted and asked in one way, so that a study can set them beside it.
+//!
+//! ```text
+//! histories of items ──► system + schedule ──► fit: one loop, validation NDCG@10 chooses the epoch ──► recommender ──► scores of all items
+//! ```
+//!
+//! * [`Data`]: what a system may learn from; held-out test items cannot be said in it;
+//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`];
+//! * [`Schedule`]: how long and how fast, the same for all unless it is said otherwise; [`Loss`]: what a position comes to;
+//! * [`fit`](fit()) gives a [`Recommender`] and an [`Outcome`]; [`load`] reads one that was saved.
+//!
+//! Items are numbered from 1; inside, an item's number less one is its row in tables.
+
+mod bert4rec;
+mod folder;
+mod gru4rec;
+mod loss;
+mod ndcg;
+mod next_item;
+mod outcome;
+mod rows;
+mod sasrec;
+mod schedule;
+mod transformer;
+pub mod vectors;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::bert4rec::Bert4rec;
+pub use self::gru4rec::Gru4rec;
+pub use self::loss::Loss;
+pub use self::ndcg::ndcg_at_10;
+pub use self::outcome::Outcome;
+pub use self::sasrec::Sasrec;
+pub use self::schedule::{Rate, Schedule};
+pub use self::transformer::Flavour;
+pub use self::vectors::Vectors;
+use crate::train::{Checkpoint, Progress};
+use crate::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// What a recommender is fitted to: plain values, in which held-out test items have no place.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    /// Number of items; ids are `1..=items`.
+    pub items: usize,
+    /// The training part of each user, oldest first.
+    pub train: &'a [Vec<u32>],
+    /// Users who choose the epoch: history (oldest first) and the item that came next.
+    pub validation: &'a [(Vec<u32>, u32)],
+    /// One vector an item (row i − 1), where the system reads texts.
+    pub vectors: Option<&'a Vectors>,
+}
+
+/// A fitted recommender.
+pub trait Recommender: Send + Sync {
+    /// Scores of all items (item 1 first) for each history (oldest first, whole); `out` is histories × items. An empty history says
+    /// nothing of what comes next: all items get the score zero.
+    ///
+    /// # Errors
+    /// An item that is not in the catalogue, and an `out` of another length.
+    fn scores(&self, histories: &[&[u32]], out: &mut [f32]) -> Result<()>;
+
+    /// Writes it into a folder: safetensors and JSON. One that a recommender was written to before is replaced.
+    ///
+    /// # Errors
+    /// A folder of something else, or one that cannot be written.
+    fn save(&self, folder: &Path) -> Result<()>;
+}
+
+/// A system with its settings, as configuration has it: `{"kind": "sasrec", "loss": "ce", …}`. What is left out has its default; unknown
+/// keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum System {
+    /// Self-attention over the history (Kang and McAuley 2018).
+    Sasrec(Sasrec),
+    /// A gated recurrent unit over the history (Hidasi et al. 2016).
+    Gru4rec(Gru4rec),
+    /// Self-attention to both sides, trained on masked items (Sun et al. 2019).
+    Bert4rec(Bert4rec),
+}
+
+/// How a fit goes.
+pub struct Course<'a> {
+    /// Seed of first values, order, dropout and whatever else is drawn.
+    pub seed: u64,
+    /// Where an interrupted fit goes on from; written after every epoch.
+    pub checkpoint: Option<&'a Checkpoint>,
+    /// Told of every step.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
+/// Fits a system to data, on the CPU. The same data, settings and seed give the same recommender, whatever the number of threads and
+/// however often the fit was interrupted.
+///
+/// # Errors
+/// Data with nothing to learn from or items outside the catalogue, settings that make no model, a loss that is not finite or rises, and a
+/// checkpoint that cannot be read or written.
+pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Recommender>, Outcome)> {
+    data.check()?;
+    match system {
+        System::Sasrec(settings) => {
+            let model = settings.model(data.items, course.seed)?;
+            next_item::fit(model, system, &settings.schedule, data, course)
+        }
+        System::Gru4rec(settings) => {
+            let model = settings.model(data.items, course.seed)?;
+            next_item::fit(model, system, &settings.schedule, data, course)
+        }
+        System::Bert4rec(settings) => {
+            let model = settings.model(data.items, course.seed)?;
+            next_item::fit(model, system, &settings.schedule, data, course)
+        }
+    }
+}
+
+/// Reads a recommender that was [saved](Recommender::save).
+///
+/// # Errors
+/// A folder that holds none, or one whose tensors are not those of its settings.
+pub fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
+    folder::load(folder)
+}
+
+impl Data<'_> {
+    /// Refuses a catalogue without items, and items outside it.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.items == 0 {
+            return Err(Error::Usage(
+                "a catalogue without items: there is nothing to recommend".into(),
+            ));
+        }
+        let check = |what: &str, user: usize, items: &[u32]| {
+            let stranger = |item: &&u32| **item == 0 || **item as usize > self.items;
+            match items.iter().find(stranger) {
+                None => Ok(()),
+                Some(item) => Err(Error::Usage(format!(
+                    "item {item} in the {what} of user {user} (counted from 0) is outside the catalogue of {}; items are numbered from 1",
+                    self.items
+                ))),
+            }
+        };
+        for (user, items) in self.train.iter().enumerate() {
+            check("training part", user, items)?;
+        }
+        for (user, (history, next)) in self.validation.iter().enumerate() {
+            check("validation part", user, history)?;
+            check("validation part", user, &[*next])?;
+        }
+        Ok(())
+    }
+}

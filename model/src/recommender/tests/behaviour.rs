@@ -1,0 +1,133 @@
+//! What scores depend on, and that a saved recommender gives the same.
+
+use super::super::rows::{Align, Rows};
+use super::*;
+use crate::op::with_threads;
+use crate::train::task::Mode;
+
+#[test]
+fn a_history_has_its_scores_whatever_is_asked_with_it() {
+    let train = noise(40, 7, 25);
+    // More than are scored at one time, of every length, longer than what is read too.
+    let histories: Vec<Vec<u32>> = (0..300u64)
+        .map(|user| noise(user + 1, user % 12, 25)[user as usize].clone())
+        .collect();
+    for (name, system) in all(&schedule(1, 1e-2)) {
+        let (recommender, _) = fitted(&system, &data(25, &train, &[]));
+        let all: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
+        let together = scores(&*recommender, 25, &all);
+        for (nth, history) in all.iter().enumerate().step_by(7) {
+            let alone = scores(&*recommender, 25, &[history]);
+            for (alone, together) in alone.iter().zip(&together[nth * 25..]) {
+                assert!(
+                    (alone - together).abs() < 1e-4,
+                    "{name}, {nth}: {alone} {together}"
+                );
+            }
+        }
+        // Nothing is said by no history: all items are equal.
+        assert_eq!(together[..25], [0.0; 25], "{name}");
+        // And something by one: items differ, and so do histories.
+        assert!(
+            together[25..50].iter().any(|score| *score != together[25]),
+            "{name}"
+        );
+        assert!(together[25..50] != together[50..75], "{name}");
+    }
+}
+
+#[test]
+fn only_the_last_items_of_a_long_history_are_read() {
+    let train = noise(40, 7, 25);
+    let long = &noise(1, 12, 25)[0];
+    for (name, system) in all(&schedule(1, 1e-2)) {
+        let (recommender, _) = fitted(&system, &data(25, &train, &[]));
+        let whole = scores(&*recommender, 25, &[long]);
+        // Eight are read; of BERT4Rec's eight positions one is the mask's.
+        let read = if name == "bert4rec" { 7 } else { 8 };
+        assert_eq!(scores(&*recommender, 25, &[&long[12 - read..]]), whole, "{name}");
+        assert_ne!(scores(&*recommender, 25, &[&long[13 - read..]]), whole, "{name}");
+    }
+}
+
+#[test]
+fn what_comes_later_changes_nothing_before_it() {
+    let system = |flavour| match sasrec(flavour, Loss::Ce, schedule(1, 1e-2)) {
+        System::Sasrec(settings) => settings.model(25, 3).unwrap(),
+        _ => unreachable!(),
+    };
+    let recurrent = match gru4rec(schedule(1, 1e-2)) {
+        System::Gru4rec(settings) => settings.model(25, 3).unwrap(),
+        _ => unreachable!(),
+    };
+    let (original, of_recbole) = (system(Flavour::Original), system(Flavour::Recbole));
+    let hidden: [(&str, &dyn Fn(&Rows) -> Tensor); 3] = [
+        ("sasrec", &|rows| original.hidden(rows, Mode::Evaluation).unwrap()),
+        ("sasrec of recbole", &|rows| {
+            of_recbole.hidden(rows, Mode::Evaluation).unwrap()
+        }),
+        ("gru4rec", &|rows| {
+            recurrent.hidden(rows, Mode::Evaluation).unwrap()
+        }),
+    ];
+    let items = [3, 17, 5, 5, 24, 0, 9, 11];
+    for (name, hidden) in hidden {
+        let of = |count: usize, last: u32| {
+            let mut rows = Rows::default();
+            // The same positions for both, as both begin at the same one.
+            rows.push(&items[..count], Align::Start, 8);
+            rows.items[count - 1] = last;
+            hidden(&rows).to_vec2::<f32>().unwrap()
+        };
+        let whole = of(8, 11);
+        for count in 1..8 {
+            let part = of(count, items[count - 1]);
+            for (row, (part, whole)) in part.iter().zip(&whole).enumerate() {
+                for (part, whole) in part.iter().zip(whole) {
+                    assert!((part - whole).abs() < 1e-5, "{name}: row {row} of {count}");
+                }
+            }
+        }
+        // While what is there changes its own row, and no other.
+        let other = of(8, 12);
+        assert!(other[7] != whole[7], "{name}");
+        assert_eq!(other[..7], whole[..7], "{name}");
+    }
+}
+
+#[test]
+fn a_saved_recommender_gives_the_same_scores() {
+    let train = noise(40, 7, 25);
+    let histories: [&[u32]; 3] = [&[1, 2, 3], &[], &[25]];
+    let folder = tempfile::tempdir().unwrap();
+    // One folder: a recommender takes the place of another one.
+    let saved = folder.path().join("saved");
+    for (name, system) in all(&schedule(1, 1e-2)) {
+        let (recommender, _) = fitted(&system, &data(25, &train, &[]));
+        recommender.save(&saved).unwrap();
+        let loaded = load(&saved).unwrap();
+        let (before, after) = (
+            scores(&*recommender, 25, &histories),
+            scores(&*loaded, 25, &histories),
+        );
+        assert_eq!(before, after, "{name}");
+        let text = std::fs::read_to_string(saved.join("recommender.json")).unwrap();
+        let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let kind = name.split([' ', ',']).next().unwrap();
+        assert_eq!(description["system"]["kind"], kind);
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    // Enough rows for several shares of attention, and of what is spread over rows.
+    let train = noise(300, 8, 25);
+    let wide = Schedule {
+        batch_size: 300,
+        ..schedule(2, 1e-2)
+    };
+    for (name, system) in all(&wide) {
+        let on = |threads| with_threads(threads, || tensors(&*fitted(&system, &data(25, &train, &[])).0));
+        assert!(on(1) == on(3), "{name}");
+    }
+}
