@@ -1,0 +1,327 @@
+//! TIGER-like: a small decoder over the codes of items, which ranks the whole catalogue by likelihood.
+//!
+//! After Rajput et al. 2023 (arXiv 2305.05065), with these differences: a decoder alone in place of encoder and decoder, codes by k-means in
+//! place of an RQ-VAE, no token for the user, every item of a sequence is learnt in one pass, and items are ranked exactly where TIGER keeps a
+//! beam.
+
+mod task;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use self::task::{Sequence, Sequences};
+use super::codes::{self, CodeReport, CodeSettings, ItemCodes, Layout, START, TOKENS};
+use super::{Course, Data, Recommender};
+use crate::backbone::nano::NanoConfig;
+use crate::backbone::{Decoder, DecoderConfig, Weights};
+use crate::io::atomic;
+use crate::rank::{Catalogue, Mass, Ranker};
+use crate::train::pretrain::Nascent;
+use crate::train::{Fit, Keep, Outcome, TrainConfig, fit};
+use crate::{Error, Result};
+use candle_core::Device;
+
+/// The file beside the weights.
+const FILE: &str = "recommender.json";
+
+/// A decoder over items as tokens: its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tiger {
+    /// How items become tokens.
+    pub codes: CodeSettings,
+    /// Width of the hidden states.
+    pub width: usize,
+    /// Width of the feed-forward.
+    pub inner: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Most items of a history that are read, the newest.
+    pub history: usize,
+    /// Share of the items that are hidden in training, each time others: they are not learnt then, and what follows must do without them.
+    pub item_dropout: f64,
+    /// What the chance of a token is a share of when items are ranked.
+    pub mass: Mass,
+    /// Length and speed of training. With `evaluate_every = 0` validation users are looked at once an epoch.
+    pub train: TrainConfig,
+}
+
+impl Default for Tiger {
+    fn default() -> Self {
+        Tiger {
+            codes: CodeSettings::default(),
+            width: 128,
+            inner: 256,
+            layers: 4,
+            heads: 4,
+            history: 20,
+            item_dropout: 0.1,
+            mass: Mass::Catalogue,
+            train: TrainConfig {
+                learning_rate: 1e-3,
+                epochs: 20,
+                batch_size: 64,
+                micro_batch_tokens: 4096,
+                activation_memory: 512,
+                warmup: 0.05,
+                weight_decay: 0.05,
+                clip: 1.0,
+                evaluate_every: 0,
+                patience: 3,
+                keep: Keep::Best,
+                checkpoint_every: 0,
+            },
+        }
+    }
+}
+
+impl Tiger {
+    /// Makes codes of the items' vectors and fits a decoder to them.
+    ///
+    /// # Errors
+    /// Data without vectors or with some that do not fit, settings that make no decoder, and those of [`fit`](fit()).
+    pub fn fit(&self, data: &Data, course: Course) -> Result<(Fitted, Outcome)> {
+        let vectors = data.vectors.ok_or_else(|| {
+            Error::Usage(
+                "codes are made of the items' vectors, and there are none: give text vectors, or your own"
+                    .into(),
+            )
+        })?;
+        vectors.check(data.items)?;
+        let (mut domains, report) = codes::encode(&[vectors], &self.codes)?;
+        for (level, found) in (1..).zip(&report.levels) {
+            tracing::info!(
+                "codes, level {level}: {} of {} used (perplexity {:.0}), {:.1} % of the vectors left over",
+                found.used,
+                self.codes.size,
+                found.perplexity,
+                100.0 * found.error
+            );
+        }
+        let (mut fitted, outcome) = self.fit_codes(domains.pop().unwrap_or_default(), data, course)?;
+        fitted.report = Some(report);
+        Ok((fitted, outcome))
+    }
+
+    /// Fits a decoder to given codes, whose sizes are those of the settings: of several domains together, or permuted ones.
+    ///
+    /// # Errors
+    /// Codes that are not of these items, and the others of [`fit`](Self::fit).
+    pub fn fit_codes(&self, codes: ItemCodes, data: &Data, course: Course) -> Result<(Fitted, Outcome)> {
+        let layout = self.layout();
+        codes.check(layout)?;
+        if codes.codes.len() != data.items {
+            return Err(Error::Usage(format!(
+                "codes of {} items for a catalogue of {}",
+                codes.codes.len(),
+                data.items
+            )));
+        }
+        if self.history == 0 || !(0.0..1.0).contains(&self.item_dropout) {
+            return Err(Error::Usage(format!(
+                "history {} and item_dropout {}: give a history of at least 1 item, and a share from 0 to below 1",
+                self.history, self.item_dropout
+            )));
+        }
+        let mut examples = Vec::with_capacity(data.train.len());
+        for items in data.train {
+            examples.extend(self.windows(&codes, items)?);
+        }
+        let held_out = data
+            .validation
+            .iter()
+            .map(|(history, next)| {
+                let mut tokens = self.prompt(&codes, history)?;
+                let loss_from = tokens.len();
+                tokens.extend(layout.tokens(codes.of(*next)?));
+                Ok(Sequence { tokens, loss_from })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let config = self.decoder();
+        let nascent = Nascent::new(&config, course.seed)?;
+        let task = Sequences {
+            nascent: &nascent,
+            dropout: self.item_dropout,
+            fingerprint: format!("tiger {config:?} {}", self.item_dropout),
+        };
+        let mut training = self.train.clone();
+        if training.evaluate_every == 0 {
+            training.evaluate_every = examples.len().div_ceil(training.batch_size.max(1));
+        }
+        let request = Fit {
+            task: &task,
+            examples: &examples,
+            held_out: &held_out,
+            config: &training,
+            seed: course.seed,
+            checkpoint: course.checkpoint,
+        };
+        let outcome = fit(request, course.progress)?;
+        Ok((Fitted::new(self.clone(), codes, nascent.weights()?)?, outcome))
+    }
+
+    fn layout(&self) -> Layout {
+        Layout {
+            size: self.codes.size,
+        }
+    }
+
+    fn decoder(&self) -> DecoderConfig {
+        let sizes = NanoConfig {
+            vocabulary: self.layout().vocabulary(),
+            width: self.width,
+            inner: self.inner,
+            layers: self.layers,
+            heads: self.heads,
+            key_value_heads: self.heads,
+        };
+        sizes.llama(START)
+    }
+
+    /// What is read of a history: its newest items.
+    fn prompt(&self, codes: &ItemCodes, items: &[u32]) -> Result<Vec<u32>> {
+        let newest = &items[items.len().saturating_sub(self.history)..];
+        self.layout().history(codes, newest)
+    }
+
+    /// A user's sequence as runs of as many items as are read, in which every item is learnt once: of a later run, which begins half a run
+    /// before the last one's end, what is new.
+    fn windows(&self, codes: &ItemCodes, items: &[u32]) -> Result<Vec<Sequence>> {
+        // One more than is read, since the last is only predicted.
+        let length = self.history + 1;
+        let mut windows = Vec::new();
+        let mut learnt = 0;
+        while learnt < items.len() {
+            let end = match learnt {
+                0 => length.min(items.len()),
+                _ => (learnt + length.div_ceil(2)).min(items.len()),
+            };
+            let start = end.saturating_sub(length);
+            windows.push(Sequence {
+                tokens: self.layout().history(codes, &items[start..end])?,
+                loss_from: 1 + TOKENS * (learnt - start),
+            });
+            learnt = end;
+        }
+        Ok(windows)
+    }
+}
+
+/// A fitted decoder over items as tokens.
+#[derive(Debug)]
+pub struct Fitted {
+    tiger: Tiger,
+    codes: ItemCodes,
+    /// What the codes came to, where they were made in the fit.
+    report: Option<CodeReport>,
+    weights: Weights,
+    decoder: Decoder,
+    catalogue: Catalogue,
+}
+
+/// What is written beside the weights.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    kind: String,
+    settings: Tiger,
+    codes: ItemCodes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    report: Option<CodeReport>,
+}
+
+impl Fitted {
+    fn new(tiger: Tiger, codes: ItemCodes, weights: Weights) -> Result<Self> {
+        let decoder = Decoder::new(&weights, &tiger.decoder(), &Device::Cpu)?;
+        let catalogue = Catalogue::new(&tiger.layout().items(&codes))?;
+        Ok(Fitted {
+            tiger,
+            codes,
+            report: None,
+            weights,
+            decoder,
+            catalogue,
+        })
+    }
+
+    /// Reads what [`save`](Recommender::save) wrote.
+    ///
+    /// # Errors
+    /// A folder that is none of a TIGER-like recommender, or whose files do not belong together.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+        let wrong = |message: String| Error::Config {
+            path: path.clone(),
+            message,
+        };
+        let written: Written = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        if written.kind != KIND {
+            return Err(wrong(format!(
+                "a recommender of kind {}, not {KIND}",
+                written.kind
+            )));
+        }
+        let layout = written.settings.layout();
+        written
+            .codes
+            .check(layout)
+            .map_err(|error| wrong(error.to_string()))?;
+        let (weights, _) = Weights::open(folder)?;
+        let mut fitted = Self::new(written.settings, written.codes, weights)?;
+        fitted.report = written.report;
+        Ok(fitted)
+    }
+
+    /// The items' codes.
+    pub fn codes(&self) -> &ItemCodes {
+        &self.codes
+    }
+
+    /// What the codes came to, where they were made in the fit.
+    pub fn report(&self) -> Option<&CodeReport> {
+        self.report.as_ref()
+    }
+}
+
+/// What it goes by in files.
+const KIND: &str = "tiger";
+
+impl Recommender for Fitted {
+    fn scores(&self, histories: &[&[u32]], out: &mut [f32]) -> Result<()> {
+        let prompts = histories
+            .iter()
+            .map(|items| self.tiger.prompt(&self.codes, items))
+            .collect::<Result<Vec<_>>>()?;
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let ranker = Ranker {
+            decoder: &self.decoder,
+            catalogue: &self.catalogue,
+            mass: self.tiger.mass,
+        };
+        ranker.scores(&prompts, out, &mut |_| ())
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        self.weights.save(folder, &self.tiger.decoder())?;
+        let path = folder.join(FILE);
+        let written = Written {
+            kind: KIND.into(),
+            settings: self.tiger.clone(),
+            codes: self.codes.clone(),
+            report: self.report.clone(),
+        };
+        let json = serde_json::to_string(&written).map_err(|error| Error::Config {
+            path: path.clone(),
+            message: error.to_string(),
+        })?;
+        atomic::write_file(&path, format!("{json}\n").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;
