@@ -35,6 +35,7 @@ fn tiger(epochs: usize) -> Tiger {
             epochs,
             batch_size: 10,
             weight_decay: 0.0,
+            patience: 0,
             ..Tiger::default().train
         },
         ..Tiger::default()
@@ -83,7 +84,7 @@ fn first(scores: &[f32]) -> usize {
 #[test]
 fn fifty_users_are_memorised_and_events_to_come_change_nothing() {
     let train = walks();
-    let (fitted, outcome) = fitted(&tiger(40), &train);
+    let (fitted, outcome) = fitted(&tiger(120), &train);
     assert!(
         outcome.held_out_loss.unwrap() < 0.5,
         "{:?}",
