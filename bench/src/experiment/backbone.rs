@@ -202,7 +202,7 @@ pub fn decoder_config(own: Own, words: &Words) -> Result<DecoderConfig> {
 /// Texts of which nothing can be made.
 pub fn words(own: Own, domains: &Domains) -> Result<Words> {
     match own {
-        Own::Nano(sizes) => Ok(Words::Text(train_tokenizer(sizes, domains)?)),
+        Own::Nano(sizes) => Ok(Words::Text(Box::new(train_tokenizer(sizes, domains)?))),
         Own::Codes(sizes) => Ok(Words::Codes(CodeBook::of(sizes, domains)?)),
     }
 }

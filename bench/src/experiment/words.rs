@@ -22,7 +22,7 @@ const CODES: &str = "codes.json";
 #[derive(Clone, Debug)]
 pub enum Words {
     /// Text.
-    Text(Tokenizer),
+    Text(Box<Tokenizer>),
     /// Items as codes.
     Codes(CodeBook),
 }
@@ -113,7 +113,7 @@ impl Words {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CODES);
         if !path.is_file() {
-            return Ok(Words::Text(Tokenizer::open(folder)?));
+            return Ok(Words::Text(Box::new(Tokenizer::open(folder)?)));
         }
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -154,7 +154,7 @@ impl Words {
     /// A model that reads codes.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         match self {
-            Words::Text(tokenizer) => Ok(tokenizer),
+            Words::Text(tokenizer) => Ok(tokenizer.as_ref()),
             Words::Codes(_) => bail!(
                 "this model reads items as the codes of one study, not text: it works in that study alone; name a model with a tokenizer"
             ),

@@ -8,11 +8,12 @@ mod task;
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use self::task::{Sequence, Sequences};
 use super::codes::{self, CodeReport, CodeSettings, ItemCodes, Layout, START, TOKENS};
-use super::{Course, Data, Recommender};
+use super::{Course, Data, Recommender, System};
 use crate::backbone::nano::NanoConfig;
 use crate::backbone::{Decoder, DecoderConfig, Weights};
 use crate::io::atomic;
@@ -22,8 +23,10 @@ use crate::train::{Fit, Keep, Outcome, TrainConfig, fit};
 use crate::{Error, Result};
 use candle_core::Device;
 
-/// The file beside the weights.
-const FILE: &str = "recommender.json";
+/// The system, its settings and the size of the catalogue.
+const DESCRIPTION: &str = "recommender.json";
+/// The items' codes.
+const CODES: &str = "codes.json";
 
 /// A decoder over items as tokens: its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -222,15 +225,38 @@ pub struct Fitted {
     catalogue: Catalogue,
 }
 
-/// What is written beside the weights.
+/// What a folder says of its recommender.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    kind: String,
-    settings: Tiger,
-    codes: ItemCodes,
+struct Description {
+    items: usize,
+    system: System,
+}
+
+/// The items as tokens, and how they came about.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coded {
+    items: ItemCodes,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     report: Option<CodeReport>,
+}
+
+/// A file of JSON.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Config {
+        path: path.to_path_buf(),
+        message: format!("{error}; fit and save the recommender again"),
+    })
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let json = serde_json::to_string(value).map_err(|error| Error::Config {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    })?;
+    atomic::write_file(path, format!("{json}\n").as_bytes())
 }
 
 impl Fitted {
@@ -252,27 +278,29 @@ impl Fitted {
     /// # Errors
     /// A folder that is none of a TIGER-like recommender, or whose files do not belong together.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+        let path = folder.join(DESCRIPTION);
+        // One kind of system here; of others the file says which, and this is an error that names the file.
+        let description: Description = read(&path)?;
+        let System::Tiger(settings) = description.system;
+        let coded: Coded = read(&folder.join(CODES))?;
         let wrong = |message: String| Error::Config {
-            path: path.clone(),
-            message,
+            path: folder.join(CODES),
+            message: format!("{message}; fit and save the recommender again"),
         };
-        let written: Written = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-        if written.kind != KIND {
+        coded
+            .items
+            .check(settings.layout())
+            .map_err(|error| wrong(error.to_string()))?;
+        if coded.items.codes.len() != description.items {
             return Err(wrong(format!(
-                "a recommender of kind {}, not {KIND}",
-                written.kind
+                "codes of {} items where {DESCRIPTION} speaks of {}",
+                coded.items.codes.len(),
+                description.items
             )));
         }
-        let layout = written.settings.layout();
-        written
-            .codes
-            .check(layout)
-            .map_err(|error| wrong(error.to_string()))?;
         let (weights, _) = Weights::open(folder)?;
-        let mut fitted = Self::new(written.settings, written.codes, weights)?;
-        fitted.report = written.report;
+        let mut fitted = Self::new(settings, coded.items, weights)?;
+        fitted.report = coded.report;
         Ok(fitted)
     }
 
@@ -287,9 +315,6 @@ impl Fitted {
     }
 }
 
-/// What it goes by in files.
-const KIND: &str = "tiger";
-
 impl Recommender for Fitted {
     fn scores(&self, histories: &[&[u32]], out: &mut [f32]) -> Result<()> {
         let prompts = histories
@@ -302,24 +327,33 @@ impl Recommender for Fitted {
             catalogue: &self.catalogue,
             mass: self.tiger.mass,
         };
-        ranker.scores(&prompts, out, &mut |_| ())
+        ranker.scores(&prompts, out, &mut |_| ())?;
+        // Who has done nothing yet is told nothing, as by the other systems.
+        let users = out.chunks_exact_mut(self.catalogue.items()).zip(histories);
+        users
+            .filter(|(_, history)| history.is_empty())
+            .for_each(|(out, _)| out.fill(0.0));
+        Ok(())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-        self.weights.save(folder, &self.tiger.decoder())?;
-        let path = folder.join(FILE);
-        let written = Written {
-            kind: KIND.into(),
-            settings: self.tiger.clone(),
-            codes: self.codes.clone(),
+        let description = Description {
+            items: self.codes.codes.len(),
+            system: System::Tiger(self.tiger.clone()),
+        };
+        let coded = Coded {
+            items: self.codes.clone(),
             report: self.report.clone(),
         };
-        let json = serde_json::to_string(&written).map_err(|error| Error::Config {
-            path: path.clone(),
-            message: error.to_string(),
-        })?;
-        atomic::write_file(&path, format!("{json}\n").as_bytes())
+        let marks = (
+            "a recommender",
+            ["recommender.json", "model.safetensors"].as_slice(),
+        );
+        atomic::write_folder(folder, marks, |folder| {
+            self.weights.save(folder, &self.tiger.decoder())?;
+            write(&folder.join(CODES), &coded)?;
+            write(&folder.join(DESCRIPTION), &description)
+        })
     }
 }
 

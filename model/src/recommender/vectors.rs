@@ -296,6 +296,8 @@ pub fn by_id(domains: &[Named], given: &[Given]) -> Result<Vec<Vectors>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::slice::from_ref;
+
     use super::*;
     use crate::op::with_threads;
 
@@ -434,23 +436,23 @@ mod tests {
             items: vec!["a", "b"],
         };
         let refused = |domains: &[Named], file: &[Given]| by_id(domains, file).unwrap_err().to_string();
-        let error = refused(&[beauty.clone()], &[given(None, "a", &[1.0])]);
+        let error = refused(from_ref(&beauty), &[given(None, "a", &[1.0])]);
         assert!(
             error.contains("1 of 2 items of beauty") && error.contains("among them b:"),
             "{error}"
         );
         let error = refused(
-            &[beauty.clone()],
+            from_ref(&beauty),
             &[given(None, "a", &[1.0]), given(None, "b", &[1.0, 2.0])],
         );
         assert!(error.contains("item b has 2 numbers"), "{error}");
         let error = refused(
-            &[beauty.clone()],
+            from_ref(&beauty),
             &[given(None, "a", &[1.0]), given(None, "a", &[2.0])],
         );
         assert!(error.contains("two vectors"), "{error}");
         let error = refused(
-            &[beauty.clone()],
+            from_ref(&beauty),
             &[given(None, "a", &[1.0]), given(None, "b", &[f32::INFINITY])],
         );
         assert!(error.contains("beauty") && error.contains("item 2"), "{error}");

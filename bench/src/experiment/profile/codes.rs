@@ -51,9 +51,9 @@ pub struct CodeDecoder {
 #[serde(rename_all = "kebab-case")]
 pub enum ItemText {
     /// Its title, as other rows read it.
-    Titles,
-    /// Its title and its categories, so that fewer items are alike.
     #[default]
+    Titles,
+    /// Its title and its categories: codes group items more by their kind, and more items share theirs.
     TitlesAndCategories,
 }
 

@@ -9,10 +9,11 @@ use super::Profile;
 use super::extend::over;
 
 /// The profiles that come with the program.
-pub(super) const BUILTIN: [(&str, &str); 5] = [
+pub(super) const BUILTIN: [(&str, &str); 6] = [
     ("quick", include_str!("../../../profiles/quick.toml")),
     ("order", include_str!("../../../profiles/order.toml")),
     ("small", include_str!("../../../profiles/small.toml")),
+    ("codes", include_str!("../../../profiles/codes.toml")),
     ("outside", include_str!("../../../profiles/outside.toml")),
     ("paper", include_str!("../../../profiles/paper.toml")),
 ];

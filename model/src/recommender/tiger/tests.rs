@@ -118,19 +118,29 @@ fn what_was_saved_is_read_as_it_was_and_the_threads_decide_nothing() {
     let (other, _) = with_threads(2, || fitted(&tiger, &train));
     let histories: [&[u32]; 2] = [&[5, 6, 7], &[]];
     assert_eq!(scores(&one, &histories), scores(&other, &histories));
-    let folder = tempfile::tempdir().unwrap();
-    one.save(folder.path()).unwrap();
-    let read = Fitted::load(folder.path()).unwrap();
+    assert_eq!(
+        scores(&one, &histories)[1],
+        [0.0; 24],
+        "nobody knows who has done nothing"
+    );
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("tiger");
+    one.save(&folder).unwrap();
+    one.save(&folder).unwrap();
+    let read = Fitted::load(&folder).unwrap();
     assert_eq!(scores(&read, &histories), scores(&one, &histories));
     assert_eq!(read.codes(), one.codes());
     assert_eq!(read.report(), one.report());
-    std::fs::write(folder.path().join(FILE), "{}").unwrap();
-    assert!(
-        Fitted::load(folder.path())
-            .unwrap_err()
-            .to_string()
-            .contains(FILE)
-    );
+    for file in [DESCRIPTION, CODES] {
+        std::fs::write(folder.join(file), "{}").unwrap();
+        let error = Fitted::load(&folder).unwrap_err().to_string();
+        assert!(error.contains(file), "{error}");
+        one.save(&folder).unwrap();
+    }
+    let fewer = r#"{"items": {"codes": [[0, 0, 0, 0]]}}"#;
+    std::fs::write(folder.join(CODES), fewer).unwrap();
+    let error = Fitted::load(&folder).unwrap_err().to_string();
+    assert!(error.contains("1 items") && error.contains("24"), "{error}");
 }
 
 #[test]
