@@ -129,6 +129,22 @@ impl Catalogue {
         self.ends.len()
     }
 
+    /// The place of the item with these tokens, if there is one.
+    pub fn find(&self, tokens: &[u32]) -> Option<usize> {
+        let mut beginnings = self.roots.as_slice();
+        let mut found = None;
+        for token in tokens {
+            let at = beginnings.partition_point(|node| self.nodes[*node as usize].token < *token);
+            let node = *beginnings.get(at)?;
+            if self.nodes[node as usize].token != *token {
+                return None;
+            }
+            found = Some(self.nodes[node as usize].item);
+            beginnings = self.children(node);
+        }
+        found.filter(|item| *item != NONE).map(|item| item as usize)
+    }
+
     fn children(&self, node: u32) -> &[u32] {
         let Range { start, end } = self.nodes[node as usize].children;
         &self.children[start as usize..end as usize]
@@ -615,6 +631,18 @@ mod tests {
                 assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
             }
         }
+    }
+
+    #[test]
+    fn items_are_found_by_their_tokens() {
+        let items = items(60);
+        let catalogue = Catalogue::new(&items).unwrap();
+        for (place, item) in items.iter().enumerate() {
+            assert_eq!(catalogue.find(item), Some(place));
+            assert_eq!(catalogue.find(&item[..2]), None);
+        }
+        assert_eq!(catalogue.find(&[]), None);
+        assert_eq!(catalogue.find(&[12, 12, 12]), None);
     }
 
     #[test]

@@ -145,7 +145,10 @@ impl Tiger {
             .collect::<Result<Vec<_>>>()?;
         let config = self.decoder();
         let nascent = Nascent::new(&config, course.seed)?;
+        let catalogue = Catalogue::new(&layout.items(&codes))?;
         let task = Sequences {
+            catalogue: &catalogue,
+            mass: self.mass,
             nascent: &nascent,
             dropout: self.item_dropout,
             fingerprint: format!("tiger {config:?} {}", self.item_dropout),
@@ -163,7 +166,11 @@ impl Tiger {
             checkpoint: course.checkpoint,
         };
         let outcome = fit(request, course.progress)?;
-        Ok((Fitted::new(self.clone(), codes, nascent.weights()?)?, outcome))
+        let mut fitted = Fitted::new(self.clone(), codes, nascent.weights()?)?;
+        if !held_out.is_empty() {
+            fitted.validation_ndcg = Some(task.ndcg_at_10(&held_out)?);
+        }
+        Ok((fitted, outcome))
     }
 
     fn layout(&self) -> Layout {
@@ -220,6 +227,8 @@ pub struct Fitted {
     codes: ItemCodes,
     /// What the codes came to, where they were made in the fit.
     report: Option<CodeReport>,
+    /// NDCG@10 of validation users with the values that were kept; none where it was not looked at.
+    validation_ndcg: Option<f64>,
     weights: Weights,
     decoder: Decoder,
     catalogue: Catalogue,
@@ -267,6 +276,7 @@ impl Fitted {
             tiger,
             codes,
             report: None,
+            validation_ndcg: None,
             weights,
             decoder,
             catalogue,
@@ -307,6 +317,12 @@ impl Fitted {
     /// The items' codes.
     pub fn codes(&self) -> &ItemCodes {
         &self.codes
+    }
+
+    /// NDCG@10 of the first thousand validation users over the whole catalogue, what they had left out, by the values that the fit kept; none
+    /// in one that was read from a folder, or fitted without validation users.
+    pub fn validation_ndcg(&self) -> Option<f64> {
+        self.validation_ndcg
     }
 
     /// What the codes came to, where they were made in the fit.

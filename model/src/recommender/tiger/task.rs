@@ -5,12 +5,13 @@ use std::hash::Hasher;
 use candle_core::Tensor;
 
 use super::super::codes::{HIDDEN, TOKENS};
-use crate::Result;
 use crate::backbone::Pass;
 use crate::nn::Parameters;
 use crate::op::{cross_entropy, mix};
+use crate::rank::{Catalogue, Mass, Ranker, Sought};
 use crate::train::pretrain::Nascent;
 use crate::train::task::{Mode, Part, Room, Task};
+use crate::{Error, Result};
 
 /// A start token and the tokens of some items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,50 @@ pub struct Sequences<'a> {
     pub dropout: f64,
     /// What decides the outcome beside settings, examples and shapes.
     pub fingerprint: String,
+    /// The items.
+    pub catalogue: &'a Catalogue,
+    /// What the chance of a token is a share of when items are ranked.
+    pub mass: Mass,
+}
+
+/// Most validation users who are ranked.
+const RANKED: usize = 1000;
+
+impl Sequences<'_> {
+    /// Mean NDCG@10 of the last items of sequences, the first thousand of them, among all items but those that came before; of ties the
+    /// target is last.
+    pub fn ndcg_at_10(&self, sequences: &[Sequence]) -> Result<f64> {
+        let ranked = &sequences[..sequences.len().min(RANKED)];
+        let item = |tokens: &[u32]| self.catalogue.find(tokens);
+        let mut known = Vec::with_capacity(ranked.len());
+        for sequence in ranked {
+            let (before, last) = sequence.tokens.split_at(sequence.tokens.len() - TOKENS);
+            let target = item(last)
+                .ok_or_else(|| Error::Usage("a validation item is none of the catalogue".into()))?;
+            let had = before[1..].chunks_exact(TOKENS).filter_map(item);
+            let had: Vec<usize> = had.filter(|had| *had != target).collect();
+            known.push((before, target, had));
+        }
+        let sought: Vec<Sought> = known
+            .iter()
+            .map(|(prompt, target, had)| Sought {
+                prompt,
+                target: *target,
+                excluded: had,
+            })
+            .collect();
+        let ranker = Ranker {
+            decoder: self.nascent.decoder(),
+            catalogue: self.catalogue,
+            mass: self.mass,
+        };
+        let places = ranker.places(&sought, 10, &mut |_| ())?;
+        let gain = |(above, tied): (usize, usize)| match above + tied {
+            place if place < 10 => 1.0 / (place as f64 + 2.0).log2(),
+            _ => 0.0,
+        };
+        Ok(places.into_iter().map(gain).sum::<f64>() / ranked.len().max(1) as f64)
+    }
 }
 
 /// Sequences that go through the decoder in one pass.

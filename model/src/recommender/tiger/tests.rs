@@ -90,6 +90,11 @@ fn fifty_users_are_memorised_and_events_to_come_change_nothing() {
         "{:?}",
         outcome.held_out_curve
     );
+    assert!(
+        fitted.validation_ndcg().unwrap() > 0.9,
+        "{:?}",
+        fitted.validation_ndcg()
+    );
     let mut right = 0;
     for walk in &train {
         let found = scores(&fitted, &[&walk[..3], &walk[..4]]);
