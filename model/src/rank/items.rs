@@ -1,11 +1,15 @@
 //! Items of a few tokens each, ranked by likelihood in a whole catalogue: the tree of their tokens is read once for many users, and where
 //! only the best are asked for, no further than they reach.
 
+mod tree;
+
 use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::tree::Catalogue;
+use self::tree::NONE;
 use crate::backbone::{Decoder, KvCache, Pass};
 use crate::op::log_probabilities;
 use crate::rank::top::{Ranked, best, rounding};
@@ -17,8 +21,6 @@ const ROWS: usize = 8192;
 const PROMPT_ROWS: usize = 2048;
 /// Beginnings that are read on at a time where only the best items are asked for.
 const AT_A_TIME: usize = 256;
-/// What stands for no node and for no item.
-const NONE: u32 = u32::MAX;
 
 /// What the chance of a token is a share of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,133 +32,6 @@ pub enum Mass {
     /// nothing is computed, which most endings of codes are.
     #[default]
     Catalogue,
-}
-
-/// The items of a catalogue as the tree of their tokens.
-#[derive(Clone, Debug)]
-pub struct Catalogue {
-    /// Of every node, each before those that go on from it and these before the next one beside it.
-    nodes: Vec<Node>,
-    /// Those that go on from each, in ascending order.
-    children: Vec<u32>,
-    /// Those at the root.
-    roots: Vec<u32>,
-    /// The node that each item ends with.
-    ends: Vec<u32>,
-}
-
-#[derive(Clone, Debug)]
-struct Node {
-    token: u32,
-    parent: u32,
-    children: Range<u32>,
-    /// The item that ends here.
-    item: u32,
-}
-
-impl Catalogue {
-    /// The tree of items, each of as many tokens as the others.
-    ///
-    /// # Errors
-    /// No items, items of other lengths, and two of the same tokens.
-    pub fn new<S: AsRef<[u32]>>(items: &[S]) -> Result<Self> {
-        let items: Vec<&[u32]> = items.iter().map(AsRef::as_ref).collect();
-        let depth = items.first().map_or(0, |first| first.len());
-        if depth == 0 || items.iter().any(|item| item.len() != depth) {
-            return Err(Error::Usage(
-                "a catalogue of items that are of no tokens, or of different numbers of them: give each as many as the others".into(),
-            ));
-        }
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|place| items[*place]);
-        let (mut nodes, mut ends) = (Vec::<Node>::new(), vec![NONE; items.len()]);
-        // The nodes of the item before.
-        let mut path: Vec<usize> = Vec::with_capacity(depth);
-        let mut before: &[u32] = &[];
-        for place in order {
-            let shared = items[place]
-                .iter()
-                .zip(before)
-                .take_while(|(a, b)| a == b)
-                .count();
-            if shared == depth {
-                let twin = path.last().map_or(NONE, |end| nodes[*end].item);
-                return Err(Error::Usage(format!(
-                    "items {} and {} have the same tokens: nothing could tell them apart",
-                    twin + 1,
-                    place + 1
-                )));
-            }
-            path.truncate(shared);
-            for token in &items[place][shared..] {
-                nodes.push(Node {
-                    token: *token,
-                    parent: path.last().map_or(NONE, |parent| *parent as u32),
-                    children: 0..0,
-                    item: NONE,
-                });
-                path.push(nodes.len() - 1);
-            }
-            let end = nodes.len() - 1;
-            nodes[end].item = place as u32;
-            ends[place] = end as u32;
-            before = items[place];
-        }
-        let mut below: Vec<Vec<u32>> = vec![Vec::new(); nodes.len()];
-        let mut roots = Vec::new();
-        for (at, node) in nodes.iter().enumerate() {
-            match node.parent {
-                NONE => roots.push(at as u32),
-                parent => below[parent as usize].push(at as u32),
-            }
-        }
-        let mut children = Vec::with_capacity(nodes.len());
-        for (node, below) in nodes.iter_mut().zip(below) {
-            let start = children.len() as u32;
-            children.extend(below);
-            node.children = start..children.len() as u32;
-        }
-        Ok(Catalogue {
-            nodes,
-            children,
-            roots,
-            ends,
-        })
-    }
-
-    /// Number of items.
-    pub fn items(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The place of the item with these tokens, if there is one.
-    pub fn find(&self, tokens: &[u32]) -> Option<usize> {
-        let mut beginnings = self.roots.as_slice();
-        let mut found = None;
-        for token in tokens {
-            let at = beginnings.partition_point(|node| self.nodes[*node as usize].token < *token);
-            let node = *beginnings.get(at)?;
-            if self.nodes[node as usize].token != *token {
-                return None;
-            }
-            found = Some(self.nodes[node as usize].item);
-            beginnings = self.children(node);
-        }
-        found.filter(|item| *item != NONE).map(|item| item as usize)
-    }
-
-    fn children(&self, node: u32) -> &[u32] {
-        let Range { start, end } = self.nodes[node as usize].children;
-        &self.children[start as usize..end as usize]
-    }
-
-    /// The nodes that an item leads through, from the root to its end.
-    fn path(&self, end: u32) -> Vec<u32> {
-        let parent = |node: &u32| Some(self.nodes[*node as usize].parent).filter(|parent| *parent != NONE);
-        let mut path: Vec<u32> = std::iter::successors(Some(end), parent).collect();
-        path.reverse();
-        path
-    }
 }
 
 /// A decoder that ranks a catalogue.
@@ -583,167 +458,4 @@ fn check(answers: &[f32]) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::backbone::decoder::tests::tiny;
-    use crate::op::with_threads;
-    use crate::rank::{Normalisation, Query, score};
-
-    /// Items of three tokens of the thirteen that the tiny decoder has, none twice, in no order.
-    fn items(count: u32) -> Vec<Vec<u32>> {
-        let of = |i: u32| {
-            let i = i * 5 % 343;
-            vec![i % 7, 3 + i / 7 % 7, 6 + i / 49 % 7]
-        };
-        (0..count).map(of).collect()
-    }
-
-    const PROMPTS: [&[u32]; 3] = [&[1, 2, 3], &[7], &[4, 4, 9, 1, 2]];
-
-    fn with<R>(catalogue: &Catalogue, mass: Mass, f: impl FnOnce(Ranker) -> R) -> R {
-        f(Ranker {
-            decoder: &tiny(),
-            catalogue,
-            mass,
-        })
-    }
-
-    fn all(catalogue: &Catalogue, mass: Mass) -> Vec<Vec<f32>> {
-        let mut out = vec![0.0; PROMPTS.len() * catalogue.items()];
-        with(catalogue, mass, |ranker| {
-            ranker.scores(&PROMPTS, &mut out, &mut |_| ()).unwrap()
-        });
-        out.chunks_exact(catalogue.items()).map(<[f32]>::to_vec).collect()
-    }
-
-    #[test]
-    fn scores_of_a_catalogue_are_the_likelihoods_of_its_items_one_by_one() {
-        let items = items(60);
-        let catalogue = Catalogue::new(&items).unwrap();
-        for (prompt, ours) in PROMPTS.iter().zip(all(&catalogue, Mass::Vocabulary)) {
-            let query = Query {
-                prompt: prompt.to_vec(),
-                candidates: items.clone(),
-            };
-            let expected = score(&tiny(), &[query], Normalisation::Sum, 100).unwrap();
-            for (ours, expected) in ours.iter().zip(&expected[0]) {
-                assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn items_are_found_by_their_tokens() {
-        let items = items(60);
-        let catalogue = Catalogue::new(&items).unwrap();
-        for (place, item) in items.iter().enumerate() {
-            assert_eq!(catalogue.find(item), Some(place));
-            assert_eq!(catalogue.find(&item[..2]), None);
-        }
-        assert_eq!(catalogue.find(&[]), None);
-        assert_eq!(catalogue.find(&[12, 12, 12]), None);
-    }
-
-    #[test]
-    fn chances_within_the_catalogue_sum_to_one_and_a_token_that_alone_is_left_is_certain() {
-        let catalogue = Catalogue::new(&items(60)).unwrap();
-        for scores in all(&catalogue, Mass::Catalogue) {
-            let sum: f64 = scores.iter().map(|score| f64::from(*score).exp()).sum();
-            assert!((sum - 1.0).abs() < 1e-4, "{sum}");
-        }
-        let lone = Catalogue::new(&[[1, 2, 3]]).unwrap();
-        assert_eq!(all(&lone, Mass::Catalogue)[0], [0.0]);
-        assert!(all(&lone, Mass::Vocabulary)[0][0] < -0.1);
-    }
-
-    #[test]
-    fn the_best_and_a_targets_place_are_those_that_all_scores_give() {
-        let catalogue = Catalogue::new(&items(200)).unwrap();
-        let excluded: [&[usize]; 3] = [&[], &[0, 5, 17], &[3]];
-        for mass in [Mass::Vocabulary, Mass::Catalogue] {
-            let all = all(&catalogue, mass);
-            with(&catalogue, mass, |ranker| {
-                for count in [0, 1, 7, 500] {
-                    let found = ranker.top(&PROMPTS, &excluded, count).unwrap();
-                    for ((found, scores), excluded) in found.iter().zip(&all).zip(excluded) {
-                        let mut left: Vec<usize> =
-                            (0..200).filter(|place| !excluded.contains(place)).collect();
-                        left.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
-                        assert_eq!(found.len(), count.min(left.len()));
-                        for (found, expected) in found.iter().zip(left) {
-                            assert!(
-                                (found.score - scores[expected]).abs() < 1e-4,
-                                "{found:?} {expected}"
-                            );
-                            assert!((found.score - scores[found.place]).abs() < 1e-4);
-                        }
-                    }
-                }
-                for target in [1, 100, 199] {
-                    let sought: Vec<Sought> = PROMPTS
-                        .iter()
-                        .zip(excluded)
-                        .map(|(prompt, excluded)| Sought {
-                            prompt,
-                            target,
-                            excluded,
-                        })
-                        .collect();
-                    let places = ranker.places(&sought, usize::MAX, &mut |_| ()).unwrap();
-                    let first_few = ranker.places(&sought, 5, &mut |_| ()).unwrap();
-                    for (user, (above, tied)) in places.iter().enumerate() {
-                        let scores = &all[user];
-                        // What is this near may stand on either side.
-                        let beyond = |least: f32| {
-                            (0..200)
-                                .filter(|place| *place != target && !excluded[user].contains(place))
-                                .filter(|place| scores[*place] - scores[target] > least)
-                                .count()
-                        };
-                        assert!(beyond(1e-4) <= *above && above + tied <= beyond(-1e-4));
-                        match *above < 5 {
-                            true => assert_eq!(first_few[user], (*above, *tied)),
-                            false => assert!(first_few[user].0 >= 5 && first_few[user].0 <= *above),
-                        }
-                    }
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn scores_depend_neither_on_the_threads_nor_on_who_is_asked_beside() {
-        let catalogue = Catalogue::new(&items(100)).unwrap();
-        let one = with_threads(1, || all(&catalogue, Mass::Catalogue));
-        assert_eq!(one, with_threads(3, || all(&catalogue, Mass::Catalogue)));
-        let mut alone = vec![0.0; 100];
-        with(&catalogue, Mass::Catalogue, |ranker| {
-            ranker.scores(&PROMPTS[1..2], &mut alone, &mut |_| ()).unwrap();
-        });
-        for (alone, beside) in alone.iter().zip(&one[1]) {
-            assert!((alone - beside).abs() < 1e-5);
-        }
-    }
-
-    #[test]
-    fn catalogues_whose_items_cannot_be_told_apart_and_targets_that_are_not_in_them_are_refused() {
-        let error = Catalogue::new(&[[1, 2], [3, 4], [1, 2]]).unwrap_err().to_string();
-        assert!(error.contains("items 1 and 3"), "{error}");
-        assert!(Catalogue::new(&[vec![1], vec![1, 2]]).is_err());
-        assert!(Catalogue::new::<Vec<u32>>(&[]).is_err());
-        let catalogue = Catalogue::new(&items(10)).unwrap();
-        with(&catalogue, Mass::Catalogue, |ranker| {
-            for (prompt, target, excluded) in [(&[1u32][..], 10, &[][..]), (&[1], 2, &[2]), (&[], 2, &[])] {
-                let sought = Sought {
-                    prompt,
-                    target,
-                    excluded,
-                };
-                assert!(ranker.places(&[sought], 5, &mut |_| ()).is_err());
-            }
-            assert!(ranker.scores(&[&[1]], &mut [0.0; 9], &mut |_| ()).is_err());
-            assert!(ranker.top(&[&[1]], &[], 3).is_err());
-        });
-    }
-}
+mod tests;
