@@ -177,16 +177,22 @@ pub fn histories(encoder: &Encoder, titles: &[String]) -> Result<Vec<Vec<u32>>> 
 /// Titles for neutral histories: items that are trained on, drawn by a key of the prepared folder alone, so that they are the same whichever
 /// row is asked.
 pub fn neutral_titles(items: &[Item], prepared: &str, count: usize) -> Vec<String> {
+    let title = |item: &Item| item.title.clone();
+    neutral_items(items, prepared, count)
+        .into_iter()
+        .map(title)
+        .collect()
+}
+
+/// The items of [`neutral_titles`].
+pub fn neutral_items<'i>(items: &'i [Item], prepared: &str, count: usize) -> Vec<&'i Item> {
     let mut known: Vec<&Item> = items.iter().filter(|item| item.train_count > 0).collect();
     known.sort_by_cached_key(|item| {
         let key = seed::key(&[b"neutral", prepared.as_bytes(), item.item_id.as_bytes()]);
         (key, item.item)
     });
+    known.truncate(count);
     known
-        .into_iter()
-        .take(count)
-        .map(|item| item.title.clone())
-        .collect()
 }
 
 /// A hash of an adapter's settings and factors.

@@ -15,6 +15,8 @@ mod browser;
 #[cfg(unix)]
 #[path = "it/calibration.rs"]
 mod calibration;
+#[path = "it/codes.rs"]
+mod codes;
 #[path = "it/commands.rs"]
 mod commands;
 #[cfg(unix)]

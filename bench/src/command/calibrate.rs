@@ -144,7 +144,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         ));
         return calibration.write(&out).and_then(|()| done(&calibration, &out));
     }
-    let encoder = Encoder::new(&model.tokenizer, format);
+    let encoder = Encoder::new(model.words.tokenizer()?, format);
     let unions: Vec<(Vec<u32>, Vec<u8>)> = prompts.iter().map(|prompt| union(prompt, format)).collect();
     let queries: Vec<Query> = prompts
         .iter()

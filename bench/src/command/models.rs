@@ -62,7 +62,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             super::print(serde_json::to_string_pretty(model.decoder.config())?)?;
             super::print(format!(
                 "{} tokens in the vocabulary",
-                model.tokenizer.vocab_size()
+                model.words.tokenizer()?.vocab_size()
             ))?;
             super::print(format!("fingerprint {}", model.fingerprint))
         }

@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if test.is_empty() {
         bail!("{} has no test prompts", arguments.folder.display());
     }
-    let encoder = Encoder::new(&model.tokenizer, format);
+    let encoder = Encoder::new(model.words.tokenizer()?, format);
     let calibration = arguments
         .calibrated
         .read(format, arguments.adapter.as_deref(), &model)?;

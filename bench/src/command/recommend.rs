@@ -128,7 +128,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         None => model.decoder.clone(),
         Some(folder) => arguments.adapters.fold(folder, &model, scale)?,
     };
-    let encoder = Encoder::new(&model.tokenizer, style.format);
+    let encoder = Encoder::new(model.words.tokenizer()?, style.format);
     let queries: Vec<(Query, Vec<Candidate>)> = questions
         .iter()
         .enumerate()

@@ -67,7 +67,7 @@ pub struct Arguments {
 /// Which experiment, and where.
 #[derive(Debug, Args)]
 pub struct Experiment {
-    /// A profile's name (quick, order, small, outside, paper) or the path of a profile's TOML, which may extend another one.
+    /// A profile's name (quick, order, small, codes, outside, paper) or the path of a profile's TOML, which may extend another one.
     #[arg(long, default_value = "quick")]
     profile: String,
     /// `synthetic` for generated logs only (no download), or the folder of local raw logs; without it, what the profile fetches

@@ -104,8 +104,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let chosen_by = ChosenBy::First(held_out);
     let parts: Vec<Part> = folders.iter().map(|folder| Part { folder, chosen_by }).collect();
     let meter = Meter::start("reading prompts");
-    let TrainingSet { examples, held_out } =
-        TrainingSet::read(&parts, &model.tokenizer, mixture, seed, &meter)?;
+    let TrainingSet { examples, held_out } = TrainingSet::read(&parts, &model.words, mixture, seed, &meter)?;
     meter.finish(format!("{} prompts", examples.len()));
     let config = TrainConfig {
         learning_rate: arguments.learning_rate,

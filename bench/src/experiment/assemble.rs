@@ -104,7 +104,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
         replicates: profile.replicates as usize,
         backbones: match profile.backbone {
             Backbone::Pretrained { .. } => Backbones::Downloaded,
-            Backbone::Nano(_) => Backbones::PreTrained(study.facts.bases.len()),
+            Backbone::Nano(_) | Backbone::Codes(_) => Backbones::PreTrained(study.facts.bases.len()),
             Backbone::None => Backbones::None,
         },
         claims,

@@ -7,20 +7,23 @@ use serde_json::json;
 use weaverec_model::backbone::{Decoder, DecoderConfig, Precision, Tokenizer, Weights};
 use weaverec_model::device::{Arithmetic, Compute};
 use weaverec_model::lora::Base;
+use weaverec_model::recommender::codes;
 use weaverec_model::train::{self, Checkpoint, Example, training_flops};
 use weaverec_pipeline::fetch::{self, Model};
-use weaverec_pipeline::schema::{Item, Split};
+use weaverec_pipeline::schema::{Item, PromptFormat, Split};
 use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::Domains;
 use super::encoder::Encoder;
+use super::materials::Materials;
 use super::plan::BackboneCell;
-use super::profile::{NanoSizes, Profile, Study};
+use super::profile::{NanoSizes, Own, Profile, Study};
 use super::replicate::{Replicate, backbone_seed, written};
 use super::runner::Workshop;
 use super::schedule::Finished;
 use super::study_record::{Facts, StudyRecord};
+use super::words::{CodeBook, Words};
 use crate::progress::{Meter, Stages};
 
 /// Lines of item descriptions in one pre-training example.
@@ -30,9 +33,9 @@ const DESCRIPTIONS: usize = 8;
 pub struct LanguageModel {
     /// The decoder over its frozen weights.
     pub decoder: Decoder,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// Hash of the weights and of the tokenizer.
+    /// What it reads.
+    pub words: Words,
+    /// Hash of the weights and of what it reads.
     pub fingerprint: String,
     /// What tells the weights from others, for adapters. Its name is one that is known, or the absolute path, so that it means the same
     /// in another folder.
@@ -58,12 +61,12 @@ pub fn pretrained(model: &str, precision: Precision, compute: Compute) -> Result
 /// Opens a model that is known by `name`, or by its path.
 fn open(path: &Path, name: Option<&str>, precision: Precision, compute: Compute) -> Result<LanguageModel> {
     let (weights, config) = Weights::open_as(path, precision)?;
-    let tokenizer = Tokenizer::open(path)?;
+    let words = Words::open(path)?;
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let name = name.map_or_else(|| path.display().to_string(), str::to_string);
     let base = weights.base(&name, precision)?;
     // Other words or another chat template make other examples of the same prompts.
-    let mut fingerprint = format!("{}-{}", base.weights, tokenizer.fingerprint()?);
+    let mut fingerprint = format!("{}-{}", base.weights, words.fingerprint()?);
     if compute.arithmetic != Arithmetic::default() {
         // Other numbers come of it, as of other weights.
         fingerprint.push_str(&format!("-{}", compute.arithmetic));
@@ -72,7 +75,7 @@ fn open(path: &Path, name: Option<&str>, precision: Precision, compute: Compute)
     let decoder = Decoder::placed(&weights, &config, &device, compute.arithmetic)?;
     Ok(LanguageModel {
         decoder,
-        tokenizer,
+        words,
         fingerprint,
         base,
         path,
@@ -80,26 +83,31 @@ fn open(path: &Path, name: Option<&str>, precision: Precision, compute: Compute)
 }
 
 /// The cell of a backbone that a replicate pre-trains.
-pub fn cell(
-    sizes: &NanoSizes,
-    profile: &Profile,
-    study: &Study,
-    facts: &Facts,
-    replicate: Replicate,
-) -> Cell {
+pub fn cell(own: Own, profile: &Profile, study: &Study, facts: &Facts, replicate: Replicate) -> Cell {
     let fingerprints: Vec<&str> = facts.domains.values().map(|d| d.fingerprint.as_str()).collect();
-    let configuration = json!({
-        "decoder": sizes.decoder,
-        "pretrain": sizes.pretrain,
+    let mut configuration = json!({
+        "pretrain": own.pretrain(),
         "seed": written(backbone_seed(replicate)),
         "format": profile.prepare.format,
         "auxiliary": auxiliary(study),
         "domains": fingerprints,
         "selection": { "cut_seed": profile.cut_seed, "prompts": profile.adapter.held_out },
     });
-    let label = match sizes.one_backbone {
-        true => format!("nano backbone of {}, of all replicates", study.name),
-        false => format!("nano backbone of {}, replicate {replicate}", study.name),
+    let what = match own {
+        Own::Nano(sizes) => {
+            configuration["decoder"] = json!(sizes.decoder);
+            "nano backbone"
+        }
+        Own::Codes(sizes) => {
+            configuration["decoder"] = json!(sizes.decoder);
+            configuration["items"] =
+                json!({ "text": sizes.text, "vectors": sizes.vectors, "codes": sizes.codes });
+            "backbone over item codes"
+        }
+    };
+    let label = match own.is_shared() {
+        true => format!("{what} of {}, of all replicates", study.name),
+        false => format!("{what} of {}, replicate {replicate}", study.name),
     };
     Cell::new(Kind::Backbone, label, configuration)
 }
@@ -124,24 +132,27 @@ pub fn pretrained_here(folder: &Path, compute: Compute) -> Result<LanguageModel>
 /// A training that fails.
 pub fn pretrain(
     backbone: &BackboneCell,
-    sizes: &NanoSizes,
+    own: Own,
     study: &StudyRecord,
-    domains: &Domains,
+    materials: &Materials,
     workshop: &Workshop,
 ) -> Result<Finished<'static>> {
     let cell = &backbone.cell;
     let meter = Meter::start(cell.label.clone());
-    let tokenizer = train_tokenizer(sizes, domains)?;
-    let encoder = Encoder::new(&tokenizer, study.profile.prepare.format);
-    let (examples, held_out) = auxiliary_text(&encoder, &auxiliary(study.study()), domains)?;
-    let config = decoder_config(sizes, &tokenizer)?;
+    let words = materials
+        .words
+        .as_ref()
+        .context("nothing was prepared for this backbone to read")?;
+    let format = study.profile.prepare.format;
+    let (examples, held_out) = auxiliary_text(words, format, &auxiliary(study.study()), &materials.domains)?;
+    let config = decoder_config(own, words)?;
     // From scratch: there is no base.
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(cell), "");
     let (weights, outcome) = train::pretrain(
         &config,
         &examples,
         &held_out,
-        &sizes.pretrain,
+        own.pretrain(),
         backbone_seed(backbone.replicate),
         Some(&checkpoint),
         &mut |p| meter.update(p.step as u64, p.total as u64, || format!("loss {:.3}", p.loss)),
@@ -151,7 +162,8 @@ pub fn pretrain(
         outcome.held_out_loss.unwrap_or(f64::NAN),
         outcome.tokens
     ));
-    let length = outcome.tokens as f64 / (examples.len().max(1) * sizes.pretrain.epochs) as f64;
+    let words = words.clone();
+    let length = outcome.tokens as f64 / (examples.len().max(1) * own.pretrain().epochs) as f64;
     Ok(Finished {
         choices: super::runner::chosen_step(&outcome, held_out.len()),
         training: Some(Training {
@@ -162,26 +174,41 @@ pub fn pretrain(
         }),
         artefacts: Some(Box::new(move |folder| {
             weights.save(folder, &config)?;
-            tokenizer.save(folder)?;
-            Ok(())
+            words.save(folder)
         })),
         ..Finished::default()
     })
 }
 
-/// The sizes of a nano decoder over a vocabulary.
+/// The sizes of a decoder that is pre-trained here.
 ///
 /// # Errors
 /// A tokenizer without an end-of-text token.
-pub fn decoder_config(sizes: &NanoSizes, tokenizer: &Tokenizer) -> Result<DecoderConfig> {
-    let end = tokenizer.eos();
-    Ok(sizes
-        .decoder
-        .llama(end.context("the tokenizer has no end-of-text token")?))
+pub fn decoder_config(own: Own, words: &Words) -> Result<DecoderConfig> {
+    match own {
+        Own::Nano(sizes) => {
+            let end = words.tokenizer()?.eos();
+            Ok(sizes
+                .decoder
+                .llama(end.context("the tokenizer has no end-of-text token")?))
+        }
+        Own::Codes(sizes) => Ok(sizes.nano().llama(codes::START)),
+    }
+}
+
+/// What a decoder that is pre-trained here reads, made of the words of all domains: no interaction has a part in it.
+///
+/// # Errors
+/// Texts of which nothing can be made.
+pub fn words(own: Own, domains: &Domains) -> Result<Words> {
+    match own {
+        Own::Nano(sizes) => Ok(Words::Text(Box::new(train_tokenizer(sizes, domains)?))),
+        Own::Codes(sizes) => Ok(Words::Codes(CodeBook::of(sizes, domains)?)),
+    }
 }
 
 /// A byte-level BPE vocabulary from the titles and categories of all domains: words only, no interactions.
-pub fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
+fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
     let texts: Vec<String> = domains
         .values()
         .flat_map(|d| d.items.iter().map(|i| format!("{}\n{}", i.title, i.categories)))
@@ -191,9 +218,11 @@ pub fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer
 
 /// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
 /// the items of all domains, in an order that knows nothing of their ids: neighbours by id were published, or bought, together. No
-/// interaction of a studied domain is in it. The best step is chosen on validation prompts of held-out users of the auxiliary domains.
+/// interaction of a studied domain is in it. A decoder over item codes reads no descriptions. The best step is chosen on validation prompts of
+/// held-out users of the auxiliary domains.
 pub fn auxiliary_text(
-    encoder: &Encoder,
+    words: &Words,
+    format: PromptFormat,
     auxiliary: &[&str],
     domains: &Domains,
 ) -> Result<(Vec<Example>, Vec<Example>)> {
@@ -202,9 +231,14 @@ pub fn auxiliary_text(
         let domain = domains
             .get(*name)
             .with_context(|| format!("the auxiliary domain {name} was not prepared"))?;
+        let encoder = words.encoder(name, format)?;
         examples.extend(encoder.examples(&domain.folder.prompts(Split::Train)?)?);
         held_out.extend(encoder.examples(&domain.selection)?);
     }
+    let Words::Text(tokenizer) = words else {
+        return Ok((examples, held_out));
+    };
+    let encoder = Encoder::new(tokenizer, format);
     for domain in domains.values() {
         let mut items: Vec<&Item> = domain.items.iter().collect();
         items.sort_by_cached_key(|item| {

@@ -1,6 +1,7 @@
 //! Prepared prompts as the model's plain values: tokens to train on, queries to rank.
 //!
-//! Titles, histories and answers are data: what spells one of the model's control tokens in them is text here, wherever it stands.
+//! Titles, histories and answers are data: what spells one of the model's control tokens in them is text here, wherever it stands. A model
+//! that reads items as codes is given the codes of the same items, in the same places.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,28 +9,221 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use weaverec_model::backbone::{Mixed, Tokenizer, Turn};
 use weaverec_model::rank::Query;
+use weaverec_model::recommender::ItemCodes;
+use weaverec_model::recommender::codes::{Layout, TOKENS};
 use weaverec_model::train::Example;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat, TITLE_SEPARATOR};
 
+/// Turns prompts of one format into tokens of one tokenizer, or those of one domain into the codes of their items.
+pub enum Encoder<'a> {
+    /// Into tokens of a text.
+    Text(TextEncoder<'a>),
+    /// Into codes.
+    Codes(CodeEncoder<'a>),
+}
+
 /// Turns prompts of one format into tokens of one tokenizer. Titles recur, so their tokens are remembered.
-pub struct Encoder<'a> {
+pub struct TextEncoder<'a> {
     tokenizer: &'a Tokenizer,
     format: PromptFormat,
     lines: Mutex<HashMap<String, Vec<u32>>>,
 }
 
+/// Turns prompts of a domain, of the format that is a sequence, into the codes of their items.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeEncoder<'a> {
+    /// Which token says what.
+    pub layout: Layout,
+    /// The codes of the domain's items.
+    pub codes: &'a ItemCodes,
+}
+
 impl<'a> Encoder<'a> {
     /// An encoder for prompts of `format`.
     pub fn new(tokenizer: &'a Tokenizer, format: PromptFormat) -> Self {
-        Encoder {
+        Encoder::Text(TextEncoder {
             tokenizer,
             format,
             lines: Mutex::default(),
+        })
+    }
+
+    /// An encoder of items as codes.
+    pub fn of_codes(layout: Layout, codes: &'a ItemCodes) -> Self {
+        Encoder::Codes(CodeEncoder { layout, codes })
+    }
+
+    /// The codes, where it is of items as codes.
+    pub fn codes(&self) -> Option<&CodeEncoder<'a>> {
+        match self {
+            Encoder::Text(_) => None,
+            Encoder::Codes(codes) => Some(codes),
+        }
+    }
+
+    fn text(&self) -> Result<&TextEncoder<'a>> {
+        match self {
+            Encoder::Text(text) => Ok(text),
+            Encoder::Codes(_) => bail!("this model reads items as codes: no text has tokens there"),
         }
     }
 
     /// A prompt and its answer, with the loss on the answer.
     pub fn example(&self, prompt: &Prompt) -> Result<Example> {
+        match self {
+            Encoder::Text(text) => text.example(prompt),
+            Encoder::Codes(codes) => codes.example(prompt),
+        }
+    }
+
+    /// Examples of many prompts.
+    pub fn examples<'p>(&self, prompts: impl IntoIterator<Item = &'p Prompt>) -> Result<Vec<Example>> {
+        prompts.into_iter().map(|p| self.example(p)).collect()
+    }
+
+    /// A prompt and candidates, to be ranked. Formats that list candidates can be asked about those that they list alone.
+    ///
+    /// # Errors
+    /// A candidate without anything to read: its likelihood would be that of what follows a title, and it would win.
+    pub fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
+        match self {
+            Encoder::Text(text) => text.query(prompt, candidates, items),
+            Encoder::Codes(codes) => codes.query(prompt, candidates),
+        }
+    }
+
+    /// The tokens of everything before the answer.
+    pub fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        match self {
+            Encoder::Text(text) => text.prompt(prompt),
+            Encoder::Codes(codes) => codes.history(&prompt.history),
+        }
+    }
+
+    /// What the model reads of somebody who had these items, as the sequence format writes it.
+    ///
+    /// # Errors
+    /// Items that are not among `all`.
+    pub fn had(&self, items: &[u32], all: &[Item]) -> Result<Vec<u32>> {
+        let title = |item: &u32| {
+            let found = (*item as usize).checked_sub(1).and_then(|place| all.get(place));
+            let found = found.with_context(|| format!("item {item} is no item of the domain"))?;
+            Ok(found.title.as_str())
+        };
+        match self {
+            Encoder::Text(text) => text.titles(&items.iter().map(title).collect::<Result<Vec<_>>>()?),
+            Encoder::Codes(codes) => codes.history(items),
+        }
+    }
+
+    /// The tokens of an item in a sequence.
+    ///
+    /// # Errors
+    /// An item without any.
+    pub fn title(&self, item: &Item) -> Result<Vec<u32>> {
+        match self {
+            Encoder::Text(text) => text.lines(&format!("{}\n", item.title)),
+            Encoder::Codes(codes) => codes.item(item.item),
+        }
+    }
+
+    /// What the model reads of somebody who had items with these titles, as the sequence format writes it.
+    ///
+    /// # Errors
+    /// A model that reads items as codes.
+    pub fn titles<S: AsRef<str>>(&self, titles: &[S]) -> Result<Vec<u32>> {
+        self.text()?.titles(titles)
+    }
+
+    /// Tokens of any text of lines, as the sequence format writes titles.
+    ///
+    /// # Errors
+    /// A model that reads items as codes.
+    pub fn lines(&self, text: &str) -> Result<Vec<u32>> {
+        self.text()?.lines(text)
+    }
+
+    /// The tokens that end a freely decoded answer.
+    ///
+    /// # Errors
+    /// A template that cannot be filled.
+    pub fn stops(&self) -> Result<Vec<u32>> {
+        match self {
+            Encoder::Text(text) => text.stops(),
+            Encoder::Codes(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The first title, or the letter, of a freely decoded answer.
+    ///
+    /// # Errors
+    /// A model that reads items as codes.
+    pub fn first_title(&self, answer: &[u32]) -> Result<String> {
+        self.text()?.first_title(answer)
+    }
+
+    /// Whether the model has tokens for a title.
+    ///
+    /// # Errors
+    /// A title that cannot be encoded.
+    pub fn is_readable(&self, title: &str) -> Result<bool> {
+        match self {
+            Encoder::Text(text) => text.is_readable(title),
+            Encoder::Codes(_) => Ok(true),
+        }
+    }
+}
+
+impl CodeEncoder<'_> {
+    /// What is read of a history.
+    fn history(&self, items: &[u32]) -> Result<Vec<u32>> {
+        Ok(self.layout.history(self.codes, items)?)
+    }
+
+    fn item(&self, item: u32) -> Result<Vec<u32>> {
+        Ok(self.layout.tokens(self.codes.of(item)?).to_vec())
+    }
+
+    /// The items of the answer are as many as it has lines.
+    fn example(&self, prompt: &Prompt) -> Result<Example> {
+        let answer = prompt
+            .messages
+            .last()
+            .map_or("", |message| message.content.as_str());
+        let (learnt, items) = (answer.lines().count(), prompt.history.len() + 1);
+        if learnt == 0 || learnt > items {
+            bail!(
+                "the answer of a prompt of user {} has {learnt} lines for {items} items: prepare the folder again",
+                prompt.user_id
+            );
+        }
+        let mut tokens = self.history(&prompt.history)?;
+        tokens.extend(self.item(prompt.target)?);
+        Ok(Example {
+            loss_from: tokens.len() - TOKENS * learnt,
+            tokens,
+        })
+    }
+
+    fn query(&self, prompt: &Prompt, candidates: &[u32]) -> Result<Query> {
+        Ok(Query {
+            prompt: self.history(&prompt.history)?,
+            candidates: candidates
+                .iter()
+                .map(|item| self.item(*item))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Whether these tokens are an item of the domain.
+    pub fn is_item(&self, tokens: &[u32]) -> bool {
+        let code = self.layout.code(tokens);
+        code.is_some_and(|code| self.codes.codes.contains(&code))
+    }
+}
+
+impl TextEncoder<'_> {
+    fn example(&self, prompt: &Prompt) -> Result<Example> {
         let answer = prompt.messages.last().map_or("", |m| m.content.as_str());
         let (mut tokens, answer) = match self.format {
             PromptFormat::Sequence => (self.history(prompt)?, self.lines(answer)?),
@@ -44,16 +238,7 @@ impl<'a> Encoder<'a> {
         Ok(Example { tokens, loss_from })
     }
 
-    /// Examples of many prompts.
-    pub fn examples<'p>(&self, prompts: impl IntoIterator<Item = &'p Prompt>) -> Result<Vec<Example>> {
-        prompts.into_iter().map(|p| self.example(p)).collect()
-    }
-
-    /// A prompt and candidates, to be ranked. Formats that list candidates can be asked about those that they list alone.
-    ///
-    /// # Errors
-    /// A candidate without anything to read: its likelihood would be that of what follows a title, and it would win.
-    pub fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
+    fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
         let (tokens, lead, end) = match self.format {
             PromptFormat::Sequence => (self.history(prompt)?, String::new(), String::new()),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
@@ -91,8 +276,7 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    /// The tokens of everything before the answer.
-    pub fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+    fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
         match self.format {
             PromptFormat::Sequence => self.history(prompt),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
@@ -120,8 +304,7 @@ impl<'a> Encoder<'a> {
         Ok(self.tokenizer.turn(&turns)?)
     }
 
-    /// What the model reads of somebody who had these items, as the sequence format writes it.
-    pub fn titles<S: AsRef<str>>(&self, titles: &[S]) -> Result<Vec<u32>> {
+    fn titles<S: AsRef<str>>(&self, titles: &[S]) -> Result<Vec<u32>> {
         let mut tokens: Vec<u32> = self.tokenizer.start().into_iter().collect();
         for title in titles {
             tokens.extend(self.lines(&format!("{}\n", title.as_ref()))?);
@@ -129,8 +312,7 @@ impl<'a> Encoder<'a> {
         Ok(tokens)
     }
 
-    /// Tokens of any text of lines, as the sequence format writes titles.
-    pub fn lines(&self, text: &str) -> Result<Vec<u32>> {
+    fn lines(&self, text: &str) -> Result<Vec<u32>> {
         let mut tokens = Vec::new();
         for line in text.split_inclusive('\n') {
             tokens.extend(self.line(&Mixed::of_data(line.trim_end_matches('\n')))?);
@@ -141,8 +323,7 @@ impl<'a> Encoder<'a> {
         Ok(tokens)
     }
 
-    /// The tokens that end a freely decoded answer.
-    pub fn stops(&self) -> Result<Vec<u32>> {
+    fn stops(&self) -> Result<Vec<u32>> {
         let mut stops: Vec<u32> = self.tokenizer.eos().into_iter().collect();
         match self.format {
             PromptFormat::Sequence => stops.extend(self.line(&Mixed::of_data("\n"))?),
@@ -154,8 +335,7 @@ impl<'a> Encoder<'a> {
         Ok(stops)
     }
 
-    /// The first title, or the letter, of a freely decoded answer.
-    pub fn first_title(&self, answer: &[u32]) -> Result<String> {
+    fn first_title(&self, answer: &[u32]) -> Result<String> {
         let text = self.tokenizer.decode(answer)?;
         let first = match self.format {
             PromptFormat::Sequence => text.lines().next(),
@@ -165,8 +345,7 @@ impl<'a> Encoder<'a> {
         Ok(first.unwrap_or_default().trim().to_string())
     }
 
-    /// Whether the model has tokens for a title.
-    pub fn is_readable(&self, title: &str) -> Result<bool> {
+    fn is_readable(&self, title: &str) -> Result<bool> {
         // No normalizer takes letters away.
         let is_plain = title.bytes().any(|byte| byte.is_ascii_alphanumeric());
         Ok(is_plain || !title.trim().is_empty() && !self.line(&Mixed::of_data(title))?.is_empty())
@@ -381,5 +560,50 @@ mod tests {
                 .prompt,
             example.tokens[..example.loss_from]
         );
+    }
+
+    fn codes() -> ItemCodes {
+        ItemCodes {
+            codes: vec![[1, 0, 2, 0], [0, 3, 3, 0], [0, 3, 3, 1]],
+        }
+    }
+
+    #[test]
+    fn codes_stand_where_titles_would_and_the_loss_is_on_as_many_items() {
+        let (codes, layout) = (codes(), Layout { size: 4 });
+        let encoder = Encoder::of_codes(layout, &codes);
+        let item = |number: usize| layout.tokens(codes.codes[number - 1]).to_vec();
+        let mut training = prompt(&[("user", "Solaris\n"), ("assistant", "Mirror\nStalker\n")]);
+        (training.history, training.target) = (vec![1, 3], 2);
+        let example = encoder.example(&training).unwrap();
+        assert_eq!(example.tokens, [vec![0], item(1), item(3), item(2)].concat());
+        assert_eq!(example.loss_from, 5, "all but the first item are learnt");
+        let mut test = prompt(&[("user", "Solaris\nMirror\n"), ("assistant", "Stalker\n")]);
+        (test.history, test.target) = (vec![1, 3], 2);
+        let example = encoder.example(&test).unwrap();
+        assert_eq!(example.loss_from, 9, "the target alone is learnt");
+        let query = encoder.query(&test, &[2, 1], &items()).unwrap();
+        assert_eq!(query.prompt, example.tokens[..9]);
+        assert_eq!(query.candidates, [item(2), item(1)]);
+        assert_eq!(encoder.prompt(&test).unwrap(), query.prompt);
+        assert_eq!(encoder.had(&[1, 3], &items()).unwrap(), query.prompt);
+        assert_eq!(encoder.title(&items()[1]).unwrap(), item(2));
+        let known = encoder.codes().unwrap();
+        assert!(known.is_item(&item(3)) && !known.is_item(&item(3)[1..]));
+        assert!(!known.is_item(&layout.tokens([1, 1, 1, 0])));
+        assert!(encoder.titles(&["Solaris"]).is_err());
+        assert!(encoder.query(&test, &[4], &items()).is_err());
+        test.messages.clear();
+        assert!(encoder.example(&test).is_err());
+    }
+
+    #[test]
+    fn what_somebody_had_is_read_as_its_titles() {
+        let tokenizer = Tokenizer::train_bpe(["Stalker Solaris"], 300).unwrap();
+        let encoder = Encoder::new(&tokenizer, PromptFormat::Sequence);
+        let expected = encoder.titles(&["Stalker", "Solaris"]).unwrap();
+        assert_eq!(encoder.had(&[2, 1], &items()).unwrap(), expected);
+        assert!(encoder.had(&[3], &items()).is_err());
+        assert!(encoder.codes().is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::Adapter;
-use weaverec_model::rank::{Query, catalogue_place, generate, neutral};
+use weaverec_model::rank::{Catalogue, Mass, Query, Ranker, Sought, catalogue_place, generate, neutral};
 use weaverec_model::train::mean_loss;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 use weaverec_pipeline::seed;
@@ -16,7 +16,7 @@ use super::backbone::LanguageModel;
 use super::cell::{Choice, Recall};
 use super::cut::Cut;
 use super::domain::DomainData;
-use super::encoder::Encoder;
+use super::encoder::{CodeEncoder, Encoder};
 use super::materials::Bench;
 use super::merged::Merged;
 use super::plan::AdapterKey;
@@ -24,11 +24,14 @@ use super::profile::Profile;
 use super::ranking::{Scored, Scores, Subject, catalogue};
 use super::replicate::{self, Replicate};
 use super::runner::Workshop;
-use crate::calibration::{histories, neutral_titles};
+use crate::calibration::neutral_items;
 use crate::method::language_model;
 use crate::metric::Place;
 use crate::progress::Meter;
 use crate::scoring;
+
+/// Where a target's place in a catalogue of codes is no longer looked for: no metric tells a thousandth place from those behind it.
+const FARTHEST: usize = 1000;
 
 /// The adapters of a ranking, which were trained here.
 pub(super) fn adapters(bench: &Bench, members: &[AdapterKey], workshop: &Workshop) -> Result<Vec<Adapter>> {
@@ -226,12 +229,12 @@ impl Likelihood<'_> {
                     .zip(&queries[*number].candidates),
             );
         }
-        let titles_of = neutral_titles(
-            &self.target.items,
-            &self.target.fingerprint,
-            config.neutral_histories,
-        );
-        let histories = histories(self.encoder, &titles_of)?;
+        let items = &self.target.items;
+        let neutral_items = neutral_items(items, &self.target.fingerprint, config.neutral_histories);
+        let histories = neutral_items
+            .iter()
+            .map(|item| self.encoder.had(&[item.item], items));
+        let histories = histories.collect::<Result<Vec<_>>>()?;
         let tokens: Vec<Vec<u32>> = titles.values().map(|title| (*title).clone()).collect();
         let all = (tokens.len() * histories.len()) as u64;
         let mut progress = |done: usize| {
@@ -250,6 +253,9 @@ impl Likelihood<'_> {
         subjects: &[Subject],
         queries: &[Query],
     ) -> Result<()> {
+        if let Some(codes) = self.encoder.codes() {
+            return self.rank_codes(decoder, codes, scores, subjects, queries);
+        }
         let items = &self.target.items;
         let all: Vec<u32> = (1..=items.len() as u32).collect();
         let Some(first) = subjects.first() else {
@@ -285,10 +291,64 @@ impl Likelihood<'_> {
         Ok(())
     }
 
+    /// The same for items as codes, whose tree is read once for many users.
+    fn rank_codes(
+        &self,
+        decoder: &Decoder,
+        codes: &CodeEncoder,
+        scores: &mut [Scores],
+        subjects: &[Subject],
+        queries: &[Query],
+    ) -> Result<()> {
+        let catalogue = Catalogue::new(&codes.layout.items(codes.codes))?;
+        let ranker = Ranker {
+            decoder,
+            catalogue: &catalogue,
+            // As candidates are scored.
+            mass: Mass::Vocabulary,
+        };
+        let excluded: Vec<Vec<usize>> = scores
+            .iter()
+            .map(|scores| {
+                let subject = &subjects[scores.subject];
+                let mut known: Vec<u32> = subject.history.to_vec();
+                known.sort_unstable();
+                known.dedup();
+                known.retain(|item| *item != subject.prompt.target);
+                known.into_iter().map(|item| item as usize - 1).collect()
+            })
+            .collect();
+        let sought: Vec<Sought> = scores
+            .iter()
+            .zip(&excluded)
+            .map(|(scores, excluded)| Sought {
+                prompt: &queries[scores.subject].prompt,
+                target: subjects[scores.subject].prompt.target as usize - 1,
+                excluded,
+            })
+            .collect();
+        let count = sought.len() as u64;
+        let places = ranker.places(&sought, FARTHEST, &mut |done| {
+            self.meter.update(done as u64, count, || {
+                "users ranked in the whole catalogue".into()
+            });
+        })?;
+        for (scores, (above, tied)) in scores.iter_mut().zip(places) {
+            scores.catalogue = Some(Place {
+                above: u32::try_from(above)?,
+                tied: u32::try_from(tied)?,
+            });
+        }
+        Ok(())
+    }
+
     /// How many next titles of training sequences the model writes to the letter.
     fn recall(&self, decoder: &Decoder) -> Result<Option<Recall>> {
         let wanted = self.profile.rank.contamination;
-        if wanted == 0 || self.profile.prepare.format != PromptFormat::Sequence {
+        if wanted == 0
+            || self.encoder.codes().is_some()
+            || self.profile.prepare.format != PromptFormat::Sequence
+        {
             return Ok(None);
         }
         let prompts = self.target.folder.first_prompts(Split::Train, wanted)?;

@@ -11,6 +11,7 @@ use super::plan::{Plan, Unit};
 use super::profile::{Backbone, Data, Profile, Study};
 use super::runner::Workshop;
 use super::study_record::StudyRecord;
+use super::words::Words;
 use crate::progress::say;
 
 /// A study's domains, and the language model where it is fetched.
@@ -19,6 +20,8 @@ pub struct Materials {
     pub domains: Domains,
     /// The model; none where replicates pre-train theirs, or none takes part.
     pub model: Option<LanguageModel>,
+    /// What the models read that replicates pre-train; none where the model is fetched, or none takes part.
+    pub words: Option<Words>,
 }
 
 impl Materials {
@@ -34,27 +37,37 @@ impl Materials {
             Backbone::Pretrained { model, precision } => {
                 Some(backbone::pretrained(model, *precision, workshop.compute)?)
             }
-            Backbone::Nano(_) | Backbone::None => None,
+            Backbone::Nano(_) | Backbone::Codes(_) | Backbone::None => None,
         };
-        Ok(Materials { domains, model })
+        let words = profile.backbone.own().map(|own| backbone::words(own, &domains));
+        let words = words.transpose()?;
+        if let Some(Words::Codes(book)) = &words {
+            say(format!("  {}", book.describe()));
+        }
+        Ok(Materials {
+            domains,
+            model,
+            words,
+        })
     }
 
     /// What is kept of the study.
     fn study(&self, profile: &Profile, study: &Study) -> Result<StudyRecord> {
         let domains = &self.domains;
-        match (&self.model, &profile.backbone) {
-            (Some(model), _) => {
-                let fingerprint = Some(model.fingerprint.as_str());
-                let sizes = Some((&model.tokenizer, model.decoder.config()));
-                StudyRecord::new(profile, study, domains, sizes, fingerprint)
+        if let Some(model) = &self.model {
+            let fingerprint = Some(model.fingerprint.as_str());
+            let sizes = Some((&model.words, model.decoder.config()));
+            return StudyRecord::new(profile, study, domains, sizes, fingerprint);
+        }
+        if let Backbone::Pretrained { model, .. } = &profile.backbone {
+            anyhow::bail!("the model {model} was not loaded");
+        }
+        match profile.backbone.own().zip(self.words.as_ref()) {
+            Some((own, words)) => {
+                let config = backbone::decoder_config(own, words)?;
+                StudyRecord::new(profile, study, domains, Some((words, &config)), None)
             }
-            (None, Backbone::Nano(sizes)) => {
-                let tokenizer = backbone::train_tokenizer(sizes, domains)?;
-                let config = backbone::decoder_config(sizes, &tokenizer)?;
-                StudyRecord::new(profile, study, domains, Some((&tokenizer, &config)), None)
-            }
-            (None, Backbone::None) => StudyRecord::new(profile, study, domains, None, None),
-            (None, Backbone::Pretrained { model, .. }) => anyhow::bail!("the model {model} was not loaded"),
+            None => StudyRecord::new(profile, study, domains, None, None),
         }
     }
 

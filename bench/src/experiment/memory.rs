@@ -148,7 +148,7 @@ impl Layout<'_> {
     fn precision(&self) -> Precision {
         match &self.profile.backbone {
             Backbone::Pretrained { precision, .. } => *precision,
-            Backbone::Nano(_) | Backbone::None => Precision::F32,
+            Backbone::Nano(_) | Backbone::Codes(_) | Backbone::None => Precision::F32,
         }
     }
 

@@ -20,7 +20,7 @@ use super::domain::DomainData;
 use super::encoder::Encoder;
 use super::profile::Profile;
 use super::replicate::{self, Replicate};
-use crate::calibration::{histories, neutral_titles};
+use crate::calibration::neutral_items;
 use crate::method::MergeRule;
 use crate::progress::Meter;
 use crate::scoring::LEAST;
@@ -177,10 +177,13 @@ impl Weighing<'_> {
         if neutral == 0 || self.profile.prepare.format != PromptFormat::Sequence {
             return Ok(None);
         }
-        let titles = neutral_titles(&self.target.items, &self.target.fingerprint, neutral);
+        let items = &self.target.items;
+        let histories = neutral_items(items, &self.target.fingerprint, neutral)
+            .iter()
+            .map(|item| self.encoder.had(&[item.item], items));
         Ok(Some(Content {
             alpha: 1.0,
-            histories: histories(self.encoder, &titles)?,
+            histories: histories.collect::<Result<_>>()?,
         }))
     }
 }

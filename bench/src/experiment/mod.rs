@@ -39,4 +39,5 @@ pub mod store;
 pub mod study_record;
 pub mod training_set;
 pub mod unit;
+pub mod words;
 pub mod work;

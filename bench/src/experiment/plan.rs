@@ -10,7 +10,7 @@ use weaverec_model::weave::{Budget, Diet, Recipe, Supply};
 
 use super::backbone;
 use super::cell::{Cell, Kind};
-use super::profile::{Backbone, Scenario};
+use super::profile::Scenario;
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
 use super::work::Work;
@@ -115,11 +115,11 @@ impl Plan {
     /// A record that lacks something.
     pub fn new(study: &StudyRecord) -> Result<Self> {
         let mut plan = Plan::default();
-        if let Backbone::Nano(sizes) = &study.profile.backbone {
+        if let Some(own) = study.profile.backbone.own() {
             for replicate in 0..study.facts.bases.len() as Replicate {
-                let cell = backbone::cell(sizes, &study.profile, study.study(), &study.facts, replicate);
+                let cell = backbone::cell(own, &study.profile, study.study(), &study.facts, replicate);
                 let text = study.facts.pretraining.unwrap_or_default();
-                let work = study.facts.operations.pretraining(text, sizes.pretrain.epochs);
+                let work = study.facts.operations.pretraining(text, own.pretrain().epochs);
                 plan.backbones.insert(
                     replicate,
                     BackboneCell {

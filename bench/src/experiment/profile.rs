@@ -1,6 +1,7 @@
 //! Profiles: everything that decides an experiment, as TOML.
 
 mod check;
+mod codes;
 mod data;
 mod extend;
 mod load;
@@ -16,6 +17,7 @@ use weaverec_model::backbone::nano::NanoConfig;
 use weaverec_model::device::Compute;
 use weaverec_model::train::{Keep, TrainConfig};
 
+pub use codes::{CodeDecoder, CodeSizes, ItemText, Own};
 pub use data::Data;
 pub use prepare::{Order, Prepare, Split};
 pub use rank::Rank;
@@ -78,6 +80,8 @@ pub struct Profile {
 pub enum Backbone {
     /// Pre-trained by the harness on each study's auxiliary text.
     Nano(NanoSizes),
+    /// Pre-trained by the harness on the sequences of each study's auxiliary domains, of which it reads the items as codes.
+    Codes(CodeSizes),
     /// A known model, fetched into the cache, or the path of a local folder or GGUF file.
     Pretrained {
         /// `smollm2-135m`, `gemma3-270m`, or a path.

@@ -11,7 +11,6 @@ use weaverec_output::write_file;
 use super::backbone::{self, LanguageModel};
 use super::cell::{Cell, Choice, Training};
 use super::cut::Cut;
-use super::encoder::Encoder;
 use super::environment::Environment;
 use super::library::Library;
 use super::materials::{Bench, Materials};
@@ -133,7 +132,11 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
         })
     });
     workshop.schedule().run("adapters", adapters.collect())?;
-    let encoder = model.map(|model| Encoder::new(&model.tokenizer, bench.study.profile.prepare.format));
+    let target = &bench.study.study().scenarios[unit.scenario].target;
+    let format = bench.study.profile.prepare.format;
+    let encoder = model
+        .map(|model| model.words.encoder(target, format))
+        .transpose()?;
     let reader = model.zip(encoder.as_ref());
     let rankings = missing.rankings.iter().map(|ranking| {
         Task::new(&ranking.cell, ranking.work.flops, || {
@@ -144,16 +147,9 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
 }
 
 fn pretrain(bench: &Bench, backbone: &BackboneCell, workshop: &Workshop) -> Result<Finished<'static>> {
-    let Backbone::Nano(sizes) = &bench.study.profile.backbone else {
-        anyhow::bail!("this profile pre-trains no backbone");
-    };
-    backbone::pretrain(
-        backbone,
-        sizes,
-        &bench.study,
-        &bench.materials()?.domains,
-        workshop,
-    )
+    let own = bench.study.profile.backbone.own();
+    let own = own.context("this profile pre-trains no backbone")?;
+    backbone::pretrain(backbone, own, &bench.study, bench.materials()?, workshop)
 }
 
 fn train(
@@ -180,7 +176,7 @@ fn train(
         placebo: &|domain| replicate::placebo_seed(adapter.replicate, domain),
     };
     let TrainingSet { examples, held_out } =
-        TrainingSet::of_diet(&adapter.diet, &keys, part, &model.tokenizer, &meter)?;
+        TrainingSet::of_diet(&adapter.diet, &keys, part, &model.words, &meter)?;
     let schedule = TrainConfig {
         epochs: config.train.epochs * adapter.diet.times,
         ..config.train.clone()

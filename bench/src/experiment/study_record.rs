@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use weaverec_model::backbone::{DecoderConfig, Tokenizer};
+use weaverec_model::backbone::DecoderConfig;
 use weaverec_model::train::Example;
 use weaverec_pipeline::prepared::Manifest;
 use weaverec_pipeline::schema::{PromptFormat, Split};
@@ -15,9 +15,10 @@ use super::cell::{Cell, Kind, Record};
 use super::cut::Sizes;
 use super::domain::{DomainData, Domains};
 use super::encoder::Encoder;
-use super::profile::{Backbone, Profile, Study};
+use super::profile::{Profile, Study};
 use super::protocol::union;
 use super::replicate::Replicate;
+use super::words::Words;
 use super::work::{OpCounts, Text};
 
 /// Prompts of a split that are encoded to learn how long they are.
@@ -94,7 +95,7 @@ impl StudyRecord {
         Ok(Cell::new(Kind::Study, label, profile.identity(study)?))
     }
 
-    /// A study whose domains have been prepared. `model` is the tokenizer and the sizes of the language model, if one takes part;
+    /// A study whose domains have been prepared. `model` is what the language model reads and its sizes, if one takes part;
     /// `fingerprint` tells one that was fetched from others.
     ///
     /// # Errors
@@ -103,18 +104,17 @@ impl StudyRecord {
         profile: &Profile,
         study: &Study,
         domains: &Domains,
-        model: Option<(&Tokenizer, &DecoderConfig)>,
+        model: Option<(&Words, &DecoderConfig)>,
         fingerprint: Option<&str>,
     ) -> Result<Self> {
-        let encoder = model.map(|(tokenizer, _)| Encoder::new(tokenizer, profile.prepare.format));
+        let format = profile.prepare.format;
         let mut facts = Facts {
             domains: domains
                 .values()
                 .map(|domain| {
-                    Ok((
-                        domain.name.clone(),
-                        DomainFacts::of(domain, encoder.as_ref(), profile.prepare.format)?,
-                    ))
+                    let encoder = model.map(|(words, _)| words.encoder(&domain.name, format));
+                    let facts = DomainFacts::of(domain, encoder.transpose()?.as_ref(), format)?;
+                    Ok((domain.name.clone(), facts))
                 })
                 .collect::<Result<_>>()?,
             bases: fingerprint.map(str::to_string).into_iter().collect(),
@@ -122,11 +122,12 @@ impl StudyRecord {
             operations: model.map_or_else(OpCounts::default, |(_, config)| OpCounts::of(config)),
             decoder: model.map(|(_, config)| config.clone()),
         };
-        if let (Backbone::Nano(sizes), Some(encoder)) = (&profile.backbone, &encoder) {
-            let count = if sizes.one_backbone { 1 } else { profile.replicates };
-            let cells = (0..count).map(|r| backbone::cell(sizes, profile, study, &facts, r));
+        if let (Some(own), Some((words, _))) = (profile.backbone.own(), model) {
+            let count = if own.is_shared() { 1 } else { profile.replicates };
+            let cells = (0..count).map(|r| backbone::cell(own, profile, study, &facts, r));
             facts.bases = cells.map(|cell| cell.key).collect();
-            let (examples, _) = backbone::auxiliary_text(encoder, &backbone::auxiliary(study), domains)?;
+            let (examples, _) =
+                backbone::auxiliary_text(words, format, &backbone::auxiliary(study), domains)?;
             facts.pretraining = Some(Text::of(&examples, examples.len()));
         }
         let mut of = Self::named(profile, study)?;
@@ -313,7 +314,7 @@ impl Lengths {
             })
         });
         let titles = domain.items.iter().take(SAMPLE).map(|item| {
-            let tokens = encoder.lines(&format!("{}\n", item.title))?;
+            let tokens = encoder.title(item)?;
             Ok(Example { loss_from: 0, tokens })
         });
         Ok(Lengths {

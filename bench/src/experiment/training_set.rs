@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use weaverec_model::backbone::Tokenizer;
+use weaverec_model::recommender::ItemCodes;
 use weaverec_model::train::Example;
 use weaverec_model::weave::{Diet, Mixture, mix_domains, mix_portions};
 use weaverec_pipeline::prepared::Prepared;
@@ -13,6 +13,7 @@ use weaverec_pipeline::seed;
 use weaverec_pipeline::stage::Recipe;
 
 use super::encoder::Encoder;
+use super::words::Words;
 use crate::progress::Meter;
 
 /// A training prompt: which folder's, and its place there.
@@ -58,26 +59,20 @@ pub struct TrainingSet {
 
 impl TrainingSet {
     /// Mixes the folders' training prompts, the first being the target's.
-    pub fn read(
-        parts: &[Part],
-        tokenizer: &Tokenizer,
-        mixture: Mixture,
-        seed: u64,
-        meter: &Meter,
-    ) -> Result<Self> {
+    pub fn read(parts: &[Part], words: &Words, mixture: Mixture, seed: u64, meter: &Meter) -> Result<Self> {
         let mut set = TrainingSet::default();
         let mut places: Vec<Vec<Place>> = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let (usable, held_out) = part.usable(number)?;
             set.held_out
-                .extend(encoder(part.folder, tokenizer).examples(&held_out)?);
+                .extend(encoder(part.folder, words)?.examples(&held_out)?);
             places.push(usable);
         }
         let names = parts.iter().map(|part| part.folder.manifest().name.as_str());
         let mixed = mix_domains(names.zip(places.iter().map(Vec::as_slice)), mixture, seed);
         drop(places);
         let folders = parts.iter().map(|part| (part.folder, None));
-        set.examples = read(&folders.collect::<Vec<_>>(), &mixed, tokenizer, meter)?;
+        set.examples = read(&folders.collect::<Vec<_>>(), &mixed, words, meter)?;
         Ok(set)
     }
 
@@ -89,7 +84,7 @@ impl TrainingSet {
         diet: &Diet,
         keys: &Keys,
         part: impl Fn(&str) -> Result<(Part<'p>, &'p [Item])>,
-        tokenizer: &Tokenizer,
+        words: &Words,
         meter: &Meter,
     ) -> Result<Self> {
         let mut set = TrainingSet::default();
@@ -98,10 +93,10 @@ impl TrainingSet {
             let (part, items) = part(&portion.domain)?;
             let (usable, held_out) = part.usable(number)?;
             set.held_out
-                .extend(encoder(part.folder, tokenizer).examples(&held_out)?);
+                .extend(encoder(part.folder, words)?.examples(&held_out)?);
             places.push(usable);
             let titles = match portion.placebo {
-                true => Some(permuted(items, (keys.placebo)(&portion.domain))),
+                true => Some(Exchanged::new(items, (keys.placebo)(&portion.domain))),
                 false => None,
             };
             folders.push((part.folder, titles));
@@ -119,29 +114,48 @@ impl TrainingSet {
             .into_iter()
             .map(|(portion, prompt)| places[portion][prompt])
             .collect();
-        set.examples = read(&folders, &mixed, tokenizer, meter)?;
+        set.examples = read(&folders, &mixed, words, meter)?;
         Ok(set)
     }
 }
 
-/// A domain's items with each other's titles and categories: the same words and lengths, and nothing to learn from what follows what.
-fn permuted(items: &[Item], seed: u64) -> Vec<Item> {
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    seed::shuffle(&mut seed::rng(seed, "placebo", "", 0), &mut order);
-    let exchanged = items.iter().zip(order).map(|(item, other)| Item {
-        title: items[other].title.clone(),
-        categories: items[other].categories.clone(),
-        ..item.clone()
-    });
-    exchanged.collect()
+/// A domain's items with each other's titles and categories, or codes: the same words and lengths, and nothing to learn from what follows
+/// what.
+struct Exchanged {
+    items: Vec<Item>,
+    /// Whose each item has.
+    order: Vec<usize>,
+}
+
+impl Exchanged {
+    fn new(items: &[Item], seed: u64) -> Self {
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        seed::shuffle(&mut seed::rng(seed, "placebo", "", 0), &mut order);
+        let exchanged = items.iter().zip(&order).map(|(item, other)| Item {
+            title: items[*other].title.clone(),
+            categories: items[*other].categories.clone(),
+            ..item.clone()
+        });
+        Exchanged {
+            items: exchanged.collect(),
+            order,
+        }
+    }
+
+    fn codes(&self, codes: &ItemCodes) -> ItemCodes {
+        let other = |other: &usize| codes.codes.get(*other).copied();
+        ItemCodes {
+            codes: self.order.iter().filter_map(other).collect(),
+        }
+    }
 }
 
 /// Reads the prompts at these places, each of a folder by number, in this order; where other items are given, they are worded with their
-/// titles. A place may come more than once.
+/// titles, or have their codes. A place may come more than once.
 fn read(
-    folders: &[(&Prepared, Option<Vec<Item>>)],
+    folders: &[(&Prepared, Option<Exchanged>)],
     places: &[Place],
-    tokenizer: &Tokenizer,
+    words: &Words,
     meter: &Meter,
 ) -> Result<Vec<Example>> {
     let mut slots: HashMap<Place, Vec<usize>> = HashMap::new();
@@ -150,9 +164,18 @@ fn read(
     }
     let mut examples = vec![Example::default(); places.len()];
     let mut read = 0;
-    for (number, (folder, items)) in folders.iter().enumerate() {
-        let encoder = encoder(folder, tokenizer);
-        let style = items.as_deref().map(|items| folder.style(items)).transpose()?;
+    for (number, (folder, exchanged)) in folders.iter().enumerate() {
+        let codes;
+        let (encoder, style) = match (words, exchanged) {
+            (_, None) => (encoder(folder, words)?, None),
+            (Words::Text(_), Some(exchanged)) => {
+                (encoder(folder, words)?, Some(folder.style(&exchanged.items)?))
+            }
+            (Words::Codes(book), Some(exchanged)) => {
+                codes = exchanged.codes(book.domain(&folder.manifest().name)?);
+                (Encoder::of_codes(book.layout, &codes), None)
+            }
+        };
         let mut refused = None;
         let mut place = 0;
         folder.each_prompt(Split::Train, |row| {
@@ -178,8 +201,9 @@ fn read(
     Ok(examples)
 }
 
-fn encoder<'t>(folder: &Prepared, tokenizer: &'t Tokenizer) -> Encoder<'t> {
-    Encoder::new(tokenizer, folder.manifest().parameters.format)
+fn encoder<'w>(folder: &Prepared, words: &'w Words) -> Result<Encoder<'w>> {
+    let manifest = folder.manifest();
+    words.encoder(&manifest.name, manifest.parameters.format)
 }
 
 impl Part<'_> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use weaverec_model::backbone::Decoder;
 use weaverec_model::rank::{Query, generate, score_with_progress};
+use weaverec_model::recommender::codes::TOKENS;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat};
 
 use crate::experiment::encoder::Encoder;
@@ -53,6 +54,14 @@ pub fn invalid_output_rate(
     let asked = &test[..test.len().min(config.free_decoding_users)];
     if asked.is_empty() {
         return Ok(None);
+    }
+    if let Some(codes) = encoder.codes() {
+        let mut invalid = 0;
+        for prompt in asked {
+            let answer = generate(decoder, &encoder.prompt(prompt)?, &[], TOKENS)?;
+            invalid += usize::from(!codes.is_item(&answer));
+        }
+        return Ok(Some(invalid as f64 / asked.len() as f64));
     }
     let all: HashSet<&str> = items.iter().map(|i| i.title.as_str()).collect();
     let stops = encoder.stops()?;

@@ -1,17 +1,13 @@
 //! Text-kNN: candidates by the likeness of their titles to those of the history (cosine of TF-IDF over words), without any model.
 
 use anyhow::Result;
-use rayon::prelude::*;
+use weaverec_model::recommender::text::{BUCKETS, tf_idf};
 use weaverec_pipeline::schema::Item;
-use weaverec_pipeline::seed;
 
 use super::links::{DECAY, recency, round};
 use super::log::{ItemScores, Log};
 use super::{Counted, Everything, Fitted, Fitting, How, Method};
 use crate::report::input::Family;
-
-/// Words are told apart by their hashes.
-const BUCKETS: usize = 1 << 18;
 
 /// Items by the words of their titles.
 #[derive(Clone, Debug)]
@@ -24,27 +20,8 @@ pub struct TextKnn {
 
 /// Reads the titles; what users did is nothing to it.
 pub fn fit(_: &Log, items: &[Item]) -> TextKnn {
-    let counts: Vec<Vec<(u32, f32)>> = items.par_iter().map(|item| words(&item.title)).collect();
-    let mut having = vec![0u32; BUCKETS];
-    for (word, _) in counts.iter().flatten() {
-        having[*word as usize] += 1;
-    }
-    // As scikit-learn smooths it: a word of every title still counts a little.
-    let rarity = |word: u32| 1.0 + ((1 + items.len()) as f32 / (1 + having[word as usize]) as f32).ln();
-    let weighted = |counts: Vec<(u32, f32)>| {
-        let mut title: Vec<(u32, f32)> = counts
-            .into_iter()
-            .map(|(word, times)| (word, (1.0 + times.ln()) * rarity(word)))
-            .collect();
-        let length = title
-            .iter()
-            .map(|(_, weight)| weight * weight)
-            .sum::<f32>()
-            .sqrt();
-        title.iter_mut().for_each(|(_, weight)| *weight /= length);
-        title
-    };
-    let titles: Vec<Vec<(u32, f32)>> = counts.into_par_iter().map(weighted).collect();
+    let titles: Vec<&str> = items.iter().map(|item| item.title.as_str()).collect();
+    let titles = tf_idf(&titles);
     let mut by_word = vec![Vec::new(); BUCKETS];
     for (item, title) in (1..).zip(&titles) {
         for (word, weight) in title {
@@ -89,21 +66,6 @@ impl TextKnn {
             .map(|same| (same[0].0, same.iter().map(|(_, weight)| weight).sum()))
             .collect()
     }
-}
-
-/// The words of a title, lower-cased, and how often it has them.
-fn words(title: &str) -> Vec<(u32, f32)> {
-    let lower = title.to_lowercase();
-    let mut words: Vec<u32> = lower
-        .split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| (seed::key(&[word.as_bytes()]) % BUCKETS as u64) as u32)
-        .collect();
-    words.sort_unstable();
-    words
-        .chunk_by(|one, other| one == other)
-        .map(|same| (same[0], same.len() as f32))
-        .collect()
 }
 
 /// The row.

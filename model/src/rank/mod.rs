@@ -1,8 +1,9 @@
-//! Ranking: the likelihood of each candidate given the prompt or whatever the prompt, the best of many, a target's place among all, a
-//! list of candidates, and free greedy decoding.
+//! Ranking: the likelihood of each candidate given the prompt or whatever the prompt, the best of many, a target's place among all, items
+//! of a few tokens in a whole catalogue, a list of candidates, and free greedy decoding.
 
 mod catalogue;
 mod generate;
+mod items;
 mod likelihood;
 mod list;
 mod neutral;
@@ -12,6 +13,7 @@ mod trie;
 
 pub use catalogue::catalogue_place;
 pub use generate::generate;
+pub use items::{Catalogue, Mass, Ranker, Sought};
 pub use likelihood::{Normalisation, Query, score, score_with_progress};
 pub use list::list;
 pub use neutral::neutral;

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// Nats by which the same tokens may differ between two passes, whose sums are rounded otherwise: far more than was ever seen, since
 /// too much costs time alone.
-fn rounding(decoder: &Decoder) -> f32 {
+pub(super) fn rounding(decoder: &Decoder) -> f32 {
     match decoder.head().dtype() {
         DType::F32 => 1e-3,
         _ => 1.0,
@@ -142,7 +142,7 @@ impl Search<'_> {
     }
 }
 
-fn best(mut ranked: Vec<Ranked>, count: usize) -> Vec<Ranked> {
+pub(super) fn best(mut ranked: Vec<Ranked>, count: usize) -> Vec<Ranked> {
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.place.cmp(&b.place)));
     ranked.truncate(count);
     ranked

@@ -5,15 +5,20 @@
 //! ```
 //!
 //! * [`Data`]: what a system may learn from; held-out test items cannot be said in it;
-//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`];
+//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], and [`Tiger`] over items as tokens;
 //! * [`Schedule`]: how long and how fast, the same for all unless it is said otherwise; [`Loss`]: what a position comes to;
 //! * [`fit`](fit()) gives a [`Recommender`] and an [`Outcome`]; [`load`] reads one that was saved.
+//!
+//! * [`text`], [`vectors`], [`codes`]: items as weighted words, as vectors of their texts or one's own, and as four tokens each, so that
+//!   whatever works on text works on items.
 //!
 //! Items are numbered from 1; inside, an item's number less one is its row in tables.
 
 mod bert4rec;
+pub mod codes;
 mod folder;
 mod gru4rec;
+mod kmeans;
 mod loss;
 mod ndcg;
 mod next_item;
@@ -21,6 +26,9 @@ mod outcome;
 mod rows;
 mod sasrec;
 mod schedule;
+mod svd;
+pub mod text;
+pub mod tiger;
 mod transformer;
 pub mod vectors;
 
@@ -29,12 +37,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use self::bert4rec::Bert4rec;
+pub use self::codes::ItemCodes;
 pub use self::gru4rec::Gru4rec;
 pub use self::loss::Loss;
 pub use self::ndcg::ndcg_at_10;
 pub use self::outcome::Outcome;
 pub use self::sasrec::Sasrec;
 pub use self::schedule::{Rate, Schedule};
+pub use self::tiger::Tiger;
 pub use self::transformer::Flavour;
 pub use self::vectors::Vectors;
 use crate::train::{Checkpoint, Progress};
@@ -83,6 +93,8 @@ pub enum System {
     Gru4rec(Gru4rec),
     /// Self-attention to both sides, trained on masked items (Sun et al. 2019).
     Bert4rec(Bert4rec),
+    /// A decoder over items as tokens (Rajput et al. 2023).
+    Tiger(Tiger),
 }
 
 /// How a fit goes.
@@ -115,6 +127,10 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
         System::Bert4rec(settings) => {
             let model = settings.model(data.items, course.seed)?;
             next_item::fit(model, system, &settings.schedule, data, course)
+        }
+        System::Tiger(settings) => {
+            let (fitted, outcome) = settings.fit(data, course)?;
+            Ok((Box::new(fitted), outcome))
         }
     }
 }

@@ -63,6 +63,7 @@ impl Schedule {
     pub(super) fn config(&self, examples: usize) -> TrainConfig {
         let steps = self.steps_an_epoch(examples);
         TrainConfig {
+            flat: None,
             learning_rate: self.learning_rate,
             epochs: self.epochs,
             batch_size: self.batch_size,

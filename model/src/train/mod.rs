@@ -17,7 +17,7 @@ mod fit;
 mod flops;
 mod lora;
 pub mod optimizer;
-mod pretrain;
+pub mod pretrain;
 mod record;
 mod schedule;
 pub mod task;

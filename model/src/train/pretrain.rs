@@ -26,21 +26,10 @@ pub fn pretrain(
     checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Weights, Outcome)> {
-    config
-        .check()
-        .map_err(|message| Error::Usage(format!("the sizes of the decoder: {message}")))?;
-    let parameters = RefCell::new(Parameters::new(seed, &Device::Cpu));
-    let decoder = Decoder::from_parameters(config, |name, shape| {
-        let initial = initial(name, shape)?;
-        // Norms too: what was trained before there was a choice was trained so.
-        parameters
-            .borrow_mut()
-            .create(name, shape, initial, Decay::Decayed)
-    })?;
-    let parameters = parameters.into_inner();
+    let nascent = Nascent::new(config, seed)?;
     let task = CausalLm {
-        parameters: &parameters,
-        decoder: &|_| Ok(decoder.clone()),
+        parameters: nascent.parameters(),
+        decoder: &|_| Ok(nascent.decoder().clone()),
         fingerprint: format!("{config:?}"),
     };
     let request = Fit {
@@ -52,14 +41,63 @@ pub fn pretrain(
         checkpoint,
     };
     let outcome = fit(request, progress)?;
-    let tensors: HashMap<String, Tensor> = parameters
-        .iter()
-        .map(|(name, parameter)| {
-            let values = parameter.variable.as_detached_tensor().copy()?;
-            Ok((name.to_string(), values))
+    Ok((nascent.weights()?, outcome))
+}
+
+/// A decoder all of whose weights are parameters, for whatever task trains them.
+pub struct Nascent {
+    parameters: Parameters,
+    decoder: Decoder,
+}
+
+impl Nascent {
+    /// On the CPU, with first values as [`pretrain`](pretrain()) has them.
+    ///
+    /// # Errors
+    /// Sizes that make no decoder.
+    pub fn new(config: &DecoderConfig, seed: u64) -> Result<Self> {
+        config
+            .check()
+            .map_err(|message| Error::Usage(format!("the sizes of the decoder: {message}")))?;
+        let parameters = RefCell::new(Parameters::new(seed, &Device::Cpu));
+        let decoder = Decoder::from_parameters(config, |name, shape| {
+            let initial = initial(name, shape)?;
+            // Norms too: what was trained before there was a choice was trained so.
+            parameters
+                .borrow_mut()
+                .create(name, shape, initial, Decay::Decayed)
+        })?;
+        Ok(Nascent {
+            parameters: parameters.into_inner(),
+            decoder,
         })
-        .collect::<Result<_>>()?;
-    Ok((Weights::from_tensors(tensors), outcome))
+    }
+
+    /// What is trained.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The decoder over the parameters' current values.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// A copy of the current values.
+    ///
+    /// # Errors
+    /// Values that cannot be copied.
+    pub fn weights(&self) -> Result<Weights> {
+        let tensors: HashMap<String, Tensor> = self
+            .parameters
+            .iter()
+            .map(|(name, parameter)| {
+                let values = parameter.variable.as_detached_tensor().copy()?;
+                Ok((name.to_string(), values))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Weights::from_tensors(tensors))
+    }
 }
 
 fn initial(name: &str, shape: &[usize]) -> Result<Initial> {

@@ -261,7 +261,7 @@ fn cases(
     model: &LanguageModel,
 ) -> Result<(Vec<Case>, Option<Content>)> {
     let (items, format) = (prepared.items()?, prepared.manifest().parameters.format);
-    let encoder = Encoder::new(&model.tokenizer, format);
+    let encoder = Encoder::new(model.words.tokenizer()?, format);
     let case = |prompt: &Prompt| -> Result<Case> {
         let candidates = match format.lists_candidates() || prompt.binned.is_empty() {
             true => &prompt.candidates,

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use weaverec_model::train::Keep;
+use weaverec_pipeline::schema::PromptFormat;
 
 use super::{Backbone, Profile, Scenario};
 use crate::method::{self, How, Method};
@@ -41,6 +42,20 @@ impl Profile {
                 "[stated] is about a model that has to be fetched, and this profile fetches none: leave the table out, `--dry-run` prepares the \
                  data"
             );
+        }
+        if matches!(self.backbone, Backbone::Codes(_)) {
+            if self.prepare.format != PromptFormat::Sequence {
+                bail!(
+                    "[backbone] kind = \"codes\" reads the items of a history and no question: write `format = \"sequence\"` in [prepare], \
+                     where it is \"{}\"",
+                    self.prepare.format.name()
+                );
+            }
+            if self.rank.contamination > 0 {
+                bail!(
+                    "[rank] contamination asks for titles, which a model with [backbone] kind = \"codes\" does not write: leave it out"
+                );
+            }
         }
         if self.adapter.train.keep != Keep::Last {
             bail!(
@@ -107,10 +122,14 @@ impl Profile {
             if let Some(stated) = &self.stated {
                 stated.check(study)?;
             }
-            if matches!(self.backbone, Backbone::Nano(_)) && !study.domains.iter().any(|d| d.auxiliary) {
+            if self.backbone.own().is_some() && !study.domains.iter().any(|d| d.auxiliary) {
                 bail!(
-                    "study {}: a nano backbone is pre-trained on auxiliary domains, and there is none",
-                    study.name
+                    "study {}: a {} backbone is pre-trained on auxiliary domains, and there is none",
+                    study.name,
+                    match self.backbone {
+                        Backbone::Codes(_) => "codes",
+                        _ => "nano",
+                    }
                 );
             }
         }

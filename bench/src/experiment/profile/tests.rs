@@ -3,6 +3,7 @@
 use super::load::BUILTIN;
 use super::*;
 use weaverec_model::device::{Arithmetic, DeviceName};
+use weaverec_pipeline::schema::PromptFormat;
 
 #[test]
 fn the_profiles_that_come_along_are_valid() {
@@ -238,7 +239,7 @@ fn a_file_extends_a_profile_or_another_file_with_few_keys() {
     assert!(error("extends = \"quick\"").contains("`name` is missing"));
     assert!(
         error("extends = \"quik\"\nname = \"x\"")
-            .contains("neither a profile (quick, order, small, merges, outside, paper)")
+            .contains("neither a profile (quick, order, small, merges, codes, outside, paper)")
     );
     assert!(error("extends = 3\nname = \"x\"").contains("in quotes"));
     assert!(error("extends = \"wrong.toml\"\nname = \"x\"").contains("in a circle"));
@@ -276,4 +277,23 @@ fn what_is_stated_must_be_all_of_it_and_of_a_model_that_is_not_made_here() {
     let mut quick = Profile::load("quick").unwrap();
     quick.stated = Profile::load("paper").unwrap().stated;
     assert!(format!("{:#}", quick.check().unwrap_err()).contains("[stated]"));
+}
+
+#[test]
+fn a_backbone_that_reads_codes_asks_for_sequences_and_for_auxiliary_domains_and_writes_no_titles() {
+    let of = |change: &dyn Fn(&mut Profile)| {
+        let mut profile = Profile::load("codes").unwrap();
+        change(&mut profile);
+        format!("{:#}", profile.check().unwrap_err())
+    };
+    let top = PromptFormat::Top5;
+    assert!(of(&|profile| profile.prepare.format = top).contains("`format = \"sequence\"`"));
+    assert!(of(&|profile| profile.rank.contamination = 10).contains("contamination"));
+    assert!(of(&|profile| profile.studies[0].domains.truncate(2)).contains("a codes backbone"));
+    let profile = Profile::load("codes").unwrap();
+    let Some(Own::Codes(sizes)) = profile.backbone.own() else {
+        panic!("it reads codes")
+    };
+    assert_eq!(sizes.nano().vocabulary, 2 + 3 * 256 + 256);
+    assert!(!Own::Codes(sizes).is_shared());
 }
