@@ -12,6 +12,7 @@
 //! * [`train`]: tasks, optimiser, schedule, loop and checkpoints, and on them LoRA training and the pre-training of `nano`;
 //! * [`weave`]: which adapters a scenario needs, what each is trained on and how they merge (arXiv 2510.26546);
 //! * [`merge`]: the merge rules and folding into the base;
+//! * [`recommender`]: sequential recommenders over items, fitted by gradients;
 //! * [`rank`]: the likelihood of candidates given a prompt, and free greedy decoding.
 //!
 //! This crate reads tokens and text as plain values: it knows neither the raw logs nor the prepared folders.
@@ -26,6 +27,7 @@ pub mod merge;
 pub mod nn;
 pub mod op;
 pub mod rank;
+pub mod recommender;
 pub mod train;
 pub mod weave;
 

@@ -23,6 +23,8 @@ pub enum Kind {
     Backbone,
     /// A trained adapter.
     Adapter,
+    /// A recommender that was fitted to a domain.
+    Recommender,
     /// A ranking of a target's users by one method and replicate.
     Ranking,
     /// A ranking that another program made, imported.
@@ -31,10 +33,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, those first that others need.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Study,
         Self::Backbone,
         Self::Adapter,
+        Self::Recommender,
         Self::Ranking,
         Self::Outside,
     ];
@@ -45,6 +48,7 @@ impl Kind {
             Kind::Study => "studies",
             Kind::Backbone => "backbones",
             Kind::Adapter => "adapters",
+            Kind::Recommender => "recommenders",
             Kind::Ranking => "rankings",
             Kind::Outside => "outside",
         }
@@ -117,7 +121,7 @@ pub struct Record {
     pub environment: Environment,
     /// What it took.
     pub cost: Cost,
-    /// What the training came to, for backbones and adapters.
+    /// What the training came to, for backbones, adapters and recommenders.
     #[serde(default)]
     pub training: Option<Training>,
     /// What the ranking came to.
@@ -164,12 +168,15 @@ pub struct Training {
     pub examples: usize,
     /// Floating-point operations, estimated.
     pub flops: f64,
+    /// Of a recommender, the NDCG@10 of the users who chose the epoch, among all items that they did not have: (epoch, mean).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<(u64, f64)>,
 }
 
 /// Something that was chosen, and on which users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// What: `steps`, `alpha`.
+    /// What: `step`, `epoch`, `alpha`.
     pub what: String,
     /// Which one was taken.
     pub value: serde_json::Value,
