@@ -17,6 +17,8 @@ mod browser;
 mod calibration;
 #[path = "it/commands.rs"]
 mod commands;
+#[path = "it/fit.rs"]
+mod fit;
 #[cfg(unix)]
 #[path = "it/folder.rs"]
 mod folder;

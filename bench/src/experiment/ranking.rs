@@ -87,15 +87,8 @@ pub fn rank(
     let format = profile.prepare.format;
     let mut subjects = subjects(&target.ranked, profile.report_on, Split::Test, target, format)?;
     let calibrating = |most: usize| &target.calibration[..target.calibration.len().min(most)];
-    let choosing = |calibration| {
-        self::subjects(
-            calibration,
-            Cut::Calibration,
-            Split::Validation,
-            target,
-            format,
-        )
-    };
+    let choosing =
+        |calibration| self::subjects(calibration, Cut::Calibration, Split::Validation, target, format);
     let scored = match &ranking.scorer {
         Scorer::Counted { method, drawn } => {
             subjects.extend(choosing(calibrating(usize::MAX))?);
@@ -104,7 +97,9 @@ pub fn rank(
         }
         Scorer::Fitted { .. } => {
             subjects.extend(choosing(calibrating(usize::MAX))?);
-            let fitted = bench.plan.recommender(&(ranking.target.clone(), ranking.scorer.clone()));
+            let fitted = bench
+                .plan
+                .recommender(&(ranking.target.clone(), ranking.scorer.clone()));
             let fitted = fitted.context("the recommender of this ranking is not planned")?;
             let folder = workshop.recommender(&fitted.cell).with_context(|| {
                 format!(
@@ -244,7 +239,9 @@ fn by_recommender(
                 catalogue,
             });
         }
-        meter.update(scored.scores.len() as u64, subjects.len() as u64, || "users".into());
+        meter.update(scored.scores.len() as u64, subjects.len() as u64, || {
+            "users".into()
+        });
     }
     Ok(scored)
 }

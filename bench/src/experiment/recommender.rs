@@ -22,11 +22,8 @@ use super::study_record::StudyRecord;
 use super::work::Work;
 use crate::method::log::{Histories, Log};
 use crate::method::{self, How};
-use crate::output::CURVE;
+use crate::output::{CURVE, RECOMMENDER};
 use crate::progress::Meter;
-
-/// A recommender's folder in that of its cell, and in that of `weaverec fit`.
-pub const RECOMMENDER: &str = "recommender";
 
 /// Most users who choose an epoch.
 pub const CHOOSING: usize = 1000;
@@ -105,6 +102,7 @@ pub fn fit(
         recommender,
         training,
         choices,
+        ..
     } = fitted(&request, Meter::start(cell.cell.label.clone()))?;
     let curve = curve(&training);
     Ok(Finished {
@@ -169,7 +167,9 @@ pub struct Fitted {
     pub recommender: Box<dyn recommender::Recommender>,
     /// What the fit took.
     pub training: Training,
-    /// The epoch, where somebody chose it.
+    /// The epoch that was kept and what the users who chose it found of it; none where nobody chose.
+    pub best: Option<(u64, f64)>,
+    /// The same as records say it.
     pub choices: Vec<Choice>,
 }
 
@@ -208,7 +208,9 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     let (recommender, outcome) = recommender::fit(system, &data, course)?;
     let validated = outcome.validation.iter();
     let validated: Vec<(u64, f64)> = validated.map(|(epoch, ndcg)| (*epoch as u64, *ndcg)).collect();
-    let best = validated.iter().find(|(epoch, _)| *epoch == outcome.best_epoch as u64);
+    let best = validated
+        .iter()
+        .find(|(epoch, _)| *epoch == outcome.best_epoch as u64);
     let chosen = format!("{} of {}", outcome.best_epoch, outcome.epochs);
     meter.finish(match best {
         Some((_, ndcg)) => format!("epoch {chosen}, NDCG@10 {ndcg:.3} of {} users", validation.len()),
@@ -223,6 +225,7 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     let flops = work::done(system, log, &outcome.training, validated.len() * validation.len());
     Ok(Fitted {
         recommender,
+        best: best.copied(),
         choices: choices.into_iter().collect(),
         training: Training {
             examples,
@@ -272,12 +275,17 @@ mod tests {
     fn a_domain_that_nothing_can_be_learnt_from_is_refused_with_what_to_do() {
         let error = |sequences: &[&[u32]], items: usize| {
             let sequences = sequences.iter().map(|items| items.to_vec()).collect();
-            check(&Log::new(sequences, items).unwrap()).unwrap_err().to_string()
+            check(&Log::new(sequences, items).unwrap())
+                .unwrap_err()
+                .to_string()
         };
         let one = error(&[&[1, 1]], 1);
         assert!(one.contains("1 item(s)") && one.contains("item core"), "{one}");
         let none = error(&[&[1], &[2], &[]], 2);
-        assert!(none.contains("none of 3 users") && none.contains("user core"), "{none}");
+        assert!(
+            none.contains("none of 3 users") && none.contains("user core"),
+            "{none}"
+        );
         let log = Log::new(vec![vec![1, 2], vec![2]], 2).unwrap();
         assert_eq!(check(&log).unwrap(), 1);
     }

@@ -19,12 +19,12 @@ use super::missing::Missing;
 use super::plan::{AdapterCell, BackboneCell, Unit};
 use super::profile::Backbone;
 use super::ranking::rank;
-use super::recommender::{self, RECOMMENDER};
+use super::recommender;
 use super::replicate;
 use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
-use crate::output::{CELLS, CURVE};
+use crate::output::{CELLS, CURVE, RECOMMENDER};
 use crate::progress::{Meter, say};
 
 /// An adapter's folder in that of its cell.

@@ -411,7 +411,9 @@ pub fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
     })?;
     let tensors = safetensors::read(&folder.join(WEIGHTS))?;
     let values = |name: &str| -> Result<Vec<f32>> {
-        let tensor = tensors.get(name).ok_or_else(|| Error::Usage(format!("no {name}")))?;
+        let tensor = tensors
+            .get(name)
+            .ok_or_else(|| Error::Usage(format!("no {name}")))?;
         Ok(tensor.flatten_all()?.to_vec1()?)
     };
     Ok(Box::new(Fitted {

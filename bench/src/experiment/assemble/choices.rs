@@ -40,7 +40,8 @@ pub fn of_trainings(records: &Records, scenarios: &[input::Scenario]) -> Result<
     for ((target, method, replicate), recommender) in &records.plan.recommenders {
         let known = records.trained_before(&recommender.cell);
         let all = known.iter().flat_map(|record| &record.choices);
-        choices.extend(all.map(|choice| recorded(None, &format!("{method} on {target}"), *replicate, choice)));
+        choices
+            .extend(all.map(|choice| recorded(None, &format!("{method} on {target}"), *replicate, choice)));
     }
     Ok(choices)
 }

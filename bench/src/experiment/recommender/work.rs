@@ -98,7 +98,8 @@ pub(super) fn planned(system: &System, domain: &DomainFacts) -> Work {
     let choosing = (domain.users.selection.min(CHOOSING) * sizes.epochs) as f64;
     Work {
         tokens: positions as u64,
-        flops: sizes.training(positions, length, domain.items) + sizes.scoring(choosing, length, domain.items),
+        flops: sizes.training(positions, length, domain.items)
+            + sizes.scoring(choosing, length, domain.items),
     }
 }
 
