@@ -14,7 +14,7 @@ use weaverec_model::train::Checkpoint;
 use weaverec_output::{Claim, Input};
 use weaverec_pipeline::prepared::Prepared;
 
-use self::folder::{About, Chosen};
+use self::folder::About;
 use super::number;
 use crate::experiment::recommender::{CHOOSING, Fitted, Request, choosing, fitted};
 use crate::method::log::{Histories, Log};
@@ -33,7 +33,7 @@ use crate::progress::{Meter, say};
 Examples:
   weaverec fit prepared/shop --out shop-sasrec                          SASRec, as in the tables
   weaverec fit prepared/shop --method gru4rec --epochs 10 --out shop-gru
-  weaverec fit prepared/shop --method sasrec --set hidden=128 --seed 2 --out shop-wide
+  weaverec fit prepared/shop --method sasrec --set width=128 --seed 2 --out shop-wide
   weaverec rank prepared/shop --model-folder shop-sasrec                its metrics on test users
   weaverec recommend --model-folder shop-sasrec histories.json          the ten best items
 
@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Folder of the recommender.
     #[arg(long)]
     out: PathBuf,
-    /// A setting that is to be another one than the row's; may be given several times.
+    /// A setting that is to be another one than the row's, as width=128, learning_rate=0.002 or loss=bce; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Most passes over the users.
@@ -106,7 +106,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let Fitted {
         recommender,
         training,
-        best,
         ..
     } = fitted.with_context(|| format!("{} on {}", arguments.method, arguments.folder.display()))?;
     let about = About {
@@ -121,11 +120,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
         steps: training.outcome.steps,
         positions: training.outcome.tokens,
         flops: training.flops,
-        chosen: best.map(|(epoch, ndcg)| Chosen {
-            epoch,
-            users: validation.len(),
-            ndcg,
-        }),
+        epochs: training.epochs.clone(),
+        chosen_by: validation.len(),
         system,
     };
     claim.write(|folder| about.write(folder, &items, &*recommender, &training))?;

@@ -168,9 +168,32 @@ pub struct Training {
     pub examples: usize,
     /// Floating-point operations, estimated.
     pub flops: f64,
-    /// Of a recommender, the NDCG@10 of the users who chose the epoch, among all items that they did not have: (epoch, mean).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub validation: Vec<(u64, f64)>,
+    /// How the epochs went, of a recommender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<Epochs>,
+}
+
+/// How the epochs of a recommender went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epochs {
+    /// (epoch, mean NDCG@10 of the users who choose); none where nobody does.
+    pub ndcg: Vec<(usize, f64)>,
+    /// The one whose values were kept, the first being 1.
+    pub best: usize,
+    /// Those that were gone through.
+    pub all: usize,
+    /// Whether it ended because nothing got better; one that ended with its last epoch might have gone on.
+    pub stopped_early: bool,
+    /// Number of trained values.
+    pub parameters: usize,
+}
+
+impl Epochs {
+    /// What the users who chose it find of the epoch that was kept; none where nobody chose.
+    pub fn chosen(&self) -> Option<f64> {
+        let best = self.ndcg.iter().find(|(epoch, _)| *epoch == self.best);
+        best.map(|(_, ndcg)| *ndcg)
+    }
 }
 
 /// Something that was chosen, and on which users.

@@ -5,14 +5,14 @@ mod work;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use weaverec_model::recommender::{self, Course, Data, System};
-use weaverec_model::train::Checkpoint;
+use weaverec_model::train::{Checkpoint, Outcome};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
 pub use self::work::ranking;
 
-use super::cell::{Cell, Choice, Kind, Training};
+use super::cell::{Cell, Choice, Epochs, Kind, Training};
 use super::cut::{Cut, First, Lot};
 use super::materials::{Bench, Materials};
 use super::replicate::{self, Replicate, written};
@@ -102,7 +102,6 @@ pub fn fit(
         recommender,
         training,
         choices,
-        ..
     } = fitted(&request, Meter::start(cell.cell.label.clone()))?;
     let curve = curve(&training);
     Ok(Finished {
@@ -167,9 +166,7 @@ pub struct Fitted {
     pub recommender: Box<dyn recommender::Recommender>,
     /// What the fit took.
     pub training: Training,
-    /// The epoch that was kept and what the users who chose it found of it; none where nobody chose.
-    pub best: Option<(u64, f64)>,
-    /// The same as records say it.
+    /// The epoch, where somebody chose it.
     pub choices: Vec<Choice>,
 }
 
@@ -206,15 +203,18 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         },
     };
     let (recommender, outcome) = recommender::fit(system, &data, course)?;
-    let validated = outcome.validation.iter();
-    let validated: Vec<(u64, f64)> = validated.map(|(epoch, ndcg)| (*epoch as u64, *ndcg)).collect();
-    let best = validated
-        .iter()
-        .find(|(epoch, _)| *epoch == outcome.best_epoch as u64);
-    let chosen = format!("{} of {}", outcome.best_epoch, outcome.epochs);
+    let epochs = Epochs {
+        ndcg: outcome.ndcg,
+        best: outcome.best_epoch,
+        all: outcome.epochs,
+        stopped_early: outcome.stopped_early,
+        parameters: outcome.parameters,
+    };
+    let chosen = format!("{} of {}", epochs.best, epochs.all);
+    let best = epochs.chosen();
     meter.finish(match best {
-        Some((_, ndcg)) => format!("epoch {chosen}, NDCG@10 {ndcg:.3} of {} users", validation.len()),
-        None => format!("{} epochs, nobody to choose one", outcome.epochs),
+        Some(ndcg) => format!("epoch {chosen}, NDCG@10 {ndcg:.3} of {} users", validation.len()),
+        None => format!("{} epochs, nobody to choose one", epochs.all),
     });
     let choices = best.map(|_| Choice {
         what: "epoch".into(),
@@ -222,16 +222,24 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         cut: Cut::Selection,
         users: validation.len(),
     });
-    let flops = work::done(system, log, &outcome.training, validated.len() * validation.len());
+    // Epochs are of the same number of steps.
+    let steps_an_epoch = outcome.steps / epochs.all.max(1);
+    let flops = work::done(system, log, outcome.tokens, epochs.ndcg.len() * validation.len());
     Ok(Fitted {
         recommender,
-        best: best.copied(),
         choices: choices.into_iter().collect(),
         training: Training {
             examples,
             flops,
-            outcome: outcome.training,
-            validation: validated,
+            outcome: Outcome {
+                steps: outcome.steps,
+                best_step: steps_an_epoch * epochs.best,
+                tokens: outcome.tokens,
+                seconds: outcome.seconds,
+                curve: outcome.curve,
+                ..Outcome::default()
+            },
+            epochs: Some(epochs),
         },
     })
 }
@@ -259,7 +267,7 @@ fn check(log: &Log) -> Result<usize> {
 /// every look at the users who choose.
 pub fn curve(training: &Training) -> String {
     let mut lines = training.outcome.json_lines();
-    for (epoch, ndcg) in &training.validation {
+    for (epoch, ndcg) in training.epochs.iter().flat_map(|epochs| &epochs.ndcg) {
         lines.push_str(&json!({ "epoch": epoch, "ndcg@10": ndcg }).to_string());
         lines.push('\n');
     }

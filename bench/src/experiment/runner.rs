@@ -244,7 +244,7 @@ fn train(
         training: Some(Training {
             examples: examples.len(),
             flops,
-            validation: Vec::new(),
+            epochs: None,
             outcome,
         }),
         artefacts: Some(Box::new(move |folder| {

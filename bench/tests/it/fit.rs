@@ -20,7 +20,7 @@ const FIT: [&str; 12] = [
     "--method",
     "sasrec",
     "--set",
-    "hidden=16",
+    "width=16",
     "--set",
     "batch_size=16",
     "--set",
@@ -94,11 +94,12 @@ fn a_recommender_is_fitted_ranked_and_asked_and_the_two_agree() {
     succeed(at, &fit("model", &[]));
     let about = read(&at.join("model/fitted.json"));
     assert_eq!(about["method"], "sasrec");
-    assert_eq!(about["system"]["hidden"], 16);
+    assert_eq!(about["system"]["width"], 16);
     assert!(about["positions"].as_u64().unwrap() > 0 && about["flops"].as_f64().unwrap() > 0.0);
-    let chosen = &about["chosen"];
-    assert!((1..=12).contains(&chosen["epoch"].as_u64().unwrap()), "{chosen}");
-    assert!(chosen["users"].as_u64().unwrap() > 0);
+    let epochs = &about["epochs"];
+    let (best, all) = (epochs["best"].as_u64().unwrap(), epochs["all"].as_u64().unwrap());
+    assert!(1 <= best && best <= all && all <= 12, "{epochs}");
+    assert!(about["chosen_by"].as_u64().unwrap() > 0);
     let course = fs::read_to_string(at.join("model/training.jsonl")).unwrap();
     assert!(course.lines().any(|line| line.contains("ndcg@10")), "{course}");
     assert!(!at.join("model.checkpoint").exists());
@@ -203,12 +204,12 @@ fn refused(at: &Path, home: &Prepared) {
         error.contains("entry 1 of `history`") && error.contains("items.jsonl"),
         "{error}"
     );
-    let error = fail(at, &fit("other", &["--set", "hiden=64"]));
+    let error = fail(at, &fit("other", &["--set", "widht=64"]));
     assert!(
-        error.contains("nearest is hidden") && !at.join("other").exists(),
+        error.contains("nearest is width") && !at.join("other").exists(),
         "{error}"
     );
-    let error = fail(at, &fit("other", &["--set", "hidden"]));
+    let error = fail(at, &fit("other", &["--set", "width"]));
     assert!(error.contains("write a key"), "{error}");
     let error = fail(
         at,
@@ -243,7 +244,9 @@ fn one_seed_comes_to_the_same_weights_on_any_number_of_threads_and_another_to_ot
     assert!(lasting(&at.join("one")) != lasting(&at.join("two")));
     // Without users to choose an epoch the last one is kept.
     succeed(at, &fit("all", &["--users", "0"]));
-    assert_eq!(read(&at.join("all/fitted.json"))["chosen"], Value::Null);
+    let about = read(&at.join("all/fitted.json"));
+    assert_eq!(about["chosen_by"], 0);
+    assert_eq!(about["epochs"]["best"], 12);
 }
 
 #[test]

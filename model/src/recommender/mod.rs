@@ -58,55 +58,95 @@ pub enum System {
     Bert4rec(Bert4rec),
 }
 
-/// What the loss of a SASRec compares the next item with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What a position comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Loss {
-    /// All items.
+    /// Cross-entropy over the whole catalogue.
     #[default]
     Ce,
-    /// Some items that are drawn.
-    SampledSoftmax,
-    /// One item that is drawn, each by itself.
+    /// Cross-entropy over the target and a sample.
+    Sampled {
+        /// Items in the sample.
+        negatives: usize,
+    },
+    /// The generalised binary cross-entropy of gSASRec.
+    Gbce {
+        /// Items a position.
+        negatives: usize,
+        /// Its calibration.
+        t: f64,
+    },
+    /// Binary cross-entropy of the target and one other item.
     Bce,
+}
+
+/// The form of SASRec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flavour {
+    /// The published one.
+    #[default]
+    Original,
+    /// That of RecBole.
+    Recbole,
+}
+
+/// How long and how fast a system is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Most passes over the users.
+    pub epochs: usize,
+    /// Users a step.
+    pub batch_size: usize,
+    /// Epochs without a better validation after which the fit ends; 0 goes through all.
+    pub patience: usize,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule {
+            learning_rate: 1e-3,
+            epochs: 20,
+            batch_size: 256,
+            patience: 3,
+        }
+    }
 }
 
 /// Settings of SASRec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sasrec {
-    /// Width of all vectors.
-    pub hidden: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Heads of attention.
-    pub heads: usize,
-    /// Most items of a history that are read.
-    pub max_length: usize,
-    /// The loss.
+    /// Which form.
+    pub flavour: Flavour,
+    /// What a position comes to.
     pub loss: Loss,
-    /// Items drawn for a sampled loss.
-    pub negatives: usize,
-    /// Most passes over the users.
-    pub epochs: usize,
-    /// Users a step.
-    pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
+    /// Width of the vectors.
+    pub width: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Width within the feed-forward of the form of RecBole.
+    pub inner: usize,
+    /// Most items of a history that are read, the latest.
+    pub length: usize,
+    /// How long and how fast it is fitted.
+    pub schedule: Schedule,
 }
 
 impl Default for Sasrec {
     fn default() -> Self {
         Sasrec {
-            hidden: 64,
-            layers: 2,
-            heads: 2,
-            max_length: 50,
+            flavour: Flavour::Original,
             loss: Loss::Ce,
-            negatives: 128,
-            epochs: 20,
-            batch_size: 256,
-            learning_rate: 1e-3,
+            width: 64,
+            blocks: 2,
+            inner: 256,
+            length: 50,
+            schedule: Schedule::default(),
         }
     }
 }
@@ -115,29 +155,29 @@ impl Default for Sasrec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gru4rec {
-    /// Width of all vectors.
+    /// What a position comes to.
+    pub loss: Loss,
+    /// Width of the item vectors.
+    pub width: usize,
+    /// Width of the state.
     pub hidden: usize,
-    /// Recurrent layers.
+    /// Recurrent layers, one over another.
     pub layers: usize,
-    /// Most items of a history that are read.
-    pub max_length: usize,
-    /// Most passes over the users.
-    pub epochs: usize,
-    /// Users a step.
-    pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
+    /// Most items of a history that are read, the latest.
+    pub length: usize,
+    /// How long and how fast it is fitted.
+    pub schedule: Schedule,
 }
 
 impl Default for Gru4rec {
     fn default() -> Self {
         Gru4rec {
-            hidden: 64,
+            loss: Loss::Ce,
+            width: 64,
+            hidden: 128,
             layers: 1,
-            max_length: 50,
-            epochs: 20,
-            batch_size: 256,
-            learning_rate: 1e-3,
+            length: 50,
+            schedule: Schedule::default(),
         }
     }
 }
@@ -146,46 +186,43 @@ impl Default for Gru4rec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bert4rec {
-    /// Width of all vectors.
-    pub hidden: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Heads of attention.
-    pub heads: usize,
-    /// Most items of a history that are read.
-    pub max_length: usize,
-    /// Share of the items that are masked.
+    /// What a masked item comes to.
+    pub loss: Loss,
+    /// Width of the vectors.
+    pub width: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Width within the feed-forward.
+    pub inner: usize,
+    /// Most positions that are read, the mask among them.
+    pub length: usize,
+    /// Share of a sequence's items that are masked.
     pub mask: f64,
-    /// Most passes over the users.
-    pub epochs: usize,
-    /// Users a step.
-    pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
+    /// How long and how fast it is fitted.
+    pub schedule: Schedule,
 }
 
 impl Default for Bert4rec {
     fn default() -> Self {
         Bert4rec {
-            hidden: 64,
-            layers: 2,
-            heads: 2,
-            max_length: 50,
+            loss: Loss::Ce,
+            width: 64,
+            blocks: 2,
+            inner: 256,
+            length: 50,
             mask: 0.2,
-            epochs: 20,
-            batch_size: 256,
-            learning_rate: 1e-3,
+            schedule: Schedule::default(),
         }
     }
 }
 
 impl System {
-    /// Width, epochs, users a step, learning rate.
-    fn course(&self) -> (usize, usize, usize, f64) {
+    /// Width and schedule.
+    fn course(&self) -> (usize, &Schedule) {
         match self {
-            System::Sasrec(s) => (s.hidden, s.epochs, s.batch_size, s.learning_rate),
-            System::Gru4rec(s) => (s.hidden, s.epochs, s.batch_size, s.learning_rate),
-            System::Bert4rec(s) => (s.hidden, s.epochs, s.batch_size, s.learning_rate),
+            System::Sasrec(settings) => (settings.width, &settings.schedule),
+            System::Gru4rec(settings) => (settings.width, &settings.schedule),
+            System::Bert4rec(settings) => (settings.width, &settings.schedule),
         }
     }
 }
@@ -201,16 +238,26 @@ pub struct Course<'a> {
 }
 
 /// What a fit came to.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Steps, losses, positions, time.
-    pub training: train::Outcome,
-    /// (epoch, NDCG@10 of the users who choose).
-    pub validation: Vec<(usize, f64)>,
-    /// The epoch whose values were kept; 0 where nobody chose.
-    pub best_epoch: usize,
-    /// Epochs that were taken.
+    /// Steps taken.
+    pub steps: usize,
+    /// Epochs gone through.
     pub epochs: usize,
+    /// The epoch whose values were kept, the first being 1.
+    pub best_epoch: usize,
+    /// Whether the fit ended because nothing got better.
+    pub stopped_early: bool,
+    /// Validation NDCG@10 of each epoch, (epoch, value); empty without validation users.
+    pub ndcg: Vec<(usize, f64)>,
+    /// Positions read in training: real ones, without padding.
+    pub tokens: u64,
+    /// Seconds, over all runs that it took, validation among them.
+    pub seconds: f64,
+    /// (step, mean loss a target in nats) of every step.
+    pub curve: Vec<(u64, f64)>,
+    /// Number of trained values.
+    pub parameters: usize,
 }
 
 /// Fits a system.
@@ -218,7 +265,7 @@ pub struct Outcome {
 /// # Errors
 /// Data without anything to predict, settings that cannot be trained, or a checkpoint that cannot be read or written.
 pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Recommender>, Outcome)> {
-    let (width, epochs, batch_size, learning_rate) = system.course();
+    let (width, schedule) = system.course();
     let (parameters, model) = Pairs::new(data.items, width, course.seed)?;
     let task = PairTask {
         parameters: &parameters,
@@ -230,18 +277,18 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
         .iter()
         .map(|(history, next)| history.last().copied().into_iter().chain([*next]).collect())
         .collect();
-    let steps = data.train.len().div_ceil(batch_size.max(1));
+    let steps = data.train.len().div_ceil(schedule.batch_size.max(1));
     let config = TrainConfig {
-        learning_rate,
-        epochs,
-        batch_size,
+        learning_rate: schedule.learning_rate,
+        epochs: schedule.epochs,
+        batch_size: schedule.batch_size,
         micro_batch_tokens: 4096,
         activation_memory: 0,
         warmup: 0.0,
         weight_decay: 0.0,
         clip: 1.0,
         evaluate_every: steps,
-        patience: 0,
+        patience: schedule.patience,
         keep: Default::default(),
         checkpoint_every: steps,
     };
@@ -254,21 +301,26 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
         checkpoint: course.checkpoint,
     };
     let training = train::fit(request, course.progress)?;
-    let best_epoch = training.best_step / steps.max(1);
-    let mut outcome = Outcome {
-        epochs: training.steps / steps.max(1),
-        best_epoch,
-        validation: Vec::new(),
-        training,
-    };
     let fitted = Fitted {
         system: system.clone(),
         items: data.items,
         values: parameters.values()?,
         width,
     };
+    let best_epoch = training.best_step / steps.max(1);
+    let mut outcome = Outcome {
+        steps: training.steps,
+        epochs: training.steps / steps.max(1),
+        best_epoch,
+        stopped_early: training.steps < steps * schedule.epochs,
+        ndcg: Vec::new(),
+        tokens: training.tokens,
+        seconds: training.seconds,
+        curve: training.curve,
+        parameters: parameters.count(),
+    };
     if !data.validation.is_empty() {
-        outcome.validation.push((best_epoch, ndcg(&fitted, data)?));
+        outcome.ndcg.push((best_epoch, ndcg(&fitted, data)?));
     }
     Ok((Box::new(fitted), outcome))
 }

@@ -16,7 +16,7 @@ use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
-use crate::experiment::cell::Training;
+use crate::experiment::cell::{Epochs, Training};
 use crate::experiment::recommender::curve;
 use crate::output::{CURVE, FITTED_ABOUT, FITTED_ITEMS, RECOMMENDER, write_json};
 
@@ -50,20 +50,10 @@ pub struct About {
     pub positions: u64,
     /// Floating-point operations, estimated.
     pub flops: f64,
-    /// The epoch that was kept, where users chose it.
-    pub chosen: Option<Chosen>,
-}
-
-/// An epoch that was chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Chosen {
-    /// The epoch.
-    pub epoch: u64,
-    /// Users who chose.
-    pub users: usize,
-    /// Their NDCG@10 among all items.
-    #[serde(rename = "ndcg@10")]
-    pub ndcg: f64,
+    /// How the epochs went, and which was kept.
+    pub epochs: Option<Epochs>,
+    /// Users who chose it; 0: nobody, and the last was kept.
+    pub chosen_by: usize,
 }
 
 /// An item, as it is written.

@@ -23,18 +23,19 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
         (false, Some(one), None) => one.as_str(),
         _ => key,
     };
-    if !known.iter().any(|name| name == path) {
-        let nearest = known.iter().min_by_key(|name| distance(name, key));
+    let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
+    let Some(place) = place else {
+        let last = |name: &str| distance(name.rsplit('.').next().unwrap_or(name), key);
+        let nearest = known.iter().min_by_key(|name| distance(name, key).min(last(name)));
         let nearest = nearest.context("this system has no settings")?;
         bail!(
             "there is no setting {key}; the nearest is {nearest}, and all are {}",
             known.join(", ")
         );
-    }
-    let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
-    let place = place.with_context(|| format!("there is no setting {path}"))?;
+    };
     let before = place.clone();
     *place = match (&before, serde_json::from_str(value)) {
+        (_, Ok(read @ (Value::Object(_) | Value::Array(_)))) => read,
         // A word may look like a number.
         (Value::String(_), _) | (_, Err(_)) => Value::String(value.to_owned()),
         (_, Ok(read)) => read,
@@ -115,16 +116,38 @@ mod tests {
     fn a_name_that_is_none_comes_with_the_nearest_and_a_value_of_another_kind_with_its_setting() {
         for system in systems() {
             let error = |key: &str, value: &str| format!("{:#}", with(&system, key, value).unwrap_err());
-            let unknown = error("hiden", "64");
+            let unknown = error("widht", "64");
             assert!(
-                unknown.contains("no setting hiden") && unknown.contains("nearest is hidden"),
+                unknown.contains("no setting widht") && unknown.contains("nearest is width"),
                 "{unknown}"
             );
-            let wrong = error("hidden", "many");
-            assert!(wrong.contains("hidden cannot be many"), "{wrong}");
-            assert!(error("hidden", "-3").contains("hidden cannot be -3"));
+            let within = error("lerning_rate", "1");
+            assert!(within.contains("nearest is schedule.learning_rate"), "{within}");
+            assert!(error("widht.of", "64").contains("no setting"));
+            let wrong = error("width", "many");
+            assert!(wrong.contains("width cannot be many"), "{wrong}");
+            assert!(error("width", "-3").contains("width cannot be -3"));
+            assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
             assert!(error("kind", "sasrec").contains("--method"));
         }
+    }
+
+    #[test]
+    fn a_choice_with_settings_of_its_own_is_given_as_json() {
+        let plain = systems().swap_remove(0);
+        let sampled = with(&plain, "loss", r#"{"sampled": {"negatives": 64}}"#).unwrap();
+        assert!(
+            serde_json::to_string(&sampled)
+                .unwrap()
+                .contains(r#""negatives":64"#)
+        );
+        let fewer = with(&sampled, "negatives", "8").unwrap();
+        assert!(
+            serde_json::to_string(&fewer)
+                .unwrap()
+                .contains(r#""negatives":8"#)
+        );
+        assert_eq!(with(&fewer, "loss", "ce").unwrap(), plain);
     }
 
     #[test]

@@ -5,22 +5,21 @@
 //!
 //! | system | a position in a layer | a prediction |
 //! |---|---|---|
-//! | SASRec | 6 d² (queries, keys, values, output, two of the feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
-//! | BERT4Rec | 12 d² (a feed-forward four times as wide) + 2 d n (attention to all) | d × items, at masked positions |
-//! | GRU4Rec | 6 d² (three gates of input and state) | d × items |
+//! | SASRec | 4 d² + 2 d × inner (queries, keys, values, output; feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
+//! | BERT4Rec | 4 d² + 2 d × inner + 2 d n (attention to all); every sequence is read twice an epoch | the same, at masked positions |
+//! | GRU4Rec | 3 h (input + h) (three gates of a state of width h), and once h d (the map back) | the same |
 //!
 //! Forward that is two operations each; with the gradients of activations and of weights six. Every look at the users who choose an epoch is one
 //! forward pass over their histories and a score of every item. Norms, dropout and what is element by element are left out.
 
-use weaverec_model::recommender::{Loss, System};
-use weaverec_model::train::Outcome;
+use weaverec_model::recommender::{Flavour, Loss, Schedule, System};
 
 use super::{CHOOSING, Log};
 use crate::experiment::study_record::DomainFacts;
 use crate::experiment::work::Work;
 
 /// Multiplications of a system.
-struct Sizes {
+struct Sizes<'a> {
     /// Of a position, in all layers, but for attention.
     position: f64,
     /// Of a position's attention, in all layers, for each position of its history.
@@ -29,56 +28,75 @@ struct Sizes {
     item: f64,
     /// Items that the loss scores, where not all.
     scored: Option<usize>,
-    /// Share of positions at which something is predicted.
-    predicted: f64,
+    /// Share of the items that are masked, where some are, and every sequence is read twice.
+    mask: Option<f64>,
     /// Most items of a history that are read.
     longest: usize,
-    /// Most passes.
-    epochs: usize,
+    /// How long it is fitted.
+    schedule: &'a Schedule,
 }
 
-impl Sizes {
-    fn of(system: &System) -> Self {
-        let square = |width: usize| (width * width) as f64;
+impl<'a> Sizes<'a> {
+    fn of(system: &'a System) -> Self {
+        let block = |width: usize, inner: usize| (width * (4 * width + 2 * inner)) as f64;
+        let scored = |loss: Loss| match loss {
+            Loss::Ce => None,
+            Loss::Sampled { negatives } | Loss::Gbce { negatives, .. } => Some(1 + negatives),
+            Loss::Bce => Some(2),
+        };
         match system {
-            System::Sasrec(sasrec) => Sizes {
-                position: sasrec.layers as f64 * 6.0 * square(sasrec.hidden),
-                length: (sasrec.layers * sasrec.hidden) as f64,
-                item: sasrec.hidden as f64,
-                scored: match sasrec.loss {
-                    Loss::Ce => None,
-                    Loss::SampledSoftmax => Some(1 + sasrec.negatives),
-                    Loss::Bce => Some(2),
-                },
-                predicted: 1.0,
-                longest: sasrec.max_length,
-                epochs: sasrec.epochs,
-            },
-            System::Gru4rec(gru) => Sizes {
-                position: gru.layers as f64 * 6.0 * square(gru.hidden),
-                length: 0.0,
-                item: gru.hidden as f64,
-                scored: None,
-                predicted: 1.0,
-                longest: gru.max_length,
-                epochs: gru.epochs,
-            },
+            System::Sasrec(sasrec) => {
+                let inner = match sasrec.flavour {
+                    Flavour::Original => sasrec.width,
+                    Flavour::Recbole => sasrec.inner,
+                };
+                Sizes {
+                    position: sasrec.blocks as f64 * block(sasrec.width, inner),
+                    length: (sasrec.blocks * sasrec.width) as f64,
+                    item: sasrec.width as f64,
+                    scored: scored(sasrec.loss),
+                    mask: None,
+                    longest: sasrec.length,
+                    schedule: &sasrec.schedule,
+                }
+            }
+            System::Gru4rec(gru) => {
+                let layer = |nth: usize| {
+                    let input = if nth == 0 { gru.width } else { gru.hidden };
+                    3 * gru.hidden * (input + gru.hidden)
+                };
+                let layers: usize = (0..gru.layers).map(layer).sum();
+                Sizes {
+                    position: (layers + gru.hidden * gru.width) as f64,
+                    length: 0.0,
+                    item: gru.width as f64,
+                    scored: scored(gru.loss),
+                    mask: None,
+                    longest: gru.length,
+                    schedule: &gru.schedule,
+                }
+            }
             System::Bert4rec(bert) => Sizes {
-                position: bert.layers as f64 * 12.0 * square(bert.hidden),
-                length: (2 * bert.layers * bert.hidden) as f64,
-                item: bert.hidden as f64,
-                scored: None,
-                predicted: bert.mask,
-                longest: bert.max_length,
-                epochs: bert.epochs,
+                position: bert.blocks as f64 * block(bert.width, bert.inner),
+                length: (2 * bert.blocks * bert.width) as f64,
+                item: bert.width as f64,
+                scored: scored(bert.loss),
+                mask: Some(bert.mask),
+                longest: bert.length,
+                schedule: &bert.schedule,
             },
         }
     }
 
-    /// Floating-point operations of training on so many positions.
+    /// Floating-point operations of training on so many positions of sequences of a mean length.
     fn training(&self, positions: f64, length: f64, items: usize) -> f64 {
         let scored = self.scored.unwrap_or(items) as f64;
-        let one = self.position + self.length * length + self.predicted * scored * self.item;
+        let predicted = match self.mask {
+            None => 1.0,
+            // Masked items at one reading, the last at the other.
+            Some(share) => ((share * length).max(1.0) + 1.0) / (2.0 * length.max(1.0)),
+        };
+        let one = self.position + self.length * length + predicted * scored * self.item;
         6.0 * positions * one
     }
 
@@ -87,15 +105,23 @@ impl Sizes {
         let one = length * (self.position + self.length * length) + items as f64 * self.item;
         2.0 * histories * one
     }
+
+    /// Positions of a sequence of so many items in one epoch.
+    fn positions(&self, items: f64) -> f64 {
+        match self.mask {
+            None => (items - 1.0).max(0.0),
+            Some(_) => 2.0 * items,
+        }
+    }
 }
 
-/// What fitting a system to a domain takes, if no epoch is left out.
+/// What fitting a system to a domain takes, if it goes through all epochs.
 pub(super) fn planned(system: &System, domain: &DomainFacts) -> Work {
     let sizes = Sizes::of(system);
     let (users, length) = lengths(&sizes, domain);
-    // Of every user all but the first item are predicted.
-    let positions = users * (length - 1.0).max(0.0) * sizes.epochs as f64;
-    let choosing = (domain.users.selection.min(CHOOSING) * sizes.epochs) as f64;
+    let epochs = sizes.schedule.epochs as f64;
+    let positions = users * sizes.positions(length) * epochs;
+    let choosing = domain.users.selection.min(CHOOSING) as f64 * epochs;
     Work {
         tokens: positions as u64,
         flops: sizes.training(positions, length, domain.items)
@@ -103,14 +129,13 @@ pub(super) fn planned(system: &System, domain: &DomainFacts) -> Work {
     }
 }
 
-/// What a fit took: the positions that it read, and so many histories of users who choose.
-pub(super) fn done(system: &System, log: &Log, outcome: &Outcome, chosen_by: usize) -> f64 {
+/// What a fit took that read so many positions, and as often as `looks` the history of a user who chooses.
+pub(super) fn done(system: &System, log: &Log, positions: u64, looks: usize) -> f64 {
     let sizes = Sizes::of(system);
     let long = log.sequences().iter().filter(|items| items.len() > 1);
     let lengths: Vec<usize> = long.map(|items| items.len().min(sizes.longest)).collect();
     let length = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
-    sizes.training(outcome.tokens as f64, length, log.items())
-        + sizes.scoring(chosen_by as f64, length, log.items())
+    sizes.training(positions as f64, length, log.items()) + sizes.scoring(looks as f64, length, log.items())
 }
 
 /// What scoring the whole catalogue of a domain takes for its ranked users and those who calibrate.
@@ -138,12 +163,13 @@ mod tests {
 
     use super::*;
 
-    fn sasrec(loss: Loss) -> System {
+    fn sasrec(flavour: Flavour, loss: Loss) -> System {
         System::Sasrec(Sasrec {
-            hidden: 8,
-            layers: 2,
-            max_length: 20,
-            epochs: 3,
+            flavour,
+            width: 8,
+            blocks: 2,
+            inner: 32,
+            length: 20,
             loss,
             ..Sasrec::default()
         })
@@ -151,34 +177,43 @@ mod tests {
 
     #[test]
     fn a_fit_takes_what_its_settings_say_by_hand() {
-        // A position: 2 × (6 × 64 + 8 × 5) in the blocks, 8 × 100 for the scores of all items; each counts six.
-        let outcome = Outcome {
-            tokens: 30,
-            ..Outcome::default()
-        };
-        let users = vec![vec![1; 5]; 4];
-        let Ok(log) = Log::new(users, 100) else {
+        let Ok(log) = Log::new(vec![vec![1; 5]; 4], 100) else {
             panic!("items are 1 to 100")
         };
-        let of = |system: &System, choosing| done(system, &log, &outcome, choosing);
+        let of = |system: &System, looks| done(system, &log, 30, looks);
+        // A position: 2 × (6 × 64 + 8 × 5) in the blocks, 8 × 100 for the scores of all items; each counts six.
         let blocks = 2.0 * (6.0 * 64.0 + 8.0 * 5.0);
-        assert_eq!(of(&sasrec(Loss::Ce), 0), 6.0 * 30.0 * (blocks + 800.0));
-        assert_eq!(of(&sasrec(Loss::Bce), 0), 6.0 * 30.0 * (blocks + 16.0));
-        // Seven users choose: five positions and the scores of all items, forward alone.
-        let looks = of(&sasrec(Loss::Ce), 7) - of(&sasrec(Loss::Ce), 0);
+        let plain = of(&sasrec(Flavour::Original, Loss::Ce), 0);
+        assert_eq!(plain, 6.0 * 30.0 * (blocks + 800.0));
+        assert_eq!(
+            of(&sasrec(Flavour::Original, Loss::Bce), 0),
+            6.0 * 30.0 * (blocks + 16.0)
+        );
+        let wide = 2.0 * (4.0 * 64.0 + 2.0 * 8.0 * 32.0 + 8.0 * 5.0);
+        assert_eq!(
+            of(&sasrec(Flavour::Recbole, Loss::Sampled { negatives: 9 }), 0),
+            6.0 * 30.0 * (wide + 80.0)
+        );
+        // Seven looks: five positions and the scores of all items, forward alone.
+        let looks = of(&sasrec(Flavour::Original, Loss::Ce), 7) - plain;
         assert!((looks - 2.0 * 7.0 * (5.0 * blocks + 800.0)).abs() < 1e-6);
         let gru = System::Gru4rec(Gru4rec {
-            hidden: 8,
-            layers: 1,
+            width: 8,
+            hidden: 4,
+            layers: 2,
             ..Gru4rec::default()
         });
-        assert_eq!(of(&gru, 0), 6.0 * 30.0 * (6.0 * 64.0 + 800.0));
+        let gates = 3.0 * 4.0 * (8.0 + 4.0) + 3.0 * 4.0 * (4.0 + 4.0);
+        assert_eq!(of(&gru, 0), 6.0 * 30.0 * (gates + 32.0 + 800.0));
         let bert = System::Bert4rec(Bert4rec {
-            hidden: 8,
-            layers: 1,
-            mask: 0.25,
+            width: 8,
+            blocks: 1,
+            inner: 32,
+            mask: 0.4,
             ..Bert4rec::default()
         });
-        assert_eq!(of(&bert, 0), 6.0 * 30.0 * (12.0 * 64.0 + 2.0 * 8.0 * 5.0 + 200.0));
+        // Two of five items are masked, then one: three targets at ten positions.
+        let block = 4.0 * 64.0 + 2.0 * 8.0 * 32.0 + 2.0 * 8.0 * 5.0;
+        assert!((of(&bert, 0) - 6.0 * 30.0 * (block + 0.3 * 800.0)).abs() < 1e-6);
     }
 }
