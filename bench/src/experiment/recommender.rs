@@ -277,7 +277,47 @@ pub fn curve(training: &Training) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use weaverec_model::device::Compute;
+
+    use super::super::environment::Environment;
+    use super::super::profile::Profile;
+    use super::super::stated;
     use super::*;
+
+    #[test]
+    fn a_fitted_row_is_a_cell_a_domain_and_replicate_and_moves_no_other_cell() {
+        let here = Environment::here(2, Compute::default());
+        let bench = |more: &[&str]| {
+            let mut profile = Profile::load("paper").unwrap();
+            profile.methods.extend(more.iter().map(|row| (*row).to_owned()));
+            stated::bench(&profile, &profile.studies[0], &here).unwrap()
+        };
+        let keys = |bench: &Bench| -> BTreeSet<String> {
+            let units = bench.plan.units.iter();
+            units
+                .flat_map(|unit| bench.plan.cells(unit))
+                .map(|cell| cell.key.clone())
+                .collect()
+        };
+        let (plain, fitted) = (bench(&[]), bench(&["sasrec", "gru4rec"]));
+        assert!(plain.plan.recommenders.is_empty());
+        // Four domains are targets, of several scenarios each.
+        let fits = 2 * 4 * fitted.study.profile.replicates as usize;
+        assert_eq!(fitted.plan.recommenders.len(), fits);
+        let (before, after) = (keys(&plain), keys(&fitted));
+        assert!(before.is_subset(&after));
+        assert_eq!(after.len(), before.len() + 2 * fits, "a fit and its ranking");
+        for recommender in fitted.plan.recommenders.values() {
+            assert!(recommender.work.flops > 0.0 && recommender.work.tokens > 0);
+        }
+        // Whoever needs a fit comes after it.
+        let cells = fitted.plan.cells(&fitted.plan.units[0]);
+        let last = cells.iter().rposition(|cell| cell.kind == Kind::Recommender);
+        let first = cells.iter().position(|cell| cell.kind == Kind::Ranking);
+        assert!(last.unwrap() < first.unwrap());
+    }
 
     #[test]
     fn a_domain_that_nothing_can_be_learnt_from_is_refused_with_what_to_do() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use weaverec_bench::experiment::cut::{Cut, Lot};
 use weaverec_bench::method::log::Histories;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
@@ -81,6 +82,20 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// Users of the selection part, by the key that commands take if they are given none.
+fn selection(folder: &Prepared) -> usize {
+    let manifest = folder.manifest();
+    let domain = manifest.parameters.domain_name(&manifest.dataset);
+    let mut users = 0;
+    let count = |row: weaverec_pipeline::prepared::PromptRow<'_>| {
+        users += usize::from(Lot::of(0, &domain, row.user_id).cut() == Cut::Selection);
+        Ok(())
+    };
+    folder.each_prompt(Split::Validation, count).unwrap();
+    assert!(users > 0, "nobody would choose");
+    users
+}
+
 #[test]
 fn a_recommender_is_fitted_ranked_and_asked_and_the_two_agree() {
     let folder = tempfile::tempdir().unwrap();
@@ -98,15 +113,15 @@ fn a_recommender_is_fitted_ranked_and_asked_and_the_two_agree() {
     assert!(about["positions"].as_u64().unwrap() > 0 && about["flops"].as_f64().unwrap() > 0.0);
     let epochs = &about["epochs"];
     let (best, all) = (epochs["best"].as_u64().unwrap(), epochs["all"].as_u64().unwrap());
-    assert!(1 <= best && best <= all && all <= 12, "{epochs}");
-    assert!(about["chosen_by"].as_u64().unwrap() > 0);
+    assert!((1..=all).contains(&best) && all <= 12, "{epochs}");
+    let home = Prepared::open(at.join("prepared/home")).unwrap();
+    assert_eq!(about["chosen_by"], selection(&home));
     let course = fs::read_to_string(at.join("model/training.jsonl")).unwrap();
     assert!(course.lines().any(|line| line.contains("ndcg@10")), "{course}");
     assert!(!at.join("model.checkpoint").exists());
 
     let ranked = succeed(at, &["rank", "prepared/home", "--model-folder", "model"]);
     let ranked: Value = serde_json::from_str(&ranked).unwrap();
-    let home = Prepared::open(at.join("prepared/home")).unwrap();
     let items = home.items().unwrap();
     assert_eq!(ranked["catalogue"]["items"], items.len());
     let ndcg = &ranked["metrics"]["ndcg@10"];
