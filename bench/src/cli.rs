@@ -27,6 +27,7 @@ Examples:
   weaverec train prepared/a prepared/b --out a+b           a hybrid adapter, as a PEFT folder
   weaverec merge a a+b --out woven                         the uniform merge of two adapters
   weaverec rank prepared/a --adapter woven                 its metrics on the target's test users
+  weaverec fit prepared/a --method sasrec --out sasrec     a recommender without a language model
 
 RUST_LOG=debug shows more. Exit codes: 0 ok, 1 a gate failed (a comparison, a leak, a checksum), 2 bad usage or data.";
 
@@ -59,6 +60,8 @@ enum Command {
     Worker(command::worker::Arguments),
     /// Train a LoRA adapter on one or several prepared folders.
     Train(command::train::Arguments),
+    /// Fit a recommender over sequences of items, without a language model.
+    Fit(command::fit::Arguments),
     /// Merge adapters into one.
     Merge(command::merge::Arguments),
     /// Choose on held-out users how an adapter's likelihoods become scores.
@@ -143,6 +146,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Scheduler(arguments) => command::scheduler::run(arguments).map(done),
         Command::Worker(arguments) => command::worker::run(arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
+        Command::Fit(arguments) => command::fit::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),
         Command::Calibrate(arguments) => command::calibrate::run(arguments).map(done),
         Command::Rank(arguments) => command::rank::run(arguments).map(done),

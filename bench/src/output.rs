@@ -9,6 +9,9 @@ use weaverec_output::{Again, Kind, write_file};
 /// adapter's folder.
 pub const CURVE: &str = "training.jsonl";
 
+/// A fitted recommender's weights, in the folder of its cell and in that of `weaverec fit`.
+pub const RECOMMENDER: &str = "recommender";
+
 /// What a result of `weaverec merge` was made of.
 pub const MERGE: &str = "merge.json";
 
@@ -35,6 +38,26 @@ pub const CHECKPOINT: Kind = Kind {
     marks: &["training.safetensors"],
     holds: |_| true,
     again: Again::Updated,
+};
+
+/// What a fitted recommender is.
+pub const FITTED_ABOUT: &str = "fitted.json";
+
+/// The items of a fitted recommender.
+pub const FITTED_ITEMS: &str = "items.jsonl";
+
+/// The folder of a recommender that was fitted.
+pub const FITTED: Kind = Kind {
+    name: "a recommender that `weaverec fit` wrote",
+    marks: &[FITTED_ABOUT],
+    holds: |name| [FITTED_ABOUT, FITTED_ITEMS, CURVE, RECOMMENDER].contains(&name),
+    again: Again::Replaced,
+};
+
+/// The state of a fit that is not finished.
+pub const FIT_CHECKPOINT: Kind = Kind {
+    name: "a checkpoint of `weaverec fit`",
+    ..CHECKPOINT
 };
 
 /// The folder of an adapter, or of a model, that adapters were merged into.

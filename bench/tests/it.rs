@@ -19,6 +19,8 @@ mod calibration;
 mod codes;
 #[path = "it/commands.rs"]
 mod commands;
+#[path = "it/fit.rs"]
+mod fit;
 #[cfg(unix)]
 #[path = "it/folder.rs"]
 mod folder;

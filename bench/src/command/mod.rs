@@ -14,6 +14,7 @@ pub mod completions;
 pub mod datasets;
 pub mod devices;
 pub mod export;
+pub mod fit;
 pub mod gate;
 pub mod inspect;
 pub mod merge;

@@ -1,5 +1,7 @@
 //! `weaverec rank`.
 
+mod fitted;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -15,19 +17,34 @@ use crate::command::calibrated::Calibrated;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
 use crate::method::language_model;
-use crate::metric::{Metric, Tally, place};
+use crate::metric::{Metric, Place, Tally, place};
 use crate::progress::{Meter, say};
 
 /// Prompt tokens that go through the decoder at one time.
 pub const BATCH_TOKENS: usize = 4096;
 
-/// Rank the candidates of a prepared folder's test users by likelihood, and print the metrics as JSON.
+/// What says something of a language model.
+const LANGUAGE_MODEL: [&str; 9] = [
+    "adapter",
+    "partial",
+    "model",
+    "precision",
+    "device",
+    "arithmetic",
+    "free_decoding_users",
+    "length_normalised",
+    "calibration",
+];
+
+/// Rank the candidates of a prepared folder's test users by likelihood, and print the metrics as JSON. With --model-folder they are ranked by
+/// a recommender that `weaverec fit` wrote, which ranks the whole catalogue without the histories as well.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   weaverec rank prepared/shop                             the plain model
   weaverec rank prepared/shop --adapter woven --users 500
-  weaverec rank prepared/shop --adapter woven --calibration")]
+  weaverec rank prepared/shop --adapter woven --calibration
+  weaverec rank prepared/shop --model-folder shop-sasrec  a fitted recommender")]
 pub struct Arguments {
     /// Prepared folder.
     folder: PathBuf,
@@ -36,6 +53,9 @@ pub struct Arguments {
     adapter: Option<PathBuf>,
     #[command(flatten)]
     adapters: Adapters,
+    /// Folder of a recommender that `weaverec fit` wrote, in place of a language model.
+    #[arg(long, conflicts_with_all = LANGUAGE_MODEL)]
+    model_folder: Option<PathBuf>,
     #[command(flatten)]
     base: Base,
     /// Most users.
@@ -56,6 +76,14 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
+    if let Some(fitted) = &arguments.model_folder {
+        let (users, threads) = (
+            arguments.users.unwrap_or(usize::MAX),
+            super::threads(arguments.threads),
+        );
+        let found = fitted::run(&arguments.folder, fitted, users, threads)?;
+        return super::print(serde_json::to_string_pretty(&found)?);
+    }
     let model = arguments.base.load()?;
     let prepared = Prepared::open(&arguments.folder)?;
     let (items, format) = (prepared.items()?, prepared.manifest().parameters.format);
@@ -109,8 +137,19 @@ pub fn run(arguments: Arguments) -> Result<()> {
         places.push(place(scores, at));
     }
     meter.finish(format!("{} users", places.len()));
-    let tally = Tally::of(&places);
     let candidates = test[0].candidates.len();
+    super::print(serde_json::to_string_pretty(&serde_json::json!({
+        "users": places.len(),
+        "candidates": candidates,
+        "invalid_output_rate": invalid,
+        "calibration": calibration.map(|read| serde_json::json!({ "alpha": read.alpha, "scale": read.scale, "users": read.users })),
+        "metrics": metrics(&places, candidates),
+    }))?)
+}
+
+/// Every metric of targets among so many candidates that can tell rows apart, with what chance would have.
+fn metrics(places: &[Place], candidates: usize) -> serde_json::Map<String, serde_json::Value> {
+    let tally = Tally::of(places);
     let mut numbers = serde_json::Map::new();
     for metric in Metric::ALL.into_iter().filter(|m| m.discriminates(candidates)) {
         let (value, chance) = (tally.mean(metric), metric.chance(candidates));
@@ -119,11 +158,5 @@ pub fn run(arguments: Arguments) -> Result<()> {
             serde_json::json!({ "value": value, "chance": chance }),
         );
     }
-    super::print(serde_json::to_string_pretty(&serde_json::json!({
-        "users": places.len(),
-        "candidates": candidates,
-        "invalid_output_rate": invalid,
-        "calibration": calibration.map(|read| serde_json::json!({ "alpha": read.alpha, "scale": read.scale, "users": read.users })),
-        "metrics": numbers,
-    }))?)
+    numbers
 }

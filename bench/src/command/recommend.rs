@@ -1,5 +1,7 @@
 //! `weaverec recommend`.
 
+mod fitted;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,9 @@ use crate::progress::Meter;
 /// {"history": ["Solaris", "Stalker"], "candidates": ["Mirror", "Jaws"]}. A title is ranked once however often it is named, and with
 /// --domain comes with the ids of the `items` that bear it; a domain's titles are ranked without those of the history. Titles are
 /// cleaned as `prepare` does before the model reads them.
+///
+/// With --model-folder a recommender that `weaverec fit` wrote answers: histories and candidates are ids of the raw log or titles, of several
+/// items with one title that which was had most often, and all items but those of the history are candidates where none are named.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -41,6 +46,9 @@ pub struct Arguments {
     adapter: Option<PathBuf>,
     #[command(flatten)]
     adapters: Adapters,
+    /// Folder of a recommender that `weaverec fit` wrote, in place of a language model.
+    #[arg(long, conflicts_with_all = LANGUAGE_MODEL)]
+    model_folder: Option<PathBuf>,
     /// Prepared folder whose format and wording the prompts take, and whose titles are the candidates where the input names none.
     #[arg(long)]
     domain: Option<PathBuf>,
@@ -67,7 +75,23 @@ const EXAMPLES: &str = "\
 Examples:
   echo '{\"history\": [\"Solaris\", \"Stalker\"], \"candidates\": [\"Mirror\", \"Jaws\"]}' | weaverec recommend
   weaverec recommend histories.json --adapter woven --domain prepared/films --top 20
-  weaverec recommend histories.json --adapter woven --domain prepared/films --calibration";
+  weaverec recommend histories.json --adapter woven --domain prepared/films --calibration
+  weaverec recommend histories.json --model-folder films-sasrec";
+
+/// What says something of a language model, or of its prompts.
+const LANGUAGE_MODEL: [&str; 11] = [
+    "adapter",
+    "partial",
+    "model",
+    "precision",
+    "device",
+    "arithmetic",
+    "domain",
+    "format",
+    "list",
+    "length_normalised",
+    "calibration",
+];
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
@@ -96,7 +120,8 @@ struct Ranked<'a> {
     /// The domain's items with this title.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     items: &'a [String],
-    /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens; if calibrated, the content score.
+    /// Log-likelihood in nats, of the title or, if normalised, of one of its tokens; if calibrated, the content score; of a fitted recommender
+    /// its own score.
     score: f32,
 }
 
@@ -112,6 +137,11 @@ struct Candidate<'a> {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let (questions, single) = read(&arguments.input)?;
+    if let Some(model) = &arguments.model_folder {
+        let threads = super::threads(arguments.threads);
+        let answers = fitted::run(model, &questions, &arguments.input, arguments.top, threads)?;
+        return print(&answers, single);
+    }
     let domain = arguments.domain.as_deref().map(Domain::open).transpose()?;
     let style = Style {
         format: arguments
@@ -155,7 +185,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Ok(answers)
     })?;
     meter.finish(format!("{} histories", answers.len()));
-    let text = match answers.as_slice() {
+    print(&answers, single)
+}
+
+/// An answer to one question, or a list of them to a list.
+fn print(answers: &[impl Serialize], single: bool) -> Result<()> {
+    let text = match answers {
         [one] if single => serde_json::to_string_pretty(one)?,
         all => serde_json::to_string_pretty(all)?,
     };

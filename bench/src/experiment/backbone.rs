@@ -170,6 +170,7 @@ pub fn pretrain(
             // Pre-training forms the weights' gradients too: half as much again.
             flops: 1.5 * training_flops(&config, outcome.tokens, outcome.tokens, length),
             examples: examples.len(),
+            epochs: None,
             outcome,
         }),
         artefacts: Some(Box::new(move |folder| {

@@ -23,6 +23,8 @@ pub enum Kind {
     Backbone,
     /// A trained adapter.
     Adapter,
+    /// A recommender that was fitted to a domain.
+    Recommender,
     /// A ranking of a target's users by one method and replicate.
     Ranking,
     /// A ranking that another program made, imported.
@@ -31,10 +33,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, those first that others need.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Study,
         Self::Backbone,
         Self::Adapter,
+        Self::Recommender,
         Self::Ranking,
         Self::Outside,
     ];
@@ -45,6 +48,7 @@ impl Kind {
             Kind::Study => "studies",
             Kind::Backbone => "backbones",
             Kind::Adapter => "adapters",
+            Kind::Recommender => "recommenders",
             Kind::Ranking => "rankings",
             Kind::Outside => "outside",
         }
@@ -117,7 +121,7 @@ pub struct Record {
     pub environment: Environment,
     /// What it took.
     pub cost: Cost,
-    /// What the training came to, for backbones and adapters.
+    /// What the training came to, for backbones, adapters and recommenders.
     #[serde(default)]
     pub training: Option<Training>,
     /// What the ranking came to.
@@ -164,12 +168,38 @@ pub struct Training {
     pub examples: usize,
     /// Floating-point operations, estimated.
     pub flops: f64,
+    /// How the epochs went, of a recommender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<Epochs>,
+}
+
+/// How the epochs of a recommender went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epochs {
+    /// (epoch, mean NDCG@10 of the users who choose); none where nobody does.
+    pub ndcg: Vec<(usize, f64)>,
+    /// The one whose values were kept, the first being 1.
+    pub best: usize,
+    /// Those that were gone through.
+    pub all: usize,
+    /// Whether it ended because nothing got better; one that ended with its last epoch might have gone on.
+    pub stopped_early: bool,
+    /// Number of trained values.
+    pub parameters: usize,
+}
+
+impl Epochs {
+    /// What the users who chose it find of the epoch that was kept; none where nobody chose.
+    pub fn chosen(&self) -> Option<f64> {
+        let best = self.ndcg.iter().find(|(epoch, _)| *epoch == self.best);
+        best.map(|(_, ndcg)| *ndcg)
+    }
 }
 
 /// Something that was chosen, and on which users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// What: `steps`, `alpha`.
+    /// What: `step`, `epoch`, `alpha`.
     pub what: String,
     /// Which one was taken.
     pub value: serde_json::Value,

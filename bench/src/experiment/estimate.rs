@@ -28,6 +28,8 @@ pub struct Rates {
     stated: f64,
     /// Threads that cells share.
     threads: usize,
+    /// Whether recommenders are planned.
+    fits: bool,
     /// Whether rates are those of a whole device.
     device: bool,
 }
@@ -60,7 +62,9 @@ impl Rates {
         device: DeviceName,
     ) -> Result<Self> {
         let mut sums: BTreeMap<Kind, (f64, f64, usize)> = BTreeMap::new();
+        let mut fits = false;
         for plan in plans {
+            fits |= !plan.recommenders.is_empty();
             for (cell, work) in cells(plan).filter(|(_, work)| work.flops > 0.0) {
                 if let Some(record) = record(cell)?
                     && record.environment.computes_like(here)
@@ -85,6 +89,7 @@ impl Rates {
                 DeviceName::Cpu => threads.max(1),
                 _ => 1,
             },
+            fits,
             device: device != DeviceName::Cpu,
         })
     }
@@ -131,9 +136,10 @@ impl fmt::Display for Rates {
             .iter()
             .map(|(kind, (of, cells))| format!("{} by {cells} recorded ({})", kind.folder(), rate(*of)));
         let known: Vec<String> = recorded.collect();
-        let kinds = [Kind::Backbone, Kind::Adapter, Kind::Ranking];
+        let kinds = [Kind::Backbone, Kind::Adapter, Kind::Recommender, Kind::Ranking];
         let unknown: Vec<&str> = kinds
             .iter()
+            .filter(|kind| self.fits || **kind != Kind::Recommender)
             .filter(|kind| !self.recorded.contains_key(kind))
             .map(|kind| kind.folder())
             .collect();
@@ -159,11 +165,15 @@ pub fn cells(plan: &Plan) -> impl Iterator<Item = (&Cell, Work)> {
         .adapters
         .values()
         .map(|adapter| (&adapter.cell, adapter.work));
+    let recommenders = plan
+        .recommenders
+        .values()
+        .map(|recommender| (&recommender.cell, recommender.work));
     let rankings = plan
         .rankings
         .values()
         .map(|ranking| (&ranking.cell, ranking.work));
-    backbones.chain(adapters).chain(rankings)
+    backbones.chain(adapters).chain(recommenders).chain(rankings)
 }
 
 /// What a cell computed: by its own record where that says so, since a training may have stopped early.

@@ -179,7 +179,7 @@ impl Weighing<'_> {
         }
         let items = &self.target.items;
         let histories = neutral_items(items, &self.target.fingerprint, neutral)
-            .iter()
+            .into_iter()
             .map(|item| self.encoder.had(&[item.item], items));
         Ok(Some(Content {
             alpha: 1.0,

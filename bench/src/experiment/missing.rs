@@ -8,6 +8,7 @@ use super::cell::Cell;
 use super::library::Library;
 use super::materials::Bench;
 use super::plan::{AdapterCell, BackboneCell, RankingCell, Unit};
+use super::recommender::RecommenderCell;
 use super::runner::Workshop;
 use super::work::Work;
 
@@ -18,6 +19,8 @@ pub struct Missing<'a> {
     pub backbones: Vec<&'a BackboneCell>,
     /// Adapters of which there is no record, or whose weights are not here and are needed.
     pub adapters: Vec<&'a AdapterCell>,
+    /// Recommenders of which there is no record, or whose weights are not here and are needed.
+    pub recommenders: Vec<&'a RecommenderCell>,
     /// Rankings of which there is no record.
     pub rankings: Vec<&'a RankingCell>,
 }
@@ -56,6 +59,15 @@ impl<'a> Missing<'a> {
                         missing.adapters.push(adapter);
                     }
                 }
+                if let Some(recommender) = plan.recommender(key) {
+                    let needed = match unfinished {
+                        true => workshop.recommender(&recommender.cell).is_none(),
+                        false => !library.has(&recommender.cell),
+                    };
+                    if needed && seen.insert(&recommender.cell.key) {
+                        missing.recommenders.push(recommender);
+                    }
+                }
                 let base = ranking.scorer.base();
                 let Some(backbone) = base.and_then(|base| plan.backbones.get(&base)) else {
                     continue;
@@ -79,12 +91,20 @@ impl<'a> Missing<'a> {
             .iter()
             .map(|backbone| (&backbone.cell, backbone.work));
         let adapters = self.adapters.iter().map(|adapter| (&adapter.cell, adapter.work));
+        let recommenders = self
+            .recommenders
+            .iter()
+            .map(|recommender| (&recommender.cell, recommender.work));
         let rankings = self.rankings.iter().map(|ranking| (&ranking.cell, ranking.work));
-        backbones.chain(adapters).chain(rankings).collect()
+        backbones
+            .chain(adapters)
+            .chain(recommenders)
+            .chain(rankings)
+            .collect()
     }
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.backbones.is_empty() && self.adapters.is_empty() && self.rankings.is_empty()
+        self.cells().is_empty()
     }
 }

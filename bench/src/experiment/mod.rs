@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! profile.toml ──► study record ──► plan: units ──► backbone cells ──► adapter cells ──► ranking cells ──► records ──► report
+//!                                              └──► recommender cells ──────────────────┘
 //! ```
 //! A unit is a scenario and a replicate: what a machine does in one go. Records are exported when a unit is finished, without weights; the
 //! report is made from records alone, and whoever continues elsewhere does so from them.
@@ -28,6 +29,7 @@ pub mod plan;
 pub mod profile;
 pub mod protocol;
 pub mod ranking;
+pub mod recommender;
 pub mod repeat;
 pub mod replicate;
 pub mod runner;

@@ -11,6 +11,7 @@ use weaverec_model::weave::{Budget, Diet, Recipe, Supply};
 use super::backbone;
 use super::cell::{Cell, Kind};
 use super::profile::Scenario;
+use super::recommender::{self, RecommenderCell, RecommenderKey};
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
 use super::work::Work;
@@ -54,6 +55,13 @@ pub enum Scorer {
         method: &'static str,
         /// The replicate that draws it; none where nothing is drawn.
         drawn: Option<Replicate>,
+    },
+    /// By a recommender that is fitted to the target.
+    Fitted {
+        /// The row.
+        method: &'static str,
+        /// The replicate that draws it.
+        replicate: Replicate,
     },
     /// By likelihood, with a merge of these adapters folded in; none is zero-shot.
     LanguageModel {
@@ -102,6 +110,8 @@ pub struct Plan {
     pub backbones: BTreeMap<Replicate, BackboneCell>,
     /// Adapters by name.
     pub adapters: BTreeMap<AdapterKey, AdapterCell>,
+    /// Recommenders by name.
+    pub recommenders: BTreeMap<RecommenderKey, RecommenderCell>,
     /// Rankings by name.
     pub rankings: BTreeMap<RankingKey, RankingCell>,
     /// Units: the replicates one after another, of each the scenarios, which share adapters.
@@ -156,7 +166,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds a ranking and the adapters it needs.
+    /// Adds a ranking and the adapters, or the recommender, that it needs.
     fn add(&mut self, study: &StudyRecord, key: &RankingKey) -> Result<()> {
         if self.rankings.contains_key(key) {
             return Ok(());
@@ -165,6 +175,12 @@ impl Plan {
             if !self.adapters.contains_key(member) {
                 self.adapters.insert(member.clone(), adapter_cell(study, member)?);
             }
+        }
+        if let Some(fitted) = key.1.fitted(&key.0)
+            && !self.recommenders.contains_key(&fitted)
+        {
+            let cell = recommender::cell(study, &fitted)?;
+            self.recommenders.insert(fitted, cell);
         }
         let cell = self.ranking_cell(study, key)?;
         self.rankings.insert(key.clone(), cell);
@@ -190,6 +206,15 @@ impl Plan {
                     Some(replicate) => format!("{target}: {label}, replicate {replicate}"),
                     None => format!("{target}: {label}"),
                 }
+            }
+            Scorer::Fitted { method, replicate } => {
+                let fitted = (target.clone(), *method, *replicate);
+                let recommender = self.recommenders.get(&fitted);
+                let recommender = recommender.context("a recommender of this ranking is not planned")?;
+                configuration["recommender"] = json!(recommender.cell.key);
+                work = recommender::ranking(&recommender.system, domain);
+                let label = method::named(method).map_or(*method, Method::label);
+                format!("{target}: {label}, replicate {replicate}")
             }
             Scorer::LanguageModel {
                 base,
@@ -265,6 +290,11 @@ impl Plan {
             .context("an adapter of this ranking is not planned")
     }
 
+    /// The recommender that a ranking of this plan scores by; none where it is scored otherwise.
+    pub fn recommender(&self, (target, scorer): &RankingKey) -> Option<&RecommenderCell> {
+        self.recommenders.get(&scorer.fitted(target)?)
+    }
+
     /// Every cell that a unit needs, those first that others need.
     pub fn cells<'a>(&'a self, unit: &'a Unit) -> Vec<&'a Cell> {
         let mut cells: Vec<&Cell> = Vec::new();
@@ -277,6 +307,8 @@ impl Plan {
                 .filter_map(|key| self.adapters.get(key))
                 .map(|adapter| &adapter.cell),
         );
+        let fitted = unit.rankings.iter().filter_map(|key| self.recommender(key));
+        cells.extend(fitted.map(|recommender| &recommender.cell));
         cells.extend(rankings().map(|ranking| &ranking.cell));
         let mut seen = std::collections::BTreeSet::new();
         cells.retain(|cell| seen.insert((cell.kind, &cell.key)));
@@ -297,7 +329,15 @@ impl Scorer {
     pub fn merged_by(&self) -> Option<MergeBy> {
         match self {
             Scorer::LanguageModel { by, .. } => *by,
-            Scorer::Counted { .. } => None,
+            Scorer::Counted { .. } | Scorer::Fitted { .. } => None,
+        }
+    }
+
+    /// The recommender that it scores the items of a domain by, where it does.
+    fn fitted(&self, target: &str) -> Option<RecommenderKey> {
+        match self {
+            Scorer::Fitted { method, replicate } => Some((target.to_owned(), method, *replicate)),
+            _ => None,
         }
     }
 
@@ -313,6 +353,7 @@ impl Scorer {
     pub fn is_deterministic(&self, study: &StudyRecord) -> bool {
         match self {
             Scorer::Counted { drawn, .. } => drawn.is_none(),
+            Scorer::Fitted { .. } => false,
             Scorer::LanguageModel {
                 members, stranger, ..
             } => members.is_empty() && stranger.is_none() && study.facts.bases.len() == 1,
@@ -354,6 +395,10 @@ pub fn scorer(
         How::Counted(counted) => Some(Scorer::Counted {
             method: method.id(),
             drawn: counted.is_drawn().then_some(replicate),
+        }),
+        How::Fitted { .. } => Some(Scorer::Fitted {
+            method: method.id(),
+            replicate,
         }),
         How::Adapters { recipe, by, stranger } => {
             let diets = match recipe(scenario.sources.len()) {

@@ -22,7 +22,11 @@ use super::schedule::Finished;
 use crate::method::{self, Asked, Fitted, Fitting, How, MergeBy};
 use crate::metric::{Place, place};
 use crate::progress::Meter;
+use weaverec_model::recommender::{self, Recommender};
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
+
+/// Histories that go through a recommender at one time.
+const BATCH: usize = 64;
 
 /// One user who is to be scored.
 pub(super) struct Subject<'a> {
@@ -84,18 +88,28 @@ pub fn rank(
     let format = profile.prepare.format;
     let mut subjects = subjects(&target.ranked, profile.report_on, Split::Test, target, format)?;
     let calibrating = |most: usize| &target.calibration[..target.calibration.len().min(most)];
+    let choosing =
+        |calibration| self::subjects(calibration, Cut::Calibration, Split::Validation, target, format);
     let scored = match &ranking.scorer {
         Scorer::Counted { method, drawn } => {
-            let calibration = calibrating(usize::MAX);
-            subjects.extend(self::subjects(
-                calibration,
-                Cut::Calibration,
-                Split::Validation,
-                target,
-                format,
-            )?);
+            subjects.extend(choosing(calibrating(usize::MAX))?);
             let seed = drawn.map_or(0, replicate::random_seed);
             counted(method, seed, target, &subjects, profile.report_on)?
+        }
+        Scorer::Fitted { .. } => {
+            subjects.extend(choosing(calibrating(usize::MAX))?);
+            let fitted = bench
+                .plan
+                .recommender(&(ranking.target.clone(), ranking.scorer.clone()));
+            let fitted = fitted.context("the recommender of this ranking is not planned")?;
+            let folder = workshop.recommender(&fitted.cell).with_context(|| {
+                format!(
+                    "the weights of {} ({}) are not here: delete its folder to fit it again",
+                    fitted.cell.label, fitted.cell.key
+                )
+            })?;
+            let recommender = recommender::load(&folder)?;
+            by_recommender(&*recommender, target, &subjects, profile.report_on, &meter)?
         }
         Scorer::LanguageModel {
             base,
@@ -106,13 +120,7 @@ pub fn rank(
             let (model, encoder) = reader.context("this profile has no language model")?;
             let calibration = calibrating(profile.rank.calibration);
             if calibration.len() >= crate::scoring::LEAST {
-                subjects.extend(self::subjects(
-                    calibration,
-                    Cut::Calibration,
-                    Split::Validation,
-                    target,
-                    format,
-                )?);
+                subjects.extend(choosing(calibration)?);
             }
             let adapters = likelihood::adapters(bench, members, workshop)?;
             let mut choices = Vec::new();
@@ -208,6 +216,50 @@ fn counted(
             neutral: Vec::new(),
             tokens: Vec::new(),
             catalogue,
+        });
+    }
+    Ok(scored)
+}
+
+/// Scores by a fitted recommender, which scores the whole catalogue at one time: candidates, and all items without what the user had.
+fn by_recommender(
+    recommender: &dyn Recommender,
+    target: &DomainData,
+    subjects: &[Subject],
+    report_on: Cut,
+    meter: &Meter,
+) -> Result<Scored> {
+    let items = target.items.len();
+    let mut scored = Scored::default();
+    let mut room = vec![0.0; subjects.len().min(BATCH) * items];
+    for (batch, chunk) in subjects.chunks(BATCH).enumerate() {
+        let histories: Vec<&[u32]> = chunk.iter().map(|subject| subject.history).collect();
+        let all = &mut room[..chunk.len() * items];
+        let scoring = Instant::now();
+        recommender.scores(&histories, all)?;
+        let seconds = scoring.elapsed().as_secs_f64() / chunk.len() as f64;
+        for (number, (subject, all)) in chunk.iter().zip(all.chunks(items)).enumerate() {
+            let of = |ids: &[u32]| -> Vec<f32> { ids.iter().map(|id| all[*id as usize - 1]).collect() };
+            let reported = subject.cut == report_on;
+            if reported {
+                scored.seconds += seconds;
+            }
+            let catalogue = reported.then(|| {
+                let among = catalogue(subject, items);
+                let at = among.iter().position(|item| *item == subject.prompt.target);
+                at.map_or(Place::MISS, |at| place(&of(&among), at))
+            });
+            scored.scores.push(Scores {
+                subject: batch * BATCH + number,
+                scale: 1.0,
+                scores: of(&subject.candidates),
+                neutral: Vec::new(),
+                tokens: Vec::new(),
+                catalogue,
+            });
+        }
+        meter.update(scored.scores.len() as u64, subjects.len() as u64, || {
+            "users".into()
         });
     }
     Ok(scored)

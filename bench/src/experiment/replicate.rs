@@ -59,6 +59,11 @@ pub fn backbone_seed(replicate: Replicate) -> u64 {
     seed(&("backbone", replicate))
 }
 
+/// The seed of the recommenders that a replicate fits: of their first values, the order of users, dropout, and whatever is drawn for a loss.
+pub fn recommender_seed(replicate: Replicate) -> u64 {
+    seed(&("recommender", replicate))
+}
+
 /// The seed of the random order that is the floor.
 pub fn random_seed(replicate: Replicate) -> u64 {
     seed(&("random", replicate))
@@ -113,6 +118,7 @@ mod tests {
         assert_ne!(placebo_seed(0, "a"), placebo_seed(1, "a"));
         assert_ne!(placebo_seed(0, "a"), placebo_seed(0, "b"));
         assert_ne!(backbone_seed(0), backbone_seed(1));
+        assert_ne!(recommender_seed(0), recommender_seed(1));
         assert_ne!(random_seed(0), random_seed(1));
         assert_ne!(backbone_seed(0), random_seed(0));
     }

@@ -1,4 +1,4 @@
-//! Runs what is missing: backbones, then adapters, then rankings, unit by unit. A finished cell is never run again.
+//! Runs what is missing: backbones, then adapters and recommenders, then rankings, unit by unit. A finished cell is never run again.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,12 @@ use super::missing::Missing;
 use super::plan::{AdapterCell, BackboneCell, Unit};
 use super::profile::Backbone;
 use super::ranking::rank;
+use super::recommender;
 use super::replicate;
 use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
-use crate::output::{CELLS, CURVE};
+use crate::output::{CELLS, CURVE, RECOMMENDER};
 use crate::progress::{Meter, say};
 
 /// An adapter's folder in that of its cell.
@@ -81,7 +82,16 @@ impl Workshop {
 
     /// The folder of an adapter that was trained here; none where only its record is at hand.
     pub fn adapter(&self, cell: &Cell) -> Option<PathBuf> {
-        let folder = self.store.folder(cell).join(ADAPTER);
+        self.part(cell, ADAPTER)
+    }
+
+    /// The folder of a recommender that was fitted here; none where only its record is at hand.
+    pub fn recommender(&self, cell: &Cell) -> Option<PathBuf> {
+        self.part(cell, RECOMMENDER)
+    }
+
+    fn part(&self, cell: &Cell, name: &str) -> Option<PathBuf> {
+        let folder = self.store.folder(cell).join(name);
         (self.store.has(cell) && folder.is_dir()).then_some(folder)
     }
 }
@@ -132,6 +142,12 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
         })
     });
     workshop.schedule().run("adapters", adapters.collect())?;
+    let recommenders = missing.recommenders.iter().map(|cell| {
+        Task::new(&cell.cell, cell.work.flops, || {
+            recommender::fit(bench, cell, materials, workshop)
+        })
+    });
+    workshop.schedule().run("recommenders", recommenders.collect())?;
     let target = &bench.study.study().scenarios[unit.scenario].target;
     let format = bench.study.profile.prepare.format;
     let encoder = model
@@ -224,6 +240,7 @@ fn train(
         training: Some(Training {
             examples: examples.len(),
             flops,
+            epochs: None,
             outcome,
         }),
         artefacts: Some(Box::new(move |folder| {

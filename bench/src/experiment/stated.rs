@@ -58,6 +58,8 @@ fn sizes_of(domain: StatedDomain, stated: &Stated, profile: &Profile) -> DomainF
         order: STATED.into(),
         notes: Vec::new(),
         items: domain.items,
+        // Of every user all but the last two.
+        interactions: domain.interactions.saturating_sub(2 * domain.users),
         users,
         ranked,
         selection: users.selection.min(profile.adapter.held_out),

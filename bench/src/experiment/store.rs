@@ -3,6 +3,7 @@
 //! ```text
 //! cells/
 //!   adapters/1f…/record.json, adapter/, training.jsonl
+//!   recommenders/52…/record.json, recommender/, training.jsonl
 //!   rankings/a0…/record.json, scores.parquet
 //!   outside/7c…/record.json, scores.parquet     of other programs
 //!   checkpoints/1f…/        of a training under way

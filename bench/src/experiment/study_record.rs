@@ -67,6 +67,9 @@ pub struct DomainFacts {
     pub notes: Vec<String>,
     /// Items.
     pub items: usize,
+    /// Interactions of the training part; 0 in records of versions that did not count them.
+    #[serde(default)]
+    pub interactions: usize,
     /// Users in each part.
     pub users: Sizes,
     /// Users that are ranked.
@@ -276,6 +279,7 @@ impl DomainFacts {
             order: manifest.order(),
             notes: notes(manifest),
             items: domain.items.len(),
+            interactions: domain.log.sequences().iter().map(Vec::len).sum(),
             users: domain.users,
             ranked: domain.ranked.len(),
             selection: domain.selection.len(),

@@ -19,12 +19,14 @@ pub mod next_item;
 pub mod popularity;
 pub mod previous_id;
 pub mod random;
+pub mod recommenders;
 pub mod text_knn;
 
 use anyhow::{Context, Result, bail};
 use weaverec_model::merge;
 use weaverec_model::merge::rule::Rule;
 use weaverec_model::merge::weights::Weights;
+use weaverec_model::recommender::System;
 use weaverec_model::weave::Recipe;
 use weaverec_pipeline::schema::Item;
 
@@ -47,6 +49,7 @@ pub trait Method: Sync {
     fn needs(&self) -> String {
         match self.how() {
             How::Counted(_) => "training interactions".into(),
+            How::Fitted { .. } => "training interactions; selection users".into(),
             How::Adapters { recipe, stranger, .. } => {
                 let what = recipe(1).map_or("a language model", |_| "a language model, adapters");
                 match stranger {
@@ -65,6 +68,12 @@ pub trait Method: Sync {
 pub enum How {
     /// It scores items by the target's training part; no language model takes part.
     Counted(&'static dyn Counted),
+    /// By a recommender that is fitted to the target's training part by gradients, the epoch being chosen by selection users; no language model
+    /// takes part.
+    Fitted {
+        /// The system with its settings.
+        system: fn() -> System,
+    },
     /// The language model with a merge of a recipe's adapters.
     Adapters {
         /// The recipe in a scenario of so many sources; none: the model as it is.
@@ -256,6 +265,10 @@ pub static METHODS: &[&dyn Method] = &[
     &text_knn::TextKnnRow,
     #[cfg(test)]
     &newest::Newest,
+    &recommenders::SASREC,
+    &recommenders::SASREC_BCE,
+    &recommenders::GRU4REC,
+    &recommenders::BERT4REC,
     &adapters::ZERO_SHOT,
     &adapters::SOURCE_ONLY,
     &adapters::TARGET_ONLY,
@@ -334,7 +347,7 @@ pub fn chosen<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Vec<&'stat
 /// The rows that this one is made of or chosen among.
 pub fn parts(method: &dyn Method) -> Vec<&'static str> {
     match method.how() {
-        How::Counted(_) | How::Adapters { .. } => Vec::new(),
+        How::Counted(_) | How::Fitted { .. } | How::Adapters { .. } => Vec::new(),
         How::Best(parts) => parts.to_vec(),
         How::Fusion { of, with } => vec![of, with],
     }
@@ -344,7 +357,7 @@ pub fn parts(method: &dyn Method) -> Vec<&'static str> {
 pub fn needs_model(method: &dyn Method) -> bool {
     match method.how() {
         How::Adapters { .. } => true,
-        How::Counted(_) => false,
+        How::Counted(_) | How::Fitted { .. } => false,
         How::Best(_) | How::Fusion { .. } => any_part(method, needs_model),
     }
 }
@@ -353,7 +366,7 @@ pub fn needs_model(method: &dyn Method) -> bool {
 pub fn needs_sources(method: &dyn Method) -> bool {
     match method.how() {
         How::Adapters { recipe, .. } => !matches!(recipe(0), None | Some(Recipe::TargetOnly)),
-        How::Counted(_) => false,
+        How::Counted(_) | How::Fitted { .. } => false,
         How::Best(_) | How::Fusion { .. } => any_part(method, needs_sources),
     }
 }
@@ -371,6 +384,7 @@ mod tests {
     fn rows_know_whether_they_need_a_model_and_sources() {
         let of = |id: &str| (needs_model(named(id).unwrap()), needs_sources(named(id).unwrap()));
         assert_eq!(of("counting"), (false, false));
+        assert_eq!(of("sasrec"), (false, false));
         assert_eq!(of("zero-shot"), (true, false));
         assert_eq!(of("stranger"), (true, false));
         assert_eq!(of("target-only+counting"), (true, false));

@@ -225,6 +225,8 @@ pub enum Family {
     Floor,
     /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
     Probe,
+    /// A recommender over sequences of items that is fitted to the target; it competes, and is no tuned language model.
+    Sequence,
     /// The language model as it is, without training.
     Untuned,
     /// One adapter of one domain.
@@ -252,6 +254,7 @@ impl Family {
         match self {
             Self::Floor => "floor",
             Self::Probe => "probe",
+            Self::Sequence => "sequence model",
             Self::Untuned => "untuned",
             Self::Single => "single",
             Self::Joint => "joint",
@@ -326,7 +329,7 @@ pub struct Run {
     /// Fingerprint of the candidate sets this run ranked, from its own record; refused when it is not the scenario's.
     pub candidate_hash: String,
     /// The cells that it was read from, by their folders among the records: `rankings/` and a key, then one `adapters/` and a key for each
-    /// adapter that was merged. None where nothing is known of them.
+    /// adapter that was merged, or `recommenders/` and the key of the one that was fitted. None where nothing is known of them.
     #[serde(default)]
     pub cells: Vec<String>,
     /// Where each case's target stands under [`Scenario::reading`], parallel to [`Scenario::cases`].

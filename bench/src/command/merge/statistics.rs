@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(doubt) = doubt(&adapter, folder, &model.base, &model.path) {
         say(format!("warning: {}: {doubt}", folder.display()));
     }
-    let encoder = Encoder::new(&model.tokenizer, prepared.manifest().parameters.format);
+    let encoder = Encoder::new(model.words.tokenizer()?, prepared.manifest().parameters.format);
     let examples = encoder.examples(&prompts)?;
     let meter = Meter::start("measuring");
     let found = with_threads(super::super::threads(arguments.threads), || {

@@ -11,7 +11,7 @@ use crate::experiment::replicate::Replicate;
 use crate::report::input::{self, Choice, Family};
 use crate::scoring::Chosen;
 
-/// What was chosen for the adapters and backbones of these scenarios, each named once.
+/// What was chosen for the adapters, backbones and recommenders of these scenarios, each named once.
 ///
 /// # Errors
 /// A record that cannot be read.
@@ -36,6 +36,12 @@ pub fn of_trainings(records: &Records, scenarios: &[input::Scenario]) -> Result<
         let known = records.trained_before(&adapter.cell);
         let all = known.iter().flat_map(|record| &record.choices);
         choices.extend(all.map(|choice| recorded(None, &diet.to_string(), *replicate, choice)));
+    }
+    for ((target, method, replicate), recommender) in &records.plan.recommenders {
+        let known = records.trained_before(&recommender.cell);
+        let all = known.iter().flat_map(|record| &record.choices);
+        choices
+            .extend(all.map(|choice| recorded(None, &format!("{method} on {target}"), *replicate, choice)));
     }
     Ok(choices)
 }

@@ -13,6 +13,8 @@ pub struct Lacking {
     pub unmeasured: Vec<&'static str>,
     /// Rows whose weights would be chosen, and are equal.
     pub equal_weights: Vec<&'static str>,
+    /// Fitted rows of which a fit ended with the last epoch it was given.
+    pub unstopped: Vec<&'static str>,
     /// Whether a row's scores are likelihoods of titles.
     pub likelihoods: bool,
     /// How many calibration users there were where α stands without a choice.
@@ -51,6 +53,13 @@ impl Lacking {
             notes.push(format!(
                 "no row {}: a weight is chosen by at least {LEAST} calibration users on whom both parts were scored",
                 self.fusions.join(", ")
+            ));
+        }
+        if !self.unstopped.is_empty() {
+            notes.push(format!(
+                "{} ended with the last epoch that was allowed, not because selection users found nothing better any more: longer fits might \
+                 do better",
+                self.unstopped.join(", ")
             ));
         }
         if !self.unmeasured.is_empty() {

@@ -195,7 +195,7 @@ impl<'a> Records<'a> {
         Ok(found)
     }
 
-    /// The folders of a ranking's cell and of those of the adapters that it merges, among the records.
+    /// The folders of a ranking's cell and of those of the adapters that it merges, or of its recommender's, among the records.
     ///
     /// # Errors
     /// A ranking that is not planned.
@@ -205,16 +205,18 @@ impl<'a> Records<'a> {
         for member in key.1.members() {
             cells.push(place(&self.plan.adapter(member)?.cell));
         }
+        let recommender = self.plan.recommender(key);
+        cells.extend(recommender.map(|recommender| place(&recommender.cell)));
         Ok(cells)
     }
 
-    /// The trainings that a ranking merges.
+    /// The trainings that a ranking merges, or the one that its recommender was fitted by.
     ///
     /// # Errors
     /// A record that cannot be read or holds no training.
     pub fn trainings(&self, ranked: &Ranked) -> Result<Vec<Training>> {
-        let of = |member| {
-            let record = self.training(&self.plan.adapter(member)?.cell)?;
+        let of = |cell: Result<&Cell>| {
+            let record = self.training(cell?)?;
             let missing = || {
                 format!(
                     "the record of {} ({}) holds no training",
@@ -223,6 +225,10 @@ impl<'a> Records<'a> {
             };
             record.training.clone().with_context(missing)
         };
-        ranked.key.1.members().iter().map(of).collect()
+        let adapter = |member| Ok(&self.plan.adapter(member)?.cell);
+        let adapters = ranked.key.1.members().iter().map(adapter);
+        let recommender = self.plan.recommender(&ranked.key);
+        let recommender = recommender.map(|recommender| Ok(&recommender.cell));
+        adapters.chain(recommender).map(of).collect()
     }
 }

@@ -283,6 +283,14 @@ impl<'a> Making<'a> {
         places: Places,
     ) -> Result<(Run, Option<f64>)> {
         let trainings = self.records.trainings(ranked)?;
+        if let Scorer::Fitted { method, .. } = ranked.key.1
+            && trainings
+                .iter()
+                .filter_map(|one| one.epochs.as_ref())
+                .any(|epochs| !epochs.stopped_early)
+        {
+            note(&mut self.lacking.unstopped, part(method)?.label());
+        }
         let members = ranked.key.1.members();
         let (loss_curve, held_out_curve) = match trainings.as_slice() {
             [one] => (one.outcome.curve.clone(), one.outcome.held_out_curve.clone()),

@@ -6,7 +6,7 @@ use weaverec_pipeline::schema::PromptFormat;
 
 use super::{Backbone, Profile, Scenario};
 use crate::method::{self, How, Method};
-use crate::report::input::ScenarioKind;
+use crate::report::input::{Family, ScenarioKind};
 
 impl Profile {
     /// Fails where nothing could come of it, or something else than whoever wrote it meant.
@@ -94,6 +94,17 @@ impl Profile {
                         claims.woven,
                         scenario.name(),
                         names.join(", ")
+                    );
+                }
+                let fitted = rows
+                    .iter()
+                    .find(|row| row.family() == Family::Sequence && row.id() == claims.woven);
+                if let Some(row) = fitted.filter(|_| !claims.kinds.is_empty()) {
+                    bail!(
+                        "[claims] woven is {}, a {}: claims are about what is made of a language model's adapters; name such a row, or write \
+                         `kinds = []`",
+                        row.id(),
+                        row.family().label()
                     );
                 }
                 for domain in scenario.sources.iter().chain([&scenario.target]) {

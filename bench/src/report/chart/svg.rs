@@ -114,6 +114,7 @@ pub fn class(family: Family) -> &'static str {
     match family {
         Family::Floor => "floor",
         Family::Probe => "probe",
+        Family::Sequence => "sequence",
         Family::Untuned => "untuned",
         Family::Single => "single",
         Family::Joint => "joint",

@@ -12,10 +12,10 @@ pub fn cells(analysis: &Analysis) -> Option<Table> {
     let known = |row: &&Row| row.runs.iter().any(|run| !run.cells.is_empty());
     let line = |row: &Row| {
         let replicates: Vec<String> = row.runs.iter().map(|run| run.replicate.to_string()).collect();
-        let (mut own, mut merged): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        let (mut own, mut trained): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for cell in row.runs.iter().flat_map(|run: &Run| &run.cells) {
-            let of = match cell.starts_with("adapters/") {
-                true => &mut merged,
+            let of = match cell.starts_with("adapters/") || cell.starts_with("recommenders/") {
+                true => &mut trained,
                 false => &mut own,
             };
             if !of.contains(&cell.as_str()) {
@@ -30,7 +30,7 @@ pub fn cells(analysis: &Analysis) -> Option<Table> {
             Cell::text(&row.label),
             Cell::text(replicates.join(", ")),
             Cell::text(listed(own)),
-            Cell::text(listed(merged)),
+            Cell::text(listed(trained)),
         ]
     };
     let rows: Vec<Vec<Cell>> = scenario
@@ -43,7 +43,7 @@ pub fn cells(analysis: &Analysis) -> Option<Table> {
     Table::new(
         "The cells that each row was read from, in the order of its replicates. What a cell computed lies in its record.json, in the report's \
          folder below records/ and in the work folder below cells/",
-        &["Row", "Replicates", "Ranked in", "Adapters"],
+        &["Row", "Replicates", "Ranked in", "Adapters, recommenders"],
         &[] as &[&str],
         rows,
     )

@@ -1,0 +1,154 @@
+//! `weaverec fit`.
+
+pub mod folder;
+mod settings;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use weaverec_model::op::with_threads;
+use weaverec_model::recommender::System;
+use weaverec_model::train::Checkpoint;
+use weaverec_output::{Claim, Input};
+use weaverec_pipeline::prepared::Prepared;
+
+use self::folder::About;
+use super::number;
+use crate::experiment::recommender::{CHOOSING, Fitted, Request, choosing, fitted};
+use crate::method::log::{Histories, Log};
+use crate::method::{self, How, METHODS};
+use crate::output::{FIT_CHECKPOINT, FITTED};
+use crate::progress::{Meter, say};
+
+/// Fit a recommender over sequences of items to a prepared folder: no text and no language model take part. Writes a folder with its weights,
+/// the items' ids and titles, and the course of the fit in training.jsonl, for `rank` and `recommend`.
+///
+/// It is fitted to the training part. The epoch is chosen by the validation targets of users of the selection part (10 % of all, by a keyed
+/// hash), on whom nothing is reported. Stopped and started again, it goes on from its last checkpoint and ends with the same weights. A
+/// recommender that was fitted into the same folder before is replaced; nothing else is, and no input.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weaverec fit prepared/shop --out shop-sasrec                          SASRec, as in the tables
+  weaverec fit prepared/shop --method gru4rec --epochs 10 --out shop-gru
+  weaverec fit prepared/shop --method sasrec --set width=128 --seed 2 --out shop-wide
+  weaverec rank prepared/shop --model-folder shop-sasrec                its metrics on test users
+  weaverec recommend --model-folder shop-sasrec histories.json          the ten best items
+
+`weaverec methods` says which rows are fitted (family: sequence model).")]
+pub struct Arguments {
+    /// Prepared folder.
+    folder: PathBuf,
+    /// The row that is fitted.
+    #[arg(long, default_value = "sasrec", value_parser = PossibleValuesParser::new(fitted_rows()))]
+    method: String,
+    /// Folder of the recommender.
+    #[arg(long)]
+    out: PathBuf,
+    /// A setting that is to be another one than the row's, as width=128, learning_rate=0.002 or loss=bce; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Most passes over the users.
+    #[arg(long, value_parser = number::at_least(1))]
+    epochs: Option<usize>,
+    /// Seed of the first values, the order of users and all else that is drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Most users who choose the epoch; 0: none, and the last is kept.
+    #[arg(long, default_value_t = CHOOSING)]
+    users: usize,
+    /// Key of the cut of users; the one of the profile that reports on the others.
+    #[arg(long, default_value_t = 0)]
+    cut_seed: u64,
+    /// Threads [default: all].
+    #[arg(long, value_parser = number::threads)]
+    threads: Option<usize>,
+}
+
+/// The rows that are fitted, by their names.
+fn fitted_rows() -> Vec<&'static str> {
+    METHODS
+        .iter()
+        .filter(|row| matches!(row.how(), How::Fitted { .. }))
+        .map(|row| row.id())
+        .collect()
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let system = system(&arguments)?;
+    let inputs = [Input::new(&arguments.folder, "a prepared folder")];
+    let claim = Claim::take(&arguments.out, FITTED, &inputs)?;
+    let beside = claim.beside(".checkpoint", FIT_CHECKPOINT, &inputs)?;
+    let prepared = Prepared::open(&arguments.folder)?;
+    let items = prepared.items()?;
+    let log = Log::read(&prepared)?;
+    let histories = Histories::read(&prepared)?;
+    let validation = choosing(&prepared, &histories, arguments.cut_seed, arguments.users)?;
+    if validation.is_empty() && arguments.users > 0 {
+        say(format!(
+            "warning: {} has no user in the selection part with a validation target: the last epoch is kept",
+            arguments.folder.display()
+        ));
+    }
+    let checkpoint = Checkpoint::new(beside, prepared.fingerprint());
+    let request = Request {
+        system: &system,
+        log: &log,
+        validation: &validation,
+        seed: arguments.seed,
+        checkpoint: &checkpoint,
+    };
+    let meter = Meter::start(format!("fitting {}", arguments.method));
+    let fitted = with_threads(super::threads(arguments.threads), || fitted(&request, meter));
+    let Fitted {
+        recommender,
+        training,
+        ..
+    } = fitted.with_context(|| format!("{} on {}", arguments.method, arguments.folder.display()))?;
+    let about = About {
+        version: folder::VERSION,
+        method: arguments.method,
+        seed: arguments.seed,
+        cut_seed: arguments.cut_seed,
+        domain: prepared.manifest().name.clone(),
+        prepared: prepared.fingerprint(),
+        max_title_chars: prepared.manifest().parameters.max_title_chars,
+        users: training.examples,
+        steps: training.outcome.steps,
+        positions: training.outcome.tokens,
+        flops: training.flops,
+        epochs: training.epochs.clone(),
+        chosen_by: validation.len(),
+        system,
+    };
+    claim.write(|folder| about.write(folder, &items, &*recommender, &training))?;
+    checkpoint.remove()?;
+    say(format!("wrote {}", arguments.out.display()));
+    Ok(())
+}
+
+/// The row's system with the settings that were given.
+fn system(arguments: &Arguments) -> Result<System> {
+    let row = method::named(&arguments.method);
+    let Some(How::Fitted { system }) = row.map(|row| row.how()) else {
+        bail!(
+            "{} is not fitted: {} are",
+            arguments.method,
+            fitted_rows().join(", ")
+        );
+    };
+    let mut system = system();
+    for set in &arguments.set {
+        let Some((key, value)) = set.split_once('=') else {
+            bail!("--set {set}: write a key, = and a value, such as --set epochs=10");
+        };
+        system = settings::with(&system, key.trim(), value.trim()).with_context(|| format!("--set {set}"))?;
+    }
+    if let Some(epochs) = arguments.epochs {
+        system = settings::with(&system, "epochs", &epochs.to_string()).context("--epochs")?;
+    }
+    Ok(system)
+}

@@ -1,0 +1,161 @@
+//! Settings of a system by their names, as the command line gives them.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use weaverec_model::recommender::System;
+
+/// What tells systems apart, and is no setting.
+const KIND: &str = "kind";
+
+/// The same system with another value of one setting. Settings within others are named with a dot between.
+///
+/// # Errors
+/// A name that the system does not have, with the nearest one, or a value that the setting cannot take.
+pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
+    let mut json = serde_json::to_value(system)?;
+    if key == KIND {
+        bail!("which system it is says --method");
+    }
+    let known = names(&json);
+    // The last part of a name is enough where one setting alone is called so.
+    let mut called = known.iter().filter(|name| name.rsplit('.').next() == Some(key));
+    let path = match (known.iter().any(|name| name == key), called.next(), called.next()) {
+        (false, Some(one), None) => one.as_str(),
+        _ => key,
+    };
+    let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
+    let Some(place) = place else {
+        let last = |name: &str| distance(name.rsplit('.').next().unwrap_or(name), key);
+        let nearest = known
+            .iter()
+            .min_by_key(|name| distance(name, key).min(last(name)));
+        let nearest = nearest.context("this system has no settings")?;
+        bail!(
+            "there is no setting {key}; the nearest is {nearest}, and all are {}",
+            known.join(", ")
+        );
+    };
+    let before = place.clone();
+    *place = match (&before, serde_json::from_str(value)) {
+        (_, Ok(read @ (Value::Object(_) | Value::Array(_)))) => read,
+        // A word may look like a number.
+        (Value::String(_), _) | (_, Err(_)) => Value::String(value.to_owned()),
+        (_, Ok(read)) => read,
+    };
+    serde_json::from_value(json).with_context(|| {
+        format!("{path} cannot be {value}, where it was {before}: give a value of that kind")
+    })
+}
+
+/// The names of all settings, those within others with a dot between.
+fn names(json: &Value) -> Vec<String> {
+    let Value::Object(map) = json else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (key, value) in map.iter().filter(|(key, _)| *key != KIND) {
+        match names(value) {
+            within if within.is_empty() => found.push(key.clone()),
+            within => found.extend(within.into_iter().map(|name| format!("{key}.{name}"))),
+        }
+    }
+    found
+}
+
+/// Letters that must be put in, left out or changed to make one word of another.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (place, letter) in one.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = place + 1;
+        for (column, with) in other.iter().enumerate() {
+            let changed = corner + usize::from(letter != *with);
+            corner = row[column + 1];
+            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::method::{How, METHODS};
+
+    fn systems() -> Vec<System> {
+        let of = |how| match how {
+            How::Fitted { system } => Some(system()),
+            _ => None,
+        };
+        METHODS.iter().filter_map(|row| of(row.how())).collect()
+    }
+
+    #[test]
+    fn every_system_has_an_epoch_setting_and_keeps_all_others() {
+        assert!(systems().len() >= 4);
+        for system in systems() {
+            let set = with(&system, "epochs", "7").unwrap();
+            let (before, after) = (
+                serde_json::to_value(&system).unwrap(),
+                serde_json::to_value(&set).unwrap(),
+            );
+            let epochs = |json: &Value| {
+                let name = names(json)
+                    .into_iter()
+                    .find(|name| name.ends_with("epochs"))
+                    .unwrap();
+                name.split('.').fold(json.clone(), |at, part| at[part].clone())
+            };
+            assert_eq!(epochs(&after), 7);
+            assert_ne!(epochs(&before), 7);
+            assert_eq!(names(&before), names(&after));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_comes_with_the_nearest_and_a_value_of_another_kind_with_its_setting() {
+        for system in systems() {
+            let error = |key: &str, value: &str| format!("{:#}", with(&system, key, value).unwrap_err());
+            let unknown = error("widht", "64");
+            assert!(
+                unknown.contains("no setting widht") && unknown.contains("nearest is width"),
+                "{unknown}"
+            );
+            let within = error("lerning_rate", "1");
+            assert!(within.contains("nearest is schedule.learning_rate"), "{within}");
+            assert!(error("widht.of", "64").contains("no setting"));
+            let wrong = error("width", "many");
+            assert!(wrong.contains("width cannot be many"), "{wrong}");
+            assert!(error("width", "-3").contains("width cannot be -3"));
+            assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
+            assert!(error("kind", "sasrec").contains("--method"));
+        }
+    }
+
+    #[test]
+    fn a_choice_with_settings_of_its_own_is_given_as_json() {
+        let plain = systems().swap_remove(0);
+        let sampled = with(&plain, "loss", r#"{"sampled": {"negatives": 64}}"#).unwrap();
+        assert!(
+            serde_json::to_string(&sampled)
+                .unwrap()
+                .contains(r#""negatives":64"#)
+        );
+        let fewer = with(&sampled, "negatives", "8").unwrap();
+        assert!(
+            serde_json::to_string(&fewer)
+                .unwrap()
+                .contains(r#""negatives":8"#)
+        );
+        assert_eq!(with(&fewer, "loss", "ce").unwrap(), plain);
+    }
+
+    #[test]
+    fn words_are_as_far_apart_as_the_letters_that_differ() {
+        let of = |one, other| distance(one, other);
+        assert_eq!((of("", "abc"), of("abc", ""), of("abc", "abc")), (3, 3, 0));
+        assert_eq!((of("kitten", "sitting"), of("hidden", "hiden")), (3, 1));
+    }
+}

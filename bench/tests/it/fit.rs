@@ -1,0 +1,500 @@
+//! Recommenders that are fitted: by themselves, killed and gone on with, asked, and as rows of a study.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use weaverec_bench::experiment::cut::{Cut, Lot};
+use weaverec_bench::method::log::Histories;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::Split;
+
+use super::folder::{Contents, contents};
+use super::{fail, succeed, weaverec};
+
+/// Most runs that are started until one of them is met at work.
+const TRIES: usize = 20;
+
+/// A fit that is done in a moment, and learns something.
+const FIT: [&str; 12] = [
+    "--method",
+    "sasrec",
+    "--set",
+    "width=16",
+    "--set",
+    "batch_size=16",
+    "--set",
+    "learning_rate=0.01",
+    "--epochs",
+    "12",
+    "--threads",
+    "2",
+];
+
+/// Two prepared folders of generated logs.
+fn prepared(at: &Path) {
+    let synth = [
+        "datasets",
+        "synth",
+        "--out",
+        "raw",
+        "--users",
+        "300",
+        "--items",
+        "80",
+        "--domain",
+        "home=amazon2014",
+        "--domain",
+        "films=movielens-csv",
+    ];
+    succeed(at, &synth);
+    for domain in ["home", "films"] {
+        let raw = format!("raw/{domain}");
+        let description = format!("{raw}/{domain}.toml");
+        let prepare = [
+            "prepare",
+            &description,
+            "--raw",
+            &raw,
+            "--out",
+            "prepared",
+            "--candidates",
+            "10",
+        ];
+        succeed(at, &prepare);
+    }
+}
+
+fn fit<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["fit", "prepared/home", "--out", out][..], &FIT, more].concat()
+}
+
+/// All files of a recommender but its course, in which times stand.
+fn lasting(folder: &Path) -> Contents {
+    let mut files = contents(folder);
+    assert!(files.remove(Path::new("training.jsonl")).is_some());
+    assert!(files.len() >= 4, "{:?}", files.keys());
+    files
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Users of the selection part, by the key that commands take if they are given none.
+fn selection(folder: &Prepared) -> usize {
+    let manifest = folder.manifest();
+    let domain = manifest.parameters.domain_name(&manifest.dataset);
+    let mut users = 0;
+    let count = |row: weaverec_pipeline::prepared::PromptRow<'_>| {
+        users += usize::from(Lot::of(0, &domain, row.user_id).cut() == Cut::Selection);
+        Ok(())
+    };
+    folder.each_prompt(Split::Validation, count).unwrap();
+    assert!(users > 0, "nobody would choose");
+    users
+}
+
+#[test]
+fn a_recommender_is_fitted_ranked_and_asked_and_the_two_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepared(at);
+    let help = succeed(at, &["fit", "--help"]);
+    assert!(
+        help.contains("weaverec fit prepared/shop") && help.contains("bert4rec"),
+        "{help}"
+    );
+    succeed(at, &fit("model", &[]));
+    let about = read(&at.join("model/fitted.json"));
+    assert_eq!(about["method"], "sasrec");
+    assert_eq!(about["system"]["width"], 16);
+    assert!(about["positions"].as_u64().unwrap() > 0 && about["flops"].as_f64().unwrap() > 0.0);
+    let epochs = &about["epochs"];
+    let (best, all) = (epochs["best"].as_u64().unwrap(), epochs["all"].as_u64().unwrap());
+    assert!((1..=all).contains(&best) && all <= 12, "{epochs}");
+    let home = Prepared::open(at.join("prepared/home")).unwrap();
+    assert_eq!(about["chosen_by"], selection(&home));
+    let course = fs::read_to_string(at.join("model/training.jsonl")).unwrap();
+    assert!(course.lines().any(|line| line.contains("ndcg@10")), "{course}");
+    assert!(!at.join("model.checkpoint").exists());
+
+    let ranked = succeed(at, &["rank", "prepared/home", "--model-folder", "model"]);
+    let ranked: Value = serde_json::from_str(&ranked).unwrap();
+    let items = home.items().unwrap();
+    assert_eq!(ranked["catalogue"]["items"], items.len());
+    let ndcg = &ranked["metrics"]["ndcg@10"];
+    let (value, chance) = (ndcg["value"].as_f64().unwrap(), ndcg["chance"].as_f64().unwrap());
+    assert!(value > chance, "{value} after a fit, {chance} by chance");
+
+    // Of every test user the ten best of all unseen items, by ids.
+    let histories = Histories::read(&home).unwrap();
+    let id = |item: &u32| items[*item as usize - 1].item_id.clone();
+    let asked: Vec<(Vec<String>, String)> = histories
+        .all(Split::Test)
+        .map(|(history, target)| (history.iter().map(id).collect(), id(&target)))
+        .collect();
+    let questions: Vec<Value> = asked
+        .iter()
+        .map(|(history, _)| json!({ "history": history }))
+        .collect();
+    fs::write(at.join("histories.json"), Value::from(questions).to_string()).unwrap();
+    let recommend = ["recommend", "histories.json", "--model-folder", "model"];
+    let answers: Vec<Value> = serde_json::from_str(&succeed(at, &recommend)).unwrap();
+    assert_eq!(ranked["users"], answers.len());
+    let mut hits = 0;
+    for (answer, (history, target)) in answers.iter().zip(&asked) {
+        let best: Vec<&str> = answer["ranking"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["items"][0].as_str().unwrap())
+            .collect();
+        assert_eq!(best.len(), 10);
+        assert!(best.iter().all(|item| !history.iter().any(|had| had == item)));
+        hits += u32::from(best.contains(&target.as_str()));
+    }
+    let share = f64::from(hits) / answers.len() as f64;
+    let hr = ranked["catalogue"]["metrics"]["hr@10"]["value"].as_f64().unwrap();
+    assert!(
+        (share - hr).abs() < 1e-9,
+        "{share} of the lists hold the target, HR@10 is {hr}"
+    );
+
+    // The same by titles, among some that are named, for one history alone.
+    let once = |title: &&String| items.iter().filter(|item| item.title == **title).count() == 1;
+    let titles: Vec<&String> = items
+        .iter()
+        .map(|item| &item.title)
+        .filter(once)
+        .take(3)
+        .collect();
+    let last = items.iter().find(|item| item.title == *titles[2]).unwrap();
+    let question = json!({ "history": [titles[0]], "candidates": [titles[1], last.item_id, titles[1]] });
+    fs::write(at.join("one.json"), question.to_string()).unwrap();
+    let answer = succeed(at, &["recommend", "one.json", "--model-folder", "model"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let mut named: Vec<&str> = answer["ranking"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["title"].as_str().unwrap())
+        .collect();
+    named.sort_unstable();
+    let mut expected: Vec<&str> = titles[1..].iter().map(|title| title.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(named, expected);
+    refused(at, &home);
+}
+
+/// What `fit`, `rank` and `recommend` refuse, with what to do about it.
+fn refused(at: &Path, home: &Prepared) {
+    let error = fail(at, &["rank", "prepared/films", "--model-folder", "model"]);
+    let fingerprint = home.fingerprint();
+    assert!(
+        error.contains(&fingerprint[..12]) && error.contains("weaverec fit prepared/films"),
+        "{error}"
+    );
+    let error = fail(at, &["rank", "prepared/home", "--model-folder", "prepared/home"]);
+    assert!(error.contains("fitted.json"), "{error}");
+    let error = fail(
+        at,
+        &[
+            "rank",
+            "prepared/home",
+            "--model-folder",
+            "model",
+            "--adapter",
+            "x",
+        ],
+    );
+    assert!(
+        error.contains("--adapter") && error.contains("--model-folder"),
+        "{error}"
+    );
+    fs::write(at.join("strange.json"), r#"{"history": ["no such thing"]}"#).unwrap();
+    let error = fail(at, &["recommend", "strange.json", "--model-folder", "model"]);
+    assert!(
+        error.contains("entry 1 of `history`") && error.contains("items.jsonl"),
+        "{error}"
+    );
+    let error = fail(at, &fit("other", &["--set", "widht=64"]));
+    assert!(
+        error.contains("nearest is width") && !at.join("other").exists(),
+        "{error}"
+    );
+    let error = fail(at, &fit("other", &["--set", "width"]));
+    assert!(error.contains("write a key"), "{error}");
+    let error = fail(
+        at,
+        &["fit", "prepared/home", "--out", "other", "--method", "popularity"],
+    );
+    assert!(
+        error.contains("popularity") && error.contains("gru4rec"),
+        "{error}"
+    );
+    let error = fail(at, &fit("prepared/home/model", &[]));
+    assert!(error.contains("a prepared folder"), "{error}");
+    fs::create_dir(at.join("theirs")).unwrap();
+    fs::write(at.join("theirs/a-year-of-work"), "text").unwrap();
+    let error = fail(at, &fit("theirs", &[]));
+    assert!(
+        error.contains("theirs") && at.join("theirs/a-year-of-work").exists(),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_seed_comes_to_the_same_weights_on_any_number_of_threads_and_another_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepared(at);
+    succeed(at, &fit("one", &["--seed", "3"]));
+    let of = ["fit", "prepared/home", "--out", "two", "--seed", "3"];
+    succeed(at, &[&of[..], &FIT[..10], &["--threads", "1"]].concat());
+    assert!(lasting(&at.join("one")) == lasting(&at.join("two")));
+    // Into the same folder again: the earlier one is replaced.
+    succeed(at, &fit("two", &["--seed", "4"]));
+    assert!(lasting(&at.join("one")) != lasting(&at.join("two")));
+    // Without users to choose an epoch the last one is kept.
+    succeed(at, &fit("all", &["--users", "0"]));
+    let about = read(&at.join("all/fitted.json"));
+    assert_eq!(about["chosen_by"], 0);
+    assert_eq!(about["epochs"]["best"], 12);
+}
+
+#[test]
+fn a_fit_that_is_killed_goes_on_and_ends_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepared(at);
+    succeed(at, &fit("whole", &[]));
+    let whole = lasting(&at.join("whole"));
+    for attempt in 0..TRIES {
+        let out = format!("killed-{attempt}");
+        let checkpoint = at.join(format!("{out}.checkpoint/training.safetensors"));
+        let mut child = weaverec(at)
+            .args(fit(&out, &[]))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        // It may have ended before it was met.
+        if at.join(&out).join("fitted.json").exists() || !checkpoint.exists() {
+            continue;
+        }
+        succeed(at, &fit(&out, &[]));
+        assert!(lasting(&at.join(&out)) == whole);
+        assert!(!at.join(format!("{out}.checkpoint")).exists());
+        return;
+    }
+    panic!("none of {TRIES} fits was met with a checkpoint: the test tests nothing");
+}
+
+const PROFILE: &str = r#"
+name = "fitted"
+replicates = 2
+report_on = "dev"
+methods = ["popularity", "counting", "sasrec"]
+
+[claims]
+kinds = []
+
+[backbone]
+kind = "none"
+
+[prepare]
+seed = 1
+format = "sequence"
+user_core = 5
+item_core = 0
+max_history = 6
+max_title_chars = 30
+candidates = 10
+users = 30
+max_train = 1
+
+[rank]
+normalisation = "sum"
+batch_tokens = 512
+free_decoding_users = 0
+free_decoding_tokens = 12
+
+[[study]]
+name = "generated"
+title = "Generated logs"
+source = "synthetic"
+synthetic = { seed = 3, users = 150, items = 60, interactions_per_user = 10.0, shared = 0.6, contrary = 0.2, dirt = 0.004, domains = [{ name = "a", platform = "amazon-2014" }] }
+
+[[study.domain]]
+name = "a"
+dataset = "a"
+
+[[study.scenario]]
+kind = "single-domain"
+target = "a"
+"#;
+
+const RUN: [&str; 9] = [
+    "reproduce",
+    "--profile",
+    "fitted.toml",
+    "--work",
+    "work",
+    "--out",
+    "out",
+    "--threads",
+    "2",
+];
+
+/// Names of the finished cells of a kind.
+fn cells(at: &Path, kind: &str) -> Vec<String> {
+    let entries = fs::read_dir(at.join("work/cells").join(kind))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let whole = entries.filter(|entry| entry.path().join("record.json").exists());
+    let mut names: Vec<String> = whole
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn row<'a>(scenario: &'a Value, method: &str) -> &'a Value {
+    let rows = scenario["rows"].as_array().unwrap();
+    rows.iter().find(|row| row["method"] == method).unwrap()
+}
+
+#[test]
+fn a_study_fits_its_recommenders_once_a_replicate_and_reports_them_beside_the_floors() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("fitted.toml"), PROFILE).unwrap();
+    // Two units, each of two floors, which they share, a recommender and its ranking.
+    let dry = succeed(at, &[&RUN[..], &["--dry-run"]].concat());
+    let lines: Vec<Vec<&str>> = dry
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[1][..3], ["1", "4", "4"], "{dry}");
+    assert_eq!(lines[3][..3], ["all", "6", "6"], "{dry}");
+    assert!(dry.contains("recommenders"), "{dry}");
+    assert!(cells(at, "recommenders").is_empty());
+
+    succeed(at, &RUN);
+    let results = read(&at.join("out/results.json"));
+    let scenario = &results["studies"][0]["scenarios"][0];
+    let rows: Vec<&str> = scenario["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["method"].as_str().unwrap())
+        .collect();
+    assert_eq!(rows, ["popularity", "counting", "sasrec"]);
+    let sasrec = row(scenario, "sasrec");
+    assert_eq!(sasrec["family"], "sequence");
+    assert_eq!(sasrec["deterministic"], false);
+    let runs = sasrec["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    for (run, cells) in runs.iter().zip(sasrec["cells"].as_array().unwrap()) {
+        assert!(run["train_tokens"].as_u64().unwrap() > 0, "{run}");
+        assert!(run["train_flops"].as_f64().unwrap() > 0.0, "{run}");
+        let cells: Vec<&str> = cells
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cell| cell.as_str().unwrap())
+            .collect();
+        assert!(
+            cells[0].starts_with("rankings/") && cells[1].starts_with("recommenders/"),
+            "{cells:?}"
+        );
+    }
+    let report = fs::read_to_string(at.join("out/report.md")).unwrap();
+    assert!(
+        report.contains("SASRec (CE)") && report.contains("sequence model"),
+        "{report}"
+    );
+    assert!(
+        report.contains("sasrec on a"),
+        "who chose the epoch is said: {report}"
+    );
+
+    // Weights stay here, records go out.
+    let fitted = cells(at, "recommenders");
+    assert_eq!(fitted.len(), 2);
+    for key in &fitted {
+        let own = at.join("work/cells/recommenders").join(key);
+        assert!(own.join("recommender").is_dir() && own.join("training.jsonl").is_file());
+        let record = read(&own.join("record.json"));
+        assert_eq!(record["kind"], "recommender");
+        assert!(record["training"]["outcome"]["steps"].as_u64().unwrap() > 0);
+        assert_eq!(record["choices"][0]["what"], "epoch");
+        assert_eq!(record["choices"][0]["cut"], "selection");
+        let exported = at.join("out/records/recommenders").join(key);
+        assert_eq!(contents(&exported).len(), 1);
+    }
+    again(at, &fitted);
+}
+
+/// A ranking that is lost is made of the weights that are here, and weights that are lost are fitted again only if they are needed.
+fn again(at: &Path, fitted: &[String]) {
+    let before = read(&at.join("out/results.json"));
+    let listed = |at: &Path| {
+        let dry = succeed(at, &[&RUN[..], &["--dry-run"]].concat());
+        let last = dry.lines().nth(3).unwrap().split_whitespace().nth(2);
+        last.unwrap().to_owned()
+    };
+    assert_eq!(listed(at), "0");
+    let weights = at
+        .join("work/cells/recommenders")
+        .join(&fitted[0])
+        .join("recommender");
+    fs::rename(&weights, at.join("aside")).unwrap();
+    assert_eq!(listed(at), "0", "the records are enough");
+    fs::rename(at.join("aside"), &weights).unwrap();
+    let of_recommenders = |name: &String| {
+        let record = read(&at.join("work/cells/rankings").join(name).join("record.json"));
+        !record["configuration"]["recommender"].is_null()
+    };
+    let rankings: Vec<String> = cells(at, "rankings")
+        .into_iter()
+        .filter(of_recommenders)
+        .collect();
+    assert_eq!(rankings.len(), 2);
+    for store in ["work/cells", "out/records"] {
+        fs::remove_dir_all(at.join(store).join("rankings").join(&rankings[0])).unwrap();
+    }
+    assert_eq!(listed(at), "1");
+    succeed(at, &RUN);
+    let after = read(&at.join("out/results.json"));
+    let metrics = |results: &Value| row(&results["studies"][0]["scenarios"][0], "sasrec")["metrics"].clone();
+    assert_eq!(metrics(&before), metrics(&after));
+    let status: Value = serde_json::from_str(&succeed(at, &["status", "--work", "work", "--json"])).unwrap();
+    assert_eq!(status["cells"]["done"], status["cells"]["all"]);
+    assert_eq!(status["cells"]["all"], 6);
+}
+
+#[test]
+fn a_profile_that_claims_something_of_a_fitted_row_or_misspells_one_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let with = |from: &str, to: &str| {
+        fs::write(at.join("fitted.toml"), PROFILE.replacen(from, to, 1)).unwrap();
+        fail(at, &RUN)
+    };
+    let error = with("\"sasrec\"", "\"sasreck\"");
+    assert!(
+        error.contains("sasreck is no row") && error.contains("bert4rec"),
+        "{error}"
+    );
+    let error = with("kinds = []", "woven = \"sasrec\"\nkinds = [\"D\"]");
+    assert!(error.contains("woven is sasrec, a sequence model"), "{error}");
+}
