@@ -72,7 +72,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule bench-merge outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule bench-merge bench-merge-rows outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -183,6 +183,9 @@ bench-rule: ## Count false claims of the statistical rule in simulated studies, 
 bench-merge: $(BUILT) ## Measure merging beside PEFT and mergekit, and into bases of 2 and 6 GB; writes results/merging
 	test -x $(MERGE_PYTHON) || { python3 -m venv runs/peers/merge && $(MERGE_PYTHON) -m pip install -q -r bench/peers/requirements-merge.txt; }
 	$(MERGE_PYTHON) bench/peers/merge.py $(WEAVEREC) runs/merging results/merging/report.md
+
+bench-merge-rows: $(BUILT) ## Rank by every rule of merging on the same adapters; writes results/merges
+	$(WEAVEREC) reproduce --profile merges --work runs/merges --out results/merges
 
 # Its scores are kept in runs/outside: what is there is not trained again.
 OF_TARGET = --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" $(if $(STUDY),--study "$(STUDY)") --target "$(TARGET_DOMAIN)"

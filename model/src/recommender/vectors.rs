@@ -103,7 +103,8 @@ pub fn of_titles<S: AsRef<str>>(domains: &[&[S]], how: &TextVectors) -> Result<V
         return Err(Error::Usage("text vectors of width 0: give at least 1".into()));
     }
     let titles: Vec<&str> = domains.iter().copied().flatten().map(AsRef::as_ref).collect();
-    let (mut values, strengths) = Sparse::of_rows(&tf_idf(&titles)).leading(how.width, how.seed)?;
+    let words = tf_idf(&titles);
+    let (mut values, strengths) = Sparse::of_rows(&words).leading(how.width, how.seed)?;
     if how.whiten {
         // Directions that are rounding stay what they are.
         let least = strengths.first().copied().unwrap_or(0.0) * 1e-6;
@@ -122,6 +123,12 @@ pub fn of_titles<S: AsRef<str>>(domains: &[&[S]], how: &TextVectors) -> Result<V
         values,
     };
     adjust(&mut all, how.centre, how.normalise);
+    // Of a title without words there is nothing to tell, and rounding is no direction.
+    for (row, words) in all.values.chunks_exact_mut(how.width).zip(&words) {
+        if words.is_empty() {
+            row.fill(0.0);
+        }
+    }
     let sizes: Vec<usize> = domains.iter().map(|titles| titles.len()).collect();
     Ok(split(all, &sizes))
 }

@@ -46,6 +46,7 @@ pub fn pretrain(
 
 /// A decoder all of whose weights are parameters, for whatever task trains them.
 pub struct Nascent {
+    config: DecoderConfig,
     parameters: Parameters,
     decoder: Decoder,
 }
@@ -68,6 +69,7 @@ impl Nascent {
                 .create(name, shape, initial, Decay::Decayed)
         })?;
         Ok(Nascent {
+            config: config.clone(),
             parameters: parameters.into_inner(),
             decoder,
         })
@@ -81,6 +83,14 @@ impl Nascent {
     /// The decoder over the parameters' current values.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// A decoder over a copy of the current values, through which no gradient goes.
+    ///
+    /// # Errors
+    /// Values that cannot be copied.
+    pub fn frozen(&self) -> Result<Decoder> {
+        Decoder::new(&self.weights()?, &self.config, &Device::Cpu)
     }
 
     /// A copy of the current values.

@@ -62,8 +62,10 @@ impl Sequences<'_> {
                 excluded: had,
             })
             .collect();
+        // Ranking keeps keys and values, which a decoder that is trained does not give.
+        let frozen = self.nascent.frozen()?;
         let ranker = Ranker {
-            decoder: self.nascent.decoder(),
+            decoder: &frozen,
             catalogue: self.catalogue,
             mass: self.mass,
         };
