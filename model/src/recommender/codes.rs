@@ -238,8 +238,12 @@ pub fn encode(domains: &[&Vectors], settings: &CodeSettings) -> Result<(Vec<Item
         }
         levels.push(LevelReport {
             used: counts.iter().filter(|count| **count > 0).count(),
-            perplexity: perplexity(&counts, items),
-            error: if whole > 0.0 { squares(&rest) / whole } else { 0.0 },
+            perplexity: millionths(perplexity(&counts, items)),
+            error: if whole > 0.0 {
+                millionths(squares(&rest) / whole)
+            } else {
+                0.0
+            },
         });
     }
     let (colliding, digits) = tell_apart(&mut codes, domains, settings.seed)?;
@@ -303,6 +307,11 @@ fn named(place: usize, domains: &[&Vectors]) -> (usize, usize) {
 
 fn squares(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum()
+}
+
+/// To six decimals, which JSON keeps to the last bit.
+fn millionths(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 fn perplexity(counts: &[usize], items: usize) -> f64 {
