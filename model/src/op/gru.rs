@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn with_an_update_gate_at_zero_and_no_recurrence_into_it_only_the_last_input_counts() {
         // PyTorch's z keeps the state before: z = 0 makes the candidate the state, and without W_n h nothing else is left.
-        let spans: Arc<[Range<usize>]> = vec![0..3].into();
+        let spans: Arc<[Range<usize>]> = std::iter::once(0..3).collect();
         let recurrent = Tensor::zeros((6, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
         let inputs = |first: f32| {
             let rows = [first, -1.0, 0.3].map(|v| [0.5, 0.5, -100.0, -100.0, v, 2.0 * v]);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn without_variables_it_only_computes_and_gaps_are_refused() {
-        let spans: Arc<[Range<usize>]> = vec![0..4].into();
+        let spans: Arc<[Range<usize>]> = std::iter::once(0..4).collect();
         let (inputs, recurrent) = (random(&[4, 6], 1), random(&[6, 2], 2));
         let tracked = Var::from_tensor(&inputs).unwrap();
         let (one, two) = (
@@ -298,7 +298,7 @@ mod tests {
             gru(&tracked, &recurrent, &spans).unwrap(),
         );
         assert_eq!(flat(&one), flat(&two));
-        let short: Arc<[Range<usize>]> = vec![0..3].into();
+        let short: Arc<[Range<usize>]> = std::iter::once(0..3).collect();
         let error = gru(&inputs, &recurrent, &short).unwrap_err().to_string();
         assert!(error.contains("3 of 4"), "{error}");
     }

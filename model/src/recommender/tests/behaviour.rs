@@ -61,7 +61,8 @@ fn what_comes_later_changes_nothing_before_it() {
         _ => unreachable!(),
     };
     let (original, of_recbole) = (system(Flavour::Original), system(Flavour::Recbole));
-    let hidden: [(&str, &dyn Fn(&Rows) -> Tensor); 3] = [
+    type Hidden<'a> = &'a dyn Fn(&Rows) -> Tensor;
+    let hidden: [(&str, Hidden); 3] = [
         ("sasrec", &|rows| original.hidden(rows, Mode::Evaluation).unwrap()),
         ("sasrec of recbole", &|rows| {
             of_recbole.hidden(rows, Mode::Evaluation).unwrap()
