@@ -15,6 +15,8 @@ pub struct Lacking {
     pub equal_weights: Vec<&'static str>,
     /// Fitted rows of which a fit ended with the last epoch it was given.
     pub unstopped: Vec<&'static str>,
+    /// Whether the uniform mean is taken for the best naive merge, as nobody chose among several.
+    pub merge_stands: bool,
     /// Whether a row's scores are likelihoods of titles.
     pub likelihoods: bool,
     /// How many calibration users there were where α stands without a choice.
@@ -41,6 +43,11 @@ impl Lacking {
         if let Some(users) = self.alpha_stands {
             notes.push(format!(
                 "α is 1 and was not chosen: rows of language models were scored on {users} calibration users, and {LEAST} choose"
+            ));
+        }
+        if self.merge_stands {
+            notes.push(format!(
+                "the best naive merge is not known, which takes {LEAST} calibration users: claims are made against the uniform mean"
             ));
         }
         if !self.equal_weights.is_empty() {

@@ -23,6 +23,9 @@ use crate::report::learned::is_stranger;
 use crate::scoring::{Scoring, lowest, users};
 use crate::statistics::mean;
 
+/// The merge that needs no choice.
+const NAIVE_MERGE: &str = "naive-merge";
+
 /// The row that is added to others as the logarithm of its counts.
 pub(super) const POPULARITY: &str = "popularity";
 
@@ -337,10 +340,23 @@ impl<'a> Making<'a> {
         Ok((run, places.calibration))
     }
 
-    fn made(self, mut drafts: Vec<Draft>) -> Result<Made> {
+    fn made(mut self, mut drafts: Vec<Draft>) -> Result<Made> {
         let best = |wanted: &dyn Fn(&Row) -> bool| best_on_calibration(&drafts, wanted);
         let floor = best(&|row: &Row| row.family == Family::Floor && !is_stranger(&row.method));
-        let merge = best(&|row: &Row| row.family == Family::NaiveMerging);
+        let merge = match best(&|row: &Row| row.family == Family::NaiveMerging) {
+            Some(chosen) => Some(chosen),
+            // Nobody chose: the plainest one stands for all, as equal weights do.
+            None => {
+                let merges = || {
+                    drafts
+                        .iter()
+                        .filter(|draft| draft.row.family == Family::NaiveMerging)
+                };
+                let plainest = merges().find(|draft| draft.row.method == NAIVE_MERGE);
+                self.lacking.merge_stands = plainest.is_some() && merges().count() > 1;
+                plainest.map(|draft| draft.row.method.clone())
+            }
+        };
         // What is read as content without neutral scores is the likelihood, and is called so.
         let protocol = self.protocol.unwrap_or(Protocol::Uniform);
         let held: Vec<Reading> = read::readings(protocol).collect();
