@@ -67,9 +67,9 @@ pub const MAGNITUDE_PRUNE: Adapters = naive(
 pub const BREADCRUMBS: Adapters = naive(
     "breadcrumbs",
     "breadcrumbs",
-    "arXiv 2312.06795, mergekit: entries of middling size, averaged",
+    "arXiv 2312.06795, mergekit: nine tenths of each adapter's entries, without the largest hundredth, averaged",
 )
-.by("breadcrumbs", "{}");
+.by("breadcrumbs", r#"{"density": 0.9, "gamma": 0.01}"#);
 
 /// Random entries, likelier the larger.
 pub const DELLA: Adapters = naive(
