@@ -41,5 +41,6 @@ pub mod store;
 pub mod study_record;
 pub mod training_set;
 pub mod unit;
+pub mod weighing;
 pub mod words;
 pub mod work;

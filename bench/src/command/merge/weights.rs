@@ -18,12 +18,12 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 
 use super::request::pair;
-use crate::calibration::{histories, neutral_titles};
 use crate::command::adapter::doubt;
 use crate::command::base::Base;
 use crate::experiment::backbone::LanguageModel;
 use crate::experiment::cut::{Cut, First, Lot};
 use crate::experiment::encoder::Encoder;
+use crate::experiment::weighing;
 use crate::progress::{Meter, say};
 use crate::scoring::LEAST;
 
@@ -262,27 +262,15 @@ fn cases(
 ) -> Result<(Vec<Case>, Option<Content>)> {
     let (items, format) = (prepared.items()?, prepared.manifest().parameters.format);
     let encoder = Encoder::new(model.words.tokenizer()?, format);
-    let case = |prompt: &Prompt| -> Result<Case> {
-        let candidates = match format.lists_candidates() || prompt.binned.is_empty() {
-            true => &prompt.candidates,
-            false => &prompt.binned,
-        };
-        Ok(Case {
-            query: encoder.query(prompt, candidates, &items)?,
-            target: candidates.iter().position(|item| *item == prompt.target),
-        })
+    let cases = prompts
+        .iter()
+        .map(|prompt| weighing::case(&encoder, prompt, &items, format))
+        .collect::<Result<_>>()?;
+    let neutral = match format {
+        PromptFormat::Sequence => NEUTRAL,
+        PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => 0,
     };
-    let cases = prompts.iter().map(case).collect::<Result<_>>()?;
-    let content = match format {
-        PromptFormat::Sequence => {
-            let titles = neutral_titles(&items, &prepared.fingerprint(), NEUTRAL);
-            Some(Content {
-                alpha: 1.0,
-                histories: histories(&encoder, &titles)?,
-            })
-        }
-        PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => None,
-    };
+    let content = weighing::content(&encoder, &items, &prepared.fingerprint(), neutral)?;
     Ok((cases, content))
 }
 
