@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use weaverec_model::recommender::Vectors;
 use weaverec_model::recommender::vectors::Given;
@@ -100,14 +100,14 @@ fn whole(rows: Vec<Given>, sizes: &[usize]) -> Result<Vec<Vectors>> {
             let is_next = row.domain.as_deref() == Some(list.to_string().as_str())
                 && row.item == item.to_string()
                 && row.values.len() == width;
-            anyhow::ensure!(is_next, "it has other rows than were written");
+            ensure!(is_next, "it has other rows than were written");
             values.extend(row.values);
         }
         let set = Vectors { width, values };
         set.check(*size)?;
         sets.push(set);
     }
-    anyhow::ensure!(rest.next().is_none(), "it has too many rows");
+    ensure!(rest.next().is_none(), "it has too many rows");
     Ok(sets)
 }
 

@@ -93,7 +93,7 @@ impl BertConfig {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(format!("{name} is 0, which makes no model; fetch the file again"));
         }
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(format!(
                 "hidden_size {} is no multiple of num_attention_heads {}; fetch the file again",
                 self.hidden_size, self.num_attention_heads
