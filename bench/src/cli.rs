@@ -58,6 +58,8 @@ enum Command {
     Scheduler(command::scheduler::Arguments),
     /// Start a worker of a cluster.
     Worker(command::worker::Arguments),
+    /// Write one vector an item, of titles or of one's own.
+    Vectors(Box<command::vectors::Arguments>),
     /// Train a LoRA adapter on one or several prepared folders.
     Train(command::train::Arguments),
     /// Fit a recommender over sequences of items, without a language model.
@@ -145,6 +147,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Devices(arguments) => command::devices::run(arguments).map(done),
         Command::Scheduler(arguments) => command::scheduler::run(arguments).map(done),
         Command::Worker(arguments) => command::worker::run(arguments).map(done),
+        Command::Vectors(arguments) => command::vectors::run(*arguments).map(done),
         Command::Train(arguments) => command::train::run(arguments).map(done),
         Command::Fit(arguments) => command::fit::run(arguments).map(done),
         Command::Merge(arguments) => command::merge::run(arguments).map(done),

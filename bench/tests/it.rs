@@ -57,6 +57,8 @@ mod status;
 mod store;
 #[path = "it/trained.rs"]
 mod trained;
+#[path = "it/vectors.rs"]
+mod vectors;
 #[cfg(unix)]
 #[path = "it/weights.rs"]
 mod weights;

@@ -35,6 +35,7 @@ pub mod status;
 mod target;
 pub mod train;
 mod units;
+pub mod vectors;
 pub mod worker;
 
 use std::io::Write;

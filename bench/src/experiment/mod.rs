@@ -17,6 +17,7 @@ pub mod domain;
 pub mod encoder;
 pub mod environment;
 pub mod estimate;
+pub mod item_vectors;
 pub mod library;
 mod likelihood;
 pub mod materials;

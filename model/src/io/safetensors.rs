@@ -24,6 +24,15 @@ pub(crate) fn read_as<T>(
     path: &Path,
     keep: impl Fn(&str, Tensor) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {
+    read_some(path, |_| true, keep)
+}
+
+/// The same of those tensors whose names are wanted; the others may hold numbers of any type.
+pub(crate) fn read_some<T>(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+    keep: impl Fn(&str, Tensor) -> Result<T>,
+) -> Result<BTreeMap<String, T>> {
     let weights = |message: String| Error::Weights {
         path: path.to_path_buf(),
         message,
@@ -32,6 +41,7 @@ pub(crate) fn read_as<T>(
     let parsed = SafeTensors::deserialize(&map).map_err(|e| damaged(path, &map, &e))?;
     parsed
         .iter()
+        .filter(|(name, _)| wanted(name))
         .map(|(name, view)| {
             if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
                 return Err(weights(format!(

@@ -1,9 +1,17 @@
-//! Items as vectors: of their titles, of several domains in one space, or one's own.
+//! Items as vectors, of several domains in one space: of their titles' words, of what a sentence encoder or a language model makes of their
+//! titles, or one's own.
 
-use std::collections::HashMap;
+mod named;
+mod pooled;
+mod sentence;
+mod states;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::named::{Given, Named, by_id};
+pub use self::pooled::Told;
+pub use self::sentence::{SentenceEncoder, of_sentences};
+pub use self::states::of_states;
 use super::svd::Sparse;
 use super::text::tf_idf;
 use crate::{Error, Result};
@@ -58,9 +66,7 @@ impl Vectors {
 
     /// Items whose vector is all zero: of a title without words there is nothing to tell.
     pub fn empty(&self) -> usize {
-        self.rows()
-            .filter(|row| row.iter().all(|value| *value == 0.0))
-            .count()
+        self.rows().filter(|row| is_zero(row)).count()
     }
 }
 
@@ -133,7 +139,8 @@ pub fn of_titles<S: AsRef<str>>(domains: &[&[S]], how: &TextVectors) -> Result<V
     Ok(split(all, &sizes))
 }
 
-/// Vectors of one's own, of several domains in one space, after the same adjustments; whitening is left to whoever made them.
+/// Vectors that were made elsewhere or by a model, of several domains in one space, after the same adjustments; whitening is left to whoever
+/// made them. A vector of zeros says that nothing is known of the item, and stays one.
 ///
 /// # Errors
 /// Domains with vectors of several widths, and those of [`Vectors::check`].
@@ -156,8 +163,18 @@ pub fn of_ones_own(domains: Vec<Vectors>, how: &TextVectors) -> Result<Vec<Vecto
     let sizes: Vec<usize> = domains.iter().map(Vectors::items).collect();
     let values = domains.into_iter().flat_map(|vectors| vectors.values).collect();
     let mut all = Vectors { width, values };
+    let unknown: Vec<bool> = all.rows().map(is_zero).collect();
     adjust(&mut all, how.centre, how.normalise);
+    for (row, unknown) in all.values.chunks_exact_mut(width.max(1)).zip(unknown) {
+        if unknown {
+            row.fill(0.0);
+        }
+    }
     Ok(split(all, &sizes))
+}
+
+fn is_zero(row: &[f32]) -> bool {
+    row.iter().all(|value| *value == 0.0)
 }
 
 fn adjust(vectors: &mut Vectors, centre: bool, normalise: bool) {
@@ -203,108 +220,9 @@ fn split(all: Vectors, sizes: &[usize]) -> Vec<Vectors> {
     domains
 }
 
-/// A domain's items as its raw log names them, item 1 first.
-#[derive(Clone, Debug)]
-pub struct Named<'a> {
-    /// The domain.
-    pub domain: &'a str,
-    /// The items' ids.
-    pub items: Vec<&'a str>,
-}
-
-/// A vector as a file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Given {
-    /// The domain, where the file tells it.
-    pub domain: Option<String>,
-    /// The item's id in the raw log.
-    pub item: String,
-    /// The vector.
-    pub values: Vec<f32>,
-}
-
-/// Puts vectors that are given by the items' ids in the order of each domain's items. Items that no domain has are passed over: a file may be
-/// of a larger catalogue.
-///
-/// # Errors
-/// Items without a vector or with two, vectors of several widths or with something other than finite numbers, and, where the file does not
-/// tell domains, an id that two domains have: it may be another item in each.
-pub fn by_id(domains: &[Named], given: &[Given]) -> Result<Vec<Vectors>> {
-    let width = given.first().map_or(0, |first| first.values.len());
-    if let Some(other) = given.iter().find(|other| other.values.len() != width) {
-        return Err(Error::Usage(format!(
-            "the vector of item {} has {} numbers, that of {} has {width}: all must be of one model",
-            other.item,
-            other.values.len(),
-            given[0].item
-        )));
-    }
-    let mut known: HashMap<(Option<&str>, &str), &Given> = HashMap::with_capacity(given.len());
-    for vector in given {
-        let key = (vector.domain.as_deref(), vector.item.as_str());
-        if known.insert(key, vector).is_some() {
-            return Err(Error::Usage(format!(
-                "item {} has two vectors{}: keep one",
-                vector.item,
-                vector
-                    .domain
-                    .as_ref()
-                    .map_or(String::new(), |domain| format!(" in {domain}"))
-            )));
-        }
-    }
-    let mut first_with: HashMap<&str, &str> = HashMap::new();
-    let mut found = Vec::with_capacity(domains.len());
-    for domain in domains {
-        let (mut values, mut missing) = (Vec::with_capacity(domain.items.len() * width), Vec::new());
-        for item in &domain.items {
-            let own = known.get(&(Some(domain.domain), *item));
-            let vector = match own {
-                Some(vector) => Some(vector),
-                None => {
-                    let anywhere = known.get(&(None, *item));
-                    if anywhere.is_some()
-                        && let Some(other) = first_with.insert(item, domain.domain)
-                        && other != domain.domain
-                    {
-                        return Err(Error::Usage(format!(
-                            "item {item} is in {other} and in {}, and its vector does not tell of which: give the file a column `domain` \
-                             with these names",
-                            domain.domain
-                        )));
-                    }
-                    anywhere
-                }
-            };
-            match vector {
-                Some(vector) => values.extend_from_slice(&vector.values),
-                None => missing.push(*item),
-            }
-        }
-        if !missing.is_empty() {
-            return Err(Error::Usage(format!(
-                "{} of {} items of {} have no vector, among them {}: make them of all titles, with zeros for items without one",
-                missing.len(),
-                domain.items.len(),
-                domain.domain,
-                missing[..missing.len().min(3)].join(", ")
-            )));
-        }
-        let vectors = Vectors { width, values };
-        vectors.check(domain.items.len()).map_err(|error| {
-            let what = error.to_string();
-            Error::Usage(format!("vectors of {}: {what}", domain.domain))
-        })?;
-        found.push(vectors);
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::slice::from_ref;
-
     use super::*;
     use crate::op::with_threads;
 
@@ -402,83 +320,27 @@ mod tests {
         assert!(of_titles(&[&BEAUTY[..]], &how(0)).is_err());
     }
 
-    fn given(domain: Option<&str>, item: &str, values: &[f32]) -> Given {
-        Given {
-            domain: domain.map(str::to_owned),
-            item: item.into(),
-            values: values.to_vec(),
-        }
-    }
-
     #[test]
-    fn vectors_of_ones_own_are_put_in_the_order_of_the_items() {
-        let domains = [
-            Named {
-                domain: "beauty",
-                items: vec!["b", "a"],
-            },
-            Named {
-                domain: "sports",
-                items: vec!["c"],
-            },
-        ];
-        let file = [
-            given(None, "a", &[1.0, 0.0]),
-            given(None, "unknown", &[9.0, 9.0]),
-            given(None, "b", &[0.0, 2.0]),
-            given(None, "c", &[3.0, 4.0]),
-        ];
-        let found = by_id(&domains, &file).unwrap();
-        assert_eq!(found[0].values, [0.0, 2.0, 1.0, 0.0]);
-        assert_eq!(found[1].values, [3.0, 4.0]);
-        let adjusted = of_ones_own(found, &how(2)).unwrap();
-        assert_eq!(adjusted[0].values, [0.0, 1.0, 1.0, 0.0]);
-        assert_eq!(adjusted[1].values, [0.6, 0.8]);
-    }
-
-    #[test]
-    fn what_a_file_of_vectors_lacks_is_named() {
-        let beauty = Named {
-            domain: "beauty",
-            items: vec!["a", "b"],
+    fn what_nothing_is_known_of_stays_zero_when_the_mean_is_taken_away() {
+        let own = Vectors {
+            width: 2,
+            values: vec![3.0, 0.0, 0.0, 0.0, 0.0, 3.0],
         };
-        let refused = |domains: &[Named], file: &[Given]| by_id(domains, file).unwrap_err().to_string();
-        let error = refused(from_ref(&beauty), &[given(None, "a", &[1.0])]);
-        assert!(
-            error.contains("1 of 2 items of beauty") && error.contains("among them b:"),
-            "{error}"
-        );
-        let error = refused(
-            from_ref(&beauty),
-            &[given(None, "a", &[1.0]), given(None, "b", &[1.0, 2.0])],
-        );
-        assert!(error.contains("item b has 2 numbers"), "{error}");
-        let error = refused(
-            from_ref(&beauty),
-            &[given(None, "a", &[1.0]), given(None, "a", &[2.0])],
-        );
-        assert!(error.contains("two vectors"), "{error}");
-        let error = refused(
-            from_ref(&beauty),
-            &[given(None, "a", &[1.0]), given(None, "b", &[f32::INFINITY])],
-        );
-        assert!(error.contains("beauty") && error.contains("item 2"), "{error}");
-        let twin = Named {
-            domain: "sports",
-            items: vec!["b"],
+        let centred = TextVectors {
+            centre: true,
+            normalise: false,
+            ..how(2)
         };
-        let file = [given(None, "a", &[1.0]), given(None, "b", &[2.0])];
-        let error = refused(&[beauty.clone(), twin.clone()], &file);
-        assert!(
-            error.contains("beauty and in sports") && error.contains("`domain`"),
-            "{error}"
-        );
-        let told = [
-            given(Some("beauty"), "a", &[1.0]),
-            given(Some("beauty"), "b", &[2.0]),
-            given(Some("sports"), "b", &[3.0]),
-        ];
-        let found = by_id(&[beauty, twin], &told).unwrap();
-        assert_eq!(found[1].values, [3.0]);
+        let found = of_ones_own(vec![own], &centred).unwrap();
+        assert_eq!(found[0].values, [2.0, -1.0, 0.0, 0.0, -1.0, 2.0]);
+        let error = of_ones_own(
+            Vec::new(),
+            &TextVectors {
+                whiten: true,
+                ..how(2)
+            },
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("whiten"), "{error}");
     }
 }
