@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use weaverec_model::device::Compute;
+use weaverec_model::op::with_threads;
+use weaverec_model::recommender;
 use weaverec_pipeline::schema::Split;
 
 use super::reproduce::claim_report;
@@ -18,12 +20,14 @@ use crate::experiment::environment::Environment;
 use crate::experiment::library::Library;
 use crate::experiment::outside::written::{Form, Scored, write};
 use crate::experiment::outside::{self, History, Scope, Source, cases, given, import, levels};
-use crate::experiment::plan::Plan;
+use crate::experiment::plan::{self, Plan};
 use crate::experiment::profile::Scenario;
 use crate::experiment::protocol::Protocol;
-use crate::experiment::ranking::catalogue_scores;
+use crate::experiment::ranking::{catalogue_scores, catalogue_scores_by};
+use crate::experiment::recommender::{RecommenderCell, stored};
 use crate::experiment::replicate::{self, Replicate};
 use crate::experiment::store::Kept;
+use crate::experiment::study_record::StudyRecord;
 use crate::method::{self, How};
 use crate::output::RECORDS;
 use crate::progress::say;
@@ -54,7 +58,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   weaverec score export --target drama --row weaverec --replicate 0 --out weaverec.parquet
-  weaverec score export --target drama --row counting --scope catalogue --top 10 --out counting.csv")]
+  weaverec score export --target drama --row counting --scope catalogue --top 10 --out counting.csv
+  weaverec score export --target drama --row sasrec --replicate 1 --scope catalogue --out sasrec.parquet")]
     Export(Box<Export>),
 }
 
@@ -106,7 +111,7 @@ struct Export {
     /// How recorded scores are read, as content/binned [default: the primary reading].
     #[arg(long, value_parser = reading)]
     reading: Option<Reading>,
-    /// What is written: the scores of candidates, or of all items, which only rows that count can give.
+    /// What is written: the scores of candidates, or of all items, which rows that count can give, and fitted ones whose weights are here.
     #[arg(long, value_enum, default_value = "candidates")]
     scope: Scope,
     /// Write ranked lists of the first so many (of candidates: the first so many of each protocol's).
@@ -206,7 +211,7 @@ fn export(asked: Export) -> Result<()> {
         "{} is there already; pass --force to write over it, or name another file",
         asked.out.display()
     );
-    let target = asked.of.open()?;
+    let target = asked.of.clone().open()?;
     let domain = target.domain()?;
     let scored = match asked.scope {
         Scope::Catalogue => {
@@ -214,21 +219,10 @@ fn export(asked: Export) -> Result<()> {
                 asked.reading.is_none(),
                 "--reading is about candidates: the catalogue is ranked by a row's scores as they are"
             );
-            of_catalogue(&target, &domain, &asked.row, asked.replicate, asked.top)?
+            of_catalogue(&target, &domain, &asked)?
         }
         Scope::Candidates => {
-            let folder = asked.records.clone();
-            let folder =
-                folder.unwrap_or_else(|| Path::new("results").join(&target.profile.name).join(RECORDS));
-            let library = Library::new(target.store.clone(), Some(folder))?;
-            let study = target.record(&library, &domain)?;
-            let study = study.with_context(|| {
-                format!(
-                    "study {} has no record in {}: `weaverec reproduce` makes it",
-                    target.study.name,
-                    target.work.display()
-                )
-            })?;
+            let (study, library) = recorded(&target, &domain, &asked)?;
             let plan = Plan::new(&study)?;
             let scenario = scenario(
                 study.study().scenarios.as_slice(),
@@ -253,6 +247,22 @@ fn export(asked: Export) -> Result<()> {
     write(&asked.out, &scored, asked.top.is_some())
 }
 
+/// The study's record, and where the others are.
+fn recorded(target: &Target, domain: &DomainData, asked: &Export) -> Result<(StudyRecord, Library)> {
+    let folder = asked.records.clone();
+    let folder = folder.unwrap_or_else(|| Path::new("results").join(&target.profile.name).join(RECORDS));
+    let library = Library::new(target.store.clone(), Some(folder))?;
+    let study = target.record(&library, domain)?;
+    let study = study.with_context(|| {
+        format!(
+            "study {} has no record in {}: `weaverec reproduce` makes it",
+            target.study.name,
+            target.work.display()
+        )
+    })?;
+    Ok((study, library))
+}
+
 /// The one scenario of a target, or that of a name.
 fn scenario<'a>(all: &'a [Scenario], target: &str, named: Option<&str>) -> Result<&'a Scenario> {
     let of: Vec<&Scenario> = all.iter().filter(|scenario| scenario.target == target).collect();
@@ -273,6 +283,56 @@ fn scenario<'a>(all: &'a [Scenario], target: &str, named: Option<&str>) -> Resul
             "several scenarios have the target {target}: name one with --scenario ({})",
             names()
         ),
+    }
+}
+
+/// The recommender of a fitted row, which all scenarios of a target share, or those alone that have its sources.
+fn planned<'p>(
+    plan: &'p Plan,
+    study: &StudyRecord,
+    target: &str,
+    asked: &Export,
+) -> Result<&'p RecommenderCell> {
+    let named = asked.scenario.as_deref();
+    if named.is_some() {
+        scenario(&study.study().scenarios, target, named)?;
+    }
+    let mut found: Vec<(String, &RecommenderCell)> = Vec::new();
+    let of = study.study().scenarios.iter().filter(|one| one.target == target);
+    for one in of.filter(|one| named.is_none_or(|name| one.name() == name)) {
+        let rows = plan::rows(study, one)?;
+        let Some(row) = rows.into_iter().find(|row| row.id() == asked.row) else {
+            continue;
+        };
+        let Some(scorer) = plan::scorer(row, study, one, asked.replicate)? else {
+            continue;
+        };
+        let cell = plan.recommender(&(target.to_owned(), scorer));
+        let cell = cell.with_context(|| {
+            format!(
+                "there is no replicate {}: the profile has {}, of which the first is 0",
+                asked.replicate, study.profile.replicates
+            )
+        })?;
+        if found.iter().all(|(_, known)| known.cell.key != cell.cell.key) {
+            found.push((one.name(), cell));
+        }
+    }
+    match found.as_slice() {
+        [(_, one)] => Ok(*one),
+        [] => bail!(
+            "{} is a row of no scenario{} with the target {target}",
+            asked.row,
+            named.map_or_else(String::new, |name| format!(" {name}"))
+        ),
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            bail!(
+                "{} is another one in each scenario of the target {target}, as it learns from their sources: name one with --scenario ({})",
+                asked.row,
+                names.join("; ")
+            )
+        }
     }
 }
 
@@ -316,27 +376,40 @@ fn of_candidates<'a>(
 }
 
 /// All items, or with `top` the first so many that the user did not have.
-fn of_catalogue<'a>(
-    target: &Target,
-    domain: &'a DomainData,
-    row: &str,
-    replicate: Replicate,
-    top: Option<usize>,
-) -> Result<Vec<Scored<'a>>> {
+fn of_catalogue<'a>(target: &Target, domain: &'a DomainData, asked: &Export) -> Result<Vec<Scored<'a>>> {
+    let (row, top) = (asked.row.as_str(), asked.top);
     let known =
         method::named(row).with_context(|| format!("{row} is no row: `weaverec methods` lists them"))?;
-    let How::Counted(counted) = known.how() else {
-        bail!(
-            "{row} does not count: its records say where targets stand in the catalogue, and keep the scores of candidates alone; leave \
-             --scope catalogue out"
-        );
+    let all = match known.how() {
+        How::Counted(counted) => {
+            let seed = if counted.is_drawn() {
+                replicate::random_seed(asked.replicate)
+            } else {
+                0
+            };
+            catalogue_scores(row, seed, domain, target.profile.prepare.format)?
+        }
+        How::Fitted { .. } => {
+            let (study, _) = recorded(target, domain, asked)?;
+            let plan = Plan::new(&study)?;
+            let cell = planned(&plan, &study, &target.name, asked)?;
+            let folder = stored(&target.store, &cell.cell).with_context(|| {
+                format!(
+                    "the weights of {} ({}) are not in {}, without which there are no scores of all items: run this where it was fitted, or let \
+                     `weaverec reproduce` fit it there; its records are enough for --scope candidates",
+                    cell.cell.label,
+                    cell.cell.key,
+                    target.work.display()
+                )
+            })?;
+            let recommender = recommender::load(&folder)?;
+            with_threads(target.threads, || catalogue_scores_by(&*recommender, domain))?
+        }
+        How::Adapters { .. } | How::Best(_) | How::Fusion { .. } => bail!(
+            "{row} neither counts nor is fitted to items: its records say where targets stand in the catalogue, and keep the scores of \
+             candidates alone; leave --scope catalogue out"
+        ),
     };
-    let seed = if counted.is_drawn() {
-        replicate::random_seed(replicate)
-    } else {
-        0
-    };
-    let all = catalogue_scores(row, seed, domain, target.profile.prepare.format)?;
     let mut scored = Vec::new();
     for (prompt, scores) in domain.ranked.iter().zip(all) {
         let items = domain.items.iter().zip(scores);

@@ -2,9 +2,11 @@
 
 mod work;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use weaverec_model::recommender::{self, Course, Data, System};
+use weaverec_model::recommender::{self, Course, Data, Needs, Source, System, Vectors};
 use weaverec_model::train::{Checkpoint, Outcome};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
@@ -18,7 +20,9 @@ use super::materials::{Bench, Materials};
 use super::replicate::{self, Replicate, written};
 use super::runner::Workshop;
 use super::schedule::Finished;
-use super::study_record::StudyRecord;
+use super::store::Store;
+use super::study_record::{DomainFacts, StudyRecord};
+use super::vectors;
 use super::work::Work;
 use crate::method::log::{Histories, Log};
 use crate::method::{self, How};
@@ -28,8 +32,19 @@ use crate::progress::Meter;
 /// Most users who choose an epoch.
 pub const CHOOSING: usize = 1000;
 
-/// Names a recommender: the domain that it is fitted to, its row, and the replicate.
-pub type RecommenderKey = (String, &'static str, Replicate);
+/// Names a recommender.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecommenderKey {
+    /// The domain that it is fitted to.
+    pub target: String,
+    /// Its row.
+    pub method: &'static str,
+    /// The replicate.
+    pub replicate: Replicate,
+    /// The other domains that it learns from, in the order of their names; none for rows that read the target alone, which all scenarios of
+    /// a target share.
+    pub sources: Vec<String>,
+}
 
 /// A recommender to fit.
 #[derive(Clone, Debug)]
@@ -38,6 +53,8 @@ pub struct RecommenderCell {
     pub cell: Cell,
     /// The domain that it is fitted to.
     pub target: String,
+    /// The other domains that it learns from.
+    pub sources: Vec<String>,
     /// The system with its settings, how long it is fitted among them.
     pub system: System,
     /// What it is drawn from.
@@ -50,27 +67,66 @@ pub struct RecommenderCell {
 ///
 /// # Errors
 /// A row that is not fitted, or a domain that the record lacks.
-pub fn cell(study: &StudyRecord, (target, method, replicate): &RecommenderKey) -> Result<RecommenderCell> {
+pub fn cell(study: &StudyRecord, key: &RecommenderKey) -> Result<RecommenderCell> {
+    let RecommenderKey {
+        target,
+        method,
+        replicate,
+        sources,
+    } = key;
     let row = method::named(method).with_context(|| format!("{method} is no row"))?;
     let How::Fitted { system } = row.how() else {
         bail!("{method} is not fitted");
     };
-    let (system, domain) = (system(), study.domain(target)?);
-    let seed = replicate::recommender_seed(*replicate);
-    let configuration = json!({
-        "system": system,
-        "domains": { target: domain.fingerprint },
-        "selection": { "cut_seed": study.profile.cut_seed, "most": CHOOSING },
-        "seed": written(seed),
-    });
-    let label = format!("{} fitted to {target}, replicate {replicate}", row.label());
+    let system = system();
+    let configuration = configuration(study, key, &system, system.needs())?;
+    let with = match sources.as_slice() {
+        [] => String::new(),
+        _ => format!(" with {}", sources.join(" + ")),
+    };
+    let label = format!("{} fitted to {target}{with}, replicate {replicate}", row.label());
+    let domains: Vec<&DomainFacts> = std::iter::once(target)
+        .chain(sources)
+        .map(|name| study.domain(name))
+        .collect::<Result<_>>()?;
     Ok(RecommenderCell {
         cell: Cell::new(Kind::Recommender, label, configuration),
         target: target.clone(),
-        work: work::planned(&system, domain),
+        sources: sources.clone(),
+        work: work::planned(&system, &domains),
         system,
-        seed,
+        seed: replicate::recommender_seed(*replicate),
     })
+}
+
+/// All that decides what comes of a fit. What a system does not read is not in it.
+fn configuration(
+    study: &StudyRecord,
+    key: &RecommenderKey,
+    system: &System,
+    needs: Needs,
+) -> Result<serde_json::Value> {
+    let target = &key.target;
+    let mut configuration = json!({
+        "system": system,
+        "domains": { target: study.domain(target)?.fingerprint },
+        "selection": { "cut_seed": study.profile.cut_seed, "most": CHOOSING },
+        "seed": written(replicate::recommender_seed(key.replicate)),
+    });
+    let fingerprints = |domains: Vec<&String>| -> Result<serde_json::Map<String, serde_json::Value>> {
+        let of = |name: &String| Ok((name.clone(), json!(study.domain(name)?.fingerprint)));
+        domains.into_iter().map(of).collect()
+    };
+    if needs.sources {
+        configuration["sources"] = fingerprints(key.sources.iter().collect())?.into();
+    }
+    if needs.vectors {
+        // One title more in any of the domains turns the space.
+        let domains = fingerprints(study.facts.domains.keys().collect())?;
+        configuration["vectors"] =
+            json!({ "of": "titles", "settings": vectors::settings(), "domains": domains });
+    }
+    Ok(configuration)
 }
 
 /// Fits the recommender of a cell.
@@ -90,10 +146,32 @@ pub fn fit(
         bench.study.profile.cut_seed,
         CHOOSING,
     )?;
+    let space = cell
+        .system
+        .needs()
+        .vectors
+        .then(|| materials.vectors())
+        .transpose()?;
+    let vectors_of = |name: &str| -> Result<Option<&Vectors>> {
+        let Some(space) = space else {
+            return Ok(None);
+        };
+        let found = vectors::of_domain(space, name)?;
+        let missing = materials.domain(name)?.folder.manifest().titles_missing;
+        vectors::check(name, missing, found)?;
+        Ok(Some(found))
+    };
+    let source = |name: &String| -> Result<Source<'_>> {
+        let log = &materials.domain(name)?.log;
+        source(name, log, vectors_of(name)?)
+    };
+    let sources: Vec<Source> = cell.sources.iter().map(source).collect::<Result<_>>()?;
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(&cell.cell), &domain.fingerprint);
     let request = Request {
         system: &cell.system,
         log: &domain.log,
+        vectors: vectors_of(&cell.target)?,
+        sources: &sources,
         validation: &validation,
         seed: cell.seed,
         checkpoint: &checkpoint,
@@ -112,6 +190,19 @@ pub fn fit(
             Ok(recommender.save(&folder.join(RECOMMENDER))?)
         })),
         ..Finished::default()
+    })
+}
+
+/// A domain to learn from besides the target: its training part alone.
+///
+/// # Errors
+/// One that nothing can be learnt from.
+pub fn source<'a>(name: &str, log: &'a Log, vectors: Option<&'a Vectors>) -> Result<Source<'a>> {
+    check(log.items(), log.sequences()).with_context(|| format!("the source {name}"))?;
+    Ok(Source {
+        items: log.items(),
+        train: log.sequences(),
+        vectors,
     })
 }
 
@@ -152,6 +243,10 @@ pub struct Request<'a> {
     pub system: &'a System,
     /// What it is fitted to.
     pub log: &'a Log,
+    /// Of its items, for systems that read them.
+    pub vectors: Option<&'a Vectors>,
+    /// Other domains, for systems that learn from them.
+    pub sources: &'a [Source<'a>],
     /// Who chooses the epoch.
     pub validation: &'a [(Vec<u32>, u32)],
     /// Of all that is drawn.
@@ -178,16 +273,20 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     let Request {
         system,
         log,
+        vectors,
+        sources,
         validation,
         seed,
         checkpoint,
     } = *request;
-    let examples = check(log)?;
+    let mut examples = check(log.items(), log.sequences())?;
+    examples += sources.iter().map(|source| learners(source.train)).sum::<usize>();
     let data = Data {
         items: log.items(),
         train: log.sequences(),
         validation,
-        vectors: None,
+        vectors,
+        sources,
     };
     let course = Course {
         seed,
@@ -224,7 +323,12 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     });
     // Epochs are of the same number of steps.
     let steps_an_epoch = outcome.steps / epochs.all.max(1);
-    let flops = work::done(system, log, outcome.tokens, epochs.ndcg.len() * validation.len());
+    let flops = work::done(
+        system,
+        &data,
+        outcome.tokens,
+        epochs.ndcg.len() * validation.len(),
+    );
     Ok(Fitted {
         recommender,
         choices: choices.into_iter().collect(),
@@ -245,22 +349,31 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
 }
 
 /// The users that something can be learnt from; a domain that nothing can be learnt from is refused.
-fn check(log: &Log) -> Result<usize> {
-    if log.items() < 2 {
+fn check(items: usize, sequences: &[Vec<u32>]) -> Result<usize> {
+    if items < 2 {
         bail!(
-            "the catalogue has {} item(s): there is nothing to choose among; prepare the domain with a lower item core",
-            log.items()
+            "the catalogue has {items} item(s): there is nothing to choose among; prepare the domain with a lower item core"
         );
     }
-    let users = log.sequences().iter().filter(|items| items.len() > 1).count();
-    if users == 0 {
-        bail!(
+    match learners(sequences) {
+        0 => bail!(
             "none of {} users has two items in the training part, so that nothing follows anything: prepare the domain with a higher user core, \
              or with a later cut",
-            log.sequences().len()
-        );
+            sequences.len()
+        ),
+        users => Ok(users),
     }
-    Ok(users)
+}
+
+/// Users of whom something follows something.
+fn learners(sequences: &[Vec<u32>]) -> usize {
+    sequences.iter().filter(|items| items.len() > 1).count()
+}
+
+/// The folder of a recommender that was fitted here; none where only its record is at hand.
+pub fn stored(store: &Store, cell: &Cell) -> Option<PathBuf> {
+    let folder = store.folder(cell).join(RECOMMENDER);
+    (store.has(cell) && folder.is_dir()).then_some(folder)
 }
 
 /// The course of a fit, as JSON lines: that of its [training](weaverec_model::train::Outcome::json_lines), then `epoch` and `ndcg@10` of
@@ -280,20 +393,24 @@ mod tests {
     use std::collections::BTreeSet;
 
     use weaverec_model::device::Compute;
+    use weaverec_model::recommender::Sasrec;
 
     use super::super::environment::Environment;
     use super::super::profile::Profile;
     use super::super::stated;
     use super::*;
+    use crate::method::METHODS;
+
+    /// The study of the paper, as it is stated, with more rows.
+    fn paper(more: &[&str]) -> Bench {
+        let here = Environment::here(2, Compute::default());
+        let mut profile = Profile::load("paper").unwrap();
+        profile.methods.extend(more.iter().map(|row| (*row).to_owned()));
+        stated::bench(&profile, &profile.studies[0], &here).unwrap()
+    }
 
     #[test]
     fn a_fitted_row_is_a_cell_a_domain_and_replicate_and_moves_no_other_cell() {
-        let here = Environment::here(2, Compute::default());
-        let bench = |more: &[&str]| {
-            let mut profile = Profile::load("paper").unwrap();
-            profile.methods.extend(more.iter().map(|row| (*row).to_owned()));
-            stated::bench(&profile, &profile.studies[0], &here).unwrap()
-        };
         let keys = |bench: &Bench| -> BTreeSet<String> {
             let units = bench.plan.units.iter();
             units
@@ -301,7 +418,7 @@ mod tests {
                 .map(|cell| cell.key.clone())
                 .collect()
         };
-        let (plain, fitted) = (bench(&[]), bench(&["sasrec", "gru4rec"]));
+        let (plain, fitted) = (paper(&[]), paper(&["sasrec", "gru4rec"]));
         assert!(plain.plan.recommenders.is_empty());
         // Four domains are targets, of several scenarios each.
         let fits = 2 * 4 * fitted.study.profile.replicates as usize;
@@ -322,10 +439,8 @@ mod tests {
     #[test]
     fn a_domain_that_nothing_can_be_learnt_from_is_refused_with_what_to_do() {
         let error = |sequences: &[&[u32]], items: usize| {
-            let sequences = sequences.iter().map(|items| items.to_vec()).collect();
-            check(&Log::new(sequences, items).unwrap())
-                .unwrap_err()
-                .to_string()
+            let sequences: Vec<Vec<u32>> = sequences.iter().map(|items| items.to_vec()).collect();
+            check(items, &sequences).unwrap_err().to_string()
         };
         let one = error(&[&[1, 1]], 1);
         assert!(one.contains("1 item(s)") && one.contains("item core"), "{one}");
@@ -334,7 +449,99 @@ mod tests {
             none.contains("none of 3 users") && none.contains("user core"),
             "{none}"
         );
-        let log = Log::new(vec![vec![1, 2], vec![2]], 2).unwrap();
-        assert_eq!(check(&log).unwrap(), 1);
+        assert_eq!(check(2, &[vec![1, 2], vec![2]]).unwrap(), 1);
+        let log = Log::new(vec![vec![1], vec![2]], 2).unwrap();
+        let error = format!("{:#}", source("films", &log, None).err().unwrap());
+        assert!(error.starts_with("the source films: none of 2 users"), "{error}");
+    }
+
+    #[test]
+    fn what_a_system_reads_is_in_its_key_and_nothing_else() {
+        let study = paper(&[]).study;
+        let key = |sources: &[&str]| RecommenderKey {
+            target: "beauty".into(),
+            method: "tiger",
+            replicate: 0,
+            sources: sources.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let of = |study: &StudyRecord, sources: &[&str], needs| {
+            let system = System::Sasrec(Sasrec::default());
+            configuration(study, &key(sources), &system, needs).unwrap()
+        };
+        let names = |found: &serde_json::Value| -> Vec<String> {
+            found.as_object().unwrap().keys().cloned().collect()
+        };
+        let plain = of(&study, &[], Needs::default());
+        assert_eq!(names(&plain), ["domains", "seed", "selection", "system"]);
+        let both = Needs {
+            vectors: true,
+            sources: true,
+        };
+        let whole = of(&study, &["grocery"], both);
+        assert_eq!(names(&whole["domains"]), ["beauty"]);
+        assert_eq!(names(&whole["sources"]), ["grocery"]);
+        let all: Vec<String> = study.facts.domains.keys().cloned().collect();
+        assert!(all.len() > 2 && names(&whole["vectors"]["domains"]) == all);
+        assert_eq!(whole["vectors"]["settings"]["width"], 256);
+        assert_ne!(whole, of(&study, &["sports"], both));
+        // Another preparation of a domain is another key for whoever reads it: as a source, or for the space of its vectors.
+        let mut other = study.clone();
+        let grocery = other.facts.domains.get_mut("grocery").unwrap();
+        grocery.fingerprint = "prepared anew".into();
+        assert_eq!(of(&other, &[], Needs::default()), plain);
+        for needs in [
+            both,
+            Needs {
+                vectors: false,
+                ..both
+            },
+            Needs {
+                sources: false,
+                ..both
+            },
+        ] {
+            assert_ne!(of(&other, &["grocery"], needs), of(&study, &["grocery"], needs));
+        }
+        let lacking = configuration(&study, &key(&["toys"]), &System::Sasrec(Sasrec::default()), both);
+        assert!(format!("{:#}", lacking.unwrap_err()).contains("lacks the domain toys"));
+    }
+
+    #[test]
+    fn a_row_is_fitted_once_a_target_or_once_for_each_choice_of_sources_that_it_reads() {
+        let fitted = METHODS.iter().filter_map(|row| match row.how() {
+            How::Fitted { system } => Some((row.id(), system())),
+            _ => None,
+        });
+        for (method, system) in fitted {
+            let bench = paper(&[method]);
+            let scenarios = &bench.study.study().scenarios;
+            let mut read: Vec<(String, Vec<String>)> = scenarios
+                .iter()
+                .map(|scenario| {
+                    let mut sources = scenario.sources.clone();
+                    sources.sort();
+                    sources.retain(|_| system.needs().sources);
+                    (scenario.target.clone(), sources)
+                })
+                .collect();
+            read.sort();
+            read.dedup();
+            let replicates = bench.study.profile.replicates as usize;
+            assert_eq!(bench.plan.recommenders.len(), read.len() * replicates, "{method}");
+            for cell in bench.plan.recommenders.values() {
+                let configuration = &cell.cell.configuration;
+                assert_eq!(
+                    !configuration["vectors"].is_null(),
+                    system.needs().vectors,
+                    "{method}"
+                );
+                assert_eq!(
+                    !configuration["sources"].is_null(),
+                    system.needs().sources,
+                    "{method}"
+                );
+                assert!(cell.work.flops > 0.0 && cell.work.tokens > 0, "{method}");
+            }
+        }
     }
 }

@@ -92,25 +92,40 @@ mod tests {
         METHODS.iter().filter_map(|row| of(row.how())).collect()
     }
 
+    /// The value of a setting.
+    fn value(json: &Value, name: &str) -> Value {
+        name.split('.').fold(json.clone(), |at, part| at[part].clone())
+    }
+
     #[test]
-    fn every_system_has_an_epoch_setting_and_keeps_all_others() {
-        assert!(systems().len() >= 4);
+    fn every_system_has_one_setting_of_epochs_and_another_one_keeps_all_others() {
+        assert!(systems().len() >= 5);
         for system in systems() {
-            let set = with(&system, "epochs", "7").unwrap();
-            let (before, after) = (
-                serde_json::to_value(&system).unwrap(),
-                serde_json::to_value(&set).unwrap(),
-            );
-            let epochs = |json: &Value| {
-                let name = names(json)
-                    .into_iter()
-                    .find(|name| name.ends_with("epochs"))
-                    .unwrap();
-                name.split('.').fold(json.clone(), |at, part| at[part].clone())
+            let before = serde_json::to_value(&system).unwrap();
+            let last = |name: &String| name.rsplit('.').next() == Some("epochs");
+            let epochs: Vec<String> = names(&before).into_iter().filter(last).collect();
+            let [epochs] = epochs.as_slice() else {
+                panic!("--epochs would be one of {epochs:?}");
             };
-            assert_eq!(epochs(&after), 7);
-            assert_ne!(epochs(&before), 7);
+            assert_ne!(value(&before, epochs), 7);
+            let after = serde_json::to_value(with(&system, "epochs", "7").unwrap()).unwrap();
+            assert_eq!(value(&after, epochs), 7);
             assert_eq!(names(&before), names(&after));
+            for name in names(&before).iter().filter(|name| *name != epochs) {
+                assert_eq!(value(&before, name), value(&after, name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_known_by_its_whole_name_and_takes_the_value_that_it_has() {
+        for system in systems() {
+            let json = serde_json::to_value(&system).unwrap();
+            for name in names(&json) {
+                let own = value(&json, &name);
+                let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+                assert_eq!(with(&system, &name, &text).unwrap(), system, "{name}");
+            }
         }
     }
 
@@ -118,20 +133,30 @@ mod tests {
     fn a_name_that_is_none_comes_with_the_nearest_and_a_value_of_another_kind_with_its_setting() {
         for system in systems() {
             let error = |key: &str, value: &str| format!("{:#}", with(&system, key, value).unwrap_err());
-            let unknown = error("widht", "64");
-            assert!(
-                unknown.contains("no setting widht") && unknown.contains("nearest is width"),
-                "{unknown}"
-            );
-            let within = error("lerning_rate", "1");
-            assert!(within.contains("nearest is schedule.learning_rate"), "{within}");
+            let json = serde_json::to_value(&system).unwrap();
+            for name in names(&json) {
+                // A letter too many is nearer to the name than to any other.
+                let unknown = error(&format!("{name}q"), "64");
+                assert!(
+                    unknown.contains(&format!("no setting {name}q"))
+                        && unknown.contains(&format!("nearest is {name},")),
+                    "{unknown}"
+                );
+                if value(&json, &name).is_number() {
+                    let wrong = error(&name, "many");
+                    assert!(wrong.contains(&format!("{name} cannot be many")), "{wrong}");
+                }
+            }
             assert!(error("widht.of", "64").contains("no setting"));
-            let wrong = error("width", "many");
-            assert!(wrong.contains("width cannot be many"), "{wrong}");
-            assert!(error("width", "-3").contains("width cannot be -3"));
-            assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
             assert!(error("kind", "sasrec").contains("--method"));
         }
+        // Of a setting within others the last part is looked at as well; numbers that count take no negative one.
+        let plain = systems().swap_remove(0);
+        let error = |key: &str, value: &str| format!("{:#}", with(&plain, key, value).unwrap_err());
+        assert!(error("lerning_rate", "1").contains("nearest is schedule.learning_rate"));
+        assert!(error("widht", "64").contains("nearest is width"));
+        assert!(error("width", "-3").contains("width cannot be -3"));
+        assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
     }
 
     #[test]
