@@ -57,7 +57,7 @@ pub struct Arguments {
     /// A setting that is to be another one than the row's, as width=128, learning_rate=0.002 or loss=bce; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Most passes over the users.
+    /// Most passes over the users, of every stage where a row has several.
     #[arg(long, value_parser = number::at_least(1))]
     epochs: Option<usize>,
     /// Seed of the first values, the order of users and all else that is drawn.
@@ -172,7 +172,7 @@ fn system(arguments: &Arguments) -> Result<System> {
         system = settings::with(&system, key.trim(), value.trim()).with_context(|| format!("--set {set}"))?;
     }
     if let Some(epochs) = arguments.epochs {
-        system = settings::with(&system, "epochs", &epochs.to_string()).context("--epochs")?;
+        system = settings::with_epochs(&system, epochs).context("--epochs")?;
     }
     Ok(system)
 }

@@ -262,7 +262,7 @@ const TIGER: [&str; 19] = [
     "--set",
     "batch_size=16",
     "--set",
-    "train.learning_rate=0.01",
+    "train.learning_rate=0.003",
     "--epochs",
     "4",
     "--threads",

@@ -18,10 +18,14 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
     }
     let known = names(&json);
     // The last part of a name is enough where one setting alone is called so.
-    let mut called = known.iter().filter(|name| name.rsplit('.').next() == Some(key));
-    let path = match (known.iter().any(|name| name == key), called.next(), called.next()) {
-        (false, Some(one), None) => one.as_str(),
-        _ => key,
+    let called = called(&known, key);
+    let path = match (known.iter().any(|name| name == key), called.as_slice()) {
+        (true, _) | (false, []) => key,
+        (false, [one]) => *one,
+        (false, several) => bail!(
+            "several settings are called {key}: {}; give the whole name of one",
+            several.join(", ")
+        ),
     };
     let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
     let Some(place) = place else {
@@ -45,6 +49,26 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
     serde_json::from_value(json).with_context(|| {
         format!("{path} cannot be {value}, where it was {before}: give a value of that kind")
     })
+}
+
+/// The same system with so many epochs at most, in every stage of its fit.
+///
+/// # Errors
+/// A system without such a setting.
+pub fn with_epochs(system: &System, epochs: usize) -> Result<System> {
+    let known = names(&serde_json::to_value(system)?);
+    let stages = called(&known, "epochs");
+    if stages.is_empty() {
+        bail!("this row has no epochs: leave --epochs out");
+    }
+    let set = |system: System, name: &&str| with(&system, name, &epochs.to_string());
+    stages.iter().try_fold(system.clone(), set)
+}
+
+/// Those of these names whose last part is this one.
+fn called<'n>(names: &'n [String], last: &str) -> Vec<&'n str> {
+    let of = names.iter().map(String::as_str);
+    of.filter(|name| name.rsplit('.').next() == Some(last)).collect()
 }
 
 /// The names of all settings, those within others with a dot between.
@@ -98,21 +122,46 @@ mod tests {
     }
 
     #[test]
-    fn every_system_has_one_setting_of_epochs_and_another_one_keeps_all_others() {
+    fn every_system_has_epochs_and_other_ones_keep_all_other_settings() {
         assert!(systems().len() >= 5);
         for system in systems() {
             let before = serde_json::to_value(&system).unwrap();
-            let last = |name: &String| name.rsplit('.').next() == Some("epochs");
-            let epochs: Vec<String> = names(&before).into_iter().filter(last).collect();
-            let [epochs] = epochs.as_slice() else {
-                panic!("--epochs would be one of {epochs:?}");
-            };
-            assert_ne!(value(&before, epochs), 7);
-            let after = serde_json::to_value(with(&system, "epochs", "7").unwrap()).unwrap();
-            assert_eq!(value(&after, epochs), 7);
-            assert_eq!(names(&before), names(&after));
-            for name in names(&before).iter().filter(|name| *name != epochs) {
-                assert_eq!(value(&before, name), value(&after, name), "{name}");
+            let all = names(&before);
+            let epochs = called(&all, "epochs");
+            assert!(!epochs.is_empty(), "{before}");
+            assert!(epochs.iter().all(|name| value(&before, name) != 7));
+            let after = serde_json::to_value(with_epochs(&system, 7).unwrap()).unwrap();
+            assert_eq!(all, names(&after));
+            for name in &all {
+                match epochs.contains(&name.as_str()) {
+                    true => assert_eq!(value(&after, name), 7, "{name}"),
+                    false => assert_eq!(value(&before, name), value(&after, name), "{name}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_part_of_a_name_is_enough_where_one_setting_alone_is_called_so() {
+        for system in systems() {
+            let json = serde_json::to_value(&system).unwrap();
+            let all = names(&json);
+            for name in &all {
+                let last = name.rsplit('.').next().unwrap();
+                let own = value(&json, name);
+                let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+                match called(&all, last).len() {
+                    1 => assert_eq!(with(&system, last, &text).unwrap(), system, "{name}"),
+                    // A whole name comes first.
+                    _ if all.iter().any(|other| other == last) => (),
+                    _ => {
+                        let error = with(&system, last, &text).unwrap_err().to_string();
+                        assert!(
+                            error.contains("several settings") && error.contains(name.as_str()),
+                            "{error}"
+                        );
+                    }
+                }
             }
         }
     }

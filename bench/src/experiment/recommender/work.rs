@@ -16,7 +16,7 @@
 //! Forward that is two operations each; with the gradients of activations and of weights six. Every look at the users who choose an epoch is one
 //! forward pass over their histories and a score of every item. Norms, dropout and what is element by element are left out.
 
-use weaverec_model::recommender::{Data, Flavour, Loss, System, codes};
+use weaverec_model::recommender::{Data, Flavour, Loss, System, Tiger, codes};
 
 use super::CHOOSING;
 use crate::experiment::study_record::DomainFacts;
@@ -156,10 +156,20 @@ impl Reading {
                 windows: false,
                 beginning: 0.0,
             },
-            System::Tiger(tiger) => Reading {
-                tokens: codes::TOKENS,
-                windows: true,
-                beginning: (tiger.layers * tiger.width * (4 * tiger.width + 3 * tiger.inner)) as f64,
+            System::Tiger(tiger) => Reading::of_decoder(tiger, codes::TOKENS),
+        }
+    }
+
+    /// Of a decoder that reads so many tokens an item.
+    fn of_decoder(tiger: &Tiger, tokens: usize) -> Self {
+        let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+        Reading {
+            tokens,
+            windows: true,
+            beginning: match tokens {
+                // What comes next is told by the history alone.
+                1 => 0.0,
+                _ => (tiger.layers * layer) as f64,
             },
         }
     }
@@ -265,7 +275,7 @@ fn lengths(domain: &DomainFacts) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use weaverec_model::recommender::codes::CodeSettings;
-    use weaverec_model::recommender::{Bert4rec, Gru4rec, Sasrec, Source, Tiger};
+    use weaverec_model::recommender::{Bert4rec, Gru4rec, Sasrec, Source};
 
     use super::*;
 
