@@ -1,5 +1,6 @@
 //! `weaverec fit`.
 
+mod domains;
 pub mod folder;
 mod settings;
 
@@ -12,20 +13,22 @@ use weaverec_model::op::with_threads;
 use weaverec_model::recommender::System;
 use weaverec_model::train::Checkpoint;
 use weaverec_output::{Claim, Input};
-use weaverec_pipeline::prepared::Prepared;
 
-use self::folder::About;
+use self::domains::Domains;
+use self::folder::{About, Other};
 use super::number;
 use crate::experiment::recommender::{CHOOSING, Fitted, Request, choosing, fitted};
-use crate::method::log::{Histories, Log};
+use crate::experiment::vectors;
+use crate::method::log::Histories;
 use crate::method::{self, How, METHODS};
 use crate::output::{FIT_CHECKPOINT, FITTED};
 use crate::progress::{Meter, say};
 
-/// Fit a recommender over sequences of items to a prepared folder: no text and no language model take part. Writes a folder with its weights,
-/// the items' ids and titles, and the course of the fit in training.jsonl, for `rank` and `recommend`.
+/// Fit a recommender over sequences of items to a prepared folder, without a language model. Writes a folder with its weights, the items' ids
+/// and titles, and the course of the fit in training.jsonl, for `rank` and `recommend`.
 ///
-/// It is fitted to the training part. The epoch is chosen by the validation targets of users of the selection part (10 % of all, by a keyed
+/// It is fitted to the training part. Rows that read titles are given text vectors of the folder's own and of those of its sources; rows that
+/// learn from other domains are given the training parts of the folders that --source names. The epoch is chosen by the validation targets of users of the selection part (10 % of all, by a keyed
 /// hash), on whom nothing is reported. Stopped and started again, it goes on from its last checkpoint and ends with the same weights. A
 /// recommender that was fitted into the same folder before is replaced; nothing else is, and no input.
 #[derive(Debug, Args)]
@@ -34,23 +37,27 @@ Examples:
   weaverec fit prepared/shop --out shop-sasrec                          SASRec, as in the tables
   weaverec fit prepared/shop --method gru4rec --epochs 10 --out shop-gru
   weaverec fit prepared/shop --method sasrec --set width=128 --seed 2 --out shop-wide
+  weaverec fit prepared/shop --method tiger --set codes.size=64 --out shop-tiger
   weaverec rank prepared/shop --model-folder shop-sasrec                its metrics on test users
   weaverec recommend --model-folder shop-sasrec histories.json          the ten best items
 
-`weaverec methods` says which rows are fitted (family: sequence model).")]
+`weaverec methods` says which rows are fitted (families: sequence model, text transfer, semantic ids) and what they need.")]
 pub struct Arguments {
     /// Prepared folder.
     folder: PathBuf,
     /// The row that is fitted.
     #[arg(long, default_value = "sasrec", value_parser = PossibleValuesParser::new(fitted_rows()))]
     method: String,
+    /// Prepared folder of another domain that is learnt from, for rows that need sources; may be given several times.
+    #[arg(long, value_name = "FOLDER")]
+    source: Vec<PathBuf>,
     /// Folder of the recommender.
     #[arg(long)]
     out: PathBuf,
     /// A setting that is to be another one than the row's, as width=128, learning_rate=0.002 or loss=bce; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Most passes over the users.
+    /// Most passes over the users, of every stage where a row has several.
     #[arg(long, value_parser = number::at_least(1))]
     epochs: Option<usize>,
     /// Seed of the first values, the order of users and all else that is drawn.
@@ -79,30 +86,41 @@ fn fitted_rows() -> Vec<&'static str> {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let system = system(&arguments)?;
-    let inputs = [Input::new(&arguments.folder, "a prepared folder")];
+    domains::check_named(&arguments.method, &arguments.source, system.needs())?;
+    let mut inputs = vec![Input::new(&arguments.folder, "a prepared folder")];
+    inputs.extend(
+        arguments
+            .source
+            .iter()
+            .map(|folder| Input::new(folder, "the prepared folder of a source")),
+    );
     let claim = Claim::take(&arguments.out, FITTED, &inputs)?;
     let beside = claim.beside(".checkpoint", FIT_CHECKPOINT, &inputs)?;
-    let prepared = Prepared::open(&arguments.folder)?;
-    let items = prepared.items()?;
-    let log = Log::read(&prepared)?;
-    let histories = Histories::read(&prepared)?;
-    let validation = choosing(&prepared, &histories, arguments.cut_seed, arguments.users)?;
+    let domains = Domains::read(&arguments.folder, &arguments.source)?;
+    let prepared = &domains.target.prepared;
+    let histories = Histories::read(prepared)?;
+    let validation = choosing(prepared, &histories, arguments.cut_seed, arguments.users)?;
     if validation.is_empty() && arguments.users > 0 {
         say(format!(
             "warning: {} has no user in the selection part with a validation target: the last epoch is kept",
             arguments.folder.display()
         ));
     }
-    let checkpoint = Checkpoint::new(beside, prepared.fingerprint());
-    let request = Request {
-        system: &system,
-        log: &log,
-        validation: &validation,
-        seed: arguments.seed,
-        checkpoint: &checkpoint,
-    };
+    let checkpoint = Checkpoint::new(beside, domains.fingerprint());
     let meter = Meter::start(format!("fitting {}", arguments.method));
-    let fitted = with_threads(super::threads(arguments.threads), || fitted(&request, meter));
+    let fitted = with_threads(super::threads(arguments.threads), || {
+        let vectors = domains.vectors(system.needs())?;
+        let request = Request {
+            system: &system,
+            log: &domains.target.log,
+            vectors: vectors.first(),
+            sources: &domains.sources(&vectors)?,
+            validation: &validation,
+            seed: arguments.seed,
+            checkpoint: &checkpoint,
+        };
+        fitted(&request, meter)
+    });
     let Fitted {
         recommender,
         training,
@@ -115,6 +133,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
         cut_seed: arguments.cut_seed,
         domain: prepared.manifest().name.clone(),
         prepared: prepared.fingerprint(),
+        sources: domains
+            .sources
+            .iter()
+            .map(|domain| Other::of(&domain.prepared))
+            .collect(),
+        vectors: system.needs().vectors.then(vectors::settings),
         max_title_chars: prepared.manifest().parameters.max_title_chars,
         users: training.examples,
         steps: training.outcome.steps,
@@ -124,7 +148,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         chosen_by: validation.len(),
         system,
     };
-    claim.write(|folder| about.write(folder, &items, &*recommender, &training))?;
+    claim.write(|folder| about.write(folder, &domains.target.items, &*recommender, &training))?;
     checkpoint.remove()?;
     say(format!("wrote {}", arguments.out.display()));
     Ok(())
@@ -148,7 +172,7 @@ fn system(arguments: &Arguments) -> Result<System> {
         system = settings::with(&system, key.trim(), value.trim()).with_context(|| format!("--set {set}"))?;
     }
     if let Some(epochs) = arguments.epochs {
-        system = settings::with(&system, "epochs", &epochs.to_string()).context("--epochs")?;
+        system = settings::with_epochs(&system, epochs).context("--epochs")?;
     }
     Ok(system)
 }

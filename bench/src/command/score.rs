@@ -1,12 +1,13 @@
 //! `weaverec score`.
 
+mod catalogue;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use weaverec_model::device::Compute;
-use weaverec_pipeline::schema::Split;
 
 use super::reproduce::claim_report;
 use super::target::{Named, Target};
@@ -21,10 +22,9 @@ use crate::experiment::outside::{self, History, Scope, Source, cases, given, imp
 use crate::experiment::plan::Plan;
 use crate::experiment::profile::Scenario;
 use crate::experiment::protocol::Protocol;
-use crate::experiment::ranking::catalogue_scores;
-use crate::experiment::replicate::{self, Replicate};
+use crate::experiment::replicate::Replicate;
 use crate::experiment::store::Kept;
-use crate::method::{self, How};
+use crate::experiment::study_record::StudyRecord;
 use crate::output::RECORDS;
 use crate::progress::say;
 use crate::scoring::Reading;
@@ -54,7 +54,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   weaverec score export --target drama --row weaverec --replicate 0 --out weaverec.parquet
-  weaverec score export --target drama --row counting --scope catalogue --top 10 --out counting.csv")]
+  weaverec score export --target drama --row counting --scope catalogue --top 10 --out counting.csv
+  weaverec score export --target drama --row sasrec --replicate 1 --scope catalogue --out sasrec.parquet")]
     Export(Box<Export>),
 }
 
@@ -106,7 +107,7 @@ struct Export {
     /// How recorded scores are read, as content/binned [default: the primary reading].
     #[arg(long, value_parser = reading)]
     reading: Option<Reading>,
-    /// What is written: the scores of candidates, or of all items, which only rows that count can give.
+    /// What is written: the scores of candidates, or of all items, which rows that count can give, and fitted ones whose weights are here.
     #[arg(long, value_enum, default_value = "candidates")]
     scope: Scope,
     /// Write ranked lists of the first so many (of candidates: the first so many of each protocol's).
@@ -206,7 +207,7 @@ fn export(asked: Export) -> Result<()> {
         "{} is there already; pass --force to write over it, or name another file",
         asked.out.display()
     );
-    let target = asked.of.open()?;
+    let target = asked.of.clone().open()?;
     let domain = target.domain()?;
     let scored = match asked.scope {
         Scope::Catalogue => {
@@ -214,21 +215,10 @@ fn export(asked: Export) -> Result<()> {
                 asked.reading.is_none(),
                 "--reading is about candidates: the catalogue is ranked by a row's scores as they are"
             );
-            of_catalogue(&target, &domain, &asked.row, asked.replicate, asked.top)?
+            catalogue::of_catalogue(&target, &domain, &asked)?
         }
         Scope::Candidates => {
-            let folder = asked.records.clone();
-            let folder =
-                folder.unwrap_or_else(|| Path::new("results").join(&target.profile.name).join(RECORDS));
-            let library = Library::new(target.store.clone(), Some(folder))?;
-            let study = target.record(&library, &domain)?;
-            let study = study.with_context(|| {
-                format!(
-                    "study {} has no record in {}: `weaverec reproduce` makes it",
-                    target.study.name,
-                    target.work.display()
-                )
-            })?;
+            let (study, library) = recorded(&target, &domain, &asked)?;
             let plan = Plan::new(&study)?;
             let scenario = scenario(
                 study.study().scenarios.as_slice(),
@@ -251,6 +241,22 @@ fn export(asked: Export) -> Result<()> {
         }
     };
     write(&asked.out, &scored, asked.top.is_some())
+}
+
+/// The study's record, and where the others are.
+fn recorded(target: &Target, domain: &DomainData, asked: &Export) -> Result<(StudyRecord, Library)> {
+    let folder = asked.records.clone();
+    let folder = folder.unwrap_or_else(|| Path::new("results").join(&target.profile.name).join(RECORDS));
+    let library = Library::new(target.store.clone(), Some(folder))?;
+    let study = target.record(&library, domain)?;
+    let study = study.with_context(|| {
+        format!(
+            "study {} has no record in {}: `weaverec reproduce` makes it",
+            target.study.name,
+            target.work.display()
+        )
+    })?;
+    Ok((study, library))
 }
 
 /// The one scenario of a target, or that of a name.
@@ -313,51 +319,4 @@ fn of_candidates<'a>(
     whole.sort();
     whole.items.retain(|(item, _)| first.contains(item));
     Ok(whole)
-}
-
-/// All items, or with `top` the first so many that the user did not have.
-fn of_catalogue<'a>(
-    target: &Target,
-    domain: &'a DomainData,
-    row: &str,
-    replicate: Replicate,
-    top: Option<usize>,
-) -> Result<Vec<Scored<'a>>> {
-    let known =
-        method::named(row).with_context(|| format!("{row} is no row: `weaverec methods` lists them"))?;
-    let How::Counted(counted) = known.how() else {
-        bail!(
-            "{row} does not count: its records say where targets stand in the catalogue, and keep the scores of candidates alone; leave \
-             --scope catalogue out"
-        );
-    };
-    let seed = if counted.is_drawn() {
-        replicate::random_seed(replicate)
-    } else {
-        0
-    };
-    let all = catalogue_scores(row, seed, domain, target.profile.prepare.format)?;
-    let mut scored = Vec::new();
-    for (prompt, scores) in domain.ranked.iter().zip(all) {
-        let items = domain.items.iter().zip(scores);
-        let mut one = Scored {
-            user: &prompt.user_id,
-            items: items
-                .clone()
-                .map(|(item, score)| (item.item_id.as_str(), score))
-                .collect(),
-        };
-        if let Some(top) = top {
-            let history = domain.histories.before(Split::Test, prompt)?;
-            let had: std::collections::HashSet<u32> = history.iter().copied().collect();
-            one.items = items
-                .filter(|(item, _)| !had.contains(&item.item))
-                .map(|(item, score)| (item.item_id.as_str(), score))
-                .collect();
-            one.sort();
-            one.items.truncate(top);
-        }
-        scored.push(one);
-    }
-    Ok(scored)
 }

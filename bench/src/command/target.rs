@@ -14,7 +14,7 @@ use crate::experiment::study_record::StudyRecord;
 use crate::output::{CELLS, WORK};
 
 /// Which target of which study.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Named {
     /// A profile's name (quick, small) or the path of a profile's TOML.
     #[arg(long, default_value = "quick")]
@@ -31,7 +31,7 @@ pub struct Named {
     /// Domain whose users are ranked.
     #[arg(long)]
     target: Option<String>,
-    /// Threads that prepare data [default: all].
+    /// Threads that prepare data, and that score where there is something to score [default: all].
     #[arg(long, value_parser = super::number::threads)]
     threads: Option<usize>,
 }
@@ -50,8 +50,9 @@ pub struct Target {
     pub inputs: Vec<Input>,
     /// The finished cells.
     pub store: Store,
+    /// Threads to work with.
+    pub threads: usize,
     data: Data,
-    threads: usize,
     _claim: Claim,
 }
 

@@ -1,5 +1,7 @@
 //! What running needs and planning and reporting do not: prepared domains and language models.
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result};
 
 use super::backbone::{self, LanguageModel};
@@ -11,6 +13,7 @@ use super::plan::{Plan, Unit};
 use super::profile::{Backbone, Data, Profile, Study};
 use super::runner::Workshop;
 use super::study_record::StudyRecord;
+use super::vectors::{self, Space};
 use super::words::Words;
 use crate::progress::say;
 
@@ -22,6 +25,8 @@ pub struct Materials {
     pub model: Option<LanguageModel>,
     /// What the models read that replicates pre-train; none where the model is fetched, or none takes part.
     pub words: Option<Words>,
+    /// The vectors that recommenders read, from when they are needed on.
+    vectors: OnceLock<Space>,
 }
 
 impl Materials {
@@ -48,6 +53,7 @@ impl Materials {
             domains,
             model,
             words,
+            vectors: OnceLock::new(),
         })
     }
 
@@ -69,6 +75,19 @@ impl Materials {
             }
             None => StudyRecord::new(profile, study, domains, None, None),
         }
+    }
+
+    /// The vectors of the items of all domains that recommenders read; they are made when they are asked for first, which takes seconds.
+    ///
+    /// # Errors
+    /// Those of [`vectors::of_study`].
+    pub fn vectors(&self) -> Result<&Space> {
+        if let Some(known) = self.vectors.get() {
+            return Ok(known);
+        }
+        let made = vectors::of_study(&self.domains)?;
+        // Whoever makes them at the same time makes the same.
+        Ok(self.vectors.get_or_init(|| made))
     }
 
     /// A domain by name; scenarios were checked against the study's domains.

@@ -62,6 +62,8 @@ pub enum Scorer {
         method: &'static str,
         /// The replicate that draws it.
         replicate: Replicate,
+        /// The other domains that it learns from, in the order of their names; none for rows that read the target alone.
+        sources: Vec<String>,
     },
     /// By likelihood, with a merge of these adapters folded in; none is zero-shot.
     LanguageModel {
@@ -207,14 +209,24 @@ impl Plan {
                     None => format!("{target}: {label}"),
                 }
             }
-            Scorer::Fitted { method, replicate } => {
-                let fitted = (target.clone(), *method, *replicate);
-                let recommender = self.recommenders.get(&fitted);
+            Scorer::Fitted {
+                method,
+                replicate,
+                sources,
+            } => {
+                let fitted = scorer.fitted(target);
+                let recommender = fitted.and_then(|fitted| self.recommenders.get(&fitted));
                 let recommender = recommender.context("a recommender of this ranking is not planned")?;
                 configuration["recommender"] = json!(recommender.cell.key);
                 work = recommender::ranking(&recommender.system, domain);
                 let label = method::named(method).map_or(*method, Method::label);
-                format!("{target}: {label}, replicate {replicate}")
+                match sources.as_slice() {
+                    [] => format!("{target}: {label}, replicate {replicate}"),
+                    _ => format!(
+                        "{target}: {label} with {}, replicate {replicate}",
+                        sources.join(" + ")
+                    ),
+                }
             }
             Scorer::LanguageModel {
                 base,
@@ -336,7 +348,16 @@ impl Scorer {
     /// The recommender that it scores the items of a domain by, where it does.
     fn fitted(&self, target: &str) -> Option<RecommenderKey> {
         match self {
-            Scorer::Fitted { method, replicate } => Some((target.to_owned(), method, *replicate)),
+            Scorer::Fitted {
+                method,
+                replicate,
+                sources,
+            } => Some(RecommenderKey {
+                target: target.to_owned(),
+                method,
+                replicate: *replicate,
+                sources: sources.clone(),
+            }),
             _ => None,
         }
     }
@@ -361,12 +382,26 @@ impl Scorer {
     }
 }
 
-/// The rows of a scenario's table, in order.
+/// The rows of a scenario's table, in order: those that are named for it, but for [inapplicable] ones.
 ///
 /// # Errors
 /// A row that the program does not know, as in a record of another version.
 pub fn rows(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<&'static dyn Method>> {
-    scenario.rows(&study.profile)
+    let mut rows = scenario.rows(&study.profile)?;
+    rows.retain(|row| scenario.lacks(*row).is_none());
+    Ok(rows)
+}
+
+/// The rows that are named for a scenario and cannot be had there, each with what the scenario lacks.
+///
+/// # Errors
+/// As of [`rows`].
+pub fn inapplicable(
+    study: &StudyRecord,
+    scenario: &Scenario,
+) -> Result<Vec<(&'static dyn Method, &'static str)>> {
+    let rows = scenario.rows(&study.profile)?.into_iter();
+    Ok(rows.filter_map(|row| Some((row, scenario.lacks(row)?))).collect())
 }
 
 /// The rows of a scenario that need rankings: those of its table, and those that they are made of or chosen among.
@@ -396,10 +431,19 @@ pub fn scorer(
             method: method.id(),
             drawn: counted.is_drawn().then_some(replicate),
         }),
-        How::Fitted { .. } => Some(Scorer::Fitted {
-            method: method.id(),
-            replicate,
-        }),
+        How::Fitted { system } => {
+            let mut sources = match system().needs().sources {
+                true => scenario.sources.clone(),
+                false => Vec::new(),
+            };
+            // Whoever names them in another order means the same.
+            sources.sort();
+            Some(Scorer::Fitted {
+                method: method.id(),
+                replicate,
+                sources,
+            })
+        }
         How::Adapters { recipe, by, stranger } => {
             let diets = match recipe(scenario.sources.len()) {
                 Some(recipe) => diets(recipe, study, scenario)?,

@@ -325,6 +325,28 @@ pub fn catalogue_scores(
     target.ranked.iter().map(scores).collect()
 }
 
+/// The same by a fitted recommender, to the bit as they were when its ranking was recorded.
+///
+/// # Errors
+/// One of another catalogue.
+pub fn catalogue_scores_by(recommender: &dyn Recommender, target: &DomainData) -> Result<Vec<Vec<f32>>> {
+    let (items, ranked) = (target.items.len(), target.ranked.len());
+    let before = |split| move |prompt| target.histories.before(split, prompt);
+    let histories = target.ranked.iter().map(before(Split::Test));
+    // Whose scores are rounded with whose is as it was then: those who calibrate came after the ranked users, and fill their last batch.
+    let beside = target.calibration.iter().map(before(Split::Validation));
+    let whole = histories.chain(beside).take(ranked.next_multiple_of(BATCH));
+    let histories: Vec<&[u32]> = whole.collect::<Result<_>>()?;
+    let mut all = Vec::with_capacity(histories.len());
+    for chunk in histories.chunks(BATCH) {
+        let mut scores = vec![0.0; chunk.len() * items];
+        recommender.scores(chunk, &mut scores)?;
+        all.extend(scores.chunks(items).map(<[f32]>::to_vec));
+    }
+    all.truncate(ranked);
+    Ok(all)
+}
+
 /// All items but those that the user had, the target among them even if it is a repeat.
 pub(super) fn catalogue(subject: &Subject, items: usize) -> Vec<u32> {
     let had: HashSet<u32> = subject.history.iter().copied().collect();

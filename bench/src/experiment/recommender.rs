@@ -1,77 +1,34 @@
 //! Recommenders that are fitted by gradients: the cell of each, how it is fitted, and on whom its epoch is chosen.
 
+mod planned;
 mod work;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use weaverec_model::recommender::{self, Course, Data, System};
+use weaverec_model::recommender::{self, Course, Data, Source, System, Vectors};
 use weaverec_model::train::{Checkpoint, Outcome};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
+pub use self::planned::{RecommenderCell, RecommenderKey, cell};
 pub use self::work::ranking;
 
-use super::cell::{Cell, Choice, Epochs, Kind, Training};
+use super::cell::{Cell, Choice, Epochs, Training};
 use super::cut::{Cut, First, Lot};
 use super::materials::{Bench, Materials};
-use super::replicate::{self, Replicate, written};
 use super::runner::Workshop;
 use super::schedule::Finished;
-use super::study_record::StudyRecord;
-use super::work::Work;
+use super::store::Store;
+use super::vectors;
 use crate::method::log::{Histories, Log};
-use crate::method::{self, How};
 use crate::output::{CURVE, RECOMMENDER};
 use crate::progress::Meter;
 
 /// Most users who choose an epoch.
 pub const CHOOSING: usize = 1000;
-
-/// Names a recommender: the domain that it is fitted to, its row, and the replicate.
-pub type RecommenderKey = (String, &'static str, Replicate);
-
-/// A recommender to fit.
-#[derive(Clone, Debug)]
-pub struct RecommenderCell {
-    /// Its cell.
-    pub cell: Cell,
-    /// The domain that it is fitted to.
-    pub target: String,
-    /// The system with its settings, how long it is fitted among them.
-    pub system: System,
-    /// What it is drawn from.
-    pub seed: u64,
-    /// What there is to compute.
-    pub work: Work,
-}
-
-/// The cell of a recommender.
-///
-/// # Errors
-/// A row that is not fitted, or a domain that the record lacks.
-pub fn cell(study: &StudyRecord, (target, method, replicate): &RecommenderKey) -> Result<RecommenderCell> {
-    let row = method::named(method).with_context(|| format!("{method} is no row"))?;
-    let How::Fitted { system } = row.how() else {
-        bail!("{method} is not fitted");
-    };
-    let (system, domain) = (system(), study.domain(target)?);
-    let seed = replicate::recommender_seed(*replicate);
-    let configuration = json!({
-        "system": system,
-        "domains": { target: domain.fingerprint },
-        "selection": { "cut_seed": study.profile.cut_seed, "most": CHOOSING },
-        "seed": written(seed),
-    });
-    let label = format!("{} fitted to {target}, replicate {replicate}", row.label());
-    Ok(RecommenderCell {
-        cell: Cell::new(Kind::Recommender, label, configuration),
-        target: target.clone(),
-        work: work::planned(&system, domain),
-        system,
-        seed,
-    })
-}
 
 /// Fits the recommender of a cell.
 ///
@@ -90,10 +47,32 @@ pub fn fit(
         bench.study.profile.cut_seed,
         CHOOSING,
     )?;
+    let space = cell
+        .system
+        .needs()
+        .vectors
+        .then(|| materials.vectors())
+        .transpose()?;
+    let vectors_of = |name: &str| -> Result<Option<&Vectors>> {
+        let Some(space) = space else {
+            return Ok(None);
+        };
+        let found = vectors::of_domain(space, name)?;
+        let missing = materials.domain(name)?.folder.manifest().titles_missing;
+        vectors::check(name, missing, found)?;
+        Ok(Some(found))
+    };
+    let source = |name: &String| -> Result<Source<'_>> {
+        let log = &materials.domain(name)?.log;
+        source(name, log, vectors_of(name)?)
+    };
+    let sources: Vec<Source> = cell.sources.iter().map(source).collect::<Result<_>>()?;
     let checkpoint = Checkpoint::new(workshop.store.checkpoint(&cell.cell), &domain.fingerprint);
     let request = Request {
         system: &cell.system,
         log: &domain.log,
+        vectors: vectors_of(&cell.target)?,
+        sources: &sources,
         validation: &validation,
         seed: cell.seed,
         checkpoint: &checkpoint,
@@ -112,6 +91,19 @@ pub fn fit(
             Ok(recommender.save(&folder.join(RECOMMENDER))?)
         })),
         ..Finished::default()
+    })
+}
+
+/// A domain to learn from besides the target: its training part alone.
+///
+/// # Errors
+/// One that nothing can be learnt from.
+pub fn source<'a>(name: &str, log: &'a Log, vectors: Option<&'a Vectors>) -> Result<Source<'a>> {
+    check(log.items(), log.sequences()).with_context(|| format!("the source {name}"))?;
+    Ok(Source {
+        items: log.items(),
+        train: log.sequences(),
+        vectors,
     })
 }
 
@@ -152,6 +144,10 @@ pub struct Request<'a> {
     pub system: &'a System,
     /// What it is fitted to.
     pub log: &'a Log,
+    /// Of its items, for systems that read them.
+    pub vectors: Option<&'a Vectors>,
+    /// Other domains, for systems that learn from them.
+    pub sources: &'a [Source<'a>],
     /// Who chooses the epoch.
     pub validation: &'a [(Vec<u32>, u32)],
     /// Of all that is drawn.
@@ -178,16 +174,20 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     let Request {
         system,
         log,
+        vectors,
+        sources,
         validation,
         seed,
         checkpoint,
     } = *request;
-    let examples = check(log)?;
+    let mut examples = check(log.items(), log.sequences())?;
+    examples += sources.iter().map(|source| learners(source.train)).sum::<usize>();
     let data = Data {
         items: log.items(),
         train: log.sequences(),
         validation,
-        vectors: None,
+        vectors,
+        sources,
     };
     let course = Course {
         seed,
@@ -224,7 +224,12 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
     });
     // Epochs are of the same number of steps.
     let steps_an_epoch = outcome.steps / epochs.all.max(1);
-    let flops = work::done(system, log, outcome.tokens, epochs.ndcg.len() * validation.len());
+    let flops = work::done(
+        system,
+        &data,
+        outcome.tokens,
+        epochs.ndcg.len() * validation.len(),
+    );
     Ok(Fitted {
         recommender,
         choices: choices.into_iter().collect(),
@@ -245,22 +250,31 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
 }
 
 /// The users that something can be learnt from; a domain that nothing can be learnt from is refused.
-fn check(log: &Log) -> Result<usize> {
-    if log.items() < 2 {
+fn check(items: usize, sequences: &[Vec<u32>]) -> Result<usize> {
+    if items < 2 {
         bail!(
-            "the catalogue has {} item(s): there is nothing to choose among; prepare the domain with a lower item core",
-            log.items()
+            "the catalogue has {items} item(s): there is nothing to choose among; prepare the domain with a lower item core"
         );
     }
-    let users = log.sequences().iter().filter(|items| items.len() > 1).count();
-    if users == 0 {
-        bail!(
+    match learners(sequences) {
+        0 => bail!(
             "none of {} users has two items in the training part, so that nothing follows anything: prepare the domain with a higher user core, \
              or with a later cut",
-            log.sequences().len()
-        );
+            sequences.len()
+        ),
+        users => Ok(users),
     }
-    Ok(users)
+}
+
+/// Users of whom something follows something.
+fn learners(sequences: &[Vec<u32>]) -> usize {
+    sequences.iter().filter(|items| items.len() > 1).count()
+}
+
+/// The folder of a recommender that was fitted here; none where only its record is at hand.
+pub fn stored(store: &Store, cell: &Cell) -> Option<PathBuf> {
+    let folder = store.folder(cell).join(RECOMMENDER);
+    (store.has(cell) && folder.is_dir()).then_some(folder)
 }
 
 /// The course of a fit, as JSON lines: that of its [training](weaverec_model::train::Outcome::json_lines), then `epoch` and `ndcg@10` of
@@ -277,55 +291,13 @@ pub fn curve(training: &Training) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use weaverec_model::device::Compute;
-
-    use super::super::environment::Environment;
-    use super::super::profile::Profile;
-    use super::super::stated;
     use super::*;
-
-    #[test]
-    fn a_fitted_row_is_a_cell_a_domain_and_replicate_and_moves_no_other_cell() {
-        let here = Environment::here(2, Compute::default());
-        let bench = |more: &[&str]| {
-            let mut profile = Profile::load("paper").unwrap();
-            profile.methods.extend(more.iter().map(|row| (*row).to_owned()));
-            stated::bench(&profile, &profile.studies[0], &here).unwrap()
-        };
-        let keys = |bench: &Bench| -> BTreeSet<String> {
-            let units = bench.plan.units.iter();
-            units
-                .flat_map(|unit| bench.plan.cells(unit))
-                .map(|cell| cell.key.clone())
-                .collect()
-        };
-        let (plain, fitted) = (bench(&[]), bench(&["sasrec", "gru4rec"]));
-        assert!(plain.plan.recommenders.is_empty());
-        // Four domains are targets, of several scenarios each.
-        let fits = 2 * 4 * fitted.study.profile.replicates as usize;
-        assert_eq!(fitted.plan.recommenders.len(), fits);
-        let (before, after) = (keys(&plain), keys(&fitted));
-        assert!(before.is_subset(&after));
-        assert_eq!(after.len(), before.len() + 2 * fits, "a fit and its ranking");
-        for recommender in fitted.plan.recommenders.values() {
-            assert!(recommender.work.flops > 0.0 && recommender.work.tokens > 0);
-        }
-        // Whoever needs a fit comes after it.
-        let cells = fitted.plan.cells(&fitted.plan.units[0]);
-        let last = cells.iter().rposition(|cell| cell.kind == Kind::Recommender);
-        let first = cells.iter().position(|cell| cell.kind == Kind::Ranking);
-        assert!(last.unwrap() < first.unwrap());
-    }
 
     #[test]
     fn a_domain_that_nothing_can_be_learnt_from_is_refused_with_what_to_do() {
         let error = |sequences: &[&[u32]], items: usize| {
-            let sequences = sequences.iter().map(|items| items.to_vec()).collect();
-            check(&Log::new(sequences, items).unwrap())
-                .unwrap_err()
-                .to_string()
+            let sequences: Vec<Vec<u32>> = sequences.iter().map(|items| items.to_vec()).collect();
+            check(items, &sequences).unwrap_err().to_string()
         };
         let one = error(&[&[1, 1]], 1);
         assert!(one.contains("1 item(s)") && one.contains("item core"), "{one}");
@@ -334,7 +306,9 @@ mod tests {
             none.contains("none of 3 users") && none.contains("user core"),
             "{none}"
         );
-        let log = Log::new(vec![vec![1, 2], vec![2]], 2).unwrap();
-        assert_eq!(check(&log).unwrap(), 1);
+        assert_eq!(check(2, &[vec![1, 2], vec![2]]).unwrap(), 1);
+        let log = Log::new(vec![vec![1], vec![2]], 2).unwrap();
+        let error = format!("{:#}", source("films", &log, None).err().unwrap());
+        assert!(error.starts_with("the source films: none of 2 users"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use weaverec_model::device::Compute;
 use weaverec_model::lora::LoraConfig;
+use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Example, Outcome, TrainConfig, train_lora, training_flops};
 use weaverec_output::write_file;
 
@@ -23,7 +24,7 @@ use super::replicate;
 use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
-use crate::output::{CELLS, CURVE, RECOMMENDER};
+use crate::output::{CELLS, CURVE};
 use crate::progress::{Meter, say};
 
 /// An adapter's folder in that of its cell.
@@ -82,17 +83,13 @@ impl Workshop {
 
     /// The folder of an adapter that was trained here; none where only its record is at hand.
     pub fn adapter(&self, cell: &Cell) -> Option<PathBuf> {
-        self.part(cell, ADAPTER)
+        let folder = self.store.folder(cell).join(ADAPTER);
+        (self.store.has(cell) && folder.is_dir()).then_some(folder)
     }
 
     /// The folder of a recommender that was fitted here; none where only its record is at hand.
     pub fn recommender(&self, cell: &Cell) -> Option<PathBuf> {
-        self.part(cell, RECOMMENDER)
-    }
-
-    fn part(&self, cell: &Cell, name: &str) -> Option<PathBuf> {
-        let folder = self.store.folder(cell).join(name);
-        (self.store.has(cell) && folder.is_dir()).then_some(folder)
+        recommender::stored(&self.store, cell)
     }
 }
 
@@ -142,6 +139,14 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
         })
     });
     workshop.schedule().run("adapters", adapters.collect())?;
+    if missing
+        .recommenders
+        .iter()
+        .any(|cell| cell.system.needs().vectors)
+    {
+        // Before cells are at work side by side, each of which would make them.
+        with_threads(workshop.threads, || materials.vectors())?;
+    }
     let recommenders = missing.recommenders.iter().map(|cell| {
         Task::new(&cell.cell, cell.work.flops, || {
             recommender::fit(bench, cell, materials, workshop)

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Tokenizer;
 use weaverec_model::recommender::codes::{self, CodeReport, ItemCodes, Layout};
-use weaverec_model::recommender::vectors;
 use weaverec_output::write_file;
-use weaverec_pipeline::schema::{Item, PromptFormat};
+use weaverec_pipeline::schema::PromptFormat;
 
 use super::domain::Domains;
 use super::encoder::Encoder;
-use super::profile::{CodeSizes, ItemText};
+use super::profile::CodeSizes;
+use super::vectors;
 
 /// The file of codes in a backbone's folder.
 const CODES: &str = "codes.json";
@@ -45,12 +45,8 @@ impl CodeBook {
     /// # Errors
     /// More items that are alike than can be told apart.
     pub fn of(sizes: &CodeSizes, domains: &Domains) -> Result<Self> {
-        let texts: Vec<Vec<String>> = domains
-            .values()
-            .map(|domain| domain.items.iter().map(|item| text(item, sizes.text)).collect())
-            .collect();
-        let texts: Vec<&[String]> = texts.iter().map(Vec::as_slice).collect();
-        let vectors = vectors::of_titles(&texts, &sizes.vectors).context("[backbone] vectors")?;
+        let items = domains.values().map(|domain| domain.items.as_slice());
+        let vectors = vectors::of_items(items, sizes.text, &sizes.vectors).context("[backbone] vectors")?;
         let (coded, report) =
             codes::encode(&vectors.iter().collect::<Vec<_>>(), &sizes.codes).with_context(|| {
                 let names: Vec<&str> = domains.keys().map(String::as_str).collect();
@@ -95,13 +91,6 @@ impl CodeBook {
 
     fn json(&self) -> Result<String> {
         Ok(format!("{}\n", serde_json::to_string(self)?))
-    }
-}
-
-fn text(item: &Item, of: ItemText) -> String {
-    match of {
-        ItemText::Titles => item.title.clone(),
-        ItemText::TitlesAndCategories => format!("{} {}", item.title, item.categories),
     }
 }
 

@@ -49,7 +49,14 @@ pub trait Method: Sync {
     fn needs(&self) -> String {
         match self.how() {
             How::Counted(_) => "training interactions".into(),
-            How::Fitted { .. } => "training interactions; selection users".into(),
+            How::Fitted { system } => {
+                let needs = system().needs();
+                let (titles, sources) = (
+                    if needs.vectors { ", titles" } else { "" },
+                    if needs.sources { ", sources" } else { "" },
+                );
+                format!("training interactions{titles}{sources}; selection users")
+            }
             How::Adapters { recipe, stranger, .. } => {
                 let what = recipe(1).map_or("a language model", |_| "a language model, adapters");
                 match stranger {
@@ -69,7 +76,8 @@ pub enum How {
     /// It scores items by the target's training part; no language model takes part.
     Counted(&'static dyn Counted),
     /// By a recommender that is fitted to the target's training part by gradients, the epoch being chosen by selection users; no language model
-    /// takes part.
+    /// takes part. Where the system [needs](System::needs) them, it is given text vectors of the titles of all domains, and the training parts
+    /// of the scenario's sources; of a scenario without sources such a row is left out.
     Fitted {
         /// The system with its settings.
         system: fn() -> System,
@@ -269,6 +277,7 @@ pub static METHODS: &[&dyn Method] = &[
     &recommenders::SASREC_BCE,
     &recommenders::GRU4REC,
     &recommenders::BERT4REC,
+    &recommenders::TIGER,
     &adapters::ZERO_SHOT,
     &adapters::SOURCE_ONLY,
     &adapters::TARGET_ONLY,
@@ -362,7 +371,8 @@ pub fn needs_model(method: &dyn Method) -> bool {
     }
 }
 
-/// Whether a row, or something that it is made of, is trained on other domains than the target, or set beside a row that is.
+/// Whether a row, or something that it is made of, is an adapter that is trained on other domains than the target, or set beside one that is.
+/// Of fitted rows [`System::needs`] says it.
 pub fn needs_sources(method: &dyn Method) -> bool {
     match method.how() {
         How::Adapters { recipe, .. } => !matches!(recipe(0), None | Some(Recipe::TargetOnly)),
@@ -385,6 +395,7 @@ mod tests {
         let of = |id: &str| (needs_model(named(id).unwrap()), needs_sources(named(id).unwrap()));
         assert_eq!(of("counting"), (false, false));
         assert_eq!(of("sasrec"), (false, false));
+        assert_eq!(of("tiger"), (false, false));
         assert_eq!(of("zero-shot"), (true, false));
         assert_eq!(of("stranger"), (true, false));
         assert_eq!(of("target-only+counting"), (true, false));
@@ -392,6 +403,23 @@ mod tests {
         assert_eq!(of("weaverec"), (true, true));
         assert_eq!(of("joint-matched"), (true, true));
         assert_eq!(of("weaverec+popularity"), (true, true));
+    }
+
+    #[test]
+    fn a_fitted_row_says_what_it_reads() {
+        let of = |id: &str| named(id).unwrap().needs();
+        assert_eq!(of("sasrec"), "training interactions; selection users");
+        assert_eq!(of("tiger"), "training interactions, titles; selection users");
+        for row in METHODS {
+            if let How::Fitted { system } = row.how() {
+                assert_eq!(
+                    row.needs().contains("sources"),
+                    system().needs().sources,
+                    "{}",
+                    row.id()
+                );
+            }
+        }
     }
 
     #[test]

@@ -245,6 +245,80 @@ fn refused(at: &Path, home: &Prepared) {
     );
 }
 
+/// A fit over codes of titles that is done in a moment.
+const TIGER: [&str; 19] = [
+    "--method",
+    "tiger",
+    "--set",
+    "codes.size=8",
+    "--set",
+    "width=16",
+    "--set",
+    "inner=32",
+    "--set",
+    "layers=1",
+    "--set",
+    "heads=2",
+    "--set",
+    "batch_size=16",
+    "--set",
+    "train.learning_rate=0.003",
+    "--epochs",
+    "4",
+    "--threads",
+];
+
+#[test]
+fn a_row_that_reads_titles_is_fitted_by_those_of_its_folder_ranked_and_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepared(at);
+    let of = |out: &'static str, threads: &'static str| {
+        let fit = ["fit", "prepared/home", "--out", out];
+        succeed(at, &[&fit[..], &TIGER, &[threads]].concat());
+    };
+    of("model", "2");
+    of("again", "1");
+    assert!(lasting(&at.join("model")) == lasting(&at.join("again")));
+    let about = read(&at.join("model/fitted.json"));
+    assert_eq!(about["method"], "tiger");
+    assert_eq!(about["system"]["codes"]["size"], 8);
+    assert_eq!(about["vectors"]["width"], 256);
+    assert!(about["sources"].is_null(), "{about}");
+    assert!(about["positions"].as_u64().unwrap() > 0 && about["flops"].as_f64().unwrap() > 0.0);
+    assert!(!about["epochs"]["ndcg"].as_array().unwrap().is_empty(), "{about}");
+
+    let ranked = succeed(at, &["rank", "prepared/home", "--model-folder", "model"]);
+    let ranked: Value = serde_json::from_str(&ranked).unwrap();
+    let home = Prepared::open(at.join("prepared/home")).unwrap();
+    let items = home.items().unwrap();
+    assert_eq!(ranked["catalogue"]["items"], items.len());
+    let ndcg = ranked["catalogue"]["metrics"]["ndcg@10"]["value"]
+        .as_f64()
+        .unwrap();
+    assert!((0.0..=1.0).contains(&ndcg), "{ranked}");
+    let question = json!({ "history": [items[0].item_id, items[1].item_id] });
+    fs::write(at.join("one.json"), question.to_string()).unwrap();
+    let answer = succeed(at, &["recommend", "one.json", "--model-folder", "model"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let best: Vec<&str> = answer["ranking"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["items"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(best.len(), 10);
+    assert!(!best.contains(&items[0].item_id.as_str()));
+
+    let more = ["--source", "prepared/films", "--out", "other"];
+    let error = fail(
+        at,
+        &[&["fit", "prepared/home", "--method", "tiger"][..], &more].concat(),
+    );
+    assert!(error.contains("tiger reads the target alone"), "{error}");
+    assert!(!at.join("other").exists());
+}
+
 #[test]
 fn one_seed_comes_to_the_same_weights_on_any_number_of_threads_and_another_to_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -497,4 +571,97 @@ fn a_profile_that_claims_something_of_a_fitted_row_or_misspells_one_is_told_so()
     );
     let error = with("kinds = []", "woven = \"sasrec\"\nkinds = [\"D\"]");
     assert!(error.contains("woven is sasrec, a sequence model"), "{error}");
+}
+
+#[test]
+fn a_row_over_codes_stands_beside_the_others_and_fitted_rows_go_out_and_come_back_with_their_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let profile = PROFILE
+        .replacen("\"counting\", \"sasrec\"", "\"sasrec\", \"tiger\"", 1)
+        .replacen("replicates = 2", "replicates = 1", 1)
+        .replacen("users = 150", "users = 80", 1);
+    fs::write(at.join("fitted.toml"), profile).unwrap();
+    succeed(at, &RUN);
+    let mut systems = Vec::new();
+    for key in cells(at, "recommenders") {
+        let place = at.join("work/cells/recommenders").join(key).join("record.json");
+        let configuration = read(&place)["configuration"].clone();
+        let kind = configuration["system"]["kind"].as_str().unwrap().to_owned();
+        // Who reads titles says so in its key, with the domains that its vectors are of.
+        assert_eq!(configuration["vectors"].is_null(), kind == "sasrec");
+        if kind == "tiger" {
+            let (all, own) = (&configuration["vectors"]["domains"], &configuration["domains"]);
+            assert_eq!(all, own);
+        }
+        systems.push(kind);
+    }
+    systems.sort();
+    assert_eq!(systems, ["sasrec", "tiger"]);
+
+    let target = ["--profile", "fitted.toml", "--work", "work", "--target", "a"];
+    let export = |row: &str, file: &str, more: &[&str]| {
+        let of = [
+            "score",
+            "export",
+            "--records",
+            "out/records",
+            "--scope",
+            "catalogue",
+        ];
+        let what = ["--row", row, "--out", file];
+        [&of[..], &target, &what, more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run = |arguments: Vec<String>| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        succeed(at, &arguments)
+    };
+    for row in ["sasrec", "tiger"] {
+        let (file, copy) = (format!("{row}.parquet"), format!("copy-{row}"));
+        run(export(row, &file, &[]));
+        let import = [
+            "score", "import", &file, "--row", &copy, "--label", &copy, "--out", "out",
+        ];
+        let told = ["--scope", "catalogue", "--history", "kept"];
+        succeed(at, &[&import[..], &target, &told].concat());
+    }
+    succeed(
+        at,
+        &[
+            "report",
+            "--profile",
+            "fitted.toml",
+            "--work",
+            "work",
+            "--out",
+            "out",
+        ],
+    );
+    let results = read(&at.join("out/results.json"));
+    let scenario = &results["studies"][0]["scenarios"][0];
+    assert_eq!(row(scenario, "tiger")["family"], "semantic-ids");
+    for name in ["sasrec", "tiger"] {
+        let (ours, theirs) = (row(scenario, name), row(scenario, &format!("copy-{name}")));
+        assert!(ours["catalogue"]["hr@10"]["mean"].is_number(), "{name}");
+        assert_eq!(ours["catalogue"], theirs["catalogue"], "{name}");
+    }
+
+    let error = |arguments: Vec<String>| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        fail(at, &arguments)
+    };
+    let said = error(export("sasrec", "none.csv", &["--replicate", "1"]));
+    assert!(said.contains("no replicate 1"), "{said}");
+    let said = error(export("gru4rec", "none.csv", &[]));
+    assert!(said.contains("gru4rec is a row of no scenario"), "{said}");
+    for key in cells(at, "recommenders") {
+        fs::remove_dir_all(at.join("work/cells/recommenders").join(key).join("recommender")).unwrap();
+    }
+    let said = error(export("sasrec", "none.csv", &[]));
+    assert!(said.contains("the weights of SASRec (CE) fitted to a"), "{said}");
+    assert!(!at.join("none.csv").exists());
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use weaverec_model::recommender::vectors::TextVectors;
 use weaverec_model::recommender::{self, Recommender, System};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
@@ -40,13 +41,19 @@ pub struct About {
     pub domain: String,
     /// Its fingerprint.
     pub prepared: String,
+    /// The other domains that it learnt from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Other>,
+    /// How the vectors were made that it read: of the titles of its domain and of the others, in one space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<TextVectors>,
     /// Most characters of its titles.
     pub max_title_chars: usize,
-    /// Users that it was fitted to.
+    /// Users that it was fitted to, those of the other domains among them.
     pub users: usize,
     /// Steps that were taken.
     pub steps: usize,
-    /// Items that were read in all steps, without padding.
+    /// Items that were read in all steps, without padding; of systems that read items as tokens, the tokens.
     pub positions: u64,
     /// Floating-point operations, estimated.
     pub flops: f64,
@@ -54,6 +61,15 @@ pub struct About {
     pub epochs: Option<Epochs>,
     /// Users who chose it; 0: nobody, and the last was kept.
     pub chosen_by: usize,
+}
+
+/// A domain that was learnt from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// The prepared domain.
+    pub domain: String,
+    /// Its fingerprint.
+    pub prepared: String,
 }
 
 /// An item, as it is written.
@@ -65,6 +81,16 @@ pub struct Named {
     pub title: String,
     /// Interactions of the training part.
     pub train_count: u32,
+}
+
+impl Other {
+    /// Of a prepared folder.
+    pub fn of(prepared: &Prepared) -> Self {
+        Other {
+            domain: prepared.manifest().name.clone(),
+            prepared: prepared.fingerprint(),
+        }
+    }
 }
 
 impl About {

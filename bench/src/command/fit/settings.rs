@@ -18,10 +18,14 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
     }
     let known = names(&json);
     // The last part of a name is enough where one setting alone is called so.
-    let mut called = known.iter().filter(|name| name.rsplit('.').next() == Some(key));
-    let path = match (known.iter().any(|name| name == key), called.next(), called.next()) {
-        (false, Some(one), None) => one.as_str(),
-        _ => key,
+    let called = called(&known, key);
+    let path = match (known.iter().any(|name| name == key), called.as_slice()) {
+        (true, _) | (false, []) => key,
+        (false, [one]) => *one,
+        (false, several) => bail!(
+            "several settings are called {key}: {}; give the whole name of one",
+            several.join(", ")
+        ),
     };
     let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
     let Some(place) = place else {
@@ -45,6 +49,26 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
     serde_json::from_value(json).with_context(|| {
         format!("{path} cannot be {value}, where it was {before}: give a value of that kind")
     })
+}
+
+/// The same system with so many epochs at most, in every stage of its fit.
+///
+/// # Errors
+/// A system without such a setting.
+pub fn with_epochs(system: &System, epochs: usize) -> Result<System> {
+    let known = names(&serde_json::to_value(system)?);
+    let stages = called(&known, "epochs");
+    if stages.is_empty() {
+        bail!("this row has no epochs: leave --epochs out");
+    }
+    let set = |system: System, name: &&str| with(&system, name, &epochs.to_string());
+    stages.iter().try_fold(system.clone(), set)
+}
+
+/// Those of these names whose last part is this one.
+fn called<'n>(names: &'n [String], last: &str) -> Vec<&'n str> {
+    let of = names.iter().map(String::as_str);
+    of.filter(|name| name.rsplit('.').next() == Some(last)).collect()
 }
 
 /// The names of all settings, those within others with a dot between.
@@ -92,25 +116,65 @@ mod tests {
         METHODS.iter().filter_map(|row| of(row.how())).collect()
     }
 
+    /// The value of a setting.
+    fn value(json: &Value, name: &str) -> Value {
+        name.split('.').fold(json.clone(), |at, part| at[part].clone())
+    }
+
     #[test]
-    fn every_system_has_an_epoch_setting_and_keeps_all_others() {
-        assert!(systems().len() >= 4);
+    fn every_system_has_epochs_and_other_ones_keep_all_other_settings() {
+        assert!(systems().len() >= 5);
         for system in systems() {
-            let set = with(&system, "epochs", "7").unwrap();
-            let (before, after) = (
-                serde_json::to_value(&system).unwrap(),
-                serde_json::to_value(&set).unwrap(),
-            );
-            let epochs = |json: &Value| {
-                let name = names(json)
-                    .into_iter()
-                    .find(|name| name.ends_with("epochs"))
-                    .unwrap();
-                name.split('.').fold(json.clone(), |at, part| at[part].clone())
-            };
-            assert_eq!(epochs(&after), 7);
-            assert_ne!(epochs(&before), 7);
-            assert_eq!(names(&before), names(&after));
+            let before = serde_json::to_value(&system).unwrap();
+            let all = names(&before);
+            let epochs = called(&all, "epochs");
+            assert!(!epochs.is_empty(), "{before}");
+            assert!(epochs.iter().all(|name| value(&before, name) != 7));
+            let after = serde_json::to_value(with_epochs(&system, 7).unwrap()).unwrap();
+            assert_eq!(all, names(&after));
+            for name in &all {
+                match epochs.contains(&name.as_str()) {
+                    true => assert_eq!(value(&after, name), 7, "{name}"),
+                    false => assert_eq!(value(&before, name), value(&after, name), "{name}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_part_of_a_name_is_enough_where_one_setting_alone_is_called_so() {
+        for system in systems() {
+            let json = serde_json::to_value(&system).unwrap();
+            let all = names(&json);
+            for name in &all {
+                let last = name.rsplit('.').next().unwrap();
+                let own = value(&json, name);
+                let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+                match called(&all, last).len() {
+                    1 => assert_eq!(with(&system, last, &text).unwrap(), system, "{name}"),
+                    // A whole name comes first.
+                    _ if all.iter().any(|other| other == last) => (),
+                    _ => {
+                        let error = with(&system, last, &text).unwrap_err().to_string();
+                        assert!(
+                            error.contains("several settings") && error.contains(name.as_str()),
+                            "{error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_known_by_its_whole_name_and_takes_the_value_that_it_has() {
+        for system in systems() {
+            let json = serde_json::to_value(&system).unwrap();
+            for name in names(&json) {
+                let own = value(&json, &name);
+                let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+                assert_eq!(with(&system, &name, &text).unwrap(), system, "{name}");
+            }
         }
     }
 
@@ -118,20 +182,30 @@ mod tests {
     fn a_name_that_is_none_comes_with_the_nearest_and_a_value_of_another_kind_with_its_setting() {
         for system in systems() {
             let error = |key: &str, value: &str| format!("{:#}", with(&system, key, value).unwrap_err());
-            let unknown = error("widht", "64");
-            assert!(
-                unknown.contains("no setting widht") && unknown.contains("nearest is width"),
-                "{unknown}"
-            );
-            let within = error("lerning_rate", "1");
-            assert!(within.contains("nearest is schedule.learning_rate"), "{within}");
+            let json = serde_json::to_value(&system).unwrap();
+            for name in names(&json) {
+                // A letter too many is nearer to the name than to any other.
+                let unknown = error(&format!("{name}q"), "64");
+                assert!(
+                    unknown.contains(&format!("no setting {name}q"))
+                        && unknown.contains(&format!("nearest is {name},")),
+                    "{unknown}"
+                );
+                if value(&json, &name).is_number() {
+                    let wrong = error(&name, "many");
+                    assert!(wrong.contains(&format!("{name} cannot be many")), "{wrong}");
+                }
+            }
             assert!(error("widht.of", "64").contains("no setting"));
-            let wrong = error("width", "many");
-            assert!(wrong.contains("width cannot be many"), "{wrong}");
-            assert!(error("width", "-3").contains("width cannot be -3"));
-            assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
             assert!(error("kind", "sasrec").contains("--method"));
         }
+        // Of a setting within others the last part is looked at as well; numbers that count take no negative one.
+        let plain = systems().swap_remove(0);
+        let error = |key: &str, value: &str| format!("{:#}", with(&plain, key, value).unwrap_err());
+        assert!(error("lerning_rate", "1").contains("nearest is schedule.learning_rate"));
+        assert!(error("widht", "64").contains("nearest is width"));
+        assert!(error("width", "-3").contains("width cannot be -3"));
+        assert!(error("schedule.epochs", "few").contains("schedule.epochs cannot be few"));
     }
 
     #[test]

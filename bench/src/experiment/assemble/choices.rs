@@ -37,11 +37,14 @@ pub fn of_trainings(records: &Records, scenarios: &[input::Scenario]) -> Result<
         let all = known.iter().flat_map(|record| &record.choices);
         choices.extend(all.map(|choice| recorded(None, &diet.to_string(), *replicate, choice)));
     }
-    for ((target, method, replicate), recommender) in &records.plan.recommenders {
+    for (key, recommender) in &records.plan.recommenders {
         let known = records.trained_before(&recommender.cell);
         let all = known.iter().flat_map(|record| &record.choices);
-        choices
-            .extend(all.map(|choice| recorded(None, &format!("{method} on {target}"), *replicate, choice)));
+        let mut of = format!("{} on {}", key.method, key.target);
+        if !key.sources.is_empty() {
+            of.push_str(&format!(" with {}", key.sources.join(" + ")));
+        }
+        choices.extend(all.map(|choice| recorded(None, &of, key.replicate, choice)));
     }
     Ok(choices)
 }

@@ -15,6 +15,8 @@ pub struct Lacking {
     pub equal_weights: Vec<&'static str>,
     /// Fitted rows of which a fit ended with the last epoch it was given.
     pub unstopped: Vec<&'static str>,
+    /// Rows that cannot be had in the scenario, each with what it lacks.
+    pub inapplicable: Vec<(&'static str, &'static str)>,
     /// Whether the uniform mean is taken for the best naive merge, as nobody chose among several.
     pub merge_stands: bool,
     /// Whether a row's scores are likelihoods of titles.
@@ -69,6 +71,9 @@ impl Lacking {
                 self.unstopped.join(", ")
             ));
         }
+        for (row, why) in &self.inapplicable {
+            notes.push(format!("{row}: not applicable: {why}"));
+        }
         if !self.unmeasured.is_empty() {
             notes.push(format!(
                 "no row {}: which of several rows it is would be chosen by the loss on selection users, which is not recorded of all of them",
@@ -76,5 +81,23 @@ impl Lacking {
             ));
         }
         notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_had_is_named_with_what_the_scenario_lacks() {
+        let lacking = Lacking {
+            inapplicable: vec![("UniSRec", "no sources")],
+            ..Lacking::default()
+        };
+        let reading = Reading {
+            scoring: Scoring::Likelihood,
+            protocol: Protocol::Binned,
+        };
+        assert_eq!(lacking.notes(reading), ["UniSRec: not applicable: no sources"]);
     }
 }

@@ -79,6 +79,9 @@ pub fn scenario(records: &Records, scenario: &Scenario, replicates: &[Replicate]
             }
     };
     drafts.retain(whole);
+    for (row, why) in plan::inapplicable(records.study, scenario)? {
+        making.lacking.inapplicable.push((row.label(), why));
+    }
     making.made(drafts)
 }
 

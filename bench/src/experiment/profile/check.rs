@@ -6,7 +6,7 @@ use weaverec_pipeline::schema::PromptFormat;
 
 use super::{Backbone, Profile, Scenario};
 use crate::method::{self, How, Method};
-use crate::report::input::{Family, ScenarioKind};
+use crate::report::input::ScenarioKind;
 
 impl Profile {
     /// Fails where nothing could come of it, or something else than whoever wrote it meant.
@@ -98,7 +98,7 @@ impl Profile {
                 }
                 let fitted = rows
                     .iter()
-                    .find(|row| row.family() == Family::Sequence && row.id() == claims.woven);
+                    .find(|row| matches!(row.how(), How::Fitted { .. }) && row.id() == claims.woven);
                 if let Some(row) = fitted.filter(|_| !claims.kinds.is_empty()) {
                     bail!(
                         "[claims] woven is {}, a {}: claims are about what is made of a language model's adapters; name such a row, or write \
@@ -159,6 +159,14 @@ impl Profile {
         let without_model = lacking(matches!(self.backbone, Backbone::None), method::needs_model);
         if !without_model.is_empty() {
             bail!("rows that need a language model, where [backbone] kind is \"none\": {without_model}");
+        }
+        if let [first, ..] = rows
+            && rows.iter().all(|row| scenario.lacks(*row).is_some())
+        {
+            bail!(
+                "no row is left: {} and whatever else is named learn from sources, and the scenario has none",
+                first.id()
+            );
         }
         let without_sources = lacking(scenario.sources.is_empty(), method::needs_sources);
         if !without_sources.is_empty() {

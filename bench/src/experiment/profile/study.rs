@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use weaverec_model::recommender::Needs;
 
 use super::Profile;
 use super::prepare::Order;
 use crate::claim::Claims;
-use crate::method::{self, Method};
+use crate::method::{self, How, Method};
 use crate::report::input::{ScenarioKind, direction};
 
 /// Which runs a study belongs to.
@@ -106,6 +107,19 @@ impl Scenario {
         method::chosen(names.map(String::as_str)).context("`methods` and `also`")
     }
 
+    /// What it lacks of what a fitted row reads, in a few words; nothing where the row can be had. Rows of a language model are refused
+    /// where they lack something; fitted ones are left out of such a scenario, and its other rows stand.
+    pub fn lacks(&self, row: &dyn Method) -> Option<&'static str> {
+        match row.how() {
+            How::Fitted { system } => self.lacks_of(system().needs()),
+            _ => None,
+        }
+    }
+
+    fn lacks_of(&self, needs: Needs) -> Option<&'static str> {
+        (needs.sources && self.sources.is_empty()).then_some("no sources")
+    }
+
     /// The scenario as the method sees it.
     pub fn weave(&self) -> weaverec_model::weave::Scenario {
         weaverec_model::weave::Scenario {
@@ -141,5 +155,36 @@ impl Study {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_without_sources_lacks_them_for_systems_that_learn_from_them() {
+        let of = |sources: &[&str]| Scenario {
+            kind: ScenarioKind::SingleDomain,
+            target: "films".into(),
+            sources: sources.iter().map(|name| (*name).to_owned()).collect(),
+            also: Vec::new(),
+        };
+        let needs = |sources| Needs {
+            vectors: true,
+            sources,
+        };
+        assert_eq!(of(&[]).lacks_of(needs(true)), Some("no sources"));
+        assert_eq!(of(&[]).lacks_of(needs(false)), None);
+        assert_eq!(of(&["books"]).lacks_of(needs(true)), None);
+        // As every row of the registry says of itself.
+        for row in method::METHODS {
+            let learns = match row.how() {
+                How::Fitted { system } => system().needs().sources,
+                _ => false,
+            };
+            assert_eq!(of(&[]).lacks(*row).is_some(), learns, "{}", row.id());
+            assert_eq!(of(&["books"]).lacks(*row), None, "{}", row.id());
+        }
     }
 }

@@ -7,15 +7,18 @@
 //! |---|---|---|
 //! | SASRec | 4 d² + 2 d × inner (queries, keys, values, output; feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
 //! | BERT4Rec | 4 d² + 2 d × inner + 2 d n (attention to all); every sequence is read twice an epoch | the same, at masked positions |
-//! | TIGER-like | four tokens, each 4 d² + 3 d × inner + 4 d n | four products with all tokens |
+//! | TIGER-like | four tokens, each 4 d² + 3 d × inner + 4 d n; what is longer than its history is read in windows | four products with all tokens |
 //! | GRU4Rec | 3 h (input + h) (three gates of a state of width h), and once h d (the map back) | the same |
+//!
+//! Ranking by codes also takes every beginning of a code through the layers: one an item, which is more than there are where items are few.
+//! A system that learns from several domains goes through all of their sequences, scoring the items of the domain that it is in.
 //!
 //! Forward that is two operations each; with the gradients of activations and of weights six. Every look at the users who choose an epoch is one
 //! forward pass over their histories and a score of every item. Norms, dropout and what is element by element are left out.
 
-use weaverec_model::recommender::{Flavour, Loss, System, codes};
+use weaverec_model::recommender::{Data, Flavour, Loss, System, Tiger, codes};
 
-use super::{CHOOSING, Log};
+use super::CHOOSING;
 use crate::experiment::study_record::DomainFacts;
 use crate::experiment::work::Work;
 
@@ -134,53 +137,157 @@ impl Sizes {
     }
 }
 
-/// What fitting a system to a domain takes, if it goes through all epochs.
-pub(super) fn planned(system: &System, domain: &DomainFacts) -> Work {
-    let sizes = Sizes::of(system);
-    let (users, length) = lengths(&sizes, domain);
-    let epochs = sizes.epochs as f64;
-    let positions = users * sizes.positions(length) * epochs;
-    let choosing = domain.users.selection.min(CHOOSING) as f64 * epochs;
-    Work {
-        tokens: positions as u64,
-        flops: sizes.training(positions, length, domain.items)
-            + sizes.scoring(choosing, length, domain.items),
+/// How a system reads items.
+struct Reading {
+    /// Tokens of an item, in which its steps are counted: one where an item is read as it is.
+    tokens: usize,
+    /// Whether a sequence longer than what is read at a time is read in windows, so that every item of it is learnt; else its newest items
+    /// alone are.
+    windows: bool,
+    /// Multiplications of a beginning of an item's tokens when the whole catalogue is scored, in all layers.
+    beginning: f64,
+}
+
+impl Reading {
+    fn of(system: &System) -> Self {
+        match system {
+            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) => Reading {
+                tokens: 1,
+                windows: false,
+                beginning: 0.0,
+            },
+            System::Tiger(tiger) => Reading::of_decoder(tiger, codes::TOKENS),
+        }
+    }
+
+    /// Of a decoder that reads so many tokens an item.
+    fn of_decoder(tiger: &Tiger, tokens: usize) -> Self {
+        let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+        Reading {
+            tokens,
+            windows: true,
+            beginning: match tokens {
+                // What comes next is told by the history alone.
+                1 => 0.0,
+                _ => (tiger.layers * layer) as f64,
+            },
+        }
+    }
+
+    /// Positions of a sequence of so many items in one epoch; every window after the first learns half of what it reads.
+    fn positions(&self, sizes: &Sizes, items: f64) -> f64 {
+        let longest = sizes.longest as f64;
+        if !self.windows {
+            return sizes.positions(items.min(longest));
+        }
+        // A pass reads one item less than it learns.
+        let more = items - (longest + 1.0);
+        if more <= 0.0 {
+            return (items - 1.0).max(0.0);
+        }
+        let new = (sizes.longest + 1).div_ceil(2) as f64;
+        longest + (more / new).ceil() * longest
     }
 }
 
-/// What a fit took that read so many positions, and as often as `looks` the history of a user who chooses.
-pub(super) fn done(system: &System, log: &Log, positions: u64, looks: usize) -> f64 {
-    let sizes = Sizes::of(system);
-    let long = log.sequences().iter().filter(|items| items.len() > 1);
+/// What fitting a system to domains takes, the target first, if it goes through all epochs.
+pub(super) fn planned(system: &System, domains: &[&DomainFacts]) -> Work {
+    let (sizes, reading) = (Sizes::of(system), Reading::of(system));
+    let epochs = sizes.epochs as f64;
+    let mut work = Work::default();
+    for (place, domain) in domains.iter().enumerate() {
+        let (users, whole) = lengths(domain);
+        let length = whole.min(sizes.longest as f64);
+        let positions = users * reading.positions(&sizes, whole) * epochs;
+        let mut flops = sizes.training(positions, length, domain.items);
+        if place == 0 {
+            let choosing = domain.users.selection.min(CHOOSING) as f64 * epochs;
+            flops += scoring(&sizes, &reading, choosing, length, domain.items);
+        }
+        work = work
+            + Work {
+                tokens: (positions * reading.tokens as f64) as u64,
+                flops,
+            };
+    }
+    work
+}
+
+/// What a fit took that read so many tokens, and as often as `looks` the history of a user who chooses. Which domain they were of is not
+/// told: each has the share that one epoch of it has.
+pub(super) fn done(system: &System, data: &Data, tokens: u64, looks: usize) -> f64 {
+    let (sizes, reading) = (Sizes::of(system), Reading::of(system));
+    let positions = tokens as f64 / reading.tokens as f64;
+    let sources = data.sources.iter().map(|source| (source.items, source.train));
+    let domains: Vec<(usize, &[Vec<u32>])> =
+        std::iter::once((data.items, data.train)).chain(sources).collect();
+    let epoch = |(_, sequences): &(usize, &[Vec<u32>])| -> f64 {
+        let items = sequences.iter().map(|items| items.len() as f64);
+        items.map(|items| reading.positions(&sizes, items)).sum()
+    };
+    let all: f64 = domains.iter().map(epoch).sum();
+    let mut flops = 0.0;
+    for (place, domain) in domains.iter().enumerate() {
+        let share = match domains.len() {
+            1 => 1.0,
+            _ => epoch(domain) / all.max(1.0),
+        };
+        let (items, sequences) = *domain;
+        let length = mean_length(&sizes, sequences);
+        flops += sizes.training(share * positions, length, items);
+        if place == 0 {
+            flops += scoring(&sizes, &reading, looks as f64, length, items);
+        }
+    }
+    flops
+}
+
+/// Items of a mean sequence in training, as far as they are read at a time.
+fn mean_length(sizes: &Sizes, sequences: &[Vec<u32>]) -> f64 {
+    let long = sequences.iter().filter(|items| items.len() > 1);
     let lengths: Vec<usize> = long.map(|items| items.len().min(sizes.longest)).collect();
-    let length = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
-    sizes.training(positions as f64, length, log.items()) + sizes.scoring(looks as f64, length, log.items())
+    lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64
 }
 
 /// What scoring the whole catalogue of a domain takes for its ranked users and those who calibrate.
 pub fn ranking(system: &System, domain: &DomainFacts) -> Work {
-    let sizes = Sizes::of(system);
-    let (_, length) = lengths(&sizes, domain);
+    let (sizes, reading) = (Sizes::of(system), Reading::of(system));
+    let length = lengths(domain).1.min(sizes.longest as f64);
     let histories = (domain.ranked + domain.calibration) as f64;
     Work {
-        tokens: (histories * length) as u64,
-        flops: sizes.scoring(histories, length, domain.items),
+        tokens: (histories * length * reading.tokens as f64) as u64,
+        flops: scoring(&sizes, &reading, histories, length, domain.items),
     }
 }
 
-/// Users of a domain, and items of one in training, as far as they are read.
-fn lengths(sizes: &Sizes, domain: &DomainFacts) -> (f64, f64) {
+/// Floating-point operations of scoring all items for so many histories.
+fn scoring(sizes: &Sizes, reading: &Reading, histories: f64, length: f64, items: usize) -> f64 {
+    sizes.scoring(histories, length, items) + 2.0 * histories * items as f64 * reading.beginning
+}
+
+/// Users of a domain, and items of one in training.
+fn lengths(domain: &DomainFacts) -> (f64, f64) {
     let parts = domain.users;
     let users = (parts.selection + parts.calibration + parts.dev + parts.r#final) as f64;
-    let length = domain.interactions as f64 / users.max(1.0);
-    (users, length.min(sizes.longest as f64))
+    (users, domain.interactions as f64 / users.max(1.0))
 }
 
 #[cfg(test)]
 mod tests {
-    use weaverec_model::recommender::{Bert4rec, Gru4rec, Sasrec};
+    use weaverec_model::recommender::codes::CodeSettings;
+    use weaverec_model::recommender::{Bert4rec, Gru4rec, Sasrec, Source};
 
     use super::*;
+
+    fn data<'a>(items: usize, train: &'a [Vec<u32>], sources: &'a [Source<'a>]) -> Data<'a> {
+        Data {
+            items,
+            train,
+            validation: &[],
+            vectors: None,
+            sources,
+        }
+    }
 
     fn sasrec(flavour: Flavour, loss: Loss) -> System {
         System::Sasrec(Sasrec {
@@ -196,10 +303,8 @@ mod tests {
 
     #[test]
     fn a_fit_takes_what_its_settings_say_by_hand() {
-        let Ok(log) = Log::new(vec![vec![1; 5]; 4], 100) else {
-            panic!("items are 1 to 100")
-        };
-        let of = |system: &System, looks| done(system, &log, 30, looks);
+        let train = vec![vec![1; 5]; 4];
+        let of = |system: &System, looks| done(system, &data(100, &train, &[]), 30, looks);
         // A position: 2 × (6 × 64 + 8 × 5) in the blocks, 8 × 100 for the scores of all items; each counts six.
         let blocks = 2.0 * (6.0 * 64.0 + 8.0 * 5.0);
         let plain = of(&sasrec(Flavour::Original, Loss::Ce), 0);
@@ -234,5 +339,60 @@ mod tests {
         // Two of five items are masked, then one: three targets at ten positions.
         let block = 4.0 * 64.0 + 2.0 * 8.0 * 32.0 + 2.0 * 8.0 * 5.0;
         assert!((of(&bert, 0) - 6.0 * 30.0 * (block + 0.3 * 800.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn items_as_tokens_are_counted_in_tokens_and_long_sequences_in_windows() {
+        let small = Tiger {
+            codes: CodeSettings {
+                size: 4,
+                ..CodeSettings::default()
+            },
+            width: 8,
+            inner: 16,
+            layers: 2,
+            heads: 2,
+            history: 6,
+            ..Tiger::default()
+        };
+        let (longest, system) = (small.history as f64, System::Tiger(small));
+        let (sizes, reading) = (Sizes::of(&system), Reading::of(&system));
+        let positions = |items: f64| reading.positions(&sizes, items);
+        // Seven items are one pass, of which the last is only learnt; four more are another pass, five more are two.
+        assert_eq!(
+            (positions(1.0), positions(5.0), positions(7.0)),
+            (0.0, 4.0, longest)
+        );
+        assert_eq!((positions(11.0), positions(12.0)), (12.0, 18.0));
+        let train = vec![vec![1; 5]; 4];
+        // 30 items of four tokens each. Blocks: 2 × 8 × (32 + 48) a token; attention to four tokens of each of five items; a product of
+        // each token with the vocabulary, which is 2 + 3 × 4 + 256.
+        let block = 2.0 * 8.0 * (4.0 * 8.0 + 3.0 * 16.0);
+        let item = 4.0 * block + 16.0 * 16.0 * 5.0 + 270.0 * 4.0 * 8.0;
+        let plain = done(&system, &data(100, &train, &[]), 4 * 30, 0);
+        assert!((plain - 6.0 * 30.0 * item).abs() < 1e-6, "{plain}");
+        // Scoring: the history, the products, and a beginning of each of a hundred items through the layers.
+        let looks = done(&system, &data(100, &train, &[]), 4 * 30, 7) - plain;
+        let history = 5.0 * (4.0 * block + 16.0 * 16.0 * 5.0);
+        assert!(
+            (looks - 2.0 * 7.0 * (history + 100.0 * (32.0 + block))).abs() < 1e-6,
+            "{looks}"
+        );
+    }
+
+    #[test]
+    fn positions_of_several_domains_score_the_items_of_their_own() {
+        let system = sasrec(Flavour::Original, Loss::Ce);
+        let (train, theirs) = (vec![vec![1; 5]; 4], vec![vec![1; 5]; 8]);
+        let sources = [Source {
+            items: 50,
+            train: &theirs,
+            vectors: None,
+        }];
+        // A third of the positions are the target's, two thirds the source's, whose catalogue has half as many items.
+        let both = done(&system, &data(100, &train, &sources), 30, 0);
+        let blocks = 2.0 * (6.0 * 64.0 + 8.0 * 5.0);
+        let expected = 6.0 * (10.0 * (blocks + 800.0) + 20.0 * (blocks + 400.0));
+        assert!((both - expected).abs() < 1e-6, "{both}, {expected}");
     }
 }

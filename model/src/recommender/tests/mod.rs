@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod learning;
+mod needs;
 mod pytorch;
 mod refused;
 mod resume;
@@ -117,6 +118,7 @@ fn data<'a>(items: usize, train: &'a [Vec<u32>], validation: &'a [(Vec<u32>, u32
         train,
         validation,
         vectors: None,
+        sources: &[],
     }
 }
 

@@ -1,0 +1,153 @@
+//! Vectors of the items of several domains in one space, of their texts: no interaction has a part in them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use weaverec_model::recommender::vectors::{self, TextVectors, Vectors};
+use weaverec_pipeline::schema::Item;
+
+use super::domain::Domains;
+use super::profile::ItemText;
+
+/// The vectors of a study's items, by domain.
+pub type Space = BTreeMap<String, Vectors>;
+
+/// Vectors of the items of these domains, in their order and all in one space. Domains may have ids in common: an item is told by its domain
+/// and its place there.
+///
+/// # Errors
+/// Settings that make no vectors.
+pub fn of_items<'d>(
+    domains: impl IntoIterator<Item = &'d [Item]>,
+    text: ItemText,
+    how: &TextVectors,
+) -> Result<Vec<Vectors>> {
+    let texts: Vec<Vec<String>> = domains
+        .into_iter()
+        .map(|items| items.iter().map(|item| of_item(item, text)).collect())
+        .collect();
+    let texts: Vec<&[String]> = texts.iter().map(Vec::as_slice).collect();
+    Ok(vectors::of_titles(&texts, how)?)
+}
+
+fn of_item(item: &Item, of: ItemText) -> String {
+    match of {
+        ItemText::Titles => item.title.clone(),
+        ItemText::TitlesAndCategories => format!("{} {}", item.title, item.categories),
+    }
+}
+
+/// How the vectors are made that recommenders read.
+pub fn settings() -> TextVectors {
+    TextVectors::default()
+}
+
+/// The vectors that recommenders read: of the titles of all domains of a study.
+///
+/// # Errors
+/// None that domains which were prepared could cause.
+pub fn of_study(domains: &Domains) -> Result<Space> {
+    let items = domains.values().map(|domain| domain.items.as_slice());
+    let found = of_items(items, ItemText::Titles, &settings())?;
+    Ok(domains.keys().cloned().zip(found).collect())
+}
+
+/// The vectors of a domain.
+///
+/// # Errors
+/// A domain that there are none of.
+pub fn of_domain<'s>(space: &'s Space, domain: &str) -> Result<&'s Vectors> {
+    let found = space.get(domain);
+    found.with_context(|| {
+        format!("there are no vectors of the items of {domain}, which is no domain of the study")
+    })
+}
+
+/// Fails where vectors say nothing of a domain's items: none has a title of its own (`missing` have a stand-in), or none a word in it.
+///
+/// # Errors
+/// What the titles lack, and what to do.
+pub fn check(domain: &str, missing: u64, vectors: &Vectors) -> Result<()> {
+    let items = vectors.items();
+    let what = match () {
+        () if missing >= items as u64 => "has a title in the raw data",
+        () if vectors.empty() == items => "has a word (a run of letters or digits) in its title",
+        () => return Ok(()),
+    };
+    bail!(
+        "none of the {items} items of {domain} {what}, so that text vectors say nothing of them: prepare the domain with titles, or fit a row that \
+         reads items alone, as sasrec"
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn items(titles: &[&str]) -> Vec<Item> {
+        let item = |(place, title): (usize, &&str)| Item {
+            item: place as u32 + 1,
+            item_id: format!("id-{place}"),
+            title: (*title).to_owned(),
+            categories: "Tools".into(),
+            train_count: 1,
+        };
+        titles.iter().enumerate().map(item).collect()
+    }
+
+    fn how() -> TextVectors {
+        TextVectors {
+            width: 6,
+            ..TextVectors::default()
+        }
+    }
+
+    fn dot(one: &[f32], other: &[f32]) -> f32 {
+        one.iter().zip(other).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn domains_with_the_same_ids_have_items_of_their_own_in_one_space() {
+        let (shop, films) = (
+            items(&["oak chair", "oak table"]),
+            items(&["red planet", "oak chair"]),
+        );
+        assert_eq!(shop[0].item_id, films[0].item_id);
+        let found = of_items([shop.as_slice(), films.as_slice()], ItemText::Titles, &how()).unwrap();
+        let rows: Vec<Vec<&[f32]>> = found.iter().map(|vectors| vectors.rows().collect()).collect();
+        assert_eq!((rows[0].len(), rows[1].len()), (2, 2));
+        assert!((dot(rows[0][0], rows[1][1]) - 1.0).abs() < 1e-5, "one title");
+        assert!(dot(rows[0][0], rows[1][0]).abs() < 1e-4, "one id");
+    }
+
+    #[test]
+    fn categories_are_read_where_they_are_asked_for() {
+        let both = items(&["oak chair", "red planet"]);
+        let likeness = |text| {
+            let found = of_items([both.as_slice()], text, &how()).unwrap();
+            let rows: Vec<&[f32]> = found[0].rows().collect();
+            dot(rows[0], rows[1])
+        };
+        assert!(likeness(ItemText::Titles).abs() < 1e-4);
+        assert!(likeness(ItemText::TitlesAndCategories) > 0.05);
+    }
+
+    #[test]
+    fn a_domain_without_titles_is_refused_by_its_name() {
+        let named = items(&["oak chair", "…"]);
+        let found = of_items([named.as_slice()], ItemText::Titles, &how()).unwrap();
+        check("shop", 1, &found[0]).unwrap();
+        let error = check("shop", 2, &found[0]).unwrap_err().to_string();
+        assert!(
+            error.contains("none of the 2 items of shop has a title") && error.contains("sasrec"),
+            "{error}"
+        );
+        let wordless = items(&["…", "!?"]);
+        let found = of_items([wordless.as_slice(), named.as_slice()], ItemText::Titles, &how()).unwrap();
+        let error = check("signs", 0, &found[0]).unwrap_err().to_string();
+        assert!(error.contains("items of signs has a word"), "{error}");
+        check("shop", 0, &found[1]).unwrap();
+        assert!(of_domain(&Space::new(), "shop").is_err());
+    }
+}
