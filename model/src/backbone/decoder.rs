@@ -231,7 +231,9 @@ impl Decoder {
     ) -> Result<(Tensor, KvCache)> {
         self.check_tokens(pass)?;
         self.warn_beyond_context(pass);
-        on_pool(self.device(), || self.through_blocks(pass, cache, wanted, keep, None))
+        on_pool(self.device(), || {
+            self.through_blocks(pass, cache, wanted, keep, None)
+        })
     }
 
     /// Shows what the projections read: the layer, the projection's place in its block and its input `(rows, in)`, for all rows of a pass.
@@ -308,8 +310,8 @@ impl Decoder {
         // For operations that are composed, also as tensors: laid out once for all blocks.
         let laid_out = |around: Surroundings| -> Result<_> {
             let cached = cache.map_or(0, KvCache::rows);
-            let on_device = composed
-                .then(|| composed::Surroundings::new(&around, cached, x.device(), x.dtype()));
+            let on_device =
+                composed.then(|| composed::Surroundings::new(&around, cached, x.device(), x.dtype()));
             Ok((around, on_device.transpose()?))
         };
         let everywhere = laid_out(around(&self.inverse_frequencies))?;
@@ -329,7 +331,9 @@ impl Decoder {
             .transpose()?;
         let plan = Kept::within(pass.activation_memory, &self.keepable(pass, wanted));
         let mut kept = KvCache::default();
-        let layers = looking.as_ref().map_or(self.blocks.len(), |looking| looking.layers);
+        let layers = looking
+            .as_ref()
+            .map_or(self.blocks.len(), |looking| looking.layers);
         for (layer, (weights, backward_finds)) in self.blocks.iter().zip(plan).enumerate().take(layers) {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
             let (around, on_device) = match &in_a_window {

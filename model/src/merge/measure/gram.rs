@@ -117,9 +117,8 @@ pub fn gram(
             progress(done, total);
         }
         for (gram, sum) in share.iter().zip(sums) {
-            let sum = sum.ok_or_else(|| {
-                Error::Usage(format!("nothing was read by {}", gram.modules.join(", ")))
-            })?;
+            let sum =
+                sum.ok_or_else(|| Error::Usage(format!("nothing was read by {}", gram.modules.join(", "))))?;
             let sum = sum.to_device(&Device::Cpu)?;
             if !sum.sum_all()?.to_scalar::<f32>()?.is_finite() {
                 return Err(Error::Merge(format!(

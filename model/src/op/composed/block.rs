@@ -38,7 +38,7 @@ impl Surroundings {
 }
 
 /// What is shown the inputs `(rows, in)` of projections, with the projection's place in its block.
-pub(crate) type Look<'a> = dyn FnMut(usize, &Tensor) -> Result<()> + 'a;
+type Look<'a> = dyn FnMut(usize, &Tensor) -> Result<()> + 'a;
 
 /// The output of a block for `x`, of all rows or of those wanted, and the keys and values of all; as [`crate::op::block()`], on any
 /// device. Every projection's input is shown to `look`, which the fused block cannot do: it keeps them in buffers of its own.

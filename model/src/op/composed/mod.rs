@@ -22,7 +22,7 @@ use std::cell::Cell;
 use candle_core::{Device, Tensor};
 
 pub(crate) use attention::Wanted;
-pub(crate) use block::{Look, Surroundings, block};
+pub(crate) use block::{Surroundings, block};
 pub(super) use elementwise::{gated, rms_norm};
 pub(super) use linear::linear;
 pub(super) use loss::{cross_entropy, log_probabilities};

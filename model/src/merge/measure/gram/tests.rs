@@ -32,7 +32,12 @@ fn examples() -> Vec<Example> {
 }
 
 fn decoder() -> Decoder {
-    Decoder::new(&weights_of(Family::Llama), &config_of(Family::Llama), &Device::Cpu).unwrap()
+    Decoder::new(
+        &weights_of(Family::Llama),
+        &config_of(Family::Llama),
+        &Device::Cpu,
+    )
+    .unwrap()
 }
 
 /// All grams by module.
@@ -41,20 +46,15 @@ fn measured(adapter: &Adapter, memory: usize) -> (BTreeMap<String, Vec<f32>>, Ve
     let mut keep = |gram: &Grams, sum: &Tensor| {
         assert_eq!(sum.dims(), [gram.width, gram.width]);
         for module in &gram.modules {
-            assert!(found.insert(module.clone(), flat(sum)).is_none(), "{module} twice");
+            assert!(
+                found.insert(module.clone(), flat(sum)).is_none(),
+                "{module} twice"
+            );
         }
         Ok(())
     };
     let mut progress = |done, total| told.push((done, total));
-    gram(
-        &decoder(),
-        adapter,
-        &examples(),
-        memory,
-        &mut progress,
-        &mut keep,
-    )
-    .unwrap();
+    gram(&decoder(), adapter, &examples(), memory, &mut progress, &mut keep).unwrap();
     (found, told)
 }
 
@@ -87,7 +87,10 @@ impl Plain<'_> {
                 }
             }
         }
-        self.inputs.entry(module.to_string()).or_default().extend(x.clone());
+        self.inputs
+            .entry(module.to_string())
+            .or_default()
+            .extend(x.clone());
         let dot = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
         x.iter()
             .map(|x| weight.chunks(input).map(|w| dot(x, w)).collect())
@@ -336,7 +339,10 @@ fn merging_by_such_files_comes_nearest_to_each_members_outputs_on_its_inputs() {
         let mean: Vec<f64> = own[0].iter().zip(&own[1]).map(|(a, b)| (a + b) / 2.0).collect();
         let (of_mean, slope_of_mean) = residual(&mean);
         assert!(ours < of_mean, "{module}: {ours} against {of_mean} of the mean");
-        assert!(slope < 1e-3 * slope_of_mean, "{module}: {slope} of {slope_of_mean}");
+        assert!(
+            slope < 1e-3 * slope_of_mean,
+            "{module}: {slope} of {slope_of_mean}"
+        );
     }
 }
 
