@@ -40,8 +40,11 @@ fn decoder() -> Decoder {
     .unwrap()
 }
 
+/// What was told of progress: how many texts are read, and of how many.
+type Told = Vec<(usize, usize)>;
+
 /// All grams by module.
-fn measured(adapter: &Adapter, memory: usize) -> (BTreeMap<String, Vec<f32>>, Vec<(usize, usize)>) {
+fn measured(adapter: &Adapter, memory: usize) -> (BTreeMap<String, Vec<f32>>, Told) {
     let (mut found, mut told) = (BTreeMap::new(), Vec::new());
     let mut keep = |gram: &Grams, sum: &Tensor| {
         assert_eq!(sum.dims(), [gram.width, gram.width]);
