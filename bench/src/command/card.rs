@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 use weaverec_model::lora::card::markdown;
 use weaverec_model::lora::{Adapter, Base, Card, LoraConfig};
-use weaverec_model::merge::receipt::Receipt;
+use weaverec_model::merge::receipt::{MemberRecord, Receipt};
 use weaverec_model::train::{Outcome, TrainConfig};
 use weaverec_model::weave::Mixture;
 use weaverec_pipeline::fetch::Model;
@@ -251,6 +252,11 @@ fn measured(training: &Trained) -> String {
     format!("{loss}How well it recommends was not measured when it was trained; `weaverec rank` does.")
 }
 
+/// What a member is called in a table.
+fn name(member: &MemberRecord) -> String {
+    markdown(&name_of(Path::new(&member.folder)))
+}
+
 fn merge(receipt: &Receipt) -> String {
     let rule = receipt.recipe["merge_method"].as_str().unwrap_or_default();
     let mut text = format!("Rule: `{rule}`");
@@ -262,11 +268,18 @@ fn merge(receipt: &Receipt) -> String {
     for member in &receipt.adapters {
         let weight = match &member.weight {
             Value::Null => "as the rule has it".to_owned(),
-            weight => markdown(&weight.to_string()),
+            weight if weight.is_number() => markdown(&weight.to_string()),
+            _ => "by module, below".to_owned(),
         };
-        let name = markdown(&name_of(Path::new(&member.folder)));
-        let _ = writeln!(text, "| {name} | {weight} | `{:.12}` |", member.fingerprint);
+        let _ = writeln!(
+            text,
+            "| {} | {weight} | `{:.12}` |",
+            name(member),
+            member.fingerprint
+        );
     }
+    text.push_str(&weights::by_kind(receipt));
+    text.push_str(&weights::chosen(receipt));
     let _ = write!(
         text,
         "\n- Frobenius norm of the update: {:.4}; of what was cut off: {:.4}",

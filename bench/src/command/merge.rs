@@ -16,12 +16,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use weaverec_model::backbone::{DecoderConfig, Weights};
 use weaverec_model::lora::{self, Adapter};
-use weaverec_model::merge::align::{Aligned, Member, WEIGHT};
+use weaverec_model::merge::align::{Aligned, Member, STATISTICS, WEIGHT};
 use weaverec_model::merge::base::{BaseModel, SHARD_BYTES, Shards};
 use weaverec_model::merge::draw::Seeded;
-use weaverec_model::merge::receipt::{BaseRecord, MemberRecord, Receipt};
-use weaverec_model::merge::recipe::Recipe;
+use weaverec_model::merge::receipt::{BaseRecord, FileRecord, MemberRecord, Receipt};
+use weaverec_model::merge::recipe::{Recipe, Source};
 use weaverec_model::merge::run::Run;
+use weaverec_model::merge::setting::Setting;
 use weaverec_output::{Claim, Input};
 
 use crate::allocator::return_memory_at_once;
@@ -70,7 +71,7 @@ pub struct Arguments {
     /// Cut the result to this rank by a truncated SVD.
     #[arg(long, value_parser = super::number::at_least(1))]
     rank: Option<usize>,
-    /// Print what would be merged, with shapes, ranks and memory, and write nothing.
+    /// Print what would be merged, with shapes, ranks, memory and time, and write nothing.
     #[arg(long)]
     dry_run: bool,
     /// Fold the result into this base (a Hugging Face folder or GGUF file) and write a full model instead of an adapter, in the base's
@@ -97,7 +98,7 @@ enum Action {
     Verify(verify::Arguments),
     /// Compare adapters before they are merged: norms, ranks, cosines, signs and subspaces of their updates.
     Inspect(inspect::Arguments),
-    /// Measure what the rule fisher goes by: the mean squared gradient of the weights that an adapter changes.
+    /// Measure what the rules fisher and regmean go by: squared gradients of the weights that an adapter changes, or what these read.
     Statistics(Box<statistics::Arguments>),
 }
 
@@ -113,6 +114,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     for note in &recipe.notes {
         say(format!("note: {note}"));
     }
+    let choice = arguments.chosen.asked(&recipe)?;
     let folders: Vec<PathBuf> = recipe
         .members
         .iter()
@@ -130,10 +132,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .map(|base| Input::new(base, "the base")),
     );
     inputs.extend(
-        arguments
-            .chosen
-            .prompts()
-            .map(|prompts| Input::new(prompts, "the prompts that choose")),
+        choice
+            .iter()
+            .map(|choice| Input::new(&choice.prompts, "the prompts that choose")),
+    );
+    inputs.extend(
+        recipe
+            .members
+            .iter()
+            .filter_map(statistics_of)
+            .map(|file| Input::new(file, "what was measured of an adapter")),
     );
     inputs.extend(request::file(&arguments).map(|recipe| Input::new(recipe, "the recipe")));
     let claim = match (&arguments.out, arguments.dry_run) {
@@ -153,14 +161,21 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if arguments.other_base {
         adapters.iter_mut().for_each(|adapter| adapter.base = None);
     }
-    let chosen = weights::chosen(&arguments.chosen, &recipe, base.as_ref(), &adapters)?;
-    if let Some(chosen) = &chosen {
-        for (place, source) in recipe.members.iter_mut().enumerate() {
-            source
-                .settings
-                .insert(WEIGHT.to_string(), chosen.lambda.setting(place));
+    let chosen = match (&choice, &claim) {
+        (Some(choice), Some(_)) => {
+            let (chosen, record) =
+                weights::chosen(&arguments.chosen, choice, &recipe, base.as_ref(), &adapters)?;
+            // They stand in the recipe as if they had been given: merging again needs neither prompts nor a model.
+            recipe.weights = None;
+            for (place, source) in recipe.members.iter_mut().enumerate() {
+                source
+                    .settings
+                    .insert(WEIGHT.to_string(), chosen.lambda.setting(place));
+            }
+            Some((chosen, record))
         }
-    }
+        _ => None,
+    };
     let members = aligned(&recipe, &adapters)?;
     let seeded = Seeded(recipe.seed);
     let run = Run {
@@ -170,10 +185,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     run.check(&members)?;
     let Some(claim) = claim else {
-        return plan::print(&recipe, run, &members, arguments.into_base.is_some());
+        plan::print(&recipe, run, &members, arguments.into_base.is_some())?;
+        return match &choice {
+            Some(choice) => weights::print_plan(&arguments.chosen, choice, &recipe, base.as_ref(), &adapters),
+            None => Ok(()),
+        };
     };
+    let (chosen, by) = chosen.unzip();
     let mut receipt = Receipt {
         weights: chosen,
+        choice: by,
         ..receipt(&recipe, &adapters)?
     };
     match &arguments.into_base {
@@ -279,23 +300,30 @@ fn aligned<'a>(recipe: &Recipe, adapters: &'a [Adapter]) -> Result<Aligned<'a>> 
     Ok(Aligned::new(members.collect())?)
 }
 
+/// The file of what was measured of a member, where it has one and is merged.
+fn statistics_of(source: &Source) -> Option<&Path> {
+    let weightless = source.settings.get(WEIGHT).and_then(Setting::constant) == Some(0.0);
+    source.settings.get(STATISTICS)?.file().filter(|_| !weightless)
+}
+
 /// What is known of a merge before it is made.
 fn receipt(recipe: &Recipe, adapters: &[Adapter]) -> Result<Receipt> {
     let members = recipe.members.iter().zip(adapters);
-    let record =
-        |(source, adapter): (&weaverec_model::merge::recipe::Source, &Adapter)| -> Result<MemberRecord> {
-            Ok(MemberRecord {
-                folder: source.folder.to_string_lossy().into_owned(),
-                fingerprint: adapter.fingerprint()?,
-                weight: serde_json::to_value(source.settings.get(WEIGHT))?,
-                base: adapter.base.clone(),
-            })
-        };
+    let record = |(source, adapter): (&Source, &Adapter)| -> Result<MemberRecord> {
+        Ok(MemberRecord {
+            folder: source.folder.to_string_lossy().into_owned(),
+            fingerprint: adapter.fingerprint()?,
+            weight: serde_json::to_value(source.settings.get(WEIGHT))?,
+            base: adapter.base.clone(),
+            statistics: statistics_of(source).map(FileRecord::of).transpose()?,
+        })
+    };
     Ok(Receipt {
         version: env!("CARGO_PKG_VERSION").into(),
         recipe: recipe.json()?,
         adapters: members.map(record).collect::<Result<_>>()?,
         weights: None,
+        choice: None,
         rank: recipe.rank,
         base: None,
         result: String::new(),

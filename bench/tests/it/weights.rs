@@ -93,6 +93,77 @@ fn weights_are_chosen_on_prompts_and_merged_again_without_them() {
 }
 
 #[test]
+fn a_recipe_alone_has_weights_chosen_as_the_flags_do() {
+    let folder = workplace();
+    let at = folder.path();
+    let recipe = format!(
+        "merge_method: cat\nmodels: [shop, other]\nweights:\n  by: entropy\n  prompts: {DOMAIN}\n  users: 3\n  epochs: 1\n  per: module\n"
+    );
+    fs::write(at.join("woven.yaml"), recipe).unwrap();
+    let output = run(at, &["merge", "woven.yaml", "--dry-run"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    for words in [
+        "by entropy",
+        "3 users",
+        "1 steps",
+        "a number an adapter and module",
+        "time: about",
+        "memory: model",
+    ] {
+        assert!(said.contains(words), "no `{words}` in {said}");
+    }
+    succeed(at, &["merge", "woven.yaml", "--out", "by-recipe"]);
+    let flags = [
+        "merge",
+        "shop",
+        "other",
+        "--weights-by",
+        "entropy",
+        "--prompts",
+        DOMAIN,
+        "--users",
+        "3",
+        "--weigh",
+        "epochs=1",
+        "--weigh",
+        "per=module",
+        "--out",
+        "by-flags",
+    ];
+    succeed(at, &flags);
+    let (ours, theirs) = (receipt(at, "by-recipe"), receipt(at, "by-flags"));
+    assert_eq!(ours["weights"], theirs["weights"]);
+    assert_eq!(ours["result"], theirs["result"]);
+    assert_eq!(ours["choice"], theirs["choice"]);
+    assert_eq!(ours["choice"]["prompts"], DOMAIN);
+    // What was chosen stands in the recipe, and how no more.
+    assert!(ours["recipe"]["weights"].is_null());
+    assert_eq!(
+        ours["recipe"]["models"][0]["parameters"]["weight"]
+            .as_array()
+            .unwrap()
+            .len(),
+        14
+    );
+    let card = fs::read_to_string(at.join("by-recipe/README.md")).unwrap();
+    assert!(
+        card.contains("| q_proj | 2 |") && !card.contains("filter"),
+        "{card}"
+    );
+    succeed(at, &["merge", "verify", "by-recipe"]);
+    let error = fail(at, &["merge", "woven.yaml", "--users", "5", "--out", "more"]);
+    assert!(error.contains("--users"), "{error}");
+    // Other weights than were chosen.
+    let path = at.join("by-recipe/merge.json");
+    let mut json = receipt(at, "by-recipe");
+    json["recipe"]["models"][0]["parameters"]["weight"] = 0.5.into();
+    fs::write(&path, json.to_string()).unwrap();
+    let error = fail(at, &["merge", "verify", "by-recipe"]);
+    assert!(error.contains("otherwise than was chosen"), "{error}");
+}
+
+#[test]
 fn few_users_choose_nothing_by_what_came_next() {
     let folder = workplace();
     let at = folder.path();
@@ -160,5 +231,36 @@ fn fisher_information_is_measured_for_the_rule_that_goes_by_it() {
                   other.fisher.safetensors}\n";
     fs::write(at.join("fisher.yaml"), recipe).unwrap();
     succeed(at, &["merge", "fisher.yaml", "--out", "merged"]);
+    succeed(at, &["merge", "verify", "merged"]);
+}
+
+#[test]
+fn what_modules_read_is_measured_for_the_rule_that_goes_by_it() {
+    let folder = workplace();
+    let at = folder.path();
+    for name in ["shop", "other"] {
+        let out = format!("{name}.gram.safetensors");
+        let arguments = [
+            "merge",
+            "statistics",
+            DOMAIN,
+            "--kind",
+            "regmean",
+            "--adapter",
+            name,
+            "--model",
+            "models/one",
+            "--prompts",
+            "3",
+            "--out",
+            &out,
+        ];
+        succeed(at, &arguments);
+    }
+    let recipe = "merge_method: regmean\nmodels:\n  - {model: shop, statistics: shop.gram.safetensors}\n  - {model: other, statistics: \
+                  other.gram.safetensors}\n";
+    fs::write(at.join("regmean.yaml"), recipe).unwrap();
+    succeed(at, &["merge", "regmean.yaml", "--dry-run"]);
+    succeed(at, &["merge", "regmean.yaml", "--out", "merged"]);
     succeed(at, &["merge", "verify", "merged"]);
 }

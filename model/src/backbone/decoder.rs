@@ -38,6 +38,12 @@ pub struct Decoder {
     inverse_frequencies_in_a_window: Option<Arc<[f32]>>,
 }
 
+/// Somebody who looks at what projections read, and how many blocks it takes.
+struct Looking<'a> {
+    layers: usize,
+    show: &'a mut dyn FnMut(usize, usize, &Tensor) -> candle_core::Result<()>,
+}
+
 impl Decoder {
     /// Builds the decoder from weights in memory, for arithmetic in f32.
     ///
@@ -223,6 +229,28 @@ impl Decoder {
         wanted: Option<&[u32]>,
         keep: bool,
     ) -> Result<(Tensor, KvCache)> {
+        self.check_tokens(pass)?;
+        self.warn_beyond_context(pass);
+        on_pool(self.device(), || {
+            self.through_blocks(pass, cache, wanted, keep, None)
+        })
+    }
+
+    /// Shows what the projections read: the layer, the projection's place in its block and its input `(rows, in)`, for all rows of a pass.
+    /// Goes through the first `layers` blocks alone; what comes of them is returned, after the final norm where these are all.
+    pub(crate) fn inputs_of(
+        &self,
+        pass: &Pass,
+        layers: usize,
+        show: &mut dyn FnMut(usize, usize, &Tensor) -> candle_core::Result<()>,
+    ) -> Result<Tensor> {
+        self.check_tokens(pass)?;
+        self.warn_beyond_context(pass);
+        let looking = Looking { layers, show };
+        Ok(self.through_blocks(pass, None, None, false, Some(looking))?.0)
+    }
+
+    fn check_tokens(&self, pass: &Pass) -> Result<()> {
         if let Some(bad) = pass
             .tokens
             .iter()
@@ -233,11 +261,10 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
-        if pass.tokens.is_empty() {
-            return Err(Error::Usage("no tokens to read".into()));
+        match pass.tokens.is_empty() {
+            true => Err(Error::Usage("no tokens to read".into())),
+            false => Ok(()),
         }
-        self.warn_beyond_context(pass);
-        on_pool(self.device(), || self.through_blocks(pass, cache, wanted, keep))
     }
 
     /// Says once that a text is longer than those that the model was trained on.
@@ -262,7 +289,10 @@ impl Decoder {
         cache: Option<&KvCache>,
         wanted: Option<&[u32]>,
         keep: bool,
+        mut looking: Option<Looking>,
     ) -> Result<(Tensor, KvCache)> {
+        // The fused block keeps the inputs of its projections to itself: where they are looked at, blocks are composed.
+        let composed = composed_on(self.device()) || looking.is_some();
         let segments: Arc<[Segment]> = pass.segments.as_slice().into();
         let around = |frequencies: &[f32]| Surroundings {
             heads: self.heads(),
@@ -280,8 +310,8 @@ impl Decoder {
         // For operations that are composed, also as tensors: laid out once for all blocks.
         let laid_out = |around: Surroundings| -> Result<_> {
             let cached = cache.map_or(0, KvCache::rows);
-            let on_device = composed_on(x.device())
-                .then(|| composed::Surroundings::new(&around, cached, x.device(), x.dtype()));
+            let on_device =
+                composed.then(|| composed::Surroundings::new(&around, cached, x.device(), x.dtype()));
             Ok((around, on_device.transpose()?))
         };
         let everywhere = laid_out(around(&self.inverse_frequencies))?;
@@ -296,12 +326,15 @@ impl Decoder {
             });
         let in_a_window = in_a_window.transpose()?;
         let wanted_on_device = wanted
-            .filter(|_| composed_on(x.device()))
+            .filter(|_| composed)
             .map(|rows| composed::Wanted::new(rows, pass.rows(), x.device()))
             .transpose()?;
         let plan = Kept::within(pass.activation_memory, &self.keepable(pass, wanted));
         let mut kept = KvCache::default();
-        for (layer, (weights, backward_finds)) in self.blocks.iter().zip(plan).enumerate() {
+        let layers = looking
+            .as_ref()
+            .map_or(self.blocks.len(), |looking| looking.layers);
+        for (layer, (weights, backward_finds)) in self.blocks.iter().zip(plan).enumerate().take(layers) {
             let cached = cache.and_then(|c| c.layers.get(layer)).map(|(k, v)| (k, v));
             let (around, on_device) = match &in_a_window {
                 Some(in_a_window) if self.config.window(layer).is_some() => in_a_window,
@@ -320,12 +353,21 @@ impl Decoder {
                 )?,
                 Some(around) => {
                     let wanted = wanted_on_device.as_ref().filter(|_| last);
-                    composed::block(&x, weights, around, cached, wanted)?
+                    match &mut looking {
+                        None => composed::block(&x, weights, around, cached, wanted, None)?,
+                        Some(looking) => {
+                            let mut look = |place: usize, x: &Tensor| (looking.show)(layer, place, x);
+                            composed::block(&x, weights, around, cached, wanted, Some(&mut look))?
+                        }
+                    }
                 }
             };
             if keep {
                 kept.layers.extend(keys_and_values);
             }
+        }
+        if layers < self.blocks.len() {
+            return Ok((x, kept));
         }
         Ok((rms_norm(&x, &self.norm, self.config.rms_norm_eps)?, kept))
     }

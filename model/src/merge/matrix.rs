@@ -54,11 +54,13 @@ impl Matrix {
 
     pub(super) fn of_view(view: MatRef<'_, f64>) -> Self {
         let (rows, columns) = view.shape();
-        let entries = (0..rows).flat_map(|row| (0..columns).map(move |column| view[(row, column)]));
+        // Of the size that is known: what grows by doubling would hold up to twice as much.
+        let mut values = Vec::with_capacity(rows * columns);
+        values.extend((0..rows).flat_map(|row| (0..columns).map(move |column| view[(row, column)])));
         Matrix {
             rows,
             columns,
-            values: entries.collect(),
+            values,
         }
     }
 

@@ -7,7 +7,7 @@
 //! * [`recipe`]: mergekit's YAML, and the same keys as TOML or flags;
 //! * [`align`]: the members' factors by module, and each one's weights and settings there ([`setting`]);
 //! * [`rule`]: the rules; [`space`]: whether they work on factors, cores or dense updates; [`draw`]: random masks;
-//! * [`run`]: a rule carried out; [`made`]: what comes of a module; [`receipt`]: what it made of what, to be recomputed;
+//! * [`run`]: a rule carried out, and what that takes ([`memory`]); [`made`]: what comes of a module; [`receipt`]: what it made of what, to be recomputed;
 //! * [`cat`]: the weighted sum of the updates, `Σ w_i · s_i B_i A_i`, exact; with equal weights it is WeaveRec's merge, as it is or scaled;
 //! * [`svd`]: the best adapter of a smaller rank, from the factors;
 //! * [`weights`]: what the members weigh, chosen on prompts;
@@ -29,6 +29,7 @@ pub mod inspect;
 pub mod made;
 pub mod matrix;
 pub mod measure;
+mod memory;
 #[cfg(test)]
 mod oracles;
 pub mod receipt;

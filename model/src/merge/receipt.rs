@@ -1,6 +1,9 @@
 //! The receipt of a merge: what was merged, how, and what came of it, module by module, so that it can be recomputed and compared.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,8 +11,8 @@ use serde_json::Value;
 use super::cat::stack;
 use super::made::{ModuleReport, norm_of};
 use super::weights::Chosen;
-use crate::Result;
 use crate::lora::{Adapter, Base, LoraModule};
+use crate::{Error, Result};
 
 /// Up to this share of its norm an update may differ when it is computed again: rounding to f32, in another order of sums.
 pub const TOLERANCE: f64 = 1e-5;
@@ -26,6 +29,9 @@ pub struct Receipt {
     /// How the weights were chosen, where they were: they stand in the recipe, so that merging again needs no prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Chosen>,
+    /// By whom they were chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<ChoiceRecord>,
     /// The rank that the result was cut to, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
@@ -64,6 +70,54 @@ pub struct MemberRecord {
     /// The base that it was trained on, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// What was measured of it, where the rule went by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<FileRecord>,
+}
+
+/// A file that a merge went by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its path, as it was given.
+    pub file: String,
+    /// Identity of its bytes.
+    pub fingerprint: String,
+}
+
+impl FileRecord {
+    /// The record of a file as it is now. It is read through, a piece at a time.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
+        let failed = |error| Error::io(path, error);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut piece).map_err(failed)? {
+                0 => break,
+                count => hasher.update(&piece[..count]),
+            }
+        }
+        Ok(FileRecord {
+            file: path.to_string_lossy().into_owned(),
+            fingerprint: format!("{:032x}", hasher.digest128()),
+        })
+    }
+}
+
+/// On whose prompts weights were chosen, and on which model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChoiceRecord {
+    /// The prepared folder, as it was given.
+    pub prompts: String,
+    /// Identity of what was prepared.
+    pub fingerprint: String,
+    /// Key of the cut of users.
+    pub cut_seed: u64,
+    /// The model, as it was given or found.
+    pub model: String,
 }
 
 /// The base that a merge was folded into.

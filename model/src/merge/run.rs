@@ -10,6 +10,7 @@ use super::cat::{assemble, mean_of_whole};
 use super::draw::Draws;
 use super::fold::{Addition, check_fits, fold, parameter, part_head};
 use super::made::{Made, ModuleReport, report};
+use super::memory;
 use super::rule::{Coefficients, Method, Rule};
 use super::space::{self, Here, Space, Update};
 use crate::backbone::Weights;
@@ -156,15 +157,37 @@ impl<'r> Run<'r> {
 
     /// Bytes that a module takes while it is merged, beside the members and the result.
     pub fn memory_of(self, site: &Site) -> usize {
-        let (out, input) = site.shape;
-        let ranks: usize = site.ranks().iter().sum();
-        let numbers = match self.rule.merging().method() {
-            // Each member's update, one for what is sorted or drawn, and the basis of the cut.
-            Method::Matrices(Space::Dense, _) => (site.factors.len() + 2) * out * input,
-            Method::Matrices(Space::Knots, _) => (out + 2 * input * site.factors.len()) * ranks,
-            _ => 3 * (out + input) * ranks,
-        };
-        numbers * size_of::<f64>()
+        memory::of(self, site)
+    }
+
+    /// Merges a module for nothing, so that it is seen how long that takes; into a base where the result is folded into one. Numbers over all
+    /// modules are taken for such that nothing depends on.
+    ///
+    /// # Errors
+    /// As [`adapter`](Self::adapter), of this module.
+    pub fn rehearse(self, site: &Site, into_base: bool) -> Result<()> {
+        if into_base {
+            return self.addition(site, None).map(|_| ());
+        }
+        let made = self.module(site, None)?;
+        if let Some((module, lost)) = made.module(self.rank_in(site), site)? {
+            report(site, &made, Some(&module), lost)?;
+        }
+        Ok(())
+    }
+
+    /// Makes every member's update of a module dense for nothing, and says how often a rule does so before it merges.
+    ///
+    /// # Errors
+    /// Factors that cannot be read.
+    pub fn rehearse_passes(self, site: &Site) -> Result<usize> {
+        let passes = self.rule.merging().passes(site.factors.len());
+        if passes > 0 {
+            for factors in &site.factors {
+                space::dense::update(site, *factors)?;
+            }
+        }
+        Ok(passes)
     }
 
     /// Refuses settings and numbers of members that make no sense, without merging anything.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use weaverec_model::backbone::Precision;
+use weaverec_model::merge::made::ModuleReport;
 use weaverec_model::merge::receipt::MemberRecord;
 use weaverec_pipeline::audit::AuditReport;
 use weaverec_pipeline::dataset::DatasetDescription;
@@ -137,10 +138,12 @@ fn a_merged_adapter_says_of_what_and_by_which_rule() {
         fingerprint: "0123456789abcdef".into(),
         weight,
         base: None,
+        statistics: None,
     };
     let receipt = Receipt {
         rounded: None,
         weights: None,
+        choice: None,
         version: "0".into(),
         recipe: json!({"merge_method": "ties", "parameters": {"density": 0.5}}),
         adapters: vec![
@@ -170,9 +173,64 @@ fn a_merged_adapter_says_of_what_and_by_which_rule() {
         !text.contains("/home/me") && !text.contains("base_model:"),
         "{text}"
     );
+    assert!(!text.contains("middle") && !text.contains("chosen"), "{text}");
     adapter.base = Some(base_of("gemma3-270m"));
     let text = merged(Path::new("woven"), &adapter, &receipt).render();
     assert!(text.contains("base_model: \"google/gemma-3-270m\"\n"), "{text}");
+}
+
+#[test]
+fn weights_by_module_are_a_range_by_kind_and_not_their_list() {
+    let module = |layer: usize, kind: &str, weights: [f64; 2]| -> ModuleReport {
+        serde_json::from_value(json!({
+            "module": format!("model.layers.{layer}.{kind}"), "shape": [8, 6], "weights": weights, "ranks": [2, 3], "norms": [1.0, 1.0],
+            "rank": 5, "norm": 1.0, "lost": 0.0, "gap": 0.0,
+        }))
+        .unwrap()
+    };
+    let modules = vec![
+        module(0, "self_attn.q_proj", [0.25, 0.75]),
+        module(1, "self_attn.q_proj", [0.5, 0.5]),
+        module(2, "self_attn.q_proj", [0.875, 0.125]),
+        module(0, "mlp.up_proj", [0.5, 0.5]),
+    ];
+    let lambda: serde_json::Map<String, Value> = modules
+        .iter()
+        .map(|module| (module.module.clone(), json!(module.weights)))
+        .collect();
+    let setting = |place: usize| -> Value {
+        let of = |module: &ModuleReport| json!({"filter": module.module, "value": module.weights[place]});
+        modules.iter().map(of).collect()
+    };
+    let receipt: Receipt = serde_json::from_value(json!({
+        "version": "0",
+        "recipe": {"merge_method": "cat", "parameters": {}},
+        "adapters": [
+            {"folder": "shop", "fingerprint": "0123456789abcdef", "weight": setting(0)},
+            {"folder": "unused", "fingerprint": "0123456789abcdef", "weight": 0.0},
+            {"folder": "films", "fingerprint": "0123456789abcdef", "weight": setting(1)},
+        ],
+        "weights": {
+            "weights": {"by": "descent", "per": "module"}, "objective": "entropy over the candidates", "cases": 100, "lambda": lambda,
+        },
+        "modules": modules,
+    }))
+    .unwrap();
+    let adapter = Adapter::new(LoraConfig::new(4, 8.0), BTreeMap::new());
+    let text = merged(Path::new("woven"), &adapter, &receipt).render();
+    for words in [
+        "| shop | by module, below | `0123456789ab` |\n| unused | 0.0 | `0123456789ab` |\n| films | by module, below |",
+        "| kind | modules | shop | films |\n|---|---|---|---|\n\
+         | q_proj | 3 | 0.250 … 0.500 … 0.875 | 0.125 … 0.500 … 0.750 |\n| up_proj | 1 | 0.500 | 0.500 |\n",
+        "`merge.json` has them module by module.\n",
+        "The weights were chosen by entropy (entropy over the candidates) on prompts of 100 users who are held out.\n",
+    ] {
+        assert!(text.contains(words), "no `{words}` in\n{text}");
+    }
+    assert!(
+        !text.contains("filter") && !text.contains("model.layers"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,13 +1,32 @@
-//! `weaverec merge --dry-run`: what would be merged, module kind by module kind.
+//! `weaverec merge --dry-run`: what would be merged, module kind by module kind, in what memory and for how long.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use anyhow::Result;
-use weaverec_model::merge::align::{Aligned, Site};
-use weaverec_model::merge::recipe::Recipe;
+use weaverec_model::merge::align::{Aligned, STATISTICS, Site, WEIGHT};
+use weaverec_model::merge::recipe::{Recipe, Source};
 use weaverec_model::merge::rule::Method;
 use weaverec_model::merge::run::Run;
+use weaverec_model::merge::setting::Setting;
+use weaverec_model::merge::space::Space;
+
+use crate::command::print as line;
+use crate::progress::duration;
+
+/// Seconds that are spent at most on trying how long modules take, but for the one that is being tried.
+const TRYING: f64 = 5.0;
+
+/// Modules that are alike but for their layer.
+struct Kind<'a> {
+    name: String,
+    /// What becomes of their ranks.
+    ranks: String,
+    count: usize,
+    one: Site<'a>,
+    /// Bytes that one takes while it is merged.
+    memory: usize,
+}
 
 /// Prints the plan.
 pub(super) fn print(recipe: &Recipe, run: Run, members: &Aligned, into_base: bool) -> Result<()> {
@@ -16,32 +35,58 @@ pub(super) fn print(recipe: &Recipe, run: Run, members: &Aligned, into_base: boo
         Method::Sum(_) => "a sum of the updates, exact in the factors".to_string(),
         Method::Matrices(space, _) => format!("in the space {}", space.name()),
     };
-    super::super::print(format!("{}: {place}", recipe.rule.name()))?;
-    super::super::print(format!("  settings {}", json["parameters"]))?;
+    line(format!("{}: {place}", recipe.rule.name()))?;
+    line(format!("  settings {}", json["parameters"]))?;
+    let mut measured = true;
     for (member, source) in members.members().iter().zip(kept(recipe)) {
-        let own = serde_json::to_string(&source.settings)?;
+        let own = source.settings.iter().filter(|(key, _)| *key != STATISTICS);
+        let own = serde_json::to_string(&own.collect::<BTreeMap<&String, &Setting>>())?;
         let modules = member.adapter.modules.len();
-        super::super::print(format!("  {}: {modules} modules, {own}", source.folder.display()))?;
+        line(format!("  {}: {modules} modules, {own}", source.folder.display()))?;
+        if let Some(file) = source.settings.get(STATISTICS).and_then(Setting::file) {
+            let size = std::fs::metadata(file).map(|file| file.len());
+            measured &= size.is_ok();
+            line(match size {
+                Ok(size) => format!("    measured in {}, {}", file.display(), mebibytes(size as usize)),
+                Err(error) => format!(
+                    "    {} cannot be read ({error}); `weaverec merge statistics` measures it",
+                    file.display()
+                ),
+            })?;
+        }
     }
-    // Modules of one kind are alike in every layer.
-    let mut kinds: BTreeMap<(String, (usize, usize), String), usize> = BTreeMap::new();
-    let (mut result, mut working) = (0, 0);
+    let mut kinds: BTreeMap<(String, (usize, usize), String), Kind> = BTreeMap::new();
+    let mut result = 0;
     for site in members.sites() {
         let rank = result_rank(run, &site, into_base);
         let ranks: Vec<String> = site.ranks().iter().map(ToString::to_string).collect();
         let becomes = rank.map_or("whole".to_string(), |rank| format!("rank {rank}"));
-        let kind = site.name().rsplit('.').next().unwrap_or_default().to_string();
-        let line = format!("ranks {} → {becomes}", ranks.join(" + "));
-        *kinds.entry((kind, site.shape, line)).or_default() += 1;
+        let name = site.name().rsplit('.').next().unwrap_or_default().to_string();
+        let ranks = format!("ranks {} → {becomes}", ranks.join(" + "));
         result += rank.map_or(0, |rank| (site.shape.0 + site.shape.1) * rank * size_of::<f32>());
-        working = working.max(run.memory_of(&site));
+        let key = (name.clone(), site.shape, ranks.clone());
+        kinds
+            .entry(key)
+            .or_insert_with(|| Kind {
+                name,
+                ranks,
+                count: 0,
+                memory: run.memory_of(&site),
+                one: site,
+            })
+            .count += 1;
     }
-    for ((kind, (out, input), line), count) in &kinds {
-        super::super::print(format!("  {count} × {kind} {out} × {input}: {line}"))?;
+    let mut kinds: Vec<Kind> = kinds.into_values().collect();
+    for kind in &kinds {
+        let (out, input) = kind.one.shape;
+        line(format!(
+            "  {} × {} {out} × {input}: {}",
+            kind.count, kind.name, kind.ranks
+        ))?;
     }
     let whole: BTreeSet<&String> = members.whole();
     for name in whole {
-        super::super::print(format!(
+        line(format!(
             "  {name}, stored whole: averaged where the weights sum to 1"
         ))?;
     }
@@ -50,19 +95,57 @@ pub(super) fn print(recipe: &Recipe, run: Run, members: &Aligned, into_base: boo
         .iter()
         .map(|adapter| adapter.parameters() * size_of::<f32>())
         .sum();
-    super::super::print(format!(
+    line(format!(
         "memory: adapters {}, result {}, largest module {}",
         mebibytes(stored),
         mebibytes(result),
-        mebibytes(working)
-    ))
+        mebibytes(kinds.iter().map(|kind| kind.memory).max().unwrap_or(0))
+    ))?;
+    if !measured {
+        return line("time: not known before the statistics are there");
+    }
+    kinds.sort_by_key(|kind| kind.memory);
+    let (seconds, tried) = time_of(run, &kinds, into_base)?;
+    let of = match tried == kinds.len() {
+        true => "one module of each kind".to_string(),
+        false => format!(
+            "one module of each of the {tried} smallest kinds of {}, the others by their size",
+            kinds.len()
+        ),
+    };
+    line(format!("time: about {}, by {of}", duration(seconds)))
+}
+
+/// Seconds that the merge takes, and how many kinds were tried for it: the smallest first, until that has taken long enough.
+fn time_of(run: Run, kinds: &[Kind], into_base: bool) -> Result<(f64, usize)> {
+    let (mut all, mut spent, mut tried) = (0.0, 0.0, 0);
+    // Of the last that was tried, which is the nearest in size to those that are not.
+    let mut a_byte = 0.0;
+    for kind in kinds {
+        if spent < TRYING {
+            let begin = Instant::now();
+            run.rehearse(&kind.one, into_base)?;
+            let module = begin.elapsed().as_secs_f64();
+            let begin = Instant::now();
+            let passes = run.rehearse_passes(&kind.one)?;
+            let pass = begin.elapsed().as_secs_f64();
+            spent += module + pass;
+            tried += 1;
+            let own = module + passes as f64 * pass;
+            a_byte = own / kind.memory.max(1) as f64;
+            all += kind.count as f64 * own;
+        } else {
+            all += kind.count as f64 * a_byte * kind.memory as f64;
+        }
+    }
+    Ok((all, tried))
 }
 
 /// Adapters of a weight other than 0 everywhere, which are those that are merged.
-fn kept(recipe: &Recipe) -> impl Iterator<Item = &weaverec_model::merge::recipe::Source> {
+fn kept(recipe: &Recipe) -> impl Iterator<Item = &Source> {
     recipe.members.iter().filter(|source| {
-        let weight = source.settings.get(weaverec_model::merge::align::WEIGHT);
-        weight.and_then(|weight| weight.constant()) != Some(0.0)
+        let weight = source.settings.get(WEIGHT);
+        weight.and_then(Setting::constant) != Some(0.0)
     })
 }
 
@@ -74,10 +157,8 @@ fn result_rank(run: Run, site: &Site, into_base: bool) -> Option<usize> {
     let most = site.ranks().iter().sum::<usize>();
     let side = site.shape.0.min(site.shape.1);
     let merged = match run.rule.merging().method() {
-        Method::Matrices(weaverec_model::merge::space::Space::Dense, _) => side,
-        Method::Matrices(weaverec_model::merge::space::Space::Factors, _) => {
-            site.ranks().iter().max().copied().unwrap_or(0)
-        }
+        Method::Matrices(Space::Dense, _) => side,
+        Method::Matrices(Space::Factors, _) => site.ranks().iter().max().copied().unwrap_or(0),
         Method::Matrices(..) => most.min(side),
         Method::Sum(_) => most,
     };

@@ -100,6 +100,7 @@ pub(super) fn recipe(arguments: &super::Arguments) -> Result<Recipe> {
     Ok(Recipe {
         rule: rule(&arguments.rule)?,
         members: members.collect(),
+        weights: None,
         base: None,
         rank: arguments.rank,
         seed: arguments.rule.seed.unwrap_or(0),

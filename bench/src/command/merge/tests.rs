@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use std::collections::HashMap;
 use std::fs;
 
 use candle_core::{Device, Tensor};
@@ -218,4 +219,76 @@ fn a_recipe_and_its_flags_give_the_same_and_a_dry_run_nothing() {
         assert!(error.contains(word), "{arguments:?}: {error}");
     }
     assert!(!at.join("four").exists());
+}
+
+/// A file of what was measured of the adapters of [`store`]: for each module a matrix that goes by a number.
+fn measure(at: &Path, name: &str, kind: &str, number: f32) {
+    let input = 6;
+    let rows = if kind == "gram" { input } else { 8 };
+    let tensor = |module: &str| {
+        let entry = |place: usize| match (kind, place / input == place % input) {
+            ("gram", true) => 3.0 + number,
+            ("gram", false) => 0.5,
+            _ => 0.1 * number + (place % 5) as f32,
+        };
+        let values: Vec<f32> = (0..rows * input).map(entry).collect();
+        (
+            format!("model.layers.0.{module}.{kind}"),
+            Tensor::from_vec(values, (rows, input), &Device::Cpu).unwrap(),
+        )
+    };
+    let tensors: HashMap<String, Tensor> = ["self_attn.q_proj", "mlp.up_proj"].map(tensor).into();
+    candle_core::safetensors::save(&tensors, at.join(name)).unwrap();
+}
+
+#[test]
+fn what_a_merge_went_by_is_in_its_receipt_and_must_be_what_it_was() {
+    let folder = two();
+    let at = folder.path();
+    let path = |name: &str| at.join(name).to_string_lossy().replace('\\', "/");
+    for (rule, kind) in [("fisher", "fisher"), ("regmean", "gram")] {
+        let files = ["a", "b"].map(|member| format!("{member}.{kind}"));
+        let recipe = format!(
+            "merge_method: {rule}\nmodels:\n  - {{model: '{}', statistics: '{}'}}\n  - {{model: '{}', statistics: '{}'}}\n",
+            path("a"),
+            path(&files[0]),
+            path("b"),
+            path(&files[1])
+        );
+        let (yaml, out) = (format!("@{rule}.yaml"), format!("@{rule}"));
+        fs::write(at.join(format!("{rule}.yaml")), recipe).unwrap();
+        // A plan can be had before anything is measured, a merge cannot.
+        merge(at, &[&yaml, "--dry-run"]).unwrap();
+        assert!(refused(at, &[&yaml, "--out", &out]).contains(&files[0]));
+        measure(at, &files[0], kind, 1.0);
+        measure(at, &files[1], kind, 2.0);
+        merge(at, &[&yaml, "--dry-run"]).unwrap();
+        merge(at, &[&yaml, "--out", &out]).unwrap();
+        merge(at, &["verify", &out]).unwrap();
+        let receipt = receipt_of(at, rule);
+        let records: Vec<_> = receipt
+            .adapters
+            .iter()
+            .map(|member| member.statistics.clone().unwrap())
+            .collect();
+        assert_eq!(records[0].file, path(&files[0]));
+        assert_ne!(records[0].fingerprint, records[1].fingerprint);
+        measure(at, &files[1], kind, 2.5);
+        let error = refused(at, &["verify", &out]);
+        assert!(
+            error.contains(&files[1]) && error.contains("has changed"),
+            "{error}"
+        );
+        measure(at, &files[1], kind, 2.0);
+        merge(at, &["verify", &out]).unwrap();
+        // Another file than the recipe has.
+        let receipt = at.join(rule).join(MERGE);
+        let text = fs::read_to_string(&receipt).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["recipe"]["models"][1]["statistics"] = path(&files[0]).into();
+        fs::write(&receipt, json.to_string()).unwrap();
+        assert!(refused(at, &["verify", &out]).contains("it was changed"));
+    }
+    merge(at, &["@a", "@b", "--out", "@plain"]).unwrap();
+    assert_eq!(receipt_of(at, "plain").adapters[0].statistics, None);
 }

@@ -1,16 +1,18 @@
 //! `weaverec merge verify`: a result is what its receipt says, and merging again gives it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use weaverec_model::backbone::Weights;
 use weaverec_model::lora::Adapter;
+use weaverec_model::merge::align::WEIGHT;
 use weaverec_model::merge::base::{BaseModel, Nowhere};
 use weaverec_model::merge::draw::Seeded;
-use weaverec_model::merge::receipt::{Receipt, TOLERANCE, difference};
+use weaverec_model::merge::receipt::{FileRecord, MemberRecord, Receipt, TOLERANCE, difference};
 use weaverec_model::merge::recipe::{Node, Recipe};
 use weaverec_model::merge::run::Run;
+use weaverec_model::merge::weights::Chosen;
 
 use crate::allocator::return_memory_at_once;
 use crate::command::adapter::{Adapters, base_of};
@@ -47,6 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             receipt.adapters.len()
         );
     }
+    same_files(&recipe, &receipt, &path)?;
     let folders: Vec<PathBuf> = receipt
         .adapters
         .iter()
@@ -66,8 +69,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 folder.display()
             );
         }
+        same_statistics(record, folder)?;
         // As it was when it was merged: bases that differ were merged on purpose.
         adapter.base = record.base.clone();
+    }
+    if let Some(chosen) = &receipt.weights {
+        same_weights(&recipe, chosen, &path)?;
     }
     let members = super::aligned(&recipe, &adapters)?;
     let seeded = Seeded(recipe.seed);
@@ -127,6 +134,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             modules.len()
         );
     }
+    if let (Some(chosen), Some(by)) = (&receipt.weights, &receipt.choice) {
+        say(format!(
+            "weights chosen by {} on {} users of {}",
+            chosen.objective.as_deref().unwrap_or("nobody, as equal parts,"),
+            chosen.cases,
+            by.prompts
+        ));
+    }
     let gap = modules.iter().map(|module| module.gap).fold(0.0, f64::max);
     say(format!(
         "{} is the {} of {} adapters: {} modules, norm {:.4}, cut off {:.4}, largest gap to the members' updates {gap:.1e}",
@@ -140,8 +155,58 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Refuses statistics that are not what a member was merged by.
+fn same_statistics(record: &MemberRecord, folder: &Path) -> Result<()> {
+    let Some(then) = &record.statistics else {
+        return Ok(());
+    };
+    if FileRecord::of(then.file.as_ref())? != *then {
+        bail!(
+            "{} is not what {} was merged by: what was measured has changed since, so that nothing can be said of {}",
+            then.file,
+            record.folder,
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a recipe whose weights are not those that were chosen.
+fn same_weights(recipe: &Recipe, chosen: &Chosen, path: &Path) -> Result<()> {
+    for (place, source) in recipe.members.iter().enumerate() {
+        if source.settings.get(WEIGHT) != Some(&chosen.lambda.setting(place)) {
+            bail!(
+                "{}: the recipe weighs {} otherwise than was chosen (weights); it was changed",
+                path.display(),
+                source.folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a recipe that goes by other files of statistics than the receipt has.
+fn same_files(recipe: &Recipe, receipt: &Receipt, path: &Path) -> Result<()> {
+    for (source, record) in recipe.members.iter().zip(&receipt.adapters) {
+        let named = super::statistics_of(source).map(|file| file.to_string_lossy());
+        match (&named, &record.statistics) {
+            (Some(named), Some(then)) if *named != then.file => bail!(
+                "{}: the recipe has {named} as what was measured of {}, and the receipt {}; it was changed",
+                path.display(),
+                record.folder,
+                then.file
+            ),
+            (Some(named), None) => say(format!(
+                "warning: the receipt does not say what {named} held when it was merged by; it is taken as it is"
+            )),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Refuses an adapter that is not what its receipt says, or not what merging gives.
-fn compare(receipt: &Receipt, stored: &Adapter, again: &Adapter, folder: &std::path::Path) -> Result<()> {
+fn compare(receipt: &Receipt, stored: &Adapter, again: &Adapter, folder: &Path) -> Result<()> {
     if stored.fingerprint()? != receipt.result {
         bail!(
             "{} was changed after it was merged: its factors are not those of the receipt",

@@ -1,17 +1,22 @@
-//! `weaverec merge --weights-by`: what the adapters weigh, chosen by prompts of users who are held out.
+//! `weaverec merge --weights-by`, or `weights` in a recipe: what the adapters weigh, chosen by prompts of users who are held out.
 
-use std::path::{Path, PathBuf};
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 use weaverec_model::backbone::{DecoderConfig, Precision};
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge::align::WEIGHT;
-use weaverec_model::merge::recipe::Recipe;
+use weaverec_model::merge::receipt::ChoiceRecord;
+use weaverec_model::merge::recipe::{Choice, Recipe, WAYS};
 use weaverec_model::merge::rule::Rule;
-use weaverec_model::merge::weights::{Case, Chosen, Content, Descent, Goal, Likelihood, Weights, choose};
+use weaverec_model::merge::weights::{Case, Chosen, Content, Goal, Weights, choose};
 use weaverec_model::op::with_threads;
 use weaverec_model::train::task::Room;
 use weaverec_pipeline::prepared::Prepared;
@@ -26,6 +31,8 @@ use crate::experiment::encoder::Encoder;
 use crate::experiment::weighing;
 use crate::progress::{Meter, say};
 use crate::scoring::LEAST;
+
+pub(super) use plan::print as print_plan;
 
 /// Tokens that go through the decoder at one time, with gradients or without, and what a pass may keep of what its backward could compute
 /// again.
@@ -44,102 +51,185 @@ const NEUTRAL: usize = 4;
 #[derive(Debug, Args)]
 pub struct WeightArguments {
     /// Choose the weights on prompts: by a grid on the simplex or a search without gradients, both by NDCG or what --weigh names, by the entropy
-    /// over the candidates of prompts without answers, or by the likelihood of what came next.
+    /// over the candidates of prompts without answers, or by the likelihood of what came next. A recipe says the same under `weights`.
     #[arg(
         long,
         value_name = "HOW",
         requires = "prompts",
-        conflicts_with_all = ["weights", "dry_run"]
+        conflicts_with = "weights",
+        value_parser = WAYS
     )]
-    weights_by: Option<By>,
+    weights_by: Option<String>,
     /// Prepared folder of the target: the validation prompts of its calibration users choose (20 % of all, by a keyed hash), on whom nothing is
     /// reported.
     #[arg(long, value_name = "FOLDER", requires = "weights_by")]
     prompts: Option<PathBuf>,
     /// Most users that choose [default: 100 by entropy, else 1000].
-    #[arg(long, requires = "weights_by", value_parser = super::super::number::at_least(1))]
+    #[arg(long, value_parser = super::super::number::at_least(1))]
     users: Option<usize>,
     /// A setting of the choice, as divisions=20, per=module or learning_rate=0.5; docs/merging.md has all.
     #[arg(long, value_name = "KEY=VALUE", requires = "weights_by", value_parser = pair)]
     weigh: Vec<(String, Value)>,
-    /// Key of the cut of users; the one of the profile that reports on the others.
-    #[arg(long, requires = "weights_by", default_value_t = 0)]
-    cut_seed: u64,
+    /// Key of the cut of users; the one of the profile that reports on the others [default: 0].
+    #[arg(long)]
+    cut_seed: Option<u64>,
     /// The model that the weights are chosen on [default: --base, or what an adapter names as its base, where that is found].
-    #[arg(long, requires = "weights_by")]
+    #[arg(long)]
     model: Option<String>,
-    /// What the projections of that model are kept in.
-    #[arg(long, requires = "weights_by", default_value = "f32", value_parser = super::super::choice::<Precision>(&Precision::NAMES))]
-    precision: Precision,
-    /// `cpu`, `cuda`, `cuda:1` (the second GPU) or `metal`; a GPU needs a program built for it.
-    #[arg(long, requires = "weights_by", default_value_t)]
-    device: DeviceName,
-    /// Type of activations and products: f32, or on a GPU bf16.
-    #[arg(long, requires = "weights_by", default_value = "f32", value_parser = super::super::choice::<Arithmetic>(&Arithmetic::NAMES))]
-    arithmetic: Arithmetic,
+    /// What the projections of that model are kept in [default: f32].
+    #[arg(long, value_parser = super::super::choice::<Precision>(&Precision::NAMES))]
+    precision: Option<Precision>,
+    /// `cpu`, `cuda`, `cuda:1` (the second GPU) or `metal`; a GPU needs a program built for it [default: cpu].
+    #[arg(long)]
+    device: Option<DeviceName>,
+    /// Type of activations and products: f32, or on a GPU bf16 [default: f32].
+    #[arg(long, value_parser = super::super::choice::<Arithmetic>(&Arithmetic::NAMES))]
+    arithmetic: Option<Arithmetic>,
     /// Threads [default: all].
-    #[arg(long, requires = "weights_by", value_parser = super::super::number::threads)]
+    #[arg(long, value_parser = super::super::number::threads)]
     threads: Option<usize>,
 }
 
-/// A way to choose weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum By {
-    Grid,
-    Search,
-    Entropy,
-    Likelihood,
-}
-
 impl WeightArguments {
-    /// The prepared folder, where one is named.
-    pub fn prompts(&self) -> Option<&Path> {
-        self.prompts.as_deref()
+    /// How weights are chosen, by flags or by a recipe's key; none: they are not.
+    ///
+    /// # Errors
+    /// The same said by both, or flags of a choice where there is none.
+    pub fn asked(&self, recipe: &Recipe) -> Result<Option<Choice>> {
+        let choice = match (&self.weights_by, &self.prompts, &recipe.weights) {
+            (Some(_), _, Some(_)) => bail!(
+                "the recipe says how the weights are chosen (weights); leave --weights-by, --prompts and --weigh out, or the key"
+            ),
+            (Some(way), Some(prompts), None) => Choice {
+                weights: self.weights(way)?,
+                prompts: prompts.clone(),
+                users: None,
+                cut_seed: None,
+                model: None,
+                precision: None,
+                arithmetic: None,
+            },
+            (_, _, Some(choice)) => choice.clone(),
+            _ => {
+                if let Some(flag) = self.without_choice() {
+                    bail!(
+                        "{flag} is about a choice of weights, and none is asked for: add --weights-by, or weights to the recipe"
+                    );
+                }
+                return Ok(None);
+            }
+        };
+        Ok(Some(Choice {
+            users: one_of("users", self.users, choice.users)?,
+            cut_seed: one_of("cut-seed", self.cut_seed, choice.cut_seed)?,
+            model: one_of("model", self.model.clone(), choice.model)?,
+            precision: one_of("precision", self.precision, choice.precision)?,
+            arithmetic: one_of("arithmetic", self.arithmetic, choice.arithmetic)?,
+            ..choice
+        }))
     }
 
-    /// What is asked for, with its settings.
-    fn weights(&self, by: By) -> Result<Weights> {
-        let plain = match by {
-            By::Grid => Weights::Grid(Default::default()),
-            By::Search => Weights::Search(Default::default()),
-            By::Entropy => Weights::Descent(Descent::default()),
-            By::Likelihood => Weights::Descent(Descent {
-                objective: Goal::Likelihood(Likelihood::default()),
-                ..Descent::default()
-            }),
-        };
-        let mut json = serde_json::to_value(&plain)?;
-        let mut given = Vec::new();
+    /// A flag that is given and means nothing where no weights are chosen.
+    fn without_choice(&self) -> Option<&'static str> {
+        let given = [
+            ("--users", self.users.is_some()),
+            ("--cut-seed", self.cut_seed.is_some()),
+            ("--model", self.model.is_some()),
+            ("--precision", self.precision.is_some()),
+            ("--device", self.device.is_some()),
+            ("--arithmetic", self.arithmetic.is_some()),
+            ("--threads", self.threads.is_some()),
+        ];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
+    /// What the flags ask for, with its settings.
+    fn weights(&self, way: &str) -> Result<Weights> {
+        let mut settings = serde_json::Map::new();
         for (key, value) in &self.weigh {
             if key == "by" {
                 bail!("--weigh by: --weights-by says how the weights are chosen");
             }
-            if given.contains(&key) {
+            if settings.insert(key.clone(), value.clone()).is_some() {
                 bail!("--weigh {key} is given twice");
             }
-            given.push(key);
-            json[key.as_str()] = value.clone();
         }
-        serde_json::from_value(json).context("--weigh")
+        Weights::by(way, settings).context("--weigh")
     }
 }
 
-/// The weights of a recipe's adapters, where they are to be chosen.
+/// What a flag or a recipe's key says, where not both do.
+fn one_of<T>(flag: &str, given: Option<T>, in_recipe: Option<T>) -> Result<Option<T>> {
+    match (given, in_recipe) {
+        (Some(_), Some(_)) => bail!(
+            "the recipe's weights have {} already; leave --{flag} out",
+            flag.replace('-', "_")
+        ),
+        (given, in_recipe) => Ok(given.or(in_recipe)),
+    }
+}
+
+/// What a choice of weights goes by: everything but the choosing.
+struct Ready {
+    weights: Weights,
+    model: LanguageModel,
+    cases: Vec<Case>,
+    record: ChoiceRecord,
+}
+
+/// The weights of a recipe's adapters, chosen, and by whom.
 pub(super) fn chosen(
     asked: &WeightArguments,
+    choice: &Choice,
     recipe: &Recipe,
     base: Option<&(PathBuf, DecoderConfig)>,
     adapters: &[Adapter],
-) -> Result<Option<Chosen>> {
-    let (Some(by), Some(folder)) = (asked.weights_by, asked.prompts()) else {
-        return Ok(None);
-    };
+) -> Result<(Chosen, ChoiceRecord)> {
+    let ready = ready(asked, choice, recipe, base, adapters)?;
+    let adapters: Vec<&Adapter> = adapters.iter().collect();
+    let meter = Meter::start("choosing weights");
+    let found = with_threads(super::super::threads(asked.threads), || {
+        let mut progress = |done: usize, total: usize| {
+            meter.update(done as u64, total as u64, || "weights tried".into());
+        };
+        let (decoder, weights) = (&ready.model.decoder, &ready.weights);
+        choose(decoder, &adapters, weights, &ready.cases, ROOM, &mut progress)
+    })?;
+    let shares: Vec<String> = found
+        .lambda
+        .mean()
+        .iter()
+        .map(|weight| format!("{weight:.3}"))
+        .collect();
+    meter.finish(format!(
+        "{} users, weights {}",
+        ready.cases.len(),
+        shares.join(", ")
+    ));
+    if let (Some(objective), Some(before), Some(after)) = (&found.objective, found.before, found.after) {
+        say(format!(
+            "{objective}: {before:.4} with equal weights, {after:.4} with these"
+        ));
+    }
+    Ok((found, ready.record))
+}
+
+/// Loads the model, and reads the prompts of those who choose.
+fn ready(
+    asked: &WeightArguments,
+    choice: &Choice,
+    recipe: &Recipe,
+    base: Option<&(PathBuf, DecoderConfig)>,
+    adapters: &[Adapter],
+) -> Result<Ready> {
     check(recipe)?;
-    let mut weights = asked.weights(by)?;
+    let folder = &choice.prompts;
+    let mut weights = choice.weights.clone();
     let supervised = weights.goal().is_some_and(Goal::is_supervised);
     let prepared = Prepared::open(folder)?;
     let usual = if supervised { USERS } else { USERS_OF_ENTROPY };
-    let prompts = calibration_prompts(&prepared, asked.cut_seed, asked.users.unwrap_or(usual))?;
+    let cut_seed = choice.cut_seed.unwrap_or(0);
+    let prompts = calibration_prompts(&prepared, cut_seed, choice.users.unwrap_or(usual))?;
     if prompts.is_empty() {
         bail!(
             "{} has no validation prompts of calibration users: nobody could choose; prepare more of the domain, or give --weights",
@@ -154,7 +244,7 @@ pub(super) fn chosen(
         ));
         weights = Weights::Uniform;
     }
-    let model = model(asked, base)?;
+    let (name, model) = model(asked, choice, base)?;
     for (source, adapter) in recipe.members.iter().zip(adapters) {
         if let Some(doubt) = doubt(adapter, &source.folder, &model.base, &model.path) {
             say(format!("warning: {}: {doubt}", source.folder.display()));
@@ -167,27 +257,17 @@ pub(super) fn chosen(
     } else if let Weights::Search(search) = &mut weights {
         put(&mut search.objective, content);
     }
-    let adapters: Vec<&Adapter> = adapters.iter().collect();
-    let meter = Meter::start("choosing weights");
-    let found = with_threads(super::super::threads(asked.threads), || {
-        let mut progress = |done: usize, total: usize| {
-            meter.update(done as u64, total as u64, || "weights tried".into());
-        };
-        choose(&model.decoder, &adapters, &weights, &cases, ROOM, &mut progress)
-    })?;
-    let shares: Vec<String> = found
-        .lambda
-        .mean()
-        .iter()
-        .map(|weight| format!("{weight:.3}"))
-        .collect();
-    meter.finish(format!("{} users, weights {}", prompts.len(), shares.join(", ")));
-    if let (Some(objective), Some(before), Some(after)) = (&found.objective, found.before, found.after) {
-        say(format!(
-            "{objective}: {before:.4} with equal weights, {after:.4} with these"
-        ));
-    }
-    Ok(Some(found))
+    Ok(Ready {
+        weights,
+        model,
+        cases,
+        record: ChoiceRecord {
+            prompts: folder.to_string_lossy().into_owned(),
+            fingerprint: prepared.fingerprint(),
+            cut_seed,
+            model: name,
+        },
+    })
 }
 
 fn put(goal: &mut Goal, content: Option<Content>) {
@@ -200,7 +280,7 @@ fn put(goal: &mut Goal, content: Option<Content>) {
 fn check(recipe: &Recipe) -> Result<()> {
     if !matches!(recipe.rule, Rule::Cat(_) | Rule::Svd(_)) {
         bail!(
-            "--weights-by chooses the weights of a sum of updates, and {} makes something else of them: leave the rule out, or take svd",
+            "weights are chosen for a sum of updates, and {} makes something else of them: leave the rule out, or take svd",
             recipe.rule.name()
         );
     }
@@ -240,18 +320,23 @@ fn calibration_prompts(prepared: &Prepared, cut_seed: u64, users: usize) -> Resu
     Ok(chosen.into_vec())
 }
 
-fn model(asked: &WeightArguments, base: Option<&(PathBuf, DecoderConfig)>) -> Result<LanguageModel> {
+/// The model that weights are chosen on, with its name.
+fn model(
+    asked: &WeightArguments,
+    choice: &Choice,
+    base: Option<&(PathBuf, DecoderConfig)>,
+) -> Result<(String, LanguageModel)> {
     let found = base.map(|(path, _)| path.to_string_lossy().into_owned());
-    let name = asked.model.clone().or(found);
-    Base {
-        model: name.context(
-            "no base is found that the adapters name: --model says on which model the weights are chosen",
-        )?,
-        precision: asked.precision,
-        device: asked.device,
-        arithmetic: asked.arithmetic,
-    }
-    .load()
+    let name = choice.model.clone().or(found).context(
+        "no base is found that the adapters name: --model, or model among a recipe's weights, says on which model the weights are chosen",
+    )?;
+    let base = Base {
+        model: name.clone(),
+        precision: choice.precision.unwrap_or_default(),
+        device: asked.device.unwrap_or_default(),
+        arithmetic: choice.arithmetic.unwrap_or_default(),
+    };
+    Ok((name, base.load()?))
 }
 
 /// The prompts with their candidates (binned ones, where they have them), and what makes content scores of their likelihoods.
@@ -272,101 +357,4 @@ fn cases(
     };
     let content = weighing::content(&encoder, &items, &prepared.fingerprint(), neutral)?;
     Ok((cases, content))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use clap::Parser;
-    use weaverec_model::merge::weights::{Form, Grain};
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        asked: WeightArguments,
-        #[arg(long)]
-        weights: Vec<f64>,
-        #[arg(long)]
-        dry_run: bool,
-    }
-
-    fn weights(by: &str, settings: &[&str]) -> Result<Weights> {
-        let settings = settings.iter().flat_map(|setting| ["--weigh", setting]);
-        let words = ["merge", "--weights-by", by, "--prompts", "prepared"];
-        let asked = Cli::try_parse_from(words.into_iter().chain(settings))?.asked;
-        asked.weights(asked.weights_by.unwrap())
-    }
-
-    #[test]
-    fn settings_of_a_choice_are_named_and_unknown_ones_refused() {
-        let Weights::Grid(grid) = weights("grid", &["divisions=4"]).unwrap() else {
-            panic!("a grid was asked for");
-        };
-        assert_eq!(grid.divisions, 4);
-        let module = ["per=module", "form=sigmoid", "epochs=2"];
-        let Weights::Descent(descent) = weights("entropy", &module).unwrap() else {
-            panic!("gradients were asked for");
-        };
-        assert_eq!(
-            (descent.per, descent.form, descent.epochs),
-            (Grain::Module, Form::Sigmoid, 2)
-        );
-        assert!(!descent.objective.is_supervised());
-        let over = r#"objective={"kind": "vocabulary-entropy", "tokens": 3}"#;
-        let vocabulary = weights("search", &[over]).unwrap();
-        assert_eq!(
-            vocabulary.goal().unwrap().objective().name(),
-            "entropy over the vocabulary, 3 tokens"
-        );
-        assert!(
-            weights("likelihood", &[])
-                .unwrap()
-                .goal()
-                .unwrap()
-                .is_supervised()
-        );
-        for (settings, word) in [
-            (&["divison=4"][..], "divison"),
-            (&["divisions=4", "divisions=5"], "twice"),
-            (&["by=search"], "--weights-by"),
-        ] {
-            let error = format!("{:#}", weights("grid", settings).unwrap_err());
-            assert!(error.contains(word), "{error}");
-        }
-    }
-
-    #[test]
-    fn weights_are_given_or_chosen_on_prompts_of_a_folder() {
-        let parse = |words: &[&str]| Cli::try_parse_from([&["merge"], words].concat());
-        assert!(parse(&["--weights-by", "grid", "--prompts", "a"]).is_ok());
-        assert!(parse(&[]).is_ok());
-        for words in [
-            &["--weights-by", "grid"][..],
-            &["--prompts", "a"],
-            &["--weigh", "divisions=4"],
-            &["--weights-by", "grid", "--prompts", "a", "--weights", "1"],
-            &["--weights-by", "test", "--prompts", "a"],
-        ] {
-            assert!(parse(words).is_err(), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn weights_are_chosen_for_sums_and_where_none_are_given() {
-        let recipe = |text: &str| Recipe::yaml(text).unwrap();
-        check(&recipe("{rule: cat, models: [a, b]}")).unwrap();
-        check(&recipe("{rule: svd, rank: 4, models: [a, b]}")).unwrap();
-        for (text, word) in [
-            ("{rule: ties, models: [a, b], parameters: {density: 0.5}}", "ties"),
-            (
-                "{rule: cat, models: [a, {model: b, parameters: {weight: 0.7}}]}",
-                "b a weight",
-            ),
-        ] {
-            let error = check(&recipe(text)).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
-        }
-    }
 }

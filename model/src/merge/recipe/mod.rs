@@ -14,8 +14,10 @@
 //! rank: 16
 //! ```
 //!
-//! Rules that go by what was measured of a member take `statistics: FILE` beside its `model`.
+//! Rules that go by what was measured of a member take `statistics: FILE` beside its `model`. `weights: {by: …, prompts: …}` has the weights
+//! of a sum chosen ([`Choice`]).
 
+mod choice;
 mod flow;
 mod keys;
 mod node;
@@ -33,14 +35,16 @@ use super::rule::{NAMES, Rule};
 use super::setting::Setting;
 use crate::{Error, Result};
 
+pub use choice::{Choice, WAYS};
 pub use node::{Content, Entry, Node};
 
 /// The keys of a recipe.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "merge_method",
     "rule",
     "models",
     "parameters",
+    "weights",
     "base_model",
     "rank",
     "seed",
@@ -57,6 +61,8 @@ pub struct Recipe {
     pub rule: Rule,
     /// The adapters.
     pub members: Vec<Source>,
+    /// How the members' weights are chosen; none: they are given, or as the rule has them.
+    pub weights: Option<Choice>,
     /// The base that the recipe names.
     pub base: Option<PathBuf>,
     /// The rank of the result; none: as the rule has it.
@@ -158,6 +164,10 @@ impl Recipe {
             .map(|base| text(base, "base_model"))
             .transpose()?;
         let (members, base) = members(&top, node, base, &rule, &shared)?;
+        let weights = top.get("weights").map(Choice::of).transpose()?;
+        if let Some(node) = top.get("weights") {
+            chosen_alone(node, &rule, &members)?;
+        }
         let whole = |key: &str| top.get(key).map(|value| number(value, key)).transpose();
         let rank = whole("rank")?.map(|rank| rank as usize);
         if rank == Some(0) {
@@ -169,6 +179,7 @@ impl Recipe {
         Ok(Recipe {
             rule,
             members,
+            weights,
             base,
             rank,
             seed: whole("seed")?.unwrap_or(0),
@@ -225,6 +236,9 @@ impl Recipe {
         });
         if let Some(rank) = self.rank {
             recipe["rank"] = rank.into();
+        }
+        if let Some(choice) = &self.weights {
+            recipe["weights"] = choice.json()?;
         }
         if let Some(base) = &self.base {
             recipe["base_model"] = base.to_string_lossy().into();
@@ -377,6 +391,29 @@ fn members(
         return Err(at(models.line, "no adapter among the models"));
     }
     Ok((members, base.filter(|_| !base_is_member).map(PathBuf::from)))
+}
+
+/// Weights are chosen for a sum of the updates, and where none are given.
+fn chosen_alone(node: &Node, rule: &Rule, members: &[Source]) -> std::result::Result<(), String> {
+    if !matches!(rule, Rule::Cat(_) | Rule::Svd(_)) {
+        return Err(at(
+            node.line,
+            format!(
+                "weights are chosen for a sum of updates, and {} makes something else of them: take cat or svd, or give the weights",
+                rule.name()
+            ),
+        ));
+    }
+    match members.iter().find(|source| source.settings.contains_key(WEIGHT)) {
+        None => Ok(()),
+        Some(source) => Err(at(
+            node.line,
+            format!(
+                "weights are to be chosen, and {} has one already: leave that out, or these",
+                source.folder.display()
+            ),
+        )),
+    }
 }
 
 /// A rule that goes by what was measured of each member cannot do without it.

@@ -140,6 +140,95 @@ fn what_was_measured_of_a_member_stands_beside_its_folder() {
 }
 
 #[test]
+fn a_recipe_says_how_weights_are_chosen_and_reads_back_as_the_same() {
+    let text = "merge_method: svd\nmodels: [a, b]\nrank: 4\nweights:\n  by: grid\n  prompts: prepared/shop\n  divisions: 20\n  \
+                users: 300\n";
+    let recipe = Recipe::yaml(text).unwrap();
+    let choice = recipe.weights.clone().unwrap();
+    assert_eq!(choice.weights.way(), Some("grid"));
+    assert_eq!(serde_json::to_value(&choice.weights).unwrap()["divisions"], 20);
+    assert_eq!(choice.prompts, PathBuf::from("prepared/shop"));
+    assert_eq!(
+        (choice.users, choice.cut_seed, choice.model),
+        (Some(300), None, None)
+    );
+    for by in [
+        "grid",
+        "search, evaluations: 12, cut_seed: 7",
+        "entropy, per: module, form: sigmoid, model: models/one, precision: q8",
+        "likelihood, epochs: 2, objective: {kind: likelihood, normalisation: mean}, arithmetic: bf16",
+        "entropy, objective: {kind: vocabulary-entropy, tokens: 3}",
+    ] {
+        let text = format!("{{rule: cat, models: [a, b], weights: {{by: {by}, prompts: p}}}}");
+        let recipe = Recipe::yaml(&text).unwrap();
+        let way = by.split(',').next().unwrap();
+        assert_eq!(recipe.weights.as_ref().unwrap().weights.way(), Some(way));
+        let again = Recipe::of(&Node::of_json(recipe.json().unwrap())).unwrap();
+        assert_eq!(again, recipe, "{by}");
+    }
+}
+
+#[test]
+fn weights_that_are_chosen_and_given_or_make_no_sense_are_errors_with_their_line() {
+    let with = |rule: &str, models: &str, weights: &str| {
+        Recipe::yaml(&format!(
+            "rule: {rule}\nmodels: {models}\nparameters: {{}}\nweights: {weights}\n"
+        ))
+    };
+    with("cat", "[a, b]", "{by: grid, prompts: p}").unwrap();
+    for (rule, models, weights, words) in [
+        ("cat", "[a, b]", "grid", &["line 4", "keys with values"][..]),
+        ("cat", "[a, b]", "{prompts: p}", &["line 4", "by", "entropy"]),
+        ("cat", "[a, b]", "{by: grid}", &["line 4", "prompts"]),
+        (
+            "cat",
+            "[a, b]",
+            "{by: gird, prompts: p}",
+            &["line 4", "gird", "nearest is grid"],
+        ),
+        (
+            "cat",
+            "[a, b]",
+            "{by: grid, prompts: p, divison: 4}",
+            &["line 4", "divison", "nearest is divisions", "weights by grid"],
+        ),
+        (
+            "cat",
+            "[a, b]",
+            "{by: grid, prompts: p, divisions: many}",
+            &["line 4", "divisions"],
+        ),
+        (
+            "cat",
+            "[a, b]",
+            "{by: grid, prompts: p, users: 0}",
+            &["line 4", "users"],
+        ),
+        (
+            "cat",
+            "[a, b]",
+            "{by: grid, prompts: p, precision: f23}",
+            &["line 4", "f23", "bf16"],
+        ),
+        ("ties", "[a, b]", "{by: grid, prompts: p}", &["line 4", "ties"]),
+        (
+            "cat",
+            "[a, {model: b, parameters: {weight: 0.5}}]",
+            "{by: grid, prompts: p}",
+            &["line 4", "b has one"],
+        ),
+    ] {
+        let error = with(rule, models, weights).unwrap_err().to_string();
+        assert!(
+            words.iter().all(|word| error.contains(word)),
+            "{weights}: {error}"
+        );
+    }
+    let shared = "{rule: cat, models: [a, b], parameters: {weight: 1}, weights: {by: grid, prompts: p}}";
+    assert!(Recipe::yaml(shared).is_err());
+}
+
+#[test]
 fn the_base_of_a_slerp_is_where_it_begins() {
     let text =
         "{merge_method: slerp, base_model: b, models: [{model: a}, {model: b}], parameters: {t: [0, 1]}}";

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::sparse::drop_ends;
 use super::{Flavor, Inputs, Matrices, Merging, Method, Sparse, WEIGHT, consensus, within};
 use crate::Result;
+use crate::merge::align::Site;
 use crate::merge::matrix::Matrix;
 use crate::merge::setting::Setting;
 use crate::merge::space::Space;
@@ -44,6 +45,11 @@ macro_rules! of_middling_size {
 
             fn averages(&self) -> bool {
                 self.sparse.normalize.unwrap_or(false)
+            }
+
+            /// Of a member at a time: the places in order, and room to sort them.
+            fn holds(&self, _: &Site, entries: usize) -> usize {
+                2 * entries
             }
 
             fn check(&self, _: usize) -> Result<()> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::sparse::drop_by_rank;
 use super::{Flavor, Inputs, Matrices, Merging, Method, Sparse, WEIGHT, consensus, within};
 use crate::Result;
+use crate::merge::align::Site;
 use crate::merge::matrix::Matrix;
 use crate::merge::setting::Setting;
 use crate::merge::space::Space;
@@ -44,6 +45,11 @@ macro_rules! by_rank_in_row {
 
             fn averages(&self) -> bool {
                 self.sparse.normalize.unwrap_or($elects)
+            }
+
+            /// Of a member at a time: chances and drawn numbers.
+            fn holds(&self, _: &Site, entries: usize) -> usize {
+                2 * entries
             }
 
             fn check(&self, _: usize) -> Result<()> {

@@ -67,6 +67,10 @@ impl Merging for Emr {
         Ok(Some(scales))
     }
 
+    fn passes(&self, _: usize) -> usize {
+        usize::from(self.target.is_some())
+    }
+
     fn check(&self, members: usize) -> Result<()> {
         match self.target {
             Some(target) => place_of_target(target, members).map(|_| ()),

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::statistics::Statistic;
 use super::{Inputs, Matrices, Merging, Method, STATISTICS, WEIGHT};
+use crate::merge::align::Site;
 use crate::merge::matrix::Matrix;
+use crate::merge::memory;
 use crate::merge::space::Space;
 use crate::{Error, Result};
 
@@ -37,6 +39,11 @@ impl Merging for Fisher {
 
     fn averages(&self) -> bool {
         true
+    }
+
+    /// The sum, what it is divided by, and a member's Fisher information while it is read.
+    fn holds(&self, _: &Site, entries: usize) -> usize {
+        2 * entries + memory::read(entries)
     }
 
     fn check(&self, _: usize) -> Result<()> {

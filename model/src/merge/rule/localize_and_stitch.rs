@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::consensus::each_entry;
-use super::sparse::least_of_all;
+use super::sparse::{PASSES_OF_THRESHOLD, least_of_all};
 use super::{Inputs, Matrices, Merging, Method, within};
 use crate::Result;
 use crate::merge::align::Aligned;
@@ -44,6 +44,10 @@ impl Merging for LocalizeAndStitch {
 
     fn over_all(&self, members: &Aligned) -> Result<Option<Vec<f64>>> {
         least_of_all(members, &self.density).map(Some)
+    }
+
+    fn passes(&self, _: usize) -> usize {
+        PASSES_OF_THRESHOLD
     }
 
     fn check(&self, _: usize) -> Result<()> {

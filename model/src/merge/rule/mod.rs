@@ -132,6 +132,20 @@ pub trait Merging {
         Ok(None)
     }
 
+    /// How often that takes all members' updates made dense.
+    fn passes(&self, _members: usize) -> usize {
+        0
+    }
+
+    /// Numbers in f64 that it holds in a module at most, beside the members' matrices of `entries` each; what a dry run says goes by it. One
+    /// more matrix, as a rule: what is sorted or drawn. Rules that weigh have no matrices but those that they make.
+    fn holds(&self, _site: &Site, entries: usize) -> usize {
+        match self.method() {
+            Method::Sum(_) => 0,
+            Method::Matrices(..) => entries,
+        }
+    }
+
     /// Refuses settings and numbers of members that make no sense.
     ///
     /// # Errors

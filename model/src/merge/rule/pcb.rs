@@ -11,7 +11,7 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 
 use super::{Inputs, Matrices, Merging, Method, within};
-use crate::merge::align::Aligned;
+use crate::merge::align::{Aligned, Site};
 use crate::merge::matrix::Matrix;
 use crate::merge::setting::Setting;
 use crate::merge::space::{Space, dense};
@@ -76,6 +76,19 @@ impl Merging for Pcb {
             found.extend(of_model(members, member, ratio)?);
         }
         Ok(Some(found))
+    }
+
+    /// Magnitudes and scores are found by rank, in three passes each: the magnitudes of one member, the scores of all.
+    fn passes(&self, members: usize) -> usize {
+        match self.over {
+            Over::Module => 0,
+            Over::Model => 2 * 3 + 3 * members,
+        }
+    }
+
+    /// The sum of all, the merged one, what that is divided by, the scores, and these put in order.
+    fn holds(&self, _: &Site, entries: usize) -> usize {
+        5 * entries
     }
 
     fn check(&self, _: usize) -> Result<()> {

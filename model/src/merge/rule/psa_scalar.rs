@@ -27,6 +27,11 @@ impl Merging for PsaScalar {
         Method::Sum(self)
     }
 
+    /// The sum, and an update as it is multiplied and as it is laid out.
+    fn holds(&self, _: &Site, entries: usize) -> usize {
+        3 * entries
+    }
+
     fn check(&self, _: usize) -> Result<()> {
         self.map.check()
     }

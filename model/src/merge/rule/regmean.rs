@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::statistics::Statistic;
 use super::{Inputs, Matrices, Merging, Method, STATISTICS, WEIGHT, within};
+use crate::merge::align::Site;
 use crate::merge::matrix::Matrix;
+use crate::merge::memory;
 use crate::merge::space::Space;
 use crate::{Error, Result};
 
@@ -38,6 +40,13 @@ impl Merging for Regmean {
 
     fn averages(&self) -> bool {
         true
+    }
+
+    /// The sum of the Gram matrices, and another while it is read, which takes more than the two triangles of the decomposition afterwards;
+    /// the sum of the parts times theirs, and the last product.
+    fn holds(&self, site: &Site, entries: usize) -> usize {
+        let gram = site.shape.1 * site.shape.1;
+        gram + memory::read(gram) + 2 * entries
     }
 
     fn check(&self, _: usize) -> Result<()> {

@@ -123,6 +123,9 @@ fn least_of_largest(values: &[f64], count: usize) -> (f64, usize) {
     (least, count - larger)
 }
 
+/// Passes over a member's updates that find its threshold over all modules: one counts its entries, three find one by its rank.
+pub(super) const PASSES_OF_THRESHOLD: usize = 4;
+
 /// The least magnitude of each member among the share of its entries, over all modules, with the largest.
 pub(super) fn least_of_all(members: &Aligned, density: &Setting) -> Result<Vec<f64>> {
     let share = density

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sparse::{keep_largest, least_of_all, mergekit_count, restore};
+use super::sparse::{PASSES_OF_THRESHOLD, keep_largest, least_of_all, mergekit_count, restore};
 use super::{Election, Flavor, Inputs, Matrices, Merging, Method, Sparse, WEIGHT, consensus};
 use crate::merge::align::Aligned;
 use crate::merge::matrix::Matrix;
@@ -59,6 +59,13 @@ impl Merging for Ties {
             return Ok(None);
         }
         least_of_all(members, self.sparse.density.as_ref().unwrap_or(&PAPER)).map(Some)
+    }
+
+    fn passes(&self, _: usize) -> usize {
+        match self.flavor {
+            Flavor::Paper => PASSES_OF_THRESHOLD,
+            _ => 0,
+        }
     }
 
     fn check(&self, _: usize) -> Result<()> {

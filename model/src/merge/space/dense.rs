@@ -48,13 +48,13 @@ pub(in crate::merge) fn update(site: &Site, factors: Option<&LoraModule>) -> Res
 /// # Errors
 /// Entries that are no numbers.
 pub(in crate::merge) fn cut(matrix: &Matrix, rank: usize) -> Result<(Mat<f64>, Mat<f64>, f64)> {
-    let small = matrix.rows.min(matrix.columns);
-    let (left, parts) = if small <= SMALL || rank + BEYOND >= small {
-        (None, svd(matrix.view())?)
-    } else {
-        let basis = leading(matrix, rank + BEYOND);
-        let within = basis.transpose() * matrix.view();
-        (Some(basis), svd(within.as_ref())?)
+    let (left, parts) = match subspace(matrix.rows.min(matrix.columns), rank) {
+        None => (None, svd(matrix.view())?),
+        Some(count) => {
+            let basis = leading(matrix, count);
+            let within = basis.transpose() * matrix.view();
+            (Some(basis), svd(within.as_ref())?)
+        }
     };
     let kept = rank.min(parts.values.len());
     let values = &parts.values[..kept];
@@ -78,6 +78,11 @@ pub(in crate::merge) fn cut(matrix: &Matrix, rank: usize) -> Result<(Mat<f64>, M
     let b = columns_times(left.subcols(0, kept), values);
     let a = parts.right.subcols(0, kept).transpose().to_owned();
     Ok((b, a, f64::sqrt(lost)))
+}
+
+/// How many directions are looked for to cut a matrix whose smaller side is `small` to a rank; none: all, by its whole decomposition.
+pub(in crate::merge) fn subspace(small: usize, rank: usize) -> Option<usize> {
+    (small > SMALL && rank + BEYOND < small).then_some(rank + BEYOND)
 }
 
 /// An orthonormal basis that nearly holds the `count` leading left singular vectors (Halko, Martinsson and Tropp 2011).

@@ -79,7 +79,7 @@ fn composed_block(
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let cached = cache.map_or(Ok(0), |(k, _)| k.dim(0))?;
     let around = composed::Surroundings::new(surroundings, cached, x.device(), x.dtype())?;
-    composed::block(x, weights, &around, cache, None)
+    composed::block(x, weights, &around, cache, None, None)
 }
 
 fn check_block(adapted: &[usize], dropout: Option<f32>) {

@@ -37,17 +37,24 @@ impl Surroundings {
     }
 }
 
+/// What is shown the inputs `(rows, in)` of projections, with the projection's place in its block.
+type Look<'a> = dyn FnMut(usize, &Tensor) -> Result<()> + 'a;
+
 /// The output of a block for `x`, of all rows or of those wanted, and the keys and values of all; as [`crate::op::block()`], on any
-/// device.
+/// device. Every projection's input is shown to `look`, which the fused block cannot do: it keeps them in buffers of its own.
 pub(crate) fn block(
     x: &Tensor,
     weights: &BlockWeights,
     around: &Surroundings,
     cache: Option<(&Tensor, &Tensor)>,
     wanted: Option<&Wanted>,
+    mut look: Option<&mut Look>,
 ) -> Result<(Tensor, Option<(Tensor, Tensor)>)> {
     let eps = around.eps;
-    let project = |i: usize, x: &Tensor| {
+    let mut project = |i: usize, x: &Tensor| {
+        if let Some(look) = &mut look {
+            look(i, x)?;
+        }
         let projection = &weights.projections[i];
         linear(
             x,
@@ -78,11 +85,8 @@ pub(crate) fn block(
     };
     let middle = (x + output_norm(project(O, &attended)?, 0)?)?;
     let normed = rms_norm(&middle, &weights.post_attention_norm, eps)?;
-    let activated = gated(
-        weights.activation,
-        &project(GATE, &normed)?,
-        &project(UP, &normed)?,
-    )?;
+    let (gate, up) = (project(GATE, &normed)?, project(UP, &normed)?);
+    let activated = gated(weights.activation, &gate, &up)?;
     let y = (middle + output_norm(project(DOWN, &activated)?, 1)?)?;
     let keys_and_values = (!y.track_op()).then_some((keys, values));
     Ok((y, keys_and_values))
