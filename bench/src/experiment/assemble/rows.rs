@@ -335,6 +335,7 @@ impl<'a> Making<'a> {
                     ))
                 })
                 .collect::<Result<_>>()?,
+            weights: ranked.weights.clone(),
             listed: false,
         };
         Ok((run, places.calibration))
