@@ -29,7 +29,7 @@ pub mod outside;
 pub mod plan;
 pub mod profile;
 pub mod protocol;
-mod pseudo;
+pub mod pseudo;
 pub mod ranking;
 pub mod recommender;
 pub mod repeat;

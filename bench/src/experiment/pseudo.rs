@@ -3,22 +3,23 @@
 use anyhow::{Result, ensure};
 use weaverec_model::merge::weights::Case;
 use weaverec_model::rank::Query;
+use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
 use weaverec_pipeline::seed;
 
 use super::domain::DomainData;
 use super::encoder::Encoder;
 
-/// Some training prompts of a domain, each with its answer alone.
+/// The first training prompts of a prepared folder, each with its answer alone.
 ///
 /// # Errors
 /// Prompts that cannot be read or encoded, or none.
-pub fn training(domain: &DomainData, encoder: &Encoder, most: usize) -> Result<Vec<Case>> {
-    let prompts = domain.folder.first_prompts(Split::Train, most)?;
+pub fn training(folder: &Prepared, encoder: &Encoder, most: usize) -> Result<Vec<Case>> {
+    let prompts = folder.first_prompts(Split::Train, most)?;
     ensure!(
         !prompts.is_empty(),
-        "the domain {} has no training prompts to learn weights on",
-        domain.name
+        "the prepared folder of {} has no training prompts to learn weights on",
+        folder.manifest().name
     );
     let case = |prompt: &Prompt| {
         let example = encoder.example(prompt)?;

@@ -32,7 +32,7 @@ const WITHOUT_ANSWERS: usize = 100;
 /// Tokens of an answer whose entropy is shown along weights that were tried on a grid: as many as the rows have that choose by it.
 const ENTROPY_TOKENS: usize = 3;
 /// Training prompts of the target on which weights are learnt, at most.
-const TRAINING: usize = 400;
+pub const TRAINING: usize = 400;
 /// Pseudo-users of each member, at most.
 const PSEUDO_USERS: usize = 100;
 /// What gradients may keep of what their backward could compute again.
@@ -147,7 +147,7 @@ impl Weighing<'_> {
         if let Weights::Descent(descent) = weights {
             match &mut descent.objective {
                 Goal::Answer(_) => {
-                    let cases = pseudo::training(self.target, self.encoder, TRAINING)?;
+                    let cases = pseudo::training(&self.target.folder, self.encoder, TRAINING)?;
                     let others = Some(format!("{} training prompts", cases.len()));
                     return Ok(Some(Asked {
                         cases,

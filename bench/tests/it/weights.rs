@@ -88,8 +88,25 @@ fn weights_are_chosen_on_prompts_and_merged_again_without_them() {
     merge(&[&module[..], &["--model", "models/one", "--out", "woven"]].concat());
     let weight = &receipt(at, "woven")["recipe"]["models"][0]["parameters"]["weight"];
     assert_eq!(weight.as_array().unwrap().len(), 14);
+    // Directions, learnt on training prompts from the first adapter alone.
+    merge(&[
+        "--weights-by",
+        "fedecider",
+        "--users",
+        "6",
+        "--weigh",
+        "steps=4",
+        "--out",
+        "taught",
+    ]);
+    let found = &receipt(at, "taught")["weights"];
+    assert_eq!(found["cases"], 6);
+    assert_eq!(found["curve"][0]["lambda"], serde_json::json!([1.0, 0.0]));
+    assert!(found["after"].as_f64().unwrap() <= found["before"].as_f64().unwrap());
+    assert_eq!(found["lambda"].as_object().unwrap().len(), 14);
     fs::remove_dir_all(at.join("prepared")).unwrap();
     succeed(at, &["merge", "verify", "woven"]);
+    succeed(at, &["merge", "verify", "taught"]);
 }
 
 #[test]

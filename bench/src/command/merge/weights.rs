@@ -11,7 +11,9 @@ use weaverec_model::lora::Adapter;
 use weaverec_model::merge::align::WEIGHT;
 use weaverec_model::merge::recipe::Recipe;
 use weaverec_model::merge::rule::Rule;
-use weaverec_model::merge::weights::{Case, Chosen, Content, Descent, Goal, Likelihood, Weights, choose};
+use weaverec_model::merge::weights::{
+    Case, Chosen, Content, Descent, Goal, Likelihood, Start, Weights, choose,
+};
 use weaverec_model::op::with_threads;
 use weaverec_model::train::task::Room;
 use weaverec_pipeline::prepared::Prepared;
@@ -23,7 +25,7 @@ use crate::command::base::Base;
 use crate::experiment::backbone::LanguageModel;
 use crate::experiment::cut::{Cut, First, Lot};
 use crate::experiment::encoder::Encoder;
-use crate::experiment::weighing;
+use crate::experiment::{pseudo, weighing};
 use crate::progress::{Meter, say};
 use crate::scoring::LEAST;
 
@@ -44,7 +46,8 @@ const NEUTRAL: usize = 4;
 #[derive(Debug, Args)]
 pub struct WeightArguments {
     /// Choose the weights on prompts: by a grid on the simplex or a search without gradients, both by NDCG or what --weigh names, by the entropy
-    /// over the candidates of prompts without answers, or by the likelihood of what came next.
+    /// over the candidates of prompts without answers, or by the likelihood of what came next. Or learn, as FeDecider, weights of the updates'
+    /// directions on training prompts; the first adapter is the target's own.
     #[arg(
         long,
         value_name = "HOW",
@@ -53,10 +56,10 @@ pub struct WeightArguments {
     )]
     weights_by: Option<By>,
     /// Prepared folder of the target: the validation prompts of its calibration users choose (20 % of all, by a keyed hash), on whom nothing is
-    /// reported.
+    /// reported; its training prompts, where weights are learnt as FeDecider does.
     #[arg(long, value_name = "FOLDER", requires = "weights_by")]
     prompts: Option<PathBuf>,
-    /// Most users that choose [default: 100 by entropy, else 1000].
+    /// Most users that choose, or training prompts [default: 100 by entropy, 400 by fedecider, else 1000].
     #[arg(long, requires = "weights_by", value_parser = super::super::number::at_least(1))]
     users: Option<usize>,
     /// A setting of the choice, as divisions=20, per=module or learning_rate=0.5; docs/merging.md has all.
@@ -89,6 +92,7 @@ enum By {
     Search,
     Entropy,
     Likelihood,
+    Fedecider,
 }
 
 impl WeightArguments {
@@ -107,6 +111,7 @@ impl WeightArguments {
                 objective: Goal::Likelihood(Likelihood::default()),
                 ..Descent::default()
             }),
+            By::Fedecider => Weights::Descent(Descent::fedecider()),
         };
         let mut json = serde_json::to_value(&plain)?;
         let mut given = Vec::new();
@@ -136,37 +141,36 @@ pub(super) fn chosen(
     };
     check(recipe)?;
     let mut weights = asked.weights(by)?;
-    let supervised = weights.goal().is_some_and(Goal::is_supervised);
     let prepared = Prepared::open(folder)?;
-    let usual = if supervised { USERS } else { USERS_OF_ENTROPY };
-    let prompts = calibration_prompts(&prepared, asked.cut_seed, asked.users.unwrap_or(usual))?;
-    if prompts.is_empty() {
-        bail!(
-            "{} has no validation prompts of calibration users: nobody could choose; prepare more of the domain, or give --weights",
-            folder.display()
-        );
-    }
-    if supervised && prompts.len() < LEAST {
-        say(format!(
-            "warning: {} calibration users of {} choose, and fewer than {LEAST} choose nothing: all adapters weigh the same",
-            prompts.len(),
-            folder.display()
-        ));
-        weights = Weights::Uniform;
-    }
+    let learnt = matches!(weights.goal(), Some(Goal::Answer(_)));
+    let prompts = match learnt {
+        // Nobody who is held out is asked.
+        true => Vec::new(),
+        false => choosing(asked, &mut weights, &prepared, folder)?,
+    };
     let model = model(asked, base)?;
     for (source, adapter) in recipe.members.iter().zip(adapters) {
         if let Some(doubt) = doubt(adapter, &source.folder, &model.base, &model.path) {
             say(format!("warning: {}: {doubt}", source.folder.display()));
         }
     }
-    let (cases, content) = cases(&prepared, &prompts, &model)?;
-    // λ is chosen by what planned comparisons rank by, at α = 1; α itself comes after it.
-    if let Weights::Grid(grid) = &mut weights {
-        put(&mut grid.objective, content);
-    } else if let Weights::Search(search) = &mut weights {
-        put(&mut search.objective, content);
-    }
+    let cases = match learnt {
+        true => {
+            let format = prepared.manifest().parameters.format;
+            let encoder = Encoder::new(model.words.tokenizer()?, format);
+            pseudo::training(&prepared, &encoder, asked.users.unwrap_or(weighing::TRAINING))?
+        }
+        false => {
+            let (cases, content) = cases(&prepared, &prompts, &model)?;
+            // λ is chosen by what planned comparisons rank by, at α = 1; α itself comes after it.
+            if let Weights::Grid(grid) = &mut weights {
+                put(&mut grid.objective, content);
+            } else if let Weights::Search(search) = &mut weights {
+                put(&mut search.objective, content);
+            }
+            cases
+        }
+    };
     let adapters: Vec<&Adapter> = adapters.iter().collect();
     let meter = Meter::start("choosing weights");
     let found = with_threads(super::super::threads(asked.threads), || {
@@ -181,13 +185,45 @@ pub(super) fn chosen(
         .iter()
         .map(|weight| format!("{weight:.3}"))
         .collect();
-    meter.finish(format!("{} users, weights {}", prompts.len(), shares.join(", ")));
+    let whom = if learnt { "training prompts" } else { "users" };
+    meter.finish(format!("{} {whom}, weights {}", cases.len(), shares.join(", ")));
     if let (Some(objective), Some(before), Some(after)) = (&found.objective, found.before, found.after) {
+        let start = match &found.weights {
+            Weights::Descent(descent) if descent.start != Start::Equal => "those it began with",
+            _ => "equal weights",
+        };
         say(format!(
-            "{objective}: {before:.4} with equal weights, {after:.4} with these"
+            "{objective}: {before:.4} with {start}, {after:.4} with these"
         ));
     }
     Ok(Some(found))
+}
+
+/// The prompts of users who choose. Too few of them, where answers are looked at, leave the weights equal.
+fn choosing(
+    asked: &WeightArguments,
+    weights: &mut Weights,
+    prepared: &Prepared,
+    folder: &Path,
+) -> Result<Vec<Prompt>> {
+    let supervised = weights.goal().is_some_and(Goal::is_supervised);
+    let usual = if supervised { USERS } else { USERS_OF_ENTROPY };
+    let prompts = calibration_prompts(prepared, asked.cut_seed, asked.users.unwrap_or(usual))?;
+    if prompts.is_empty() {
+        bail!(
+            "{} has no validation prompts of calibration users: nobody could choose; prepare more of the domain, or give --weights",
+            folder.display()
+        );
+    }
+    if supervised && prompts.len() < LEAST {
+        say(format!(
+            "warning: {} calibration users of {} choose, and fewer than {LEAST} choose nothing: all adapters weigh the same",
+            prompts.len(),
+            folder.display()
+        ));
+        *weights = Weights::Uniform;
+    }
+    Ok(prompts)
 }
 
 fn put(goal: &mut Goal, content: Option<Content>) {
@@ -326,6 +362,16 @@ mod tests {
                 .goal()
                 .unwrap()
                 .is_supervised()
+        );
+        let Weights::Descent(fedecider) = weights("fedecider", &["steps=20"]).unwrap() else {
+            panic!("gradients were asked for");
+        };
+        assert_eq!(
+            fedecider,
+            Descent {
+                steps: Some(20),
+                ..Descent::fedecider()
+            }
         );
         for (settings, word) in [
             (&["divison=4"][..], "divison"),
