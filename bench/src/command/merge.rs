@@ -133,6 +133,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         arguments
             .chosen
             .prompts()
+            .iter()
             .map(|prompts| Input::new(prompts, "the prompts that choose")),
     );
     inputs.extend(request::file(&arguments).map(|recipe| Input::new(recipe, "the recipe")));

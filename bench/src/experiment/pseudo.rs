@@ -7,7 +7,6 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
 use weaverec_pipeline::seed;
 
-use super::domain::DomainData;
 use super::encoder::Encoder;
 
 /// The first training prompts of a prepared folder, each with its answer alone.
@@ -33,13 +32,19 @@ pub fn training(folder: &Prepared, encoder: &Encoder, most: usize) -> Result<Vec
     prompts.iter().map(case).collect()
 }
 
-/// Users of a domain who had one item each, `count` at most, asked about so many others. No interaction has a part in them: items and those
+/// Users of a prepared folder who had one of its `items` each, `count` at most, asked about so many others. No interaction has a part in them: items and those
 /// they are put beside are drawn by keyed hashes.
 ///
 /// # Errors
 /// A domain of one item, or titles that cannot be encoded.
-pub fn users(domain: &DomainData, encoder: &Encoder, count: usize, candidates: usize) -> Result<Vec<Case>> {
-    let style = domain.folder.style(&domain.items)?;
+pub fn users(
+    folder: &Prepared,
+    items: &[Item],
+    encoder: &Encoder,
+    count: usize,
+    candidates: usize,
+) -> Result<Vec<Case>> {
+    let style = folder.style(items)?;
     let case = |(item, candidates): (u32, Vec<u32>)| {
         let mut prompt = Prompt {
             key: 0,
@@ -54,15 +59,15 @@ pub fn users(domain: &DomainData, encoder: &Encoder, count: usize, candidates: u
             messages: Vec::new(),
         };
         prompt.messages = style.messages(Split::Validation, &prompt)?;
-        let query = encoder.query(&prompt, &prompt.candidates, &domain.items)?;
+        let query = encoder.query(&prompt, &prompt.candidates, items)?;
         Ok(Case::new(query, None))
     };
-    let drawn = drawn(&domain.items, &domain.fingerprint, count, candidates);
+    let drawn = drawn(items, &folder.fingerprint(), count, candidates);
     ensure!(
         !drawn.is_empty(),
-        "the domain {} has {} items: a pseudo-user is asked about others than the one it had",
-        domain.name,
-        domain.items.len()
+        "the prepared folder of {} has {} items: a pseudo-user is asked about others than the one it had",
+        folder.manifest().name,
+        items.len()
     );
     drawn.into_iter().map(case).collect()
 }

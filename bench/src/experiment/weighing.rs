@@ -34,7 +34,7 @@ const ENTROPY_TOKENS: usize = 3;
 /// Training prompts of the target on which weights are learnt, at most.
 pub const TRAINING: usize = 400;
 /// Pseudo-users of each member, at most.
-const PSEUDO_USERS: usize = 100;
+pub const PSEUDO_USERS: usize = 100;
 /// What gradients may keep of what their backward could compute again.
 const ACTIVATIONS: usize = 512 << 20;
 
@@ -214,7 +214,7 @@ impl Weighing<'_> {
             for name in domains.iter() {
                 let domain = self.materials.domain(name)?;
                 let encoder = self.model.words.encoder(name, format)?;
-                let cases = pseudo::users(domain, &encoder, each, candidates)?;
+                let cases = pseudo::users(&domain.folder, &domain.items, &encoder, each, candidates)?;
                 all.extend(taught(
                     &self.model.decoder,
                     adapter,

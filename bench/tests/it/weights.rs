@@ -104,9 +104,21 @@ fn weights_are_chosen_on_prompts_and_merged_again_without_them() {
     assert_eq!(found["curve"][0]["lambda"], serde_json::json!([1.0, 0.0]));
     assert!(found["after"].as_f64().unwrap() <= found["before"].as_f64().unwrap());
     assert_eq!(found["lambda"].as_object().unwrap().len(), 14);
+    // Pseudo-users of each adapter's domain, of which nobody's interactions are read.
+    let pseudo = ["--weights-by", "mergerec", "--users", "3", "--weigh", "steps=2"];
+    merge(&[&pseudo[..], &["--prompts", DOMAIN, "--out", "agreed"]].concat());
+    let found = &receipt(at, "agreed")["weights"];
+    assert_eq!(found["cases"], 6);
+    assert_eq!(found["curve"][0]["lambda"], serde_json::json!([0.2, 0.2]));
+    let one = [
+        &["merge", "shop", "other", "--prompts", DOMAIN, "--out", "alone"][..],
+        &pseudo,
+    ];
+    assert!(fail(at, &one.concat()).contains("once for each"));
     fs::remove_dir_all(at.join("prepared")).unwrap();
     succeed(at, &["merge", "verify", "woven"]);
     succeed(at, &["merge", "verify", "taught"]);
+    succeed(at, &["merge", "verify", "agreed"]);
 }
 
 #[test]

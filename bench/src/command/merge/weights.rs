@@ -12,9 +12,10 @@ use weaverec_model::merge::align::WEIGHT;
 use weaverec_model::merge::recipe::Recipe;
 use weaverec_model::merge::rule::Rule;
 use weaverec_model::merge::weights::{
-    Case, Chosen, Content, Descent, Goal, Likelihood, Start, Weights, choose,
+    Case, Chosen, Content, Descent, Goal, Likelihood, Start, Weights, choose, taught,
 };
 use weaverec_model::op::with_threads;
+use weaverec_model::rank::Normalisation;
 use weaverec_model::train::task::Room;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -46,8 +47,8 @@ const NEUTRAL: usize = 4;
 #[derive(Debug, Args)]
 pub struct WeightArguments {
     /// Choose the weights on prompts: by a grid on the simplex or a search without gradients, both by NDCG or what --weigh names, by the entropy
-    /// over the candidates of prompts without answers, or by the likelihood of what came next. Or learn, as FeDecider, weights of the updates'
-    /// directions on training prompts; the first adapter is the target's own.
+    /// over the candidates of prompts without answers, or by the likelihood of what came next. Or learn them: as FeDecider does, of the updates'
+    /// directions, on training prompts, the first adapter being the target's own; as MergeRec does, by what each adapter says of its own domain.
     #[arg(
         long,
         value_name = "HOW",
@@ -56,10 +57,12 @@ pub struct WeightArguments {
     )]
     weights_by: Option<By>,
     /// Prepared folder of the target: the validation prompts of its calibration users choose (20 % of all, by a keyed hash), on whom nothing is
-    /// reported; its training prompts, where weights are learnt as FeDecider does.
+    /// reported; its training prompts, where weights are learnt as FeDecider does. As MergeRec does, one for each adapter, in their order: of these
+    /// the items alone are read.
     #[arg(long, value_name = "FOLDER", requires = "weights_by")]
-    prompts: Option<PathBuf>,
-    /// Most users that choose, or training prompts [default: 100 by entropy, 400 by fedecider, else 1000].
+    prompts: Vec<PathBuf>,
+    /// Most users that choose, or training prompts, or pseudo-users of each domain [default: 100 by entropy and by mergerec, 400 by fedecider,
+    /// else 1000].
     #[arg(long, requires = "weights_by", value_parser = super::super::number::at_least(1))]
     users: Option<usize>,
     /// A setting of the choice, as divisions=20, per=module or learning_rate=0.5; docs/merging.md has all.
@@ -93,12 +96,39 @@ enum By {
     Entropy,
     Likelihood,
     Fedecider,
+    Mergerec,
+}
+
+/// On whom weights are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    Calibration,
+    Training,
+    PseudoUsers,
+}
+
+impl Whom {
+    fn of(weights: &Weights) -> Self {
+        match weights.goal() {
+            Some(Goal::Answer(_)) => Whom::Training,
+            Some(Goal::Distillation(_)) => Whom::PseudoUsers,
+            _ => Whom::Calibration,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Whom::Calibration => "users",
+            Whom::Training => "training prompts",
+            Whom::PseudoUsers => "pseudo-users",
+        }
+    }
 }
 
 impl WeightArguments {
-    /// The prepared folder, where one is named.
-    pub fn prompts(&self) -> Option<&Path> {
-        self.prompts.as_deref()
+    /// The prepared folders that are named.
+    pub fn prompts(&self) -> &[PathBuf] {
+        &self.prompts
     }
 
     /// What is asked for, with its settings.
@@ -112,6 +142,7 @@ impl WeightArguments {
                 ..Descent::default()
             }),
             By::Fedecider => Weights::Descent(Descent::fedecider()),
+            By::Mergerec => Weights::Descent(Descent::mergerec()),
         };
         let mut json = serde_json::to_value(&plain)?;
         let mut given = Vec::new();
@@ -136,17 +167,30 @@ pub(super) fn chosen(
     base: Option<&(PathBuf, DecoderConfig)>,
     adapters: &[Adapter],
 ) -> Result<Option<Chosen>> {
-    let (Some(by), Some(folder)) = (asked.weights_by, asked.prompts()) else {
+    let (Some(by), [folder, others @ ..]) = (asked.weights_by, asked.prompts()) else {
         return Ok(None);
     };
     check(recipe)?;
     let mut weights = asked.weights(by)?;
+    let whom = Whom::of(&weights);
+    if whom == Whom::PseudoUsers && asked.prompts().len() != adapters.len() {
+        bail!(
+            "{} prepared folders for {} adapters: pseudo-users are of each adapter's own domain, give --prompts once for each, in their order",
+            asked.prompts().len(),
+            adapters.len()
+        );
+    }
+    if let (Whom::Calibration | Whom::Training, [other, ..]) = (whom, others) {
+        bail!(
+            "--prompts {}: weights are chosen on one domain, that of the target; --weights-by mergerec takes one for each adapter",
+            other.display()
+        );
+    }
     let prepared = Prepared::open(folder)?;
-    let learnt = matches!(weights.goal(), Some(Goal::Answer(_)));
-    let prompts = match learnt {
+    let prompts = match whom {
+        Whom::Calibration => choosing(asked, &mut weights, &prepared, folder)?,
         // Nobody who is held out is asked.
-        true => Vec::new(),
-        false => choosing(asked, &mut weights, &prepared, folder)?,
+        Whom::Training | Whom::PseudoUsers => Vec::new(),
     };
     let model = model(asked, base)?;
     for (source, adapter) in recipe.members.iter().zip(adapters) {
@@ -154,13 +198,15 @@ pub(super) fn chosen(
             say(format!("warning: {}: {doubt}", source.folder.display()));
         }
     }
-    let cases = match learnt {
-        true => {
-            let format = prepared.manifest().parameters.format;
-            let encoder = Encoder::new(model.words.tokenizer()?, format);
+    let cases = match whom {
+        Whom::Training => {
+            let encoder = Encoder::new(model.words.tokenizer()?, prepared.manifest().parameters.format);
             pseudo::training(&prepared, &encoder, asked.users.unwrap_or(weighing::TRAINING))?
         }
-        false => {
+        Whom::PseudoUsers => with_threads(super::super::threads(asked.threads), || {
+            pseudo_users(asked, &weights, &model, adapters)
+        })?,
+        Whom::Calibration => {
             let (cases, content) = cases(&prepared, &prompts, &model)?;
             // λ is chosen by what planned comparisons rank by, at α = 1; α itself comes after it.
             if let Weights::Grid(grid) = &mut weights {
@@ -185,8 +231,12 @@ pub(super) fn chosen(
         .iter()
         .map(|weight| format!("{weight:.3}"))
         .collect();
-    let whom = if learnt { "training prompts" } else { "users" };
-    meter.finish(format!("{} {whom}, weights {}", cases.len(), shares.join(", ")));
+    meter.finish(format!(
+        "{} {}, weights {}",
+        cases.len(),
+        whom.name(),
+        shares.join(", ")
+    ));
     if let (Some(objective), Some(before), Some(after)) = (&found.objective, found.before, found.after) {
         let start = match &found.weights {
             Weights::Descent(descent) if descent.start != Start::Equal => "those it began with",
@@ -197,6 +247,35 @@ pub(super) fn chosen(
         ));
     }
     Ok(Some(found))
+}
+
+/// Pseudo-users of every adapter's domain, with what it says of them.
+fn pseudo_users(
+    asked: &WeightArguments,
+    weights: &Weights,
+    model: &LanguageModel,
+    adapters: &[Adapter],
+) -> Result<Vec<Case>> {
+    let normalisation = match weights.goal() {
+        Some(Goal::Distillation(distillation)) => distillation.normalisation,
+        _ => Normalisation::default(),
+    };
+    let mut all = Vec::new();
+    for (folder, adapter) in asked.prompts().iter().zip(adapters) {
+        let prepared = Prepared::open(folder)?;
+        let parameters = &prepared.manifest().parameters;
+        let encoder = Encoder::new(model.words.tokenizer()?, parameters.format);
+        let count = asked.users.unwrap_or(weighing::PSEUDO_USERS);
+        let cases = pseudo::users(
+            &prepared,
+            &prepared.items()?,
+            &encoder,
+            count,
+            parameters.candidates,
+        )?;
+        all.extend(taught(&model.decoder, adapter, cases, normalisation, ROOM)?);
+    }
+    Ok(all)
 }
 
 /// The prompts of users who choose. Too few of them, where answers are looked at, leave the weights equal.
