@@ -134,7 +134,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
     inputs.extend(
         choice
             .iter()
-            .map(|choice| Input::new(&choice.prompts, "the prompts that choose")),
+            .flat_map(|choice| &choice.prompts)
+            .map(|prompts| Input::new(prompts, "the prompts that choose")),
     );
     inputs.extend(
         recipe

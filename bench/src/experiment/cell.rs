@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use weaverec_model::train::Outcome;
 
 use super::cost::Cost;
+use super::curve::WeightCurve;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::numerics::NUMERICS;
@@ -136,6 +137,9 @@ pub struct Record {
     /// How much of a ranking an imported file told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Told>,
+    /// What was found along the weights of a merge, where they were tried on a grid. Records of before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightCurve>,
 }
 
 impl Record {
@@ -155,6 +159,7 @@ impl Record {
             choices: Vec::new(),
             study: None,
             outside: None,
+            weights: None,
         }
     }
 }
@@ -205,7 +210,7 @@ pub struct Choice {
     pub value: serde_json::Value,
     /// Whose users were asked.
     pub cut: Cut,
-    /// How many.
+    /// How many; 0 where nobody was, as where weights are learnt on training prompts.
     pub users: usize,
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::backbone::LanguageModel;
 use super::case::Cases;
 use super::cell::{Choice, Ranking, Recall, ScoredCase};
+use super::curve::WeightCurve;
 use super::cut::Cut;
 use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
@@ -71,6 +72,8 @@ pub(super) struct Scored {
     pub invalid_output_rate: Option<f64>,
     pub recall: Option<Recall>,
     pub choices: Vec<Choice>,
+    /// What was found along the weights that were tried, where they were on a grid.
+    pub weights: Option<WeightCurve>,
 }
 
 /// Scores a target's users by one row and replicate. `reader` is the language model and what words prompts for it, if one takes part.
@@ -124,7 +127,7 @@ pub fn rank(
                 subjects.extend(choosing(calibration)?);
             }
             let adapters = likelihood::adapters(bench, members, workshop)?;
-            let mut choices = Vec::new();
+            let (mut choices, mut weights) = (Vec::new(), None);
             let merged = match by {
                 None => Merged::Mean(&adapters),
                 Some(MergeBy::Rule(rule)) => Merged::by_rule(&adapters, *rule, *base)?,
@@ -134,11 +137,14 @@ pub fn rank(
                         model,
                         encoder,
                         target,
+                        materials,
+                        members,
                         meter: &meter,
                     };
-                    let (merged, choice) = weighing.merged(&adapters, method::weights(settings)?)?;
-                    choices.extend(choice);
-                    merged
+                    let weighed = weighing.merged(&adapters, method::weights(settings)?)?;
+                    choices.extend(weighed.choice);
+                    weights = weighed.curve;
+                    weighed.merged
                 }
             };
             let likelihood = Likelihood {
@@ -152,6 +158,7 @@ pub fn rank(
             };
             let mut scored = likelihood.score(&subjects)?;
             scored.choices.extend(choices);
+            scored.weights = weights;
             scored
         }
     };
@@ -411,6 +418,7 @@ fn result(
     Ok(Finished {
         ranking: Some(ranking),
         choices: scored.choices,
+        weights: scored.weights,
         ..Finished::default()
     })
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::scores;
 use super::store::{RECORD, SCORES};
 
+/// The key of a record under which it has what was found along the weights of a merge.
+const CURVE: &str = "weights";
+
 /// Ending of the files that hold weights.
 const WEIGHTS: &str = "safetensors";
 
@@ -19,7 +22,14 @@ const WEIGHTS: &str = "safetensors";
 pub fn difference(first: &Path, second: &Path) -> Result<Option<String>> {
     // Both as they read from their files: writing a number and reading it again may move its last bit.
     let [one, two] = [first, second].map(|folder| numbers(&folder.join(RECORD)));
-    if let Some(found) = values("", &one?, &two?) {
+    let (mut one, mut two) = (one?, two?);
+    // A record of before curves were kept has none, which is no other number.
+    if one.get(CURVE).is_none() || two.get(CURVE).is_none() {
+        for record in [&mut one, &mut two] {
+            record.as_object_mut().map(|record| record.shift_remove(CURVE));
+        }
+    }
+    if let Some(found) = values("", &one, &two) {
         return Ok(Some(found));
     }
     if let Some(found) = scored(&first.join(SCORES), &second.join(SCORES))? {

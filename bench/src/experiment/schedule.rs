@@ -214,6 +214,7 @@ impl Schedule<'_> {
             ranking: made.ranking,
             choices: made.choices,
             study: made.study,
+            weights: made.weights,
             ..Record::new(cell, self.environment.clone(), cost)
         };
         let artefacts = made.artefacts.unwrap_or_else(|| Box::new(|_| Ok(())));

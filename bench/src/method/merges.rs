@@ -1,5 +1,5 @@
 //! Rows of the adapters of single domains, merged by the rules of the field: one of them is the best naive merge that a woven row is to beat.
-//! And rows of either merged by weights that are chosen.
+//! And rows of either merged by weights that are chosen or learnt: SharpRec's, FeDecider's and MergeRec's among them.
 //!
 //! A rule stands as its paper or tool has it where nothing is set (docs/merging.md); whatever the whole result is to be multiplied with is
 //! chosen on calibration users, as for every merge.
@@ -173,6 +173,57 @@ pub const ISO_CTS: Adapters = naive(
 )
 .by("iso_cts", "{}");
 
+/// The sum through SharpRec's map.
+pub const PSA: Adapters = naive(
+    "psa",
+    "SharpRec's PSA",
+    "SharpRec's code: the mean of single-domain adapters, each entry less noise and through its map; its members' flat minima are a setting of \
+     training",
+)
+.by("psa", "{}");
+
+/// The sum times the number that comes nearest to that map: what SharpRec's is to be better than.
+pub const PSA_SCALAR: Adapters = naive(
+    "psa-scalar",
+    "PSA as a scalar",
+    "the mean of single-domain adapters times the number that brings it nearest to SharpRec's map",
+)
+.by("psa_scalar", "{}");
+
+/// Directions of updates, with weights that the target's training prompts teach.
+pub const FEDECIDER: Adapters = naive(
+    "fedecider",
+    "FeDecider (one shot)",
+    "directions of single-domain adapters, as long as the target's, by weights learnt on the target's training prompts; one shot, no rounds \
+     and no clients",
+)
+.weighed(
+    r#"{"by": "descent", "form": "free", "start": {"member": 1}, "directions": true, "weight_decay": 0.1, "learning_rate": 0.01,
+        "steps": 150, "batch_size": 8, "objective": {"kind": "answer"}}"#,
+);
+
+/// The same without directions.
+pub const LEARNED_SUM: Adapters = naive(
+    "learned-sum",
+    "learned sum",
+    "single-domain adapters by weights learnt on the target's training prompts: FeDecider without its directions",
+)
+.weighed(
+    r#"{"by": "descent", "form": "free", "start": {"member": 1}, "weight_decay": 0.1, "learning_rate": 0.01, "steps": 150,
+        "batch_size": 8, "objective": {"kind": "answer"}}"#,
+);
+
+/// Weights by what each adapter says of its own domain.
+pub const MERGEREC: Adapters = naive(
+    "mergerec",
+    "MergeRec",
+    "MergeRec's code, on likelihoods: weights under which the merge says of pseudo-users of each domain what its adapter says; no user's data",
+)
+.weighed(
+    r#"{"by": "descent", "form": "free", "start": {"each": 0.2}, "learning_rate": 0.02, "steps": 100,
+        "objective": {"kind": "distillation"}}"#,
+);
+
 /// Weights by entropy.
 pub const NAIVE_ENTROPY: Adapters = naive(
     "adamerging",
@@ -208,3 +259,45 @@ pub const WEAVEREC_ENTROPY_MODULES: Adapters = woven(
     "arXiv 2510.26546: the same with weights of their own in every module",
 )
 .weighed(r#"{"by": "descent", "per": "module", "objective": {"kind": "vocabulary-entropy", "tokens": 3}}"#);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use weaverec_model::merge::weights::{Descent, Weights};
+
+    use super::*;
+    use crate::method::{How, MergeBy, Method, weights};
+
+    #[test]
+    fn rivals_learn_as_the_program_says_that_they_do() {
+        let of = |row: &Adapters| match row.how() {
+            How::Adapters {
+                by: Some(MergeBy::Weights(settings)),
+                ..
+            } => weights(settings).unwrap(),
+            _ => panic!("{} has weights that are learnt", row.id()),
+        };
+        assert_eq!(of(&FEDECIDER), Weights::Descent(Descent::fedecider()));
+        assert_eq!(of(&LEARNED_SUM), Weights::Descent(Descent::learned_sum()));
+        assert_eq!(of(&MERGEREC), Weights::Descent(Descent::mergerec()));
+    }
+
+    #[test]
+    fn what_names_the_rows_of_before_is_what_it_was() {
+        let of = |row: &Adapters| match row.how() {
+            How::Adapters { by: Some(by), .. } => by.identity().unwrap().to_string(),
+            _ => panic!("{} is a merge", row.id()),
+        };
+        let entropy = |per: &str| {
+            format!(
+                r#"{{"weights":{{"by":"descent","per":"{per}","form":{{"softmax":{{"temperature":1.0}}}},"learning_rate":0.1,"epochs":5,"#
+            ) + r#""batch_size":16,"seed":0,"objective":{"kind":"vocabulary-entropy","tokens":3}}}"#
+        };
+        assert_eq!(of(&NAIVE_ENTROPY), entropy("adapter"));
+        assert_eq!(of(&WEAVEREC_ENTROPY_MODULES), entropy("module"));
+        assert_eq!(
+            of(&WEAVEREC_GRID),
+            r#"{"weights":{"by":"grid","divisions":6,"objective":{"kind":"ndcg","at":5,"normalisation":"sum"}}}"#
+        );
+    }
+}

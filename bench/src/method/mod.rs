@@ -303,7 +303,12 @@ pub static METHODS: &[&dyn Method] = &[
     &merges::TSV_M,
     &merges::ISO_C,
     &merges::ISO_CTS,
+    &merges::PSA,
+    &merges::PSA_SCALAR,
     &merges::NAIVE_ENTROPY,
+    &merges::FEDECIDER,
+    &merges::LEARNED_SUM,
+    &merges::MERGEREC,
     &adapters::WEAVEREC,
     &merges::WEAVEREC_GRID,
     &merges::WEAVEREC_ENTROPY,
@@ -451,7 +456,7 @@ mod tests {
                 rules += 1;
             }
         }
-        assert_eq!(rules, 23);
+        assert_eq!(rules, 28);
         let How::Adapters { by, .. } = named("slerp").unwrap().how() else {
             panic!("it merges adapters");
         };

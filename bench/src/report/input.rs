@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::claim::Claims;
+pub use crate::experiment::curve::{WeightCurve, WeightPoint};
 pub use crate::experiment::cut::Cut;
 pub use crate::metric::Place;
 pub use crate::scoring::Reading;
@@ -386,6 +387,9 @@ pub struct Run {
     pub held_out_curve: Vec<(u64, f64)>,
     /// The methods that were merged into this run, and their weights.
     pub members: Vec<(String, f64)>,
+    /// What calibration users and entropy find along the weights that the merge was tried with, where these are known.
+    #[serde(default)]
+    pub weights: Option<WeightCurve>,
     /// Whether the places are those on lists that end somewhere, so that only metrics that look at the first few can be told.
     #[serde(default)]
     pub listed: bool,

@@ -11,6 +11,7 @@ use super::planned::{Claim, Planned};
 use super::sentence::sentences;
 use super::summary::Summary;
 use super::table::{self, mean_members};
+use super::weights;
 use crate::metric::{Metric, Tally};
 use crate::statistics::mean;
 use anyhow::Result;
@@ -139,7 +140,7 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "contamination": scenario.contamination,
         "compute": table::compute(analysis, woven),
         "lists": scenario.lists.iter().map(list).collect::<Vec<_>>(),
-        "exploratory": { "strata": table::strata(analysis), "top": table::top(analysis) },
+        "exploratory": exploratory(analysis)?,
         "best_naive_merge": scenario.best_naive_merge,
         "informative": learned.informative,
         "heading": heading::of_scenario(analysis),
@@ -151,6 +152,16 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "leak": analysis.leak.as_ref().map(|leak| &leak.difference),
         "rows": rows,
     }))
+}
+
+/// What nothing was planned about.
+fn exploratory(analysis: &Analysis) -> Result<Value> {
+    let mut found = json!({ "strata": table::strata(analysis), "top": table::top(analysis) });
+    let along = weights::along(analysis.scenario);
+    if !along.is_empty() {
+        found["weights"] = serde_json::to_value(along)?;
+    }
+    Ok(found)
 }
 
 fn chance(analysis: &Analysis) -> Map<String, Value> {

@@ -31,6 +31,7 @@ pub mod sentence;
 pub mod summary;
 pub mod table;
 pub mod terminal;
+pub mod weights;
 mod write;
 
 #[cfg(test)]

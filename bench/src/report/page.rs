@@ -68,6 +68,8 @@ struct ScenarioView {
     planned: Option<TableView>,
     /// Rows that rank the whole catalogue.
     catalogue: Option<TableView>,
+    /// Whether it is known what is found along the weights of a merge.
+    weighed: bool,
     /// What is secondary.
     details: Vec<TableView>,
     charts: Vec<Chart>,
@@ -224,6 +226,7 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
         table::top(analysis),
         Some(table::cost(analysis)),
     ];
+    let along = table::weights(analysis);
     ScenarioView {
         anchor: format!("{}-{}", study.name, scenario.name)
             .replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
@@ -238,7 +241,13 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
         primary: table::primary(analysis, planned).into(),
         planned: table::planned(analysed, analysis).map(Into::into),
         catalogue: table::catalogue(analysis).map(Into::into),
-        details: details.into_iter().flatten().map(Into::into).collect(),
+        weighed: !along.is_empty(),
+        details: details
+            .into_iter()
+            .flatten()
+            .chain(along)
+            .map(Into::into)
+            .collect(),
         charts: charts(analysis, study.claims.margin),
         command: study
             .command

@@ -7,6 +7,7 @@ use super::input::{Contamination, Reading};
 use super::learned::{Bar, Comparison, Informative};
 use super::number::{p_words, percent, plus, signed};
 use super::planned::{Claim, Finding, Planned};
+use super::weights::{Along, along};
 use crate::claim::apart;
 use crate::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
@@ -44,6 +45,7 @@ pub fn sentences(analysis: &Analysis, planned: Option<&Planned>, woven: &str) ->
     }
     said.extend(leak(analysis));
     said.extend(contamination(analysis));
+    said.extend(along(analysis.scenario).iter().map(Along::sentence));
     if analysis.time_ties > 0.0 {
         said.push(format!(
             "{} of the targets share their time with the item before them; the order of these is no order of events ({}).",

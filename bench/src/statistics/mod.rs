@@ -5,6 +5,7 @@
 //! * [`student`]: the t distribution and the one-sample t test;
 //! * [`wilcoxon`]: the signed-rank test, shown beside it;
 //! * [`family`]: many tests at a time;
+//! * [`rank`]: whether two things move together;
 //! * [`power`]: what a study of so many replicates and users can find;
 //! * [`simulation`], [`draw`]: data under the model, for the power and for checking the rule itself.
 //!
@@ -15,6 +16,7 @@ pub mod contrast;
 pub mod draw;
 pub mod family;
 pub mod power;
+pub mod rank;
 pub mod simulation;
 pub mod student;
 pub mod wilcoxon;
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use contrast::{Components, Contrast, contrast};
 pub use family::{hochberg, holm};
+pub use rank::rank_correlation;
 pub use student::{effect_size_dz, paired_t};
 pub use wilcoxon::wilcoxon;
 

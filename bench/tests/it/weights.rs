@@ -88,8 +88,37 @@ fn weights_are_chosen_on_prompts_and_merged_again_without_them() {
     merge(&[&module[..], &["--model", "models/one", "--out", "woven"]].concat());
     let weight = &receipt(at, "woven")["recipe"]["models"][0]["parameters"]["weight"];
     assert_eq!(weight.as_array().unwrap().len(), 14);
+    // Directions, learnt on training prompts from the first adapter alone.
+    merge(&[
+        "--weights-by",
+        "fedecider",
+        "--users",
+        "6",
+        "--weigh",
+        "steps=4",
+        "--out",
+        "taught",
+    ]);
+    let found = &receipt(at, "taught")["weights"];
+    assert_eq!(found["cases"], 6);
+    assert_eq!(found["curve"][0]["lambda"], serde_json::json!([1.0, 0.0]));
+    assert!(found["after"].as_f64().unwrap() <= found["before"].as_f64().unwrap());
+    assert_eq!(found["lambda"].as_object().unwrap().len(), 14);
+    // Pseudo-users of each adapter's domain, of which nobody's interactions are read.
+    let pseudo = ["--weights-by", "mergerec", "--users", "3", "--weigh", "steps=2"];
+    merge(&[&pseudo[..], &["--prompts", DOMAIN, "--out", "agreed"]].concat());
+    let found = &receipt(at, "agreed")["weights"];
+    assert_eq!(found["cases"], 6);
+    assert_eq!(found["curve"][0]["lambda"], serde_json::json!([0.2, 0.2]));
+    let one = [
+        &["merge", "shop", "other", "--prompts", DOMAIN, "--out", "alone"][..],
+        &pseudo,
+    ];
+    assert!(fail(at, &one.concat()).contains("once for each"));
     fs::remove_dir_all(at.join("prepared")).unwrap();
     succeed(at, &["merge", "verify", "woven"]);
+    succeed(at, &["merge", "verify", "taught"]);
+    succeed(at, &["merge", "verify", "agreed"]);
 }
 
 #[test]
@@ -136,7 +165,7 @@ fn a_recipe_alone_has_weights_chosen_as_the_flags_do() {
     assert_eq!(ours["weights"], theirs["weights"]);
     assert_eq!(ours["result"], theirs["result"]);
     assert_eq!(ours["choice"], theirs["choice"]);
-    assert_eq!(ours["choice"]["prompts"], DOMAIN);
+    assert_eq!(ours["choice"]["prompts"][0]["folder"], DOMAIN);
     // What was chosen stands in the recipe, and how no more.
     assert!(ours["recipe"]["weights"].is_null());
     assert_eq!(

@@ -110,14 +110,21 @@ impl FileRecord {
 /// On whose prompts weights were chosen, and on which model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChoiceRecord {
-    /// The prepared folder, as it was given.
-    pub prompts: String,
-    /// Identity of what was prepared.
-    pub fingerprint: String,
+    /// The prepared folders, one but for ways that read the prompts of every member's domain.
+    pub prompts: Vec<PromptsRecord>,
     /// Key of the cut of users.
     pub cut_seed: u64,
     /// The model, as it was given or found.
     pub model: String,
+}
+
+/// A prepared folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptsRecord {
+    /// Where it is, as it was given.
+    pub folder: String,
+    /// Identity of what was prepared.
+    pub fingerprint: String,
 }
 
 /// The base that a merge was folded into.

@@ -14,6 +14,7 @@ use weaverec_model::merge::recipe::{Node, Recipe};
 use weaverec_model::merge::run::Run;
 use weaverec_model::merge::weights::Chosen;
 
+use super::weights::Whom;
 use crate::allocator::return_memory_at_once;
 use crate::command::adapter::{Adapters, base_of};
 use crate::output::MERGE;
@@ -135,11 +136,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     if let (Some(chosen), Some(by)) = (&receipt.weights, &receipt.choice) {
+        let folders: Vec<&str> = by.prompts.iter().map(|prompts| &*prompts.folder).collect();
         say(format!(
-            "weights chosen by {} on {} users of {}",
+            "weights chosen by {} on {} {} of {}",
             chosen.objective.as_deref().unwrap_or("nobody, as equal parts,"),
             chosen.cases,
-            by.prompts
+            Whom::of(&chosen.weights).name(),
+            folders.join(", ")
         ));
     }
     let gap = modules.iter().map(|module| module.gap).fold(0.0, f64::max);

@@ -13,11 +13,12 @@ use weaverec_model::backbone::{DecoderConfig, Precision};
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge::align::WEIGHT;
-use weaverec_model::merge::receipt::ChoiceRecord;
+use weaverec_model::merge::receipt::{ChoiceRecord, PromptsRecord};
 use weaverec_model::merge::recipe::{Choice, Recipe, WAYS};
 use weaverec_model::merge::rule::Rule;
-use weaverec_model::merge::weights::{Case, Chosen, Content, Goal, Weights, choose};
+use weaverec_model::merge::weights::{Case, Chosen, Content, Goal, Start, Weights, choose, taught};
 use weaverec_model::op::with_threads;
+use weaverec_model::rank::Normalisation;
 use weaverec_model::train::task::Room;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
@@ -28,7 +29,7 @@ use crate::command::base::Base;
 use crate::experiment::backbone::LanguageModel;
 use crate::experiment::cut::{Cut, First, Lot};
 use crate::experiment::encoder::Encoder;
-use crate::experiment::weighing;
+use crate::experiment::{pseudo, weighing};
 use crate::progress::{Meter, say};
 use crate::scoring::LEAST;
 
@@ -51,7 +52,9 @@ const NEUTRAL: usize = 4;
 #[derive(Debug, Args)]
 pub struct WeightArguments {
     /// Choose the weights on prompts: by a grid on the simplex or a search without gradients, both by NDCG or what --weigh names, by the entropy
-    /// over the candidates of prompts without answers, or by the likelihood of what came next. A recipe says the same under `weights`.
+    /// over the candidates of prompts without answers, or by the likelihood of what came next. Or learn them: as FeDecider does, of the updates'
+    /// directions, on training prompts, the first adapter being the target's own; as MergeRec does, by what each adapter says of its own domain. A
+    /// recipe says the same under `weights`.
     #[arg(
         long,
         value_name = "HOW",
@@ -61,10 +64,12 @@ pub struct WeightArguments {
     )]
     weights_by: Option<String>,
     /// Prepared folder of the target: the validation prompts of its calibration users choose (20 % of all, by a keyed hash), on whom nothing is
-    /// reported.
+    /// reported; its training prompts, where weights are learnt as FeDecider does. As MergeRec does, one for each adapter, in their order: of these
+    /// the items alone are read.
     #[arg(long, value_name = "FOLDER", requires = "weights_by")]
-    prompts: Option<PathBuf>,
-    /// Most users that choose [default: 100 by entropy, else 1000].
+    prompts: Vec<PathBuf>,
+    /// Most users that choose, or training prompts, or pseudo-users of each domain [default: 100 by entropy and by mergerec, 400 by fedecider,
+    /// else 1000].
     #[arg(long, value_parser = super::super::number::at_least(1))]
     users: Option<usize>,
     /// A setting of the choice, as divisions=20, per=module or learning_rate=0.5; docs/merging.md has all.
@@ -90,27 +95,53 @@ pub struct WeightArguments {
     threads: Option<usize>,
 }
 
+/// On whom weights are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    Calibration,
+    Training,
+    PseudoUsers,
+}
+
+impl Whom {
+    pub(super) fn of(weights: &Weights) -> Self {
+        match weights.goal() {
+            Some(Goal::Answer(_)) => Whom::Training,
+            Some(Goal::Distillation(_)) => Whom::PseudoUsers,
+            _ => Whom::Calibration,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Whom::Calibration => "users",
+            Whom::Training => "training prompts",
+            Whom::PseudoUsers => "pseudo-users",
+        }
+    }
+}
+
 impl WeightArguments {
     /// How weights are chosen, by flags or by a recipe's key; none: they are not.
     ///
     /// # Errors
     /// The same said by both, or flags of a choice where there is none.
     pub fn asked(&self, recipe: &Recipe) -> Result<Option<Choice>> {
-        let choice = match (&self.weights_by, &self.prompts, &recipe.weights) {
-            (Some(_), _, Some(_)) => bail!(
+        let choice = match (&self.weights_by, &recipe.weights) {
+            (Some(_), Some(_)) => bail!(
                 "the recipe says how the weights are chosen (weights); leave --weights-by, --prompts and --weigh out, or the key"
             ),
-            (Some(way), Some(prompts), None) => Choice {
+            (Some(way), None) => Choice {
                 weights: self.weights(way)?,
-                prompts: prompts.clone(),
+                prompts: self.prompts.clone(),
                 users: None,
                 cut_seed: None,
                 model: None,
                 precision: None,
                 arithmetic: None,
             },
-            (_, _, Some(choice)) => choice.clone(),
-            _ => {
+            (None, Some(choice)) => choice.clone(),
+            (None, None) => {
                 if let Some(flag) = self.without_choice() {
                     bail!(
                         "{flag} is about a choice of weights, and none is asked for: add --weights-by, or weights to the recipe"
@@ -202,13 +233,18 @@ pub(super) fn chosen(
         .map(|weight| format!("{weight:.3}"))
         .collect();
     meter.finish(format!(
-        "{} users, weights {}",
+        "{} {}, weights {}",
         ready.cases.len(),
+        Whom::of(&ready.weights).name(),
         shares.join(", ")
     ));
     if let (Some(objective), Some(before), Some(after)) = (&found.objective, found.before, found.after) {
+        let start = match &found.weights {
+            Weights::Descent(descent) if descent.start != Start::Equal => "those it began with",
+            _ => "equal weights",
+        };
         say(format!(
-            "{objective}: {before:.4} with equal weights, {after:.4} with these"
+            "{objective}: {before:.4} with {start}, {after:.4} with these"
         ));
     }
     Ok((found, ready.record))
@@ -223,51 +259,132 @@ fn ready(
     adapters: &[Adapter],
 ) -> Result<Ready> {
     check(recipe)?;
-    let folder = &choice.prompts;
+    let whom = Whom::of(&choice.weights);
+    let folders = folders(choice, whom, adapters.len())?;
+    let target = &folders[0];
     let mut weights = choice.weights.clone();
-    let supervised = weights.goal().is_some_and(Goal::is_supervised);
-    let prepared = Prepared::open(folder)?;
-    let usual = if supervised { USERS } else { USERS_OF_ENTROPY };
     let cut_seed = choice.cut_seed.unwrap_or(0);
-    let prompts = calibration_prompts(&prepared, cut_seed, choice.users.unwrap_or(usual))?;
-    if prompts.is_empty() {
-        bail!(
-            "{} has no validation prompts of calibration users: nobody could choose; prepare more of the domain, or give --weights",
-            folder.display()
-        );
-    }
-    if supervised && prompts.len() < LEAST {
-        say(format!(
-            "warning: {} calibration users of {} choose, and fewer than {LEAST} choose nothing: all adapters weigh the same",
-            prompts.len(),
-            folder.display()
-        ));
-        weights = Weights::Uniform;
-    }
+    let prompts = match whom {
+        Whom::Calibration => choosing(choice, &mut weights, target, cut_seed)?,
+        // Nobody who is held out is asked.
+        Whom::Training | Whom::PseudoUsers => Vec::new(),
+    };
     let (name, model) = model(asked, choice, base)?;
     for (source, adapter) in recipe.members.iter().zip(adapters) {
         if let Some(doubt) = doubt(adapter, &source.folder, &model.base, &model.path) {
             say(format!("warning: {}: {doubt}", source.folder.display()));
         }
     }
-    let (cases, content) = cases(&prepared, &prompts, &model)?;
-    // λ is chosen by what planned comparisons rank by, at α = 1; α itself comes after it.
-    if let Weights::Grid(grid) = &mut weights {
-        put(&mut grid.objective, content);
-    } else if let Weights::Search(search) = &mut weights {
-        put(&mut search.objective, content);
-    }
+    let cases = match whom {
+        Whom::Training => {
+            let encoder = Encoder::new(model.words.tokenizer()?, target.manifest().parameters.format);
+            pseudo::training(target, &encoder, choice.users.unwrap_or(weighing::TRAINING))?
+        }
+        Whom::PseudoUsers => with_threads(super::super::threads(asked.threads), || {
+            pseudo_users(choice, &model, adapters, &folders)
+        })?,
+        Whom::Calibration => {
+            let (cases, content) = cases(target, &prompts, &model)?;
+            // λ is chosen by what planned comparisons rank by, at α = 1; α itself comes after it.
+            if let Weights::Grid(grid) = &mut weights {
+                put(&mut grid.objective, content);
+            } else if let Weights::Search(search) = &mut weights {
+                put(&mut search.objective, content);
+            }
+            cases
+        }
+    };
     Ok(Ready {
         weights,
         model,
         cases,
         record: ChoiceRecord {
-            prompts: folder.to_string_lossy().into_owned(),
-            fingerprint: prepared.fingerprint(),
+            prompts: choice
+                .prompts
+                .iter()
+                .zip(&folders)
+                .map(|(folder, prepared)| PromptsRecord {
+                    folder: folder.to_string_lossy().into_owned(),
+                    fingerprint: prepared.fingerprint(),
+                })
+                .collect(),
             cut_seed,
             model: name,
         },
     })
+}
+
+/// The prepared folders of a choice, as many as it reads.
+fn folders(choice: &Choice, whom: Whom, adapters: usize) -> Result<Vec<Prepared>> {
+    match (whom, &choice.prompts[..]) {
+        (_, []) => {
+            bail!("no prompts to choose the weights on: --prompts, or prompts among a recipe's weights")
+        }
+        (Whom::PseudoUsers, folders) if folders.len() != adapters => bail!(
+            "{} prepared folders for {adapters} adapters: pseudo-users are of each adapter's own domain, give --prompts once for each, in their order",
+            folders.len()
+        ),
+        (Whom::Calibration | Whom::Training, [_, other, ..]) => bail!(
+            "--prompts {}: weights are chosen on one domain, that of the target; --weights-by mergerec takes one for each adapter",
+            other.display()
+        ),
+        (_, folders) => folders.iter().map(|folder| Ok(Prepared::open(folder)?)).collect(),
+    }
+}
+
+/// Pseudo-users of every adapter's domain, with what it says of them.
+fn pseudo_users(
+    choice: &Choice,
+    model: &LanguageModel,
+    adapters: &[Adapter],
+    folders: &[Prepared],
+) -> Result<Vec<Case>> {
+    let normalisation = match choice.weights.goal() {
+        Some(Goal::Distillation(distillation)) => distillation.normalisation,
+        _ => Normalisation::default(),
+    };
+    let mut all = Vec::new();
+    for (prepared, adapter) in folders.iter().zip(adapters) {
+        let parameters = &prepared.manifest().parameters;
+        let encoder = Encoder::new(model.words.tokenizer()?, parameters.format);
+        let count = choice.users.unwrap_or(weighing::PSEUDO_USERS);
+        let cases = pseudo::users(
+            prepared,
+            &prepared.items()?,
+            &encoder,
+            count,
+            parameters.candidates,
+        )?;
+        all.extend(taught(&model.decoder, adapter, cases, normalisation, ROOM)?);
+    }
+    Ok(all)
+}
+
+/// The prompts of users who choose. Too few of them, where answers are looked at, leave the weights equal.
+fn choosing(
+    choice: &Choice,
+    weights: &mut Weights,
+    prepared: &Prepared,
+    cut_seed: u64,
+) -> Result<Vec<Prompt>> {
+    let folder = choice.prompts.first().map(|folder| folder.display());
+    let folder = folder.map(|folder| folder.to_string()).unwrap_or_default();
+    let supervised = weights.goal().is_some_and(Goal::is_supervised);
+    let usual = if supervised { USERS } else { USERS_OF_ENTROPY };
+    let prompts = calibration_prompts(prepared, cut_seed, choice.users.unwrap_or(usual))?;
+    if prompts.is_empty() {
+        bail!(
+            "{folder} has no validation prompts of calibration users: nobody could choose; prepare more of the domain, or give --weights"
+        );
+    }
+    if supervised && prompts.len() < LEAST {
+        say(format!(
+            "warning: {} calibration users of {folder} choose, and fewer than {LEAST} choose nothing: all adapters weigh the same",
+            prompts.len()
+        ));
+        *weights = Weights::Uniform;
+    }
+    Ok(prompts)
 }
 
 fn put(goal: &mut Goal, content: Option<Content>) {

@@ -65,7 +65,10 @@ pub fn recorded(scenario: Option<&str>, row: &str, replicate: Replicate, choice:
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         },
-        users: format!("{letter} ({} users)", choice.users),
+        users: match choice.users {
+            0 => "nobody who is held out".into(),
+            users => format!("{letter} ({users} users)"),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::read::Setting;
 use crate::experiment::cell::{Cell, Choice, Kind, Ranking, Record, ScoredCase, Training};
+use crate::experiment::curve::WeightCurve;
 use crate::experiment::cut::Cut;
 use crate::experiment::environment::Environment;
 use crate::experiment::library::Library;
@@ -44,6 +45,8 @@ pub struct Ranked {
     pub setting: Setting,
     /// What was chosen before they were made.
     pub choices: Vec<Choice>,
+    /// What was found along the weights that its merge was tried with.
+    pub weights: Option<WeightCurve>,
     /// Highest memory of the ranking, or of its tensors on a GPU.
     pub peak_memory_bytes: Option<u64>,
 }
@@ -152,6 +155,7 @@ impl<'a> Records<'a> {
             cases,
             setting,
             choices: record.choices,
+            weights: record.weights,
             // Where a GPU works, its memory is what runs short.
             peak_memory_bytes: record
                 .cost

@@ -338,6 +338,7 @@ impl<'a> Making<'a> {
                     ))
                 })
                 .collect::<Result<_>>()?,
+            weights: ranked.weights.clone(),
             listed: false,
         };
         Ok((run, places.calibration))

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::experiment::cell::{Cell, Choice, Ranking, Training};
+use crate::experiment::curve::WeightCurve;
 
 /// What came of a cell.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub struct Finished<'a> {
     pub choices: Vec<Choice>,
     /// Of a study.
     pub study: Option<serde_json::Value>,
+    /// What was found along the weights of a merge.
+    pub weights: Option<WeightCurve>,
     /// Writes what else belongs to the cell into the folder it is given.
     pub artefacts: Option<Artefacts<'a>>,
 }

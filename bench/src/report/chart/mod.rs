@@ -8,8 +8,10 @@ mod forest;
 mod letters;
 mod loss;
 mod svg;
+mod weights;
 
 use super::analysis::Analysis;
+use super::weights::along;
 use serde::Serialize;
 
 pub use forest::{Line, OTHER_COMPUTE, forest};
@@ -27,13 +29,16 @@ pub struct Chart {
 /// Every chart that a scenario has the numbers for; differences within `margin` count as none.
 #[must_use]
 pub fn charts(analysis: &Analysis, margin: f64) -> Vec<Chart> {
-    [
+    let drawn = [
         differences::methods(analysis, margin),
         differences::members(analysis, margin),
         cost::accuracy(analysis),
         loss::curves(analysis),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    let along = along(analysis.scenario);
+    drawn
+        .into_iter()
+        .flatten()
+        .chain(along.iter().map(weights::course))
+        .collect()
 }

@@ -9,6 +9,7 @@ mod diagnosis;
 mod levels;
 mod readings;
 mod strata;
+mod weights;
 
 use super::analysed::Analysed;
 use super::number::NONE;
@@ -24,6 +25,7 @@ pub use diagnosis::{diagnosis, mean_members};
 pub use levels::{accuracy, matrix, primary};
 pub use readings::{catalogue, readings};
 pub use strata::{strata, top};
+pub use weights::weights;
 
 /// A table.
 #[derive(Debug, Clone, Serialize)]

@@ -9,6 +9,7 @@ mod latex;
 mod levels;
 mod outside;
 mod readings;
+mod weights;
 mod words;
 
 use super::*;

@@ -4,20 +4,23 @@
 //! weights: {by: grid, prompts: prepared/shop, divisions: 20}
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Keys, number, text};
-use super::node::{Node, at, nearest};
+use super::node::{Content, Node, at, nearest};
 use crate::backbone::Precision;
 use crate::device::Arithmetic;
-use crate::merge::weights::{Descent, Goal, Likelihood, Weights};
+use crate::merge::weights::{Descent, Goal, Likelihood, Start, Weights};
 use crate::{Error, Result};
 
 /// The ways to choose.
-pub const WAYS: [&str; 4] = ["grid", "search", "entropy", "likelihood"];
+pub const WAYS: [&str; 6] = ["grid", "search", "entropy", "likelihood", "fedecider", "mergerec"];
+
+/// Settings of a descent that are not written where they are what held before there was a choice.
+const UNWRITTEN: [&str; 4] = ["start", "directions", "weight_decay", "steps"];
 
 /// The keys beside the settings of the way.
 const KEYS: [&str; 7] = [
@@ -35,9 +38,9 @@ const KEYS: [&str; 7] = [
 pub struct Choice {
     /// The way with its settings.
     pub weights: Weights,
-    /// The prepared folder whose calibration users choose.
-    pub prompts: PathBuf,
-    /// Most users that choose; none: as many as are usual for the way.
+    /// The prepared folder whose calibration users choose, or whose training prompts teach; by `mergerec` one for each member, in their order.
+    pub prompts: Vec<PathBuf>,
+    /// Most users that choose, or prompts that teach; none: as many as are usual for the way.
     pub users: Option<usize>,
     /// Key of the cut of users; none: 0.
     pub cut_seed: Option<u64>,
@@ -79,8 +82,12 @@ impl Weights {
             Weights::Uniform => None,
             Weights::Grid(_) => Some("grid"),
             Weights::Search(_) => Some("search"),
-            Weights::Descent(descent) if descent.objective.is_supervised() => Some("likelihood"),
-            Weights::Descent(_) => Some("entropy"),
+            Weights::Descent(descent) => Some(match &descent.objective {
+                Goal::Answer(_) => "fedecider",
+                Goal::Distillation(_) => "mergerec",
+                other if other.is_supervised() => "likelihood",
+                _ => "entropy",
+            }),
         }
     }
 }
@@ -95,6 +102,8 @@ fn plain(way: &str) -> std::result::Result<Weights, String> {
             objective: Goal::Likelihood(Likelihood::default()),
             ..Descent::default()
         })),
+        "fedecider" => Ok(Weights::Descent(Descent::fedecider())),
+        "mergerec" => Ok(Weights::Descent(Descent::mergerec())),
         other => Err(format!(
             "{other} is no way to choose weights; the nearest is {}, and all are {}",
             nearest(other, &WAYS).unwrap_or_default(),
@@ -105,14 +114,20 @@ fn plain(way: &str) -> std::result::Result<Weights, String> {
 
 /// The names of a way's settings.
 fn settings_of(weights: &Weights) -> Vec<String> {
-    match serde_json::to_value(weights) {
+    let mut names: Vec<String> = match serde_json::to_value(weights) {
         Ok(Value::Object(keys)) => keys
             .into_iter()
             .map(|(key, _)| key)
             .filter(|key| key != "by")
             .collect(),
         _ => Vec::new(),
+    };
+    if matches!(weights, Weights::Descent(_)) {
+        let written = names.clone();
+        let others = UNWRITTEN.iter().map(|key| (*key).to_owned());
+        names.extend(others.filter(|key| !written.contains(key)));
     }
+    names
 }
 
 impl Choice {
@@ -153,7 +168,7 @@ impl Choice {
         }
         Ok(Choice {
             weights,
-            prompts: Path::new(text(prompts, "prompts")?).to_path_buf(),
+            prompts: folders(prompts)?,
             users,
             cut_seed: whole("cut_seed")?,
             model: keys
@@ -173,7 +188,29 @@ impl Choice {
         let failure = |error| Error::Usage(format!("the recipe cannot be written: {error}"));
         let mut table = serde_json::to_value(&self.weights).map_err(failure)?;
         table["by"] = self.weights.way().unwrap_or_default().into();
-        table["prompts"] = self.prompts.to_string_lossy().into();
+        if let (Some(way), Weights::Descent(_)) = (self.weights.way(), &self.weights) {
+            // What the way has of its own and this choice has not.
+            let own = serde_json::to_value(plain(way).map_err(Error::Usage)?).map_err(failure)?;
+            for key in UNWRITTEN {
+                if table.get(key).is_none() && own.get(key).is_some() {
+                    table[key] = match key {
+                        "start" => json!(Start::Equal),
+                        "directions" => json!(false),
+                        "weight_decay" => json!(0.0),
+                        _ => Value::Null,
+                    };
+                }
+            }
+        }
+        let folders: Vec<String> = self
+            .prompts
+            .iter()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .collect();
+        table["prompts"] = match &folders[..] {
+            [one] => json!(one),
+            all => json!(all),
+        };
         let optional = [
             ("users", json!(self.users)),
             ("cut_seed", json!(self.cut_seed)),
@@ -185,6 +222,19 @@ impl Choice {
             table[key] = value;
         }
         Ok(table)
+    }
+}
+
+/// One folder, or a list of them.
+fn folders(node: &Node) -> std::result::Result<Vec<PathBuf>, String> {
+    let folder = |node: &Node| text(node, "prompts").map(PathBuf::from);
+    match &node.content {
+        Content::List(nodes) if nodes.is_empty() => Err(at(
+            node.line,
+            "prompts is an empty list; name the prepared folder whose calibration users choose",
+        )),
+        Content::List(nodes) => nodes.iter().map(folder).collect(),
+        _ => folder(node).map(|one| vec![one]),
     }
 }
 

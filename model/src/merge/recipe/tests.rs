@@ -147,7 +147,7 @@ fn a_recipe_says_how_weights_are_chosen_and_reads_back_as_the_same() {
     let choice = recipe.weights.clone().unwrap();
     assert_eq!(choice.weights.way(), Some("grid"));
     assert_eq!(serde_json::to_value(&choice.weights).unwrap()["divisions"], 20);
-    assert_eq!(choice.prompts, PathBuf::from("prepared/shop"));
+    assert_eq!(choice.prompts, [PathBuf::from("prepared/shop")]);
     assert_eq!(
         (choice.users, choice.cut_seed, choice.model),
         (Some(300), None, None)
@@ -158,8 +158,11 @@ fn a_recipe_says_how_weights_are_chosen_and_reads_back_as_the_same() {
         "entropy, per: module, form: sigmoid, model: models/one, precision: q8",
         "likelihood, epochs: 2, objective: {kind: likelihood, normalisation: mean}, arithmetic: bf16",
         "entropy, objective: {kind: vocabulary-entropy, tokens: 3}",
+        "fedecider",
+        "fedecider, directions: false, steps: null, epochs: 2, weight_decay: 0.0",
+        "mergerec, start: equal",
     ] {
-        let text = format!("{{rule: cat, models: [a, b], weights: {{by: {by}, prompts: p}}}}");
+        let text = format!("{{rule: cat, models: [a, b], weights: {{by: {by}, prompts: [p, q]}}}}");
         let recipe = Recipe::yaml(&text).unwrap();
         let way = by.split(',').next().unwrap();
         assert_eq!(recipe.weights.as_ref().unwrap().weights.way(), Some(way));

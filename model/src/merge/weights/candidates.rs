@@ -52,7 +52,7 @@ pub(super) fn target(cases: &[Case], place: usize) -> Result<usize> {
 }
 
 /// Logarithms of the softmax of scores.
-fn log_softmax(scores: &[f32]) -> Vec<f64> {
+pub(super) fn log_softmax(scores: &[f32]) -> Vec<f64> {
     let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = scores.iter().map(|score| (f64::from(*score) - most).exp()).sum();
     scores
@@ -62,7 +62,7 @@ fn log_softmax(scores: &[f32]) -> Vec<f64> {
 }
 
 /// A loss of one case's scores and its gradient over them.
-type Loss = (f64, Vec<f64>);
+pub(super) type Loss = (f64, Vec<f64>);
 
 fn entropy(scores: &[f32]) -> Loss {
     let logs = log_softmax(scores);
@@ -176,7 +176,7 @@ impl Differentiable for Likelihood {
 }
 
 /// There is no gradient through what several sequences see, so each candidate goes after a prompt of its own.
-fn tokens(case: &Case) -> usize {
+pub(super) fn tokens(case: &Case) -> usize {
     let candidates = case.query.candidates.iter();
     candidates
         .map(|candidate| case.query.prompt.len() + candidate.len() - 1)
@@ -192,7 +192,7 @@ struct Weighed<'a> {
 
 /// Lets the losses' gradients through the decoder: to first order, they are sums of log-likelihoods times constants. Gives the sum of the
 /// losses.
-fn go_back(
+pub(super) fn go_back(
     tracked: &Decoder,
     cases: &[Case],
     losses: &[Loss],

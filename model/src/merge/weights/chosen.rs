@@ -19,7 +19,7 @@ pub struct Chosen {
     pub cases: usize,
     /// λ.
     pub lambda: Lambda,
-    /// The objective of equal parts, over all cases; less is better.
+    /// The objective where the choice began, over all cases: of equal parts where nothing else is said. Less is better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<f64>,
     /// That of λ.
@@ -36,7 +36,7 @@ pub struct Chosen {
 /// A λ that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Of each member, the mean over modules.
+    /// Of each member, the mean over modules; of directions, where the choice is of these.
     pub lambda: Vec<f64>,
     /// The objective there: over all cases, or in a descent over those of the step.
     pub value: f64,

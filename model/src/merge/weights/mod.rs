@@ -6,21 +6,28 @@
 //!
 //! * [`lambda`]: the weights, a number a member or one a member and module; [`stacked`]: the decoder under any of them, the columns of B
 //!   scaled in place;
-//! * [`objective`]: what is made small: [`ndcg`] and the likelihood of what came next ([`candidates`]) where that is known, entropy over the
-//!   candidates or over the [`vocabulary`] of prompts without answers;
-//! * [`grid`], [`search`] (LoraHub) and [`descent`] (AdaMerging, RecCocktail, WeaveRec's own option): how;
+//! * [`objective`]: what is made small: [`ndcg`] and the likelihood of what came next, among [`candidates`] or by itself ([`answer`]), where
+//!   that is known; entropy over the candidates or over the [`vocabulary`] of prompts without answers; [`distillation`] of what each member
+//!   says of its own domain;
+//! * [`grid`], [`search`] (LoraHub) and [`descent`] (AdaMerging, RecCocktail, WeaveRec's own option, MergeRec, and of [`directions`]
+//!   FeDecider): how;
 //! * [`chosen`]: what came of it.
 //!
 //! Cases are prompts of held-out users who choose (C of the cut), never of those on whom results are reported: who calls sees to that.
 
+pub mod answer;
 pub mod candidates;
 pub mod chosen;
 pub mod descent;
+mod directions;
+pub mod distillation;
 pub mod grid;
 pub mod lambda;
 mod logits;
 pub mod ndcg;
 pub mod objective;
+#[cfg(test)]
+mod rivals;
 pub mod search;
 pub mod stacked;
 #[cfg(test)]
@@ -29,15 +36,18 @@ pub mod vocabulary;
 
 use serde::{Deserialize, Serialize};
 
+use self::directions::Directions;
 use self::search::Course;
 use crate::backbone::Decoder;
 use crate::lora::Adapter;
 use crate::train::task::Room;
 use crate::{Error, Result};
 
+pub use answer::Answer;
 pub use candidates::{CandidateEntropy, Likelihood};
 pub use chosen::{Chosen, Point, along};
-pub use descent::{Descent, Form};
+pub use descent::{Descent, Form, Start};
+pub use distillation::{Distillation, taught};
 pub use grid::{Grid, simplex};
 pub use lambda::{Grain, Lambda};
 pub use ndcg::{Content, Ndcg};
@@ -75,7 +85,8 @@ impl Weights {
 /// Chooses what adapters weigh on a decoder by cases. `progress` is told how much is tried, and of how much.
 ///
 /// The same cases, settings and adapters give the same weights, whatever the number of threads. λ has six decimals, and its objective over
-/// all cases is never worse than that of equal parts (in a search: with its penalty).
+/// all cases is never worse than that of equal parts, or of where else a descent starts (in a search: with its penalty). What is chosen for
+/// directions is given as weights of the updates themselves, by module.
 ///
 /// # Errors
 /// No cases, adapters that do not fit each other or the decoder, and what the objective refuses.
@@ -105,7 +116,16 @@ pub fn choose(
             "no cases to choose weights by: prepare prompts of users who are held out".into(),
         ));
     }
-    let stacked = Stacked::new(decoder, adapters)?;
+    let directions = match weights {
+        Weights::Descent(descent) => descent.target()?,
+        _ => None,
+    };
+    let directions = directions.map(|target| Directions::new(adapters, target));
+    let directions = directions.transpose()?;
+    let stacked = match &directions {
+        Some(directions) => Stacked::new(decoder, &directions.adapters())?,
+        None => Stacked::new(decoder, adapters)?,
+    };
     let objective = goal.objective();
     let mut course = Course {
         stacked: &stacked,
@@ -138,7 +158,11 @@ pub fn choose(
     chosen.objective = Some(objective.name());
     chosen.before = tried.0.first().map(|(_, value)| *value);
     chosen.after = Some(after);
-    chosen.lambda = lambda;
+    let of_updates = |lambda: Lambda| match &directions {
+        Some(directions) => directions.of_updates(&lambda),
+        None => Ok(lambda),
+    };
+    chosen.lambda = of_updates(lambda)?;
     chosen.curve = tried
         .0
         .iter()
@@ -147,6 +171,7 @@ pub fn choose(
             value: *value,
         })
         .collect();
-    chosen.tried = tried.0.into_iter().map(|(lambda, _)| lambda).collect();
+    let lambdas = tried.0.into_iter().map(|(lambda, _)| of_updates(lambda));
+    chosen.tried = lambdas.collect::<Result<_>>()?;
     Ok(chosen)
 }

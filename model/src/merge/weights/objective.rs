@@ -3,19 +3,32 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{CandidateEntropy, Likelihood, Ndcg, VocabularyEntropy};
+use super::{Answer, CandidateEntropy, Distillation, Likelihood, Ndcg, VocabularyEntropy};
 use crate::Result;
 use crate::backbone::Decoder;
 use crate::rank::Query;
 use crate::train::task::Room;
 
-/// A prompt with candidates, and where it is known which of them came next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A prompt with candidates, and where it is known which of them came next, or what somebody says of them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// The prompt and the candidates; objectives that read no candidates need none.
     pub query: Query,
     /// The place of the target among the candidates; objectives of unlabelled prompts do not look at it.
     pub target: Option<usize>,
+    /// The candidates' scores by who is to be followed ([`taught`](super::taught)); objectives that follow nobody do not look at them.
+    pub teacher: Option<Vec<f32>>,
+}
+
+impl Case {
+    /// A case without a teacher.
+    pub fn new(query: Query, target: Option<usize>) -> Self {
+        Case {
+            query,
+            target,
+            teacher: None,
+        }
+    }
 }
 
 /// A mean over cases; the less, the better.
@@ -75,6 +88,10 @@ pub enum Goal {
     Likelihood(Likelihood),
     /// How high what came next is ranked.
     Ndcg(Ndcg),
+    /// Likelihood of what came next, by itself.
+    Answer(Answer),
+    /// What members say of pseudo-users of their own domains.
+    Distillation(Distillation),
 }
 
 impl Goal {
@@ -85,11 +102,13 @@ impl Goal {
             Goal::VocabularyEntropy(objective) => objective,
             Goal::Likelihood(objective) => objective,
             Goal::Ndcg(objective) => objective,
+            Goal::Answer(objective) => objective,
+            Goal::Distillation(objective) => objective,
         }
     }
 
     /// Whether it looks at what came next.
     pub fn is_supervised(&self) -> bool {
-        matches!(self, Goal::Likelihood(_) | Goal::Ndcg(_))
+        matches!(self, Goal::Likelihood(_) | Goal::Ndcg(_) | Goal::Answer(_))
     }
 }

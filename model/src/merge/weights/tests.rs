@@ -14,28 +14,35 @@ use crate::merge::weighted;
 use crate::op::with_threads;
 use crate::rank::{Normalisation, Query};
 
-const ROOM: Room = Room {
+pub(super) const ROOM: Room = Room {
     tokens: 12,
     activation_memory: 0,
 };
 
-fn two() -> [Adapter; 2] {
+pub(super) fn two() -> [Adapter; 2] {
     [random_adapter("one", 3), random_adapter("two", 5)]
 }
 
-/// Prompts whose candidates begin alike, or do not.
-fn cases() -> Vec<Case> {
-    let case = |prompt: &[u32], candidates: &[&[u32]], target| Case {
+/// Prompts whose candidates begin alike, or do not, with what a teacher says of them.
+pub(super) fn cases() -> Vec<Case> {
+    let case = |prompt: &[u32], candidates: &[&[u32]], target, teacher: &[f32]| Case {
         query: Query {
             prompt: prompt.to_vec(),
             candidates: candidates.iter().map(|tokens| tokens.to_vec()).collect(),
         },
         target: Some(target),
+        teacher: Some(teacher.to_vec()),
     };
+    let first: &[&[u32]] = &[&[3, 0], &[4, 7, 0], &[9, 0], &[4, 2, 0]];
     vec![
-        case(&[1, 5, 2], &[&[3, 0], &[4, 7, 0], &[9, 0], &[4, 2, 0]], 1),
-        case(&[6, 6, 8, 1], &[&[2, 0], &[11, 0], &[5, 12, 0]], 0),
-        case(&[7], &[&[8, 3, 0], &[8, 0]], 1),
+        case(&[1, 5, 2], first, 1, &[-1.0, -3.0, -2.0, -4.0]),
+        case(
+            &[6, 6, 8, 1],
+            &[&[2, 0], &[11, 0], &[5, 12, 0]],
+            0,
+            &[-2.5, -1.0, -2.0],
+        ),
+        case(&[7], &[&[8, 3, 0], &[8, 0]], 1, &[-0.5, -1.5]),
     ]
 }
 
@@ -97,7 +104,7 @@ fn a_module_that_a_member_lacks_is_zero_and_has_no_gradient_for_it() {
         1e-4,
     );
     let objective = VocabularyEntropy { tokens: 1 };
-    let weighing = Weighing::new(&stacked, &objective, Form::Free, Grain::Module).unwrap();
+    let weighing = Weighing::new(&stacked, &objective, Form::Free, Grain::Module, Start::Equal).unwrap();
     let (_, gradient) = weighing.sum_and_gradient(&cases(), ROOM).unwrap();
     assert_eq!(gradient.len(), 14);
     for (name, slopes) in gradient {
@@ -109,7 +116,7 @@ fn a_module_that_a_member_lacks_is_zero_and_has_no_gradient_for_it() {
 fn check_gradient(objective: &dyn Differentiable, grain: Grain) {
     let [one, two] = two();
     let stacked = Stacked::new(&tiny(), &[&one, &two]).unwrap();
-    let weighing = Weighing::new(&stacked, objective, Form::Free, grain).unwrap();
+    let weighing = Weighing::new(&stacked, objective, Form::Free, grain, Start::Equal).unwrap();
     let cases = cases();
     let (sum, gradient) = weighing.sum_and_gradient(&cases, ROOM).unwrap();
     let value = |lambda: &Lambda| {
@@ -151,6 +158,14 @@ fn the_gradient_over_lambda_is_that_of_finite_differences() {
         check_gradient(&likelihood(Normalisation::Mean), grain);
         check_gradient(&VocabularyEntropy { tokens: 1 }, grain);
         check_gradient(&VocabularyEntropy { tokens: 3 }, grain);
+        check_gradient(&Answer::default(), grain);
+        for temperature in [1.0, 2.0] {
+            let distillation = Distillation {
+                temperature,
+                ..Distillation::default()
+            };
+            check_gradient(&distillation, grain);
+        }
     }
 }
 
@@ -164,7 +179,7 @@ fn equal_adapters_have_equal_gradients_so_that_shares_stay_equal() {
     };
     let stacked = Stacked::new(&decoder, &[&one, &one]).unwrap();
     let objective = descent.objective.objective().differentiable().unwrap();
-    let weighing = Weighing::new(&stacked, objective, descent.form, descent.per).unwrap();
+    let weighing = Weighing::new(&stacked, objective, descent.form, descent.per, Start::Equal).unwrap();
     let (_, gradient) = weighing.sum_and_gradient(&cases(), ROOM).unwrap();
     for slopes in gradient.values() {
         assert!(
@@ -339,7 +354,7 @@ fn every_form_starts_from_equal_parts() {
     let stacked = Stacked::new(&tiny(), &adapters.each_ref()).unwrap();
     let objective = CandidateEntropy::default();
     for form in [Form::Softmax { temperature: 0.5 }, Form::Sigmoid, Form::Free] {
-        let weighing = Weighing::new(&stacked, &objective, form, Grain::Adapter).unwrap();
+        let weighing = Weighing::new(&stacked, &objective, form, Grain::Adapter, Start::Equal).unwrap();
         for weight in weighing.lambda().unwrap().mean() {
             assert!((weight - 1.0 / 3.0).abs() < 1e-6, "{form:?}: {weight}");
         }
@@ -349,6 +364,7 @@ fn every_form_starts_from_equal_parts() {
         &objective,
         Form::Softmax { temperature: 0.0 },
         Grain::Adapter,
+        Start::Equal,
     );
     assert!(cold.err().unwrap().to_string().contains("temperature"));
 }

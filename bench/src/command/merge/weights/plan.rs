@@ -11,7 +11,7 @@ use weaverec_model::merge::recipe::{Choice, Recipe};
 use weaverec_model::merge::weights::{Descent, Grain, Grid, Search, Weights, choose, simplex};
 use weaverec_model::op::with_threads;
 
-use super::{ROOM, WeightArguments, ready};
+use super::{ROOM, WeightArguments, Whom, ready};
 use crate::command::print as line;
 use crate::progress::duration;
 
@@ -35,12 +35,19 @@ pub(in crate::command::merge) fn print(
         .iter()
         .map(|case| case.query.prompt.len() + case.query.candidates.iter().map(Vec::len).sum::<usize>())
         .sum();
+    let folders: Vec<&str> = ready
+        .record
+        .prompts
+        .iter()
+        .map(|prompts| &*prompts.folder)
+        .collect();
     line(format!(
-        "weights: by {} ({}), {} users of {} choose on {}, {tokens} tokens of prompts and candidates",
+        "weights: by {} ({}), {} {} of {} choose on {}, {tokens} tokens of prompts and candidates",
         ready.weights.way().unwrap_or_default(),
         goal.objective().name(),
         cases.len(),
-        choice.prompts.display(),
+        Whom::of(&ready.weights).name(),
+        folders.join(", "),
         ready.record.model
     ))?;
     let members: Vec<&Adapter> = adapters.iter().collect();
@@ -120,7 +127,11 @@ impl Trial {
                 }
             }
             Weights::Descent(descent) => {
-                let steps = descent.epochs * cases.div_ceil(descent.batch_size.max(1));
+                let a_pass = cases.div_ceil(descent.batch_size.max(1));
+                let passes = descent
+                    .steps
+                    .map_or(descent.epochs, |steps| steps.div_ceil(a_pass.max(1)));
+                let steps = passes * a_pass;
                 let of_what = match descent.per {
                     Grain::Adapter => "a number an adapter",
                     Grain::Module => "a number an adapter and module",
@@ -128,10 +139,11 @@ impl Trial {
                 Trial {
                     weights: Weights::Descent(Descent {
                         epochs: 1,
+                        steps: None,
                         ..descent.clone()
                     }),
                     // A little less: the objective at the start and the end is computed once, however many epochs there are.
-                    times: more_cases * descent.epochs as f64,
+                    times: more_cases * passes as f64,
                     what: format!("{steps} steps by gradients, {of_what}"),
                 }
             }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use clap::Parser;
-use weaverec_model::merge::weights::{Form, Grain};
+use weaverec_model::merge::weights::{Descent, Form, Grain};
 
 use super::*;
 
@@ -46,6 +46,16 @@ fn settings_of_a_choice_are_named_and_unknown_ones_refused() {
             .goal()
             .unwrap()
             .is_supervised()
+    );
+    let Weights::Descent(fedecider) = weights("fedecider", &["steps=20"]).unwrap() else {
+        panic!("gradients were asked for");
+    };
+    assert_eq!(
+        fedecider,
+        Descent {
+            steps: Some(20),
+            ..Descent::fedecider()
+        }
     );
     for (settings, word) in [
         (&["divison=4"][..], "divison"),
