@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Vectors};
 use super::kmeans::clusters;
+use super::{Data, Vectors};
 use crate::op::mix;
 use crate::{Error, Result};
 
@@ -275,7 +275,7 @@ pub(super) fn of_domains(
     for (number, (items, vectors)) in domains.iter().enumerate() {
         let whose = match number {
             0 => "the target".to_owned(),
-            _ => format!("source {number}"),
+            _ => format!("source {} (counted from 0)", number - 1),
         };
         let vectors = vectors.ok_or_else(|| {
             Error::Usage(format!(

@@ -23,7 +23,6 @@ use self::learner::Adapting;
 use self::mixture::{Mixture, Weighing};
 use super::codes::{self, CodeReport, CodeSettings, ItemCodes};
 use super::tiger::learn::{Study, learn};
-use super::tiger::tokens::Tokens;
 use super::tiger::{self, MARKS, scores};
 use super::{Course, Data, Outcome, Recommender, System, Tiger};
 use crate::io::{atomic, safetensors};
@@ -213,7 +212,7 @@ impl Gencdr {
     }
 
     /// The universal decoder.
-    pub(super) fn tiger(&self) -> Tiger {
+    pub fn tiger(&self) -> Tiger {
         Tiger {
             codes: self.codes.clone(),
             width: self.width,

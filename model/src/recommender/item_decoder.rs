@@ -66,6 +66,20 @@ impl ItemDecoder {
         fit_whole(system, tokens.clone(), None, &study, &self.train, course)
     }
 
+    /// The settings of [`Tiger`] that mean the same; its codes mean nothing here.
+    pub fn tiger(&self) -> Tiger {
+        Tiger {
+            width: self.width,
+            inner: self.inner,
+            layers: self.layers,
+            heads: self.heads,
+            history: self.history,
+            item_dropout: self.item_dropout,
+            train: self.train.clone(),
+            ..Tiger::default()
+        }
+    }
+
     pub(super) fn sizes(&self, items: usize) -> Sizes {
         Sizes {
             vocabulary: SPECIAL + items,

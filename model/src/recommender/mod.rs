@@ -137,7 +137,9 @@ impl System {
     pub fn needs(&self) -> Needs {
         let vectors = true;
         match self {
-            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) | System::ItemDecoder(_) => Needs::default(),
+            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) | System::ItemDecoder(_) => {
+                Needs::default()
+            }
             System::Tiger(_) => Needs {
                 vectors,
                 sources: false,

@@ -11,7 +11,7 @@ use super::codes::{self, CodeSettings, ItemCodes};
 use super::tiger::Fitted;
 use super::{Course, Data, Outcome, System, Tiger};
 use crate::rank::Mass;
-use crate::train::{Keep, TrainConfig};
+use crate::train::TrainConfig;
 use crate::{Error, Result};
 
 /// A decoder over codes of other domains: its settings, which mean what they do in [`Tiger`].
@@ -54,7 +54,6 @@ impl Default for Recbase {
             train: TrainConfig {
                 epochs: 10,
                 patience: 0,
-                keep: Keep::Last,
                 ..tiger.train
             },
         }
@@ -102,7 +101,7 @@ impl Recbase {
     }
 
     /// The same decoder over codes.
-    pub(super) fn tiger(&self) -> Tiger {
+    pub fn tiger(&self) -> Tiger {
         Tiger {
             codes: self.codes.clone(),
             width: self.width,

@@ -94,7 +94,13 @@ impl Tiger {
     /// # Errors
     /// Codes that are not of these items, and the others of [`fit`](Self::fit).
     pub fn fit_codes(&self, codes: ItemCodes, data: &Data, course: Course) -> Result<(Fitted, Outcome)> {
-        self.fit_domains(data.items, &codes, &[(&codes, data.train)], data.validation, course)
+        self.fit_domains(
+            data.items,
+            &codes,
+            &[(&codes, data.train)],
+            data.validation,
+            course,
+        )
     }
 
     /// Fits a decoder to sequences of several domains, each with the codes of its items, to rank the items of a target, which may be among
@@ -131,7 +137,14 @@ impl Tiger {
             validation,
         };
         let coded = Coded::of(target.clone());
-        fit_whole(System::Tiger(self.clone()), ranked.clone(), Some(coded), &study, &self.train, course)
+        fit_whole(
+            System::Tiger(self.clone()),
+            ranked.clone(),
+            Some(coded),
+            &study,
+            &self.train,
+            course,
+        )
     }
 
     pub(super) fn layout(&self) -> Layout {

@@ -7,13 +7,15 @@
 //! |---|---|---|
 //! | SASRec | 4 d² + 2 d × inner (queries, keys, values, output; feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
 //! | BERT4Rec | 4 d² + 2 d × inner + 2 d n (attention to all); every sequence is read twice an epoch | the same, at masked positions |
-//! | TIGER-like | four tokens, each 4 d² + 3 d × inner + 4 d n | four products with all tokens |
+//! | TIGER-like, RecBase, GenCDR | four tokens, each 4 d² + 3 d × inner + 4 d n | four products with all tokens |
+//! | SASRec as a decoder | one token of the same | one product with all tokens |
 //! | GRU4Rec | 3 h (input + h) (three gates of a state of width h), and once h d (the map back) | the same |
 //!
 //! Forward that is two operations each; with the gradients of activations and of weights six. Every look at the users who choose an epoch is one
 //! forward pass over their histories and a score of every item. Norms, dropout and what is element by element are left out.
 
-use weaverec_model::recommender::{Flavour, Loss, System, codes};
+use weaverec_model::recommender::codes::{Layout, TOKENS};
+use weaverec_model::recommender::{Flavour, Loss, System, Tiger};
 
 use super::{CHOOSING, Log};
 use crate::experiment::study_record::DomainFacts;
@@ -86,24 +88,36 @@ impl Sizes {
                 longest: bert.length,
                 epochs: bert.schedule.epochs,
             },
-            System::Tiger(tiger) => {
-                let tokens = codes::TOKENS as f64;
-                let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+            System::Tiger(tiger) => Sizes::of_decoder(tiger, Some(tiger.codes.size)),
+            System::Recbase(recbase) => {
+                let tiger = recbase.tiger();
+                Sizes::of_decoder(&tiger, Some(tiger.codes.size))
+            }
+            // Every epoch of all domains, and as many of an adapter, whose decoder is read beside the other.
+            System::Gencdr(gencdr) => {
+                let tiger = gencdr.tiger();
+                let universal = Sizes::of_decoder(&tiger, Some(tiger.codes.size));
                 Sizes {
-                    position: tokens * (tiger.layers * layer) as f64,
-                    length: tokens * tokens * (tiger.layers * tiger.width) as f64,
-                    item: tokens * tiger.width as f64,
-                    scored: Some(
-                        codes::Layout {
-                            size: tiger.codes.size,
-                        }
-                        .vocabulary(),
-                    ),
-                    mask: None,
-                    longest: tiger.history,
-                    epochs: tiger.train.epochs,
+                    epochs: 2 * universal.epochs,
+                    ..universal
                 }
             }
+            System::ItemDecoder(decoder) => Sizes::of_decoder(&decoder.tiger(), None),
+        }
+    }
+
+    /// Of a decoder over items: as codes of such a size, or a token each.
+    fn of_decoder(tiger: &Tiger, codes: Option<usize>) -> Self {
+        let tokens = if codes.is_some() { TOKENS as f64 } else { 1.0 };
+        let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+        Sizes {
+            position: tokens * (tiger.layers * layer) as f64,
+            length: tokens * tokens * (tiger.layers * tiger.width) as f64,
+            item: tokens * tiger.width as f64,
+            scored: codes.map(|size| Layout { size }.vocabulary()),
+            mask: None,
+            longest: tiger.history,
+            epochs: tiger.train.epochs,
         }
     }
 

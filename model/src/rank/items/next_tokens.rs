@@ -55,7 +55,8 @@ impl NextTokens for Decoder {
     ) -> Result<Vec<f32>> {
         let hidden = self.hidden_of(pass, rows, Some(cache))?;
         let head = self.head();
-        let in_memory = hidden.device().is_cpu() && hidden.dtype() == DType::F32 && head.dtype() == DType::F32;
+        let in_memory =
+            hidden.device().is_cpu() && hidden.dtype() == DType::F32 && head.dtype() == DType::F32;
         // A beginning goes on with a few tokens of a thousand, and shares among these need nothing of the others.
         match mass {
             Mass::Catalogue if in_memory => products(&hidden, head, asked),

@@ -173,7 +173,10 @@ impl NextTokens for Mixture {
     }
 
     fn rounding(&self) -> f32 {
-        let other = self.beside.as_ref().map_or(0.0, |(decoder, _)| decoder.rounding());
+        let other = self
+            .beside
+            .as_ref()
+            .map_or(0.0, |(decoder, _)| decoder.rounding());
         self.decoder.rounding().max(other)
     }
 }

@@ -157,7 +157,11 @@ fn a_gate_that_is_open_leaves_the_decoder_with_an_adapter() {
     let mut alone = vec![0.0; 3 * 24];
     scores(ranker, joint.tokens(), settings.history, &HISTORIES, &mut alone).unwrap();
     assert_eq!(all_scores(&ours, &HISTORIES).concat(), alone);
-    assert_ne!(alone, all_scores(&joint, &HISTORIES).concat(), "the adapter has learnt");
+    assert_ne!(
+        alone,
+        all_scores(&joint, &HISTORIES).concat(),
+        "the adapter has learnt"
+    );
 }
 
 /// Chances of all tokens by a row of logits.
@@ -185,7 +189,8 @@ fn an_items_chance_is_that_of_the_mixture_token_by_token_and_all_sum_to_one() {
             .collect();
         for (item, own) in items.iter().enumerate() {
             let text = [prompt.as_slice(), own].concat();
-            let rows = |decoder: &crate::backbone::Decoder| decoder.logits(&text).unwrap().to_vec2::<f32>().unwrap();
+            let rows =
+                |decoder: &crate::backbone::Decoder| decoder.logits(&text).unwrap().to_vec2::<f32>().unwrap();
             let (common, special) = (rows(universal), rows(&folded));
             let states = universal.hidden(&Pass::sequences([text.as_slice()])).unwrap();
             let states = states.to_vec2::<f32>().unwrap();
@@ -202,7 +207,8 @@ fn an_items_chance_is_that_of_the_mixture_token_by_token_and_all_sum_to_one() {
                     }
                 };
                 let (common, special) = (chances(&common[row]), chances(&special[row]));
-                let of = |token: u32| share * special[token as usize] + (1.0 - share) * common[token as usize];
+                let of =
+                    |token: u32| share * special[token as usize] + (1.0 - share) * common[token as usize];
                 let alike = items.iter().filter(|other| other[..depth] == own[..depth]);
                 let mut next: Vec<u32> = alike.map(|other| other[depth]).collect();
                 next.sort_unstable();
@@ -211,7 +217,10 @@ fn an_items_chance_is_that_of_the_mixture_token_by_token_and_all_sum_to_one() {
                 expected += (of(own[depth]) / all).ln();
             }
             let ours = f64::from(found[item]);
-            assert!((ours - expected).abs() < 1e-3, "{gate:?} {item}: {ours} {expected}");
+            assert!(
+                (ours - expected).abs() < 1e-3,
+                "{gate:?} {item}: {ours} {expected}"
+            );
         }
     }
 }
@@ -260,7 +269,12 @@ fn gradients_of_the_mixtures_loss_are_those_of_differences() {
         for variable in variables {
             let gradient = gradients.get(variable.as_tensor()).unwrap();
             let gradient: Vec<f32> = gradient.flatten_all().unwrap().to_vec1().unwrap();
-            let before: Vec<f32> = variable.as_detached_tensor().flatten_all().unwrap().to_vec1().unwrap();
+            let before: Vec<f32> = variable
+                .as_detached_tensor()
+                .flatten_all()
+                .unwrap()
+                .to_vec1()
+                .unwrap();
             for place in 0..before.len() {
                 let at = |by: f32| {
                     let mut values = before.clone();
@@ -271,12 +285,22 @@ fn gradients_of_the_mixtures_loss_are_those_of_differences() {
                 };
                 let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
                 at(0.0);
-                assert!((slope - gradient[place]).abs() < 2e-3, "{place}: {slope} {}", gradient[place]);
+                assert!(
+                    (slope - gradient[place]).abs() < 2e-3,
+                    "{place}: {slope} {}",
+                    gradient[place]
+                );
             }
         }
     }
     // By hand: the mean of both chances, weighed by the gate.
-    let rows = |states: &Tensor| states.matmul(&head.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
+    let rows = |states: &Tensor| {
+        states
+            .matmul(&head.t().unwrap())
+            .unwrap()
+            .to_vec2::<f32>()
+            .unwrap()
+    };
     let (own, common) = (rows(adapted.as_tensor()), rows(&universal));
     let share = 1.0 / (1.0 + 0.7f64.exp());
     let by_hand: f64 = (0..3)
@@ -286,7 +310,14 @@ fn gradients_of_the_mixtures_loss_are_those_of_differences() {
             -(share * own + (1.0 - share) * common).ln()
         })
         .sum();
-    let ours = mixture::loss(adapted.as_tensor(), &universal, &head, &Weighing::Fixed(-0.7), &targets).unwrap();
+    let ours = mixture::loss(
+        adapted.as_tensor(),
+        &universal,
+        &head,
+        &Weighing::Fixed(-0.7),
+        &targets,
+    )
+    .unwrap();
     assert!((f64::from(ours.to_scalar::<f32>().unwrap()) - by_hand).abs() < 1e-4);
 }
 
@@ -298,7 +329,11 @@ fn it_is_read_as_it_was_saved_and_the_threads_decide_nothing() {
         let (one, _) = with_threads(1, || world.fit(&settings, None, &mut |_| ()));
         let (other, _) = with_threads(2, || world.fit(&settings, None, &mut |_| ()));
         assert_eq!(all_scores(&one, &HISTORIES), all_scores(&other, &HISTORIES));
-        assert_eq!(all_scores(&one, &HISTORIES)[1], [0.0; 24], "nobody knows who has done nothing");
+        assert_eq!(
+            all_scores(&one, &HISTORIES)[1],
+            [0.0; 24],
+            "nobody knows who has done nothing"
+        );
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("saved");
         one.save(&saved).unwrap();
@@ -319,7 +354,9 @@ fn a_fit_that_was_killed_in_its_second_training_goes_on_to_the_same_bits() {
     let checkpoint = Checkpoint::new(&state, "");
     // Thirty steps for all domains, then fifteen for the target.
     let killed = catch_unwind(AssertUnwindSafe(|| {
-        world.fit(&settings, Some(&checkpoint), &mut |p| assert!(p.step <= 38, "killed"));
+        world.fit(&settings, Some(&checkpoint), &mut |p| {
+            assert!(p.step <= 38, "killed")
+        });
     }));
     assert!(killed.is_err());
     let mut steps = Vec::new();

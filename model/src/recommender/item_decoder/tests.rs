@@ -53,14 +53,24 @@ fn scores_are_what_one_step_says_of_the_next_token() {
     let histories: [&[u32]; 3] = [&[7, 1, 24], &[], &[1, 2, 3, 4, 5, 6, 7, 8]];
     let found = scores(&fitted, &histories);
     assert_eq!(found[1], [0.0; 24], "nobody knows who has done nothing");
-    for (history, found) in histories.iter().zip(&found).filter(|(history, _)| !history.is_empty()) {
+    for (history, found) in histories
+        .iter()
+        .zip(&found)
+        .filter(|(history, _)| !history.is_empty())
+    {
         // Of the longer one the newest six are read.
         let newest = &history[history.len().saturating_sub(6)..];
-        let read: Vec<u32> = std::iter::once(0).chain(newest.iter().map(|item| item + 1)).collect();
+        let read: Vec<u32> = std::iter::once(0)
+            .chain(newest.iter().map(|item| item + 1))
+            .collect();
         let logits = fitted.decoder().logits(&read).unwrap().to_vec2::<f32>().unwrap();
         let last = &logits[newest.len()];
         assert_eq!(last.len(), 26);
-        let all = last[2..].iter().map(|logit| f64::from(*logit).exp()).sum::<f64>().ln();
+        let all = last[2..]
+            .iter()
+            .map(|logit| f64::from(*logit).exp())
+            .sum::<f64>()
+            .ln();
         for (logit, score) in last[2..].iter().zip(found) {
             let expected = f64::from(*logit) - all;
             assert!((f64::from(*score) - expected).abs() < 1e-4, "{score} {expected}");

@@ -29,7 +29,9 @@ fn rounds(users: u64) -> Vec<Vec<u32>> {
         let within = mix(user << 8 | step) % (ITEMS / GROUPS) as u64;
         (group + GROUPS as u64 * within) as u32 + 1
     };
-    (0..users).map(|user| (0..6).map(|step| item(user, step)).collect()).collect()
+    (0..users)
+        .map(|user| (0..6).map(|step| item(user, step)).collect())
+        .collect()
 }
 
 fn recbase(epochs: usize) -> Recbase {
@@ -118,7 +120,8 @@ fn what_the_target_does_is_never_read() {
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("saved");
         fitted.save(&saved).unwrap();
-        ["recommender.json", "codes.json", "model.safetensors"].map(|file| std::fs::read(saved.join(file)).unwrap())
+        ["recommender.json", "codes.json", "model.safetensors"]
+            .map(|file| std::fs::read(saved.join(file)).unwrap())
     };
     assert!(saved(&users, &validation) == saved(&[], &[]), "bytes differ");
 }
@@ -126,7 +129,10 @@ fn what_the_target_does_is_never_read() {
 #[test]
 fn a_source_that_is_the_target_gives_tiger_where_nobody_chooses_an_epoch() {
     let (settings, train) = (recbase(2), rounds(30));
-    let codes = codes::encode(&[&vectors(1)], &settings.codes).unwrap().0.remove(0);
+    let codes = codes::encode(&[&vectors(1)], &settings.codes)
+        .unwrap()
+        .0
+        .remove(0);
     let learnt: [(&ItemCodes, &[Vec<u32>]); 1] = [(&codes, &train)];
     let (ours, outcome) = settings.fit_codes(&codes, &learnt, course(&mut |_| ())).unwrap();
     let data = Data {
@@ -137,7 +143,9 @@ fn a_source_that_is_the_target_gives_tiger_where_nobody_chooses_an_epoch() {
         sources: &[],
     };
     let tiger = settings.tiger();
-    let (theirs, other) = tiger.fit_codes(codes.clone(), &data, course(&mut |_| ())).unwrap();
+    let (theirs, other) = tiger
+        .fit_codes(codes.clone(), &data, course(&mut |_| ()))
+        .unwrap();
     let histories: [&[u32]; 2] = [&[3, 4], &[17]];
     assert_eq!(scores(&ours, &histories), scores(&theirs, &histories));
     assert_eq!(outcome.curve, other.curve);
@@ -177,7 +185,7 @@ fn it_is_read_as_it_was_saved_and_what_it_lacks_is_said() {
         train: &source,
         vectors: None,
     };
-    assert!(refused(&[without], Some(&target)).contains("source 1 has none"));
+    assert!(refused(&[without], Some(&target)).contains("source 0 (counted from 0) has none"));
     let with = Source {
         vectors: Some(&target),
         ..without

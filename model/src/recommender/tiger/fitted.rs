@@ -140,7 +140,8 @@ impl Fitted {
             None => (Tokens::one_each(items), None),
             Some(layout) => {
                 let path = folder.join(CODES);
-                let again = |message: String| wrong(&path, format!("{message}; fit and save the recommender again"));
+                let again =
+                    |message: String| wrong(&path, format!("{message}; fit and save the recommender again"));
                 let coded: Coded = read(&path)?;
                 coded
                     .items
