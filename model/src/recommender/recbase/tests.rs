@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
-use super::super::tiger::tests::{scores, tiger, walks};
+use super::super::tiger::tests::{tiger, walks};
 use super::super::{Needs, Recommender, Source, Vectors, load};
 use super::*;
 use crate::op::mix;
 
-/// Items of each domain; the groups take turns.
-const ITEMS: usize = 24;
+/// Items of each domain: so many that what is learnt of users is the groups, which take turns.
+const ITEMS: usize = 96;
 const GROUPS: usize = 4;
 
 /// Vectors of items whose groups lie far from each other, and at the same places in every domain.
@@ -25,7 +25,7 @@ fn vectors(domain: u64) -> Vectors {
 /// Users who go from group to group in turn, to any item of each.
 fn rounds(users: u64) -> Vec<Vec<u32>> {
     let item = |user: u64, step: u64| {
-        let group = (mix(user) + step) % GROUPS as u64;
+        let group = (mix(user) % GROUPS as u64 + step) % GROUPS as u64;
         let within = mix(user << 8 | step) % (ITEMS / GROUPS) as u64;
         (group + GROUPS as u64 * within) as u32 + 1
     };
@@ -79,6 +79,12 @@ fn fitted(
     settings.fit(&data, course(&mut |_| ())).unwrap().0
 }
 
+fn scores(fitted: &dyn Recommender, histories: &[&[u32]]) -> Vec<Vec<f32>> {
+    let mut out = vec![0.0; histories.len() * ITEMS];
+    fitted.scores(histories, &mut out).unwrap();
+    out.chunks_exact(ITEMS).map(<[f32]>::to_vec).collect()
+}
+
 /// The chance that the items of the next group have after an item, in the mean over all items.
 fn of_next_group(fitted: &Fitted) -> f64 {
     let histories: Vec<[u32; 1]> = (1..=ITEMS as u32).map(|item| [item]).collect();
@@ -93,8 +99,9 @@ fn of_next_group(fitted: &Fitted) -> f64 {
 
 #[test]
 fn what_sources_do_is_carried_over_by_codes_alone() {
-    let source = rounds(60);
-    let settings = recbase(40);
+    let source = rounds(100);
+    let mut settings = recbase(40);
+    settings.train.learning_rate = 1e-2;
     let known = fitted(&settings, &[], &[], &source);
     assert_eq!(known.report().unwrap().items, 2 * ITEMS);
     let chance = of_next_group(&known);
