@@ -1,5 +1,5 @@
-//! GenCDR, its core (Hu et al. 2025): a decoder over the codes of all domains, and beside it the same decoder with an adapter of the target; a
-//! gate says at every token how much each counts.
+//! GenCDR, its core (Hu, Lu and Wang 2025, arXiv 2511.08006): a decoder over the codes of all domains, and beside it the same decoder with an
+//! adapter of the target; a gate says at every token how much each counts.
 //!
 //! ```text
 //!                      ┌──► universal decoder, frozen ──► p_universal ──┐
@@ -9,7 +9,8 @@
 //!
 //! The universal decoder is [`Tiger`] on the sequences of all domains; then the adapter and the gate are trained on the target's, by the
 //! likelihood of the mixture. Left out of the published system: the adapters of its tokeniser, for which codes by k-means of all domains
-//! together stand, and a language model as the decoder. The released code has no gate; this one is what the paper describes.
+//! together stand, and a language model as the decoder. The released code (github.com/hupeiyu21/GenCDR) has settings of a router and nothing
+//! that reads them: the form of this gate is ours.
 
 mod learner;
 mod mixture;

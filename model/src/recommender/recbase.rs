@@ -1,5 +1,5 @@
-//! RecBase, its core (Zhou et al. 2025): a decoder over codes that is trained on other domains alone and ranks a target that it has never seen a
-//! user of.
+//! RecBase, its core (Zhou et al. 2025, arXiv 2509.03131): a decoder over codes that is trained on other domains alone and ranks a target of
+//! which it has never seen a user.
 //!
 //! Codes are made of the texts of all domains together, so that a code means the same in the target as where it was learnt. What differs from
 //! the published system: residual k-means in place of its curriculum-trained quantiser, a decoder of a million parameters and a few source
