@@ -5,6 +5,7 @@
 
 pub mod adapters;
 pub mod best;
+pub mod code_recommenders;
 pub mod counting;
 pub mod fusion;
 pub mod item_knn;
@@ -278,6 +279,9 @@ pub static METHODS: &[&dyn Method] = &[
     &recommenders::GRU4REC,
     &recommenders::BERT4REC,
     &recommenders::TIGER,
+    &code_recommenders::ITEM_DECODER,
+    &code_recommenders::RECBASE,
+    &code_recommenders::GENCDR,
     &adapters::ZERO_SHOT,
     &adapters::SOURCE_ONLY,
     &adapters::TARGET_ONLY,

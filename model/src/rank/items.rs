@@ -1,6 +1,7 @@
 //! Items of a few tokens each, ranked by likelihood in a whole catalogue: the tree of their tokens is read once for many users, and where
 //! only the best are asked for, no further than they reach.
 
+mod next_tokens;
 mod tree;
 
 use std::collections::HashSet;
@@ -8,11 +9,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::next_tokens::NextTokens;
 pub use self::tree::Catalogue;
 use self::tree::NONE;
-use crate::backbone::{Decoder, KvCache, Pass};
-use crate::op::log_probabilities;
-use crate::rank::top::{Ranked, best, rounding};
+use crate::backbone::{Decoder, Pass};
+use crate::rank::top::{Ranked, best};
 use crate::{Error, Result};
 
 /// Rows of items in one pass; models that read items are small.
@@ -34,16 +35,25 @@ pub enum Mass {
     Catalogue,
 }
 
-/// A decoder that ranks a catalogue.
-#[derive(Clone, Copy, Debug)]
-pub struct Ranker<'a> {
+/// A decoder, or whatever else tells chances of [next tokens](NextTokens), that ranks a catalogue.
+#[derive(Debug)]
+pub struct Ranker<'a, M = Decoder> {
     /// Plain or folded.
-    pub decoder: &'a Decoder,
+    pub decoder: &'a M,
     /// The items.
     pub catalogue: &'a Catalogue,
     /// What the chance of a token is a share of.
     pub mass: Mass,
 }
+
+// By hand, since what is referred to need not be copied.
+impl<M> Clone for Ranker<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Ranker<'_, M> {}
 
 /// Whose target is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +66,7 @@ pub struct Sought<'a> {
     pub excluded: &'a [usize],
 }
 
-impl Ranker<'_> {
+impl<M: NextTokens> Ranker<'_, M> {
     /// Log-probabilities of all items, in the catalogue's order, after each prompt; `out` is prompts × items. `progress` is told how many
     /// prompts are done.
     ///
@@ -118,7 +128,7 @@ impl Ranker<'_> {
                 excluded.len()
             )));
         }
-        let margin = rounding(self.decoder);
+        let margin = self.decoder.rounding();
         let mut all = Vec::with_capacity(prompts.len());
         for batch in batches(prompts) {
             let reader = Reader::new(self, batch)?;
@@ -163,7 +173,7 @@ impl Ranker<'_> {
                 )));
             }
         }
-        let margin = rounding(self.decoder);
+        let margin = self.decoder.rounding();
         let prompts: Vec<&[u32]> = sought.iter().map(|sought| sought.prompt).collect();
         let mut all = Vec::with_capacity(sought.len());
         for batch in batches(&prompts) {
@@ -211,9 +221,9 @@ fn batches<'p, 'a>(prompts: &'p [&'a [u32]]) -> impl Iterator<Item = &'p [&'a [u
 }
 
 /// Some prompts, read, before the items that may follow.
-struct Reader<'a> {
-    of: &'a Ranker<'a>,
-    cache: KvCache,
+struct Reader<'a, M: NextTokens> {
+    of: &'a Ranker<'a, M>,
+    cache: M::Cache,
     /// Where in the cache each prompt is.
     prompts: Vec<Range<usize>>,
     /// After each prompt, of the catalogue's first tokens.
@@ -227,15 +237,14 @@ struct Search {
     excluded: HashSet<u32>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(of: &'a Ranker<'a>, prompts: &[&[u32]]) -> Result<Self> {
+impl<'a, M: NextTokens> Reader<'a, M> {
+    fn new(of: &'a Ranker<'a, M>, prompts: &[&[u32]]) -> Result<Self> {
         if prompts.iter().any(|prompt| prompt.is_empty()) {
             return Err(Error::Usage(
                 "an empty prompt: there is nothing to rank a catalogue by".into(),
             ));
         }
         let pass = Pass::sequences(prompts.iter().copied());
-        let (hidden, cache) = of.decoder.hidden_and_cache(&pass, None)?;
         let mut rows = Vec::with_capacity(prompts.len());
         let mut start = 0;
         for prompt in prompts {
@@ -248,7 +257,7 @@ impl<'a> Reader<'a> {
             .iter()
             .flat_map(|rows| roots.iter().map(|root| (rows.end - 1, first(root))))
             .collect();
-        let mut answers = log_probabilities(&hidden, of.decoder.head(), &asked)?;
+        let (mut answers, cache) = of.decoder.read(&pass, &asked)?;
         answers
             .chunks_exact_mut(roots.len())
             .for_each(|answers| shares(answers, of.mass));
@@ -310,11 +319,10 @@ impl<'a> Reader<'a> {
             let answers = match rows.is_empty() {
                 true => Vec::new(),
                 false => {
-                    let hidden = self.of.decoder.hidden_of(&pass, &rows, Some(&self.cache))?;
-                    log_probabilities(&hidden, self.of.decoder.head(), &tokens)?
+                    let model = self.of.decoder;
+                    model.read_on(&pass, &rows, &tokens, &self.cache, self.of.mass)?
                 }
             };
-            check(&answers)?;
             let mut answers = answers.as_slice();
             for (_, node) in &rest[..read] {
                 let children = catalogue.children(*node);
@@ -327,6 +335,7 @@ impl<'a> Reader<'a> {
                 let start = found.len();
                 found.extend_from_slice(own);
                 shares(&mut found[start..], self.of.mass);
+                check(&found[start..])?;
             }
             rest = &rest[read..];
         }

@@ -13,7 +13,7 @@ mod trie;
 
 pub use catalogue::catalogue_place;
 pub use generate::generate;
-pub use items::{Catalogue, Mass, Ranker, Sought};
+pub use items::{Catalogue, Mass, NextTokens, Ranker, Sought};
 pub use likelihood::{Normalisation, Query, score, score_with_progress};
 pub use list::list;
 pub use neutral::neutral;

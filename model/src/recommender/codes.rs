@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::Vectors;
 use super::kmeans::clusters;
+use super::{Data, Vectors};
 use crate::op::mix;
 use crate::{Error, Result};
 
@@ -29,7 +29,7 @@ pub const START: u32 = 0;
 /// The token that stands for those of an item that is hidden.
 pub const HIDDEN: u32 = 1;
 /// Tokens that are no codes.
-const SPECIAL: usize = 2;
+pub(super) const SPECIAL: usize = 2;
 
 /// How codes are made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,6 +261,63 @@ pub fn encode(domains: &[&Vectors], settings: &CodeSettings) -> Result<(Vec<Item
         digits,
     };
     Ok((domains, report))
+}
+
+/// Codes of domains by their numbers of items and their vectors, and what they came to, level by level in the log too.
+///
+/// # Errors
+/// A domain without vectors or with others than one an item, and those of [`encode`].
+pub(super) fn of_domains(
+    domains: &[(usize, Option<&Vectors>)],
+    settings: &CodeSettings,
+) -> Result<(Vec<ItemCodes>, CodeReport)> {
+    let mut all = Vec::with_capacity(domains.len());
+    for (number, (items, vectors)) in domains.iter().enumerate() {
+        let whose = match number {
+            0 => "the target".to_owned(),
+            _ => format!("source {} (counted from 0)", number - 1),
+        };
+        let vectors = vectors.ok_or_else(|| {
+            Error::Usage(format!(
+                "codes are made of the items' vectors, and {whose} has none: give text vectors, or your own"
+            ))
+        })?;
+        vectors.check(*items)?;
+        all.push(vectors);
+    }
+    let (codes, report) = encode(&all, settings)?;
+    for (level, found) in (1..).zip(&report.levels) {
+        tracing::info!(
+            "codes, level {level}: {} of {} used (perplexity {:.0}), {:.1} % of the vectors left over",
+            found.used,
+            settings.size,
+            found.perplexity,
+            100.0 * found.error
+        );
+    }
+    Ok((codes, report))
+}
+
+/// Codes of the target's items, those of each source's, and what all came to.
+///
+/// # Errors
+/// No sources, and those of [`of_domains`].
+pub(super) fn of_target_and_sources(
+    data: &Data,
+    settings: &CodeSettings,
+) -> Result<(ItemCodes, Vec<ItemCodes>, CodeReport)> {
+    if data.sources.is_empty() {
+        return Err(Error::Usage(
+            "other domains are what this system learns from, and there are none: give sources".into(),
+        ));
+    }
+    let sources = data.sources.iter().map(|source| (source.items, source.vectors));
+    let domains: Vec<_> = std::iter::once((data.items, data.vectors))
+        .chain(sources)
+        .collect();
+    let (mut codes, report) = of_domains(&domains, settings)?;
+    let target = codes.remove(0);
+    Ok((target, codes, report))
 }
 
 /// Gives items with the same codes a digit each; tells how many there are, and how many the most that have the same.

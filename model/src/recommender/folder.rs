@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::next_item::{Fitted, Model};
-use super::{Recommender, System, tiger};
+use super::{Recommender, System, gencdr, tiger};
 use crate::io::{atomic, safetensors};
 use crate::nn::Parameters;
 use crate::op::Matrix;
@@ -49,7 +49,10 @@ pub(super) fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
         message: format!("{e}; fit and save the recommender again"),
     })?;
     let model: Box<dyn Model> = match &system {
-        System::Tiger(_) => return Ok(Box::new(tiger::Fitted::load(folder)?)),
+        System::Tiger(_) | System::ItemDecoder(_) | System::Recbase(_) => {
+            return Ok(Box::new(tiger::Fitted::load(folder)?));
+        }
+        System::Gencdr(_) => return Ok(Box::new(gencdr::Fitted::load(folder)?)),
         System::Sasrec(settings) => Box::new(settings.model(items, 0)?),
         System::Gru4rec(settings) => Box::new(settings.model(items, 0)?),
         System::Bert4rec(settings) => Box::new(settings.model(items, 0)?),

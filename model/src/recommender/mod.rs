@@ -6,7 +6,8 @@
 //!
 //! * [`Data`]: what a system may learn from; held-out test items cannot be said in it; [`Source`]: another domain, for systems that learn from
 //!   several; [`Needs`]: which of these a system reads;
-//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], and [`Tiger`] over items as tokens;
+//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], and over items as tokens [`ItemDecoder`], [`Tiger`],
+//!   [`Recbase`] and [`Gencdr`];
 //! * [`Schedule`]: how long and how fast, the same for all unless it is said otherwise; [`Loss`]: what a position comes to;
 //! * [`fit`](fit()) gives a [`Recommender`] and an [`Outcome`]; [`load`] reads one that was saved.
 //!
@@ -18,12 +19,15 @@
 mod bert4rec;
 pub mod codes;
 mod folder;
+pub mod gencdr;
 mod gru4rec;
+pub mod item_decoder;
 mod kmeans;
 mod loss;
 mod ndcg;
 mod next_item;
 mod outcome;
+pub mod recbase;
 mod rows;
 mod sasrec;
 mod schedule;
@@ -39,10 +43,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bert4rec::Bert4rec;
 pub use self::codes::ItemCodes;
+pub use self::gencdr::Gencdr;
 pub use self::gru4rec::Gru4rec;
+pub use self::item_decoder::ItemDecoder;
 pub use self::loss::Loss;
 pub use self::ndcg::ndcg_at_10;
 pub use self::outcome::Outcome;
+pub use self::recbase::Recbase;
 pub use self::sasrec::Sasrec;
 pub use self::schedule::{Rate, Schedule};
 pub use self::tiger::Tiger;
@@ -119,6 +126,32 @@ pub enum System {
     Bert4rec(Bert4rec),
     /// A decoder over items as tokens (Rajput et al. 2023).
     Tiger(Tiger),
+    /// The same decoder with one token an item.
+    ItemDecoder(ItemDecoder),
+    /// The same decoder, fitted to other domains alone.
+    Recbase(Recbase),
+    /// The same decoder of all domains, and an adapter of the target beside it.
+    Gencdr(Gencdr),
+}
+
+impl System {
+    /// What it reads beside the target's sequences.
+    pub fn needs(&self) -> Needs {
+        let vectors = true;
+        match self {
+            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) | System::ItemDecoder(_) => {
+                Needs::default()
+            }
+            System::Tiger(_) => Needs {
+                vectors,
+                sources: false,
+            },
+            System::Recbase(_) | System::Gencdr(_) => Needs {
+                vectors,
+                sources: true,
+            },
+        }
+    }
 }
 
 /// How a fit goes.
@@ -157,6 +190,18 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
             let (fitted, outcome) = settings.fit(data, course)?;
             Ok((Box::new(fitted), outcome))
         }
+        System::ItemDecoder(settings) => {
+            let (fitted, outcome) = settings.fit(data, course)?;
+            Ok((Box::new(fitted), outcome))
+        }
+        System::Recbase(settings) => {
+            let (fitted, outcome) = settings.fit(data, course)?;
+            Ok((Box::new(fitted), outcome))
+        }
+        System::Gencdr(settings) => {
+            let (fitted, outcome) = settings.fit(data, course)?;
+            Ok((Box::new(fitted), outcome))
+        }
     }
 }
 
@@ -166,19 +211,6 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
 /// A folder that holds none, or one whose tensors are not those of its settings.
 pub fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
     folder::load(folder)
-}
-
-impl System {
-    /// What it reads beside the target's sequences.
-    pub fn needs(&self) -> Needs {
-        match self {
-            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) => Needs::default(),
-            System::Tiger(_) => Needs {
-                vectors: true,
-                sources: false,
-            },
-        }
-    }
 }
 
 impl Needs {

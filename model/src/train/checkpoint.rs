@@ -31,6 +31,8 @@ pub(super) struct State {
 
 /// The file in the checkpoint's folder.
 const FILE: &str = "training.safetensors";
+/// What the folders of parts begin with.
+const PART: &str = "part-";
 /// The key of the state in the file's metadata.
 const STATE: &str = "state";
 
@@ -51,12 +53,23 @@ impl Checkpoint {
         }
     }
 
-    /// Removes it. A training leaves its checkpoint where it is, for its outcome to be saved first.
+    /// The checkpoint of a training that this one is built on, beside this one's and over the same weights. It is removed with this one.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Checkpoint {
+            folder: self.folder.join(format!("{PART}{name}")),
+            base: self.base.clone(),
+        }
+    }
+
+    /// Removes it, and those of its parts. A training leaves its checkpoint where it is, for its outcome to be saved first.
     ///
     /// # Errors
     /// A file that cannot be removed.
     pub fn remove(&self) -> Result<()> {
         scratch::sweep(&self.folder);
+        for part in self.parts() {
+            part.remove()?;
+        }
         let file = self.file();
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&file, error)),
@@ -65,6 +78,17 @@ impl Checkpoint {
         // Where something else lies there the folder stays.
         let _ = std::fs::remove_dir(&self.folder);
         Ok(())
+    }
+
+    /// The parts that there are.
+    fn parts(&self) -> Vec<Checkpoint> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(PART))
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .map(|folder| Checkpoint::new(folder, ""))
+            .collect()
     }
 
     /// What tells the weights apart.

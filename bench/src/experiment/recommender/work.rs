@@ -7,7 +7,8 @@
 //! |---|---|---|
 //! | SASRec | 4 d² + 2 d × inner (queries, keys, values, output; feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
 //! | BERT4Rec | 4 d² + 2 d × inner + 2 d n (attention to all); every sequence is read twice an epoch | the same, at masked positions |
-//! | TIGER-like | four tokens, each 4 d² + 3 d × inner + 4 d n; what is longer than its history is read in windows | four products with all tokens |
+//! | TIGER-like, RecBase, GenCDR | four tokens, each 4 d² + 3 d × inner + 4 d n | four products with all tokens |
+//! | SASRec as a decoder | one token of the same | one product with all tokens |
 //! | GRU4Rec | 3 h (input + h) (three gates of a state of width h), and once h d (the map back) | the same |
 //!
 //! Ranking by codes also takes every beginning of a code through the layers: one an item, which is more than there are where items are few.
@@ -16,7 +17,8 @@
 //! Forward that is two operations each; with the gradients of activations and of weights six. Every look at the users who choose an epoch is one
 //! forward pass over their histories and a score of every item. Norms, dropout and what is element by element are left out.
 
-use weaverec_model::recommender::{Data, Flavour, Loss, System, Tiger, codes};
+use weaverec_model::recommender::codes::{Layout, TOKENS};
+use weaverec_model::recommender::{Data, Flavour, Loss, System, Tiger};
 
 use super::CHOOSING;
 use crate::experiment::study_record::DomainFacts;
@@ -89,24 +91,36 @@ impl Sizes {
                 longest: bert.length,
                 epochs: bert.schedule.epochs,
             },
-            System::Tiger(tiger) => {
-                let tokens = codes::TOKENS as f64;
-                let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+            System::Tiger(tiger) => Sizes::of_decoder(tiger, Some(tiger.codes.size)),
+            System::Recbase(recbase) => {
+                let tiger = recbase.tiger();
+                Sizes::of_decoder(&tiger, Some(tiger.codes.size))
+            }
+            // Every epoch of all domains, and as many of an adapter, whose decoder is read beside the other.
+            System::Gencdr(gencdr) => {
+                let tiger = gencdr.tiger();
+                let universal = Sizes::of_decoder(&tiger, Some(tiger.codes.size));
                 Sizes {
-                    position: tokens * (tiger.layers * layer) as f64,
-                    length: tokens * tokens * (tiger.layers * tiger.width) as f64,
-                    item: tokens * tiger.width as f64,
-                    scored: Some(
-                        codes::Layout {
-                            size: tiger.codes.size,
-                        }
-                        .vocabulary(),
-                    ),
-                    mask: None,
-                    longest: tiger.history,
-                    epochs: tiger.train.epochs,
+                    epochs: 2 * universal.epochs,
+                    ..universal
                 }
             }
+            System::ItemDecoder(decoder) => Sizes::of_decoder(&decoder.tiger(), None),
+        }
+    }
+
+    /// Of a decoder over items: as codes of such a size, or a token each.
+    fn of_decoder(tiger: &Tiger, codes: Option<usize>) -> Self {
+        let tokens = if codes.is_some() { TOKENS as f64 } else { 1.0 };
+        let layer = tiger.width * (4 * tiger.width + 3 * tiger.inner);
+        Sizes {
+            position: tokens * (tiger.layers * layer) as f64,
+            length: tokens * tokens * (tiger.layers * tiger.width) as f64,
+            item: tokens * tiger.width as f64,
+            scored: codes.map(|size| Layout { size }.vocabulary()),
+            mask: None,
+            longest: tiger.history,
+            epochs: tiger.train.epochs,
         }
     }
 
@@ -156,7 +170,17 @@ impl Reading {
                 windows: false,
                 beginning: 0.0,
             },
-            System::Tiger(tiger) => Reading::of_decoder(tiger, codes::TOKENS),
+            System::Tiger(tiger) => Reading::of_decoder(tiger, TOKENS),
+            System::Recbase(recbase) => Reading::of_decoder(&recbase.tiger(), TOKENS),
+            // Two decoders read every beginning.
+            System::Gencdr(gencdr) => {
+                let one = Reading::of_decoder(&gencdr.tiger(), TOKENS);
+                Reading {
+                    beginning: 2.0 * one.beginning,
+                    ..one
+                }
+            }
+            System::ItemDecoder(decoder) => Reading::of_decoder(&decoder.tiger(), 1),
         }
     }
 

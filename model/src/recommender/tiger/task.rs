@@ -4,28 +4,56 @@ use std::hash::Hasher;
 
 use candle_core::Tensor;
 
-use super::super::codes::{HIDDEN, TOKENS};
-use crate::backbone::Pass;
+use super::super::codes::HIDDEN;
+use super::tokens::Sequence;
+use crate::backbone::{Decoder, Pass};
 use crate::nn::Parameters;
 use crate::op::{cross_entropy, mix};
-use crate::rank::{Catalogue, Mass, Ranker, Sought};
+use crate::rank::{Catalogue, Mass, NextTokens, Ranker, Sought};
 use crate::train::pretrain::Nascent;
 use crate::train::task::{Better, Mode, Part, Room, Task};
 use crate::{Error, Result};
 
-/// A start token and the tokens of some items.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sequence {
-    /// All tokens.
-    pub tokens: Vec<u32>,
-    /// The first token there is loss on; at least 1, and the first of an item.
-    pub loss_from: usize,
+/// A model of next tokens that is trained.
+pub(in crate::recommender) trait Learner {
+    /// What it is once it learns no more.
+    type Frozen: NextTokens;
+
+    /// What is trained.
+    fn parameters(&self) -> &Parameters;
+
+    /// The loss of these tokens after these rows of a pass, which ascend, summed.
+    fn summed_loss(&self, pass: &Pass, rows: &[u32], targets: &[u32], mode: Mode) -> Result<Tensor>;
+
+    /// A model over a copy of the current values, through which no gradient goes.
+    fn frozen(&self) -> Result<Self::Frozen>;
+}
+
+impl Learner for Nascent {
+    type Frozen = Decoder;
+
+    fn parameters(&self) -> &Parameters {
+        self.parameters()
+    }
+
+    fn summed_loss(&self, pass: &Pass, rows: &[u32], targets: &[u32], _: Mode) -> Result<Tensor> {
+        let decoder = self.decoder();
+        let hidden = decoder.hidden_of(pass, rows, None)?;
+        Ok(cross_entropy(&hidden, decoder.head(), targets)?)
+    }
+
+    /// Ranking keeps keys and values, which a decoder that is trained does not give.
+    fn frozen(&self) -> Result<Decoder> {
+        self.frozen()
+    }
 }
 
 /// Next tokens of sequences of items.
-pub struct Sequences<'a> {
-    /// The decoder that is trained.
-    pub nascent: &'a Nascent,
+pub(in crate::recommender) struct Sequences<'a, L> {
+    /// What is trained.
+    pub learner: &'a L,
+    /// Tokens an item.
+    pub each: usize,
     /// Share of the items that are hidden in training.
     pub dropout: f64,
     /// What decides the outcome beside settings, examples and shapes.
@@ -39,7 +67,7 @@ pub struct Sequences<'a> {
 /// Most validation users who are ranked.
 const RANKED: usize = 1000;
 
-impl Sequences<'_> {
+impl<L: Learner> Sequences<'_, L> {
     /// Mean NDCG@10 of the last items of sequences, the first thousand of them, among all items but those that came before; of ties the
     /// target is last.
     pub fn ndcg_at_10(&self, sequences: &[Sequence]) -> Result<f64> {
@@ -47,10 +75,10 @@ impl Sequences<'_> {
         let item = |tokens: &[u32]| self.catalogue.find(tokens);
         let mut known = Vec::with_capacity(ranked.len());
         for sequence in ranked {
-            let (before, last) = sequence.tokens.split_at(sequence.tokens.len() - TOKENS);
+            let (before, last) = sequence.tokens.split_at(sequence.tokens.len() - self.each);
             let target = item(last)
                 .ok_or_else(|| Error::Usage("a validation item is none of the catalogue".into()))?;
-            let had = before[1..].chunks_exact(TOKENS).filter_map(item);
+            let had = before[1..].chunks_exact(self.each).filter_map(item);
             let had: Vec<usize> = had.filter(|had| *had != target).collect();
             known.push((before, target, had));
         }
@@ -62,8 +90,7 @@ impl Sequences<'_> {
                 excluded: had,
             })
             .collect();
-        // Ranking keeps keys and values, which a decoder that is trained does not give.
-        let frozen = self.nascent.frozen()?;
+        let frozen = self.learner.frozen()?;
         let ranker = Ranker {
             decoder: &frozen,
             catalogue: self.catalogue,
@@ -79,12 +106,12 @@ impl Sequences<'_> {
 }
 
 /// Sequences that go through the decoder in one pass.
-pub struct Batch {
+pub(in crate::recommender) struct Batch {
     sequences: Vec<Sequence>,
     activation_memory: usize,
 }
 
-impl Task for Sequences<'_> {
+impl<L: Learner> Task for Sequences<'_, L> {
     type Example = Sequence;
     type Batch = Batch;
 
@@ -98,7 +125,7 @@ impl Task for Sequences<'_> {
     }
 
     fn parameters(&self) -> &Parameters {
-        self.nascent.parameters()
+        self.learner.parameters()
     }
 
     fn fingerprint(&self) -> String {
@@ -149,15 +176,13 @@ impl Task for Sequences<'_> {
             let key = mode.key().map(|key| mix(key ^ mix(number as u64)));
             let hides =
                 |item: usize| key.is_some_and(|key| share(mix(key ^ mix(item as u64 + 1))) < self.dropout);
-            let (read, learnt) = hidden(sequence, hides);
+            let (read, learnt) = hidden(sequence, self.each, hides);
             let own = pass.push(&read, 0..0, Vec::new());
             rows.extend(learnt.iter().map(|at| (own.start + at - 1) as u32));
             targets.extend(learnt.iter().map(|at| sequence.tokens[*at]));
         }
         pass.keep(batch.activation_memory);
-        let decoder = self.nascent.decoder();
-        let hidden = decoder.hidden_of(&pass, &rows, None)?;
-        Ok(cross_entropy(&hidden, decoder.head(), &targets)?)
+        self.learner.summed_loss(&pass, &rows, &targets, mode)
     }
 }
 
@@ -168,11 +193,11 @@ fn share(bits: u64) -> f64 {
 
 /// What is read of a sequence of which some items are hidden, and the places of the tokens that are learnt: of a hidden item the first alone,
 /// which is told by what comes before it.
-fn hidden(sequence: &Sequence, hides: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<usize>) {
+fn hidden(sequence: &Sequence, each: usize, hides: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<usize>) {
     let mut read = sequence.tokens[..sequence.tokens.len() - 1].to_vec();
     let mut learnt = Vec::with_capacity(sequence.tokens.len());
-    for item in 0..(sequence.tokens.len() - 1).div_ceil(TOKENS) {
-        let tokens = 1 + item * TOKENS..(1 + (item + 1) * TOKENS).min(sequence.tokens.len());
+    for item in 0..(sequence.tokens.len() - 1).div_ceil(each) {
+        let tokens = 1 + item * each..(1 + (item + 1) * each).min(sequence.tokens.len());
         let last = tokens.end == sequence.tokens.len();
         // Nothing follows the last item, which is there to be learnt.
         let hides = !last && hides(item);
@@ -180,7 +205,7 @@ fn hidden(sequence: &Sequence, hides: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<
             read[tokens.clone()].fill(HIDDEN);
         }
         if tokens.start >= sequence.loss_from {
-            learnt.extend(tokens.take(if hides { 1 } else { TOKENS }));
+            learnt.extend(tokens.take(if hides { 1 } else { each }));
         }
     }
     (read, learnt)
@@ -196,19 +221,29 @@ mod tests {
             tokens: vec![0, 11, 12, 13, 14, 21, 22, 23, 24, 31, 32, 33, 34],
             loss_from: 5,
         };
-        let (read, learnt) = hidden(&sequence, |_| false);
+        let (read, learnt) = hidden(&sequence, 4, |_| false);
         assert_eq!(read, sequence.tokens[..12]);
         assert_eq!(learnt, [5, 6, 7, 8, 9, 10, 11, 12]);
-        let (read, learnt) = hidden(&sequence, |item| item == 1);
+        let (read, learnt) = hidden(&sequence, 4, |item| item == 1);
         assert_eq!(read, [0, 11, 12, 13, 14, 1, 1, 1, 1, 31, 32, 33]);
         assert_eq!(learnt, [5, 9, 10, 11, 12]);
-        let (read, learnt) = hidden(&sequence, |_| true);
+        let (read, learnt) = hidden(&sequence, 4, |_| true);
         assert_eq!(
             read,
             [0, 1, 1, 1, 1, 1, 1, 1, 1, 31, 32, 33],
             "the last one is never hidden"
         );
         assert_eq!(learnt, [5, 9, 10, 11, 12]);
+        let single = Sequence {
+            tokens: vec![0, 11, 12, 13],
+            loss_from: 1,
+        };
+        let (read, learnt) = hidden(&single, 1, |item| item == 1);
+        assert_eq!(
+            (read, learnt),
+            (vec![0, 11, 1], vec![1, 2, 3]),
+            "of an item of one token that is all"
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used)]
+use super::super::codes::TOKENS;
+use super::super::{Recommender, Vectors};
+use super::fitted::{CODES, DESCRIPTION};
 use super::*;
 use crate::op::{mix, with_threads};
-use crate::recommender::Vectors;
 
 /// Vectors of 24 items in two groups, each of its own.
-fn vectors() -> Vectors {
+pub(in crate::recommender) fn vectors() -> Vectors {
     let value = |item: u64, place: u64| {
         let drawn = (mix(item << 8 | place) % 1000) as f32 / 1000.0;
         let group = if item.is_multiple_of(2) { 3.0 } else { -3.0 };
@@ -18,7 +20,7 @@ fn vectors() -> Vectors {
     }
 }
 
-fn tiger(epochs: usize) -> Tiger {
+pub(in crate::recommender) fn tiger(epochs: usize) -> Tiger {
     Tiger {
         codes: CodeSettings {
             size: 4,
@@ -43,17 +45,22 @@ fn tiger(epochs: usize) -> Tiger {
 }
 
 /// Fifty users who walk round the items, each from a place of its own.
-fn walks() -> Vec<Vec<u32>> {
+pub(in crate::recommender) fn walks() -> Vec<Vec<u32>> {
     (0..50u32)
         .map(|user| (0..5).map(|step| (user + step) % 24 + 1).collect())
         .collect()
 }
 
+/// Ten who choose the epoch.
+pub(in crate::recommender) fn choosing() -> Vec<(Vec<u32>, u32)> {
+    (0..10u32)
+        .map(|i| (vec![i % 24 + 1, (i + 1) % 24 + 1], (i + 2) % 24 + 1))
+        .collect()
+}
+
 fn fitted(tiger: &Tiger, train: &[Vec<u32>]) -> (Fitted, Outcome) {
     let vectors = vectors();
-    let validation: Vec<(Vec<u32>, u32)> = (0..10u32)
-        .map(|i| (vec![i % 24 + 1, (i + 1) % 24 + 1], (i + 2) % 24 + 1))
-        .collect();
+    let validation = choosing();
     let data = Data {
         items: 24,
         train,
@@ -69,13 +76,13 @@ fn fitted(tiger: &Tiger, train: &[Vec<u32>]) -> (Fitted, Outcome) {
     tiger.fit(&data, course).unwrap()
 }
 
-fn scores(fitted: &Fitted, histories: &[&[u32]]) -> Vec<Vec<f32>> {
+pub(in crate::recommender) fn scores(fitted: &dyn Recommender, histories: &[&[u32]]) -> Vec<Vec<f32>> {
     let mut out = vec![0.0; histories.len() * 24];
     fitted.scores(histories, &mut out).unwrap();
     out.chunks_exact(24).map(<[f32]>::to_vec).collect()
 }
 
-fn first(scores: &[f32]) -> usize {
+pub(in crate::recommender) fn first(scores: &[f32]) -> usize {
     (0..scores.len())
         .max_by(|a, b| scores[*a].total_cmp(&scores[*b]))
         .unwrap()
@@ -152,9 +159,10 @@ fn what_was_saved_is_read_as_it_was_and_the_threads_decide_nothing() {
 #[test]
 fn every_item_of_a_long_sequence_is_learnt_once_and_after_half_a_window_at_least() {
     let codes = codes::encode(&[&vectors()], &tiger(1).codes).unwrap().0.remove(0);
+    let tokens = Tokens::of_codes(tiger(1).layout(), &codes);
     let items: Vec<u32> = (0..40).map(|i| i % 24 + 1).collect();
     for length in [1, 3, 7, 8, 11, 12, 40] {
-        let windows = tiger(1).windows(&codes, &items[..length]).unwrap();
+        let windows = tokens.windows(&items[..length], 6).unwrap();
         let mut learnt = 0;
         for (number, window) in windows.iter().enumerate() {
             let own = (window.tokens.len() - 1) / TOKENS;
@@ -165,7 +173,7 @@ fn every_item_of_a_long_sequence_is_learnt_once_and_after_half_a_window_at_least
         }
         assert_eq!(learnt, length);
     }
-    assert!(tiger(1).windows(&codes, &[]).unwrap().is_empty());
+    assert!(tokens.windows(&[], 6).unwrap().is_empty());
 }
 
 #[test]
@@ -214,4 +222,85 @@ fn what_cannot_be_fitted_is_refused() {
         .contains("item_dropout 1")
     );
     assert!(refused(Tiger { heads: 0, ..tiger(1) }, 24, Some(&vectors), &train).contains("heads"));
+}
+
+/// A tree as deep as codes are, read without one: every item's tokens after the prompt, one whole sequence each.
+#[test]
+fn the_tree_gives_what_every_item_gives_by_itself() {
+    let train = walks();
+    for mass in [Mass::Catalogue, Mass::Vocabulary] {
+        let (fitted, _) = fitted(&Tiger { mass, ..tiger(3) }, &train);
+        let tokens = fitted.tokens();
+        let history: [u32; 3] = [4, 9, 2];
+        let ours = scores(&fitted, &[&history]).remove(0);
+        let items: Vec<Vec<u32>> = (1..=24)
+            .map(|item| tokens.held_out(&[], item, 6).unwrap().tokens[1..].to_vec())
+            .collect();
+        let prompt = tokens.prompt(&history, 6).unwrap();
+        for (item, own) in items.iter().enumerate() {
+            let logits = fitted
+                .decoder()
+                .logits(&[prompt.as_slice(), own].concat())
+                .unwrap();
+            let logits = logits.to_vec2::<f32>().unwrap();
+            let mut expected = 0.0;
+            for depth in 0..TOKENS {
+                let row = &logits[prompt.len() + depth - 1];
+                let mut next: Vec<u32> = match mass {
+                    Mass::Vocabulary => (0..row.len() as u32).collect(),
+                    Mass::Catalogue => {
+                        let alike = items.iter().filter(|other| other[..depth] == own[..depth]);
+                        alike.map(|other| other[depth]).collect()
+                    }
+                };
+                next.sort_unstable();
+                next.dedup();
+                let all: f64 = next
+                    .iter()
+                    .map(|token| f64::from(row[*token as usize]).exp())
+                    .sum();
+                expected += f64::from(row[own[depth] as usize]) - all.ln();
+            }
+            assert!(
+                (f64::from(ours[item]) - expected).abs() < 1e-3,
+                "{item}: {} {expected}",
+                ours[item]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fit_that_was_killed_goes_on_to_the_same_bits() {
+    let train = walks();
+    let whole = fitted(&tiger(3), &train).0;
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = crate::train::Checkpoint::new(folder.path().join("state"), "");
+    let vectors = vectors();
+    let data = Data {
+        items: 24,
+        train: &train,
+        validation: &choosing(),
+        vectors: Some(&vectors),
+        sources: &[],
+    };
+    let fit = |most: usize, first: &mut usize| {
+        let mut course = |p: crate::train::Progress| {
+            *first = (*first).min(p.step);
+            assert!(p.step <= most, "killed");
+        };
+        let course = Course {
+            seed: 3,
+            checkpoint: Some(&checkpoint),
+            progress: &mut course,
+        };
+        tiger(3).fit(&data, course).unwrap()
+    };
+    let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fit(7, &mut 0)));
+    assert!(killed.is_err());
+    let mut begun = usize::MAX;
+    let (again, _) = fit(usize::MAX, &mut begun);
+    assert_eq!(begun, 6, "an epoch of five steps was in the checkpoint");
+    let history: &[u32] = &[5, 6, 7];
+    assert_eq!(scores(&again, &[history]), scores(&whole, &[history]));
 }
