@@ -188,6 +188,7 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         train: log.sequences(),
         validation,
         vectors: None,
+        sources: &[],
     };
     let course = Course {
         seed,

@@ -21,6 +21,7 @@ pub mod previous_id;
 pub mod random;
 pub mod recommenders;
 pub mod text_knn;
+pub mod text_recommenders;
 
 use anyhow::{Context, Result, bail};
 use weaverec_model::merge;
@@ -269,6 +270,9 @@ pub static METHODS: &[&dyn Method] = &[
     &recommenders::SASREC_BCE,
     &recommenders::GRU4REC,
     &recommenders::BERT4REC,
+    &text_recommenders::SASREC_TEXT,
+    &text_recommenders::UNISREC,
+    &text_recommenders::UNISREC_ZERO_SHOT,
     &adapters::ZERO_SHOT,
     &adapters::SOURCE_ONLY,
     &adapters::TARGET_ONLY,

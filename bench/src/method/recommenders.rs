@@ -1,6 +1,6 @@
-//! Rows that are fitted to sequences of items by gradients, without text and without a language model.
+//! Rows that are fitted to sequences of items by gradients, without a language model.
 
-use weaverec_model::recommender::{Bert4rec, Gru4rec, Loss, Sasrec, System};
+use weaverec_model::recommender::{Bert4rec, Gru4rec, Loss, Sasrec, System, Tiger};
 
 use super::{How, Method};
 use crate::report::input::Family;
@@ -9,6 +9,7 @@ use crate::report::input::Family;
 pub struct Recommender {
     id: &'static str,
     label: &'static str,
+    family: Family,
     reference: &'static str,
     system: fn() -> System,
 }
@@ -23,7 +24,7 @@ impl Method for Recommender {
     }
 
     fn family(&self) -> Family {
-        Family::Sequence
+        self.family
     }
 
     fn reference(&self) -> &'static str {
@@ -35,15 +36,18 @@ impl Method for Recommender {
     }
 }
 
-const fn row(
+/// A row of a system with its settings.
+pub(super) const fn row(
     id: &'static str,
     label: &'static str,
+    family: Family,
     reference: &'static str,
     system: fn() -> System,
 ) -> Recommender {
     Recommender {
         id,
         label,
+        family,
         reference,
         system,
     }
@@ -53,6 +57,7 @@ const fn row(
 pub const SASREC: Recommender = row(
     "sasrec",
     "SASRec (CE)",
+    Family::Sequence,
     "arXiv 1808.09781, with the softmax over all items as its loss",
     || System::Sasrec(Sasrec::default()),
 );
@@ -61,6 +66,7 @@ pub const SASREC: Recommender = row(
 pub const SASREC_BCE: Recommender = row(
     "sasrec-bce",
     "SASRec (BCE)",
+    Family::Sequence,
     "arXiv 1808.09781, with the published loss: one negative a position",
     || {
         System::Sasrec(Sasrec {
@@ -74,6 +80,7 @@ pub const SASREC_BCE: Recommender = row(
 pub const GRU4REC: Recommender = row(
     "gru4rec",
     "GRU4Rec",
+    Family::Sequence,
     "arXiv 1511.06939: a recurrent network over the items of a history",
     || System::Gru4rec(Gru4rec::default()),
 );
@@ -82,6 +89,16 @@ pub const GRU4REC: Recommender = row(
 pub const BERT4REC: Recommender = row(
     "bert4rec",
     "BERT4Rec",
+    Family::Sequence,
     "arXiv 1904.06690: attention in both directions, fitted to masked items",
     || System::Bert4rec(Bert4rec::default()),
+);
+
+/// A decoder over items as codes of their titles.
+pub const TIGER: Recommender = row(
+    "tiger",
+    "TIGER-like",
+    Family::SemanticIds,
+    "arXiv 2305.05065: a decoder over codes of titles; without encoder, RQ-VAE and user token (docs/items.md)",
+    || System::Tiger(Tiger::default()),
 );

@@ -227,6 +227,10 @@ pub enum Family {
     Probe,
     /// A recommender over sequences of items that is fitted to the target; it competes, and is no tuned language model.
     Sequence,
+    /// A recommender over sequences of items that are read by their texts, of several domains or of the target alone; likewise.
+    TextTransfer,
+    /// A recommender over sequences of items that are read as codes of their texts; likewise.
+    SemanticIds,
     /// The language model as it is, without training.
     Untuned,
     /// One adapter of one domain.
@@ -255,6 +259,8 @@ impl Family {
             Self::Floor => "floor",
             Self::Probe => "probe",
             Self::Sequence => "sequence model",
+            Self::TextTransfer => "text transfer",
+            Self::SemanticIds => "semantic ids",
             Self::Untuned => "untuned",
             Self::Single => "single",
             Self::Joint => "joint",
@@ -270,7 +276,15 @@ impl Family {
     /// Whether its scores are likelihoods of titles.
     #[must_use]
     pub fn has_likelihoods(self) -> bool {
-        !matches!(self, Self::Floor | Self::Probe | Self::Outside)
+        !matches!(
+            self,
+            Self::Floor
+                | Self::Probe
+                | Self::Sequence
+                | Self::TextTransfer
+                | Self::SemanticIds
+                | Self::Outside
+        )
     }
 
     /// Whether the row stands for a trained language model that competes in the table.

@@ -4,8 +4,10 @@
 //! histories of items ──► system + schedule ──► fit: one loop, validation NDCG@10 chooses the epoch ──► recommender ──► scores of all items
 //! ```
 //!
-//! * [`Data`]: what a system may learn from; held-out test items cannot be said in it;
-//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], and [`Tiger`] over items as tokens;
+//! * [`Data`]: what a system may learn from; held-out test items cannot be said in it; [`Source`]: another domain, for systems that learn from
+//!   several; [`Needs`]: which of these a system reads;
+//! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], [`Tiger`] over items as tokens,
+//!   [`SasrecText`] and [`Unisrec`] over their texts;
 //! * [`Schedule`]: how long and how fast, the same for all unless it is said otherwise; [`Loss`]: what a position comes to;
 //! * [`fit`](fit()) gives a [`Recommender`] and an [`Outcome`]; [`load`] reads one that was saved.
 //!
@@ -14,6 +16,7 @@
 //!
 //! Items are numbered from 1; inside, an item's number less one is its row in tables.
 
+mod adapter;
 mod bert4rec;
 pub mod codes;
 mod folder;
@@ -25,17 +28,20 @@ mod next_item;
 mod outcome;
 mod rows;
 mod sasrec;
+mod sasrec_text;
 mod schedule;
 mod svd;
 pub mod text;
 pub mod tiger;
 mod transformer;
+mod unisrec;
 pub mod vectors;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adapter::Adapter;
 pub use self::bert4rec::Bert4rec;
 pub use self::codes::ItemCodes;
 pub use self::gru4rec::Gru4rec;
@@ -43,9 +49,11 @@ pub use self::loss::Loss;
 pub use self::ndcg::ndcg_at_10;
 pub use self::outcome::Outcome;
 pub use self::sasrec::Sasrec;
+pub use self::sasrec_text::SasrecText;
 pub use self::schedule::{Rate, Schedule};
 pub use self::tiger::Tiger;
 pub use self::transformer::Flavour;
+pub use self::unisrec::{Pretraining, Unisrec};
 pub use self::vectors::Vectors;
 use crate::train::{Checkpoint, Progress};
 use crate::{Error, Result};
@@ -64,6 +72,29 @@ pub struct Data<'a> {
     pub validation: &'a [(Vec<u32>, u32)],
     /// One vector an item (row i − 1), where the system reads texts.
     pub vectors: Option<&'a Vectors>,
+    /// Other domains that a system may learn from; empty for those that read the target alone.
+    pub sources: &'a [Source<'a>],
+}
+
+/// Another domain: its training part, in items of its own. Item 7 of a source has nothing to do with item 7 of the target; what domains have
+/// in common is the space of their vectors.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Number of items; ids are `1..=items`.
+    pub items: usize,
+    /// The training part of each user, oldest first.
+    pub train: &'a [Vec<u32>],
+    /// One vector an item (row i − 1), in the target's space, where the system reads texts.
+    pub vectors: Option<&'a Vectors>,
+}
+
+/// What a system reads beside the target's sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Vectors of the items, of the target and of every source.
+    pub vectors: bool,
+    /// Other domains, at least one.
+    pub sources: bool,
 }
 
 /// A fitted recommender.
@@ -95,6 +126,10 @@ pub enum System {
     Bert4rec(Bert4rec),
     /// A decoder over items as tokens (Rajput et al. 2023).
     Tiger(Tiger),
+    /// Self-attention over the texts of the history's items (Hou et al. 2024).
+    SasrecText(SasrecText),
+    /// The same, learnt on several domains together (Hou et al. 2022).
+    Unisrec(Unisrec),
 }
 
 /// How a fit goes.
@@ -111,10 +146,11 @@ pub struct Course<'a> {
 /// however often the fit was interrupted.
 ///
 /// # Errors
-/// Data with nothing to learn from or items outside the catalogue, settings that make no model, a loss that is not finite or rises, and a
-/// checkpoint that cannot be read or written.
+/// Data with nothing to learn from, with items outside the catalogue or without what the system [needs](System::needs), settings that make no
+/// model, a loss that is not finite or rises, and a checkpoint that cannot be read or written.
 pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Recommender>, Outcome)> {
     data.check()?;
+    system.needs().check(data)?;
     match system {
         System::Sasrec(settings) => {
             let model = settings.model(data.items, course.seed)?;
@@ -132,6 +168,8 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
             let (fitted, outcome) = settings.fit(data, course)?;
             Ok((Box::new(fitted), outcome))
         }
+        System::SasrecText(settings) => settings.fit(system, data, course),
+        System::Unisrec(settings) => settings.fit(system, data, course),
     }
 }
 
@@ -143,31 +181,115 @@ pub fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
     folder::load(folder)
 }
 
+impl System {
+    /// What it reads beside the target's sequences.
+    pub fn needs(&self) -> Needs {
+        match self {
+            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) => Needs::default(),
+            System::Tiger(_) | System::SasrecText(_) => Needs {
+                vectors: true,
+                sources: false,
+            },
+            System::Unisrec(_) => Needs {
+                vectors: true,
+                sources: true,
+            },
+        }
+    }
+}
+
+impl Needs {
+    /// Refuses data that lacks something of it.
+    fn check(self, data: &Data) -> Result<()> {
+        if self.sources && data.sources.is_empty() {
+            return Err(Error::Usage(
+                "this system learns from other domains, and there is none: give at least one source".into(),
+            ));
+        }
+        if !self.vectors {
+            return Ok(());
+        }
+        let bare = match data.vectors {
+            None => Some("this system reads vectors of the items, and there are none".to_owned()),
+            Some(_) => {
+                let source = data.sources.iter().position(|source| source.vectors.is_none());
+                source.map(|number| {
+                    format!("this system reads vectors of the items, and source {number} (counted from 0) has none")
+                })
+            }
+        };
+        match bare {
+            None => Ok(()),
+            Some(what) => Err(Error::Usage(format!(
+                "{what}: make text vectors of the titles of all domains together, or give your own"
+            ))),
+        }
+    }
+}
+
 impl Data<'_> {
-    /// Refuses a catalogue without items, and items outside it.
+    /// Refuses catalogues without items, items outside them, and vectors that are not one an item or not of one width.
     pub(crate) fn check(&self) -> Result<()> {
         if self.items == 0 {
             return Err(Error::Usage(
                 "a catalogue without items: there is nothing to recommend".into(),
             ));
         }
-        let check = |what: &str, user: usize, items: &[u32]| {
-            let stranger = |item: &&u32| **item == 0 || **item as usize > self.items;
-            match items.iter().find(stranger) {
-                None => Ok(()),
-                Some(item) => Err(Error::Usage(format!(
-                    "item {item} in the {what} of user {user} (counted from 0) is outside the catalogue of {}; items are numbered from 1",
-                    self.items
-                ))),
-            }
-        };
         for (user, items) in self.train.iter().enumerate() {
-            check("training part", user, items)?;
+            within(self.items, items, || format!("the training part of user {user}"))?;
         }
         for (user, (history, next)) in self.validation.iter().enumerate() {
-            check("validation part", user, history)?;
-            check("validation part", user, &[*next])?;
+            let whose = || format!("the validation part of user {user}");
+            within(self.items, history, whose)?;
+            within(self.items, &[*next], whose)?;
+        }
+        if let Some(vectors) = self.vectors {
+            vectors.check(self.items)?;
+        }
+        for (number, source) in self.sources.iter().enumerate() {
+            source.check(number, self.vectors)?;
         }
         Ok(())
+    }
+}
+
+impl Source<'_> {
+    fn check(&self, number: usize, target: Option<&Vectors>) -> Result<()> {
+        let wrong = |what: String| Error::Usage(format!("source {number} (counted from 0): {what}"));
+        if self.items == 0 {
+            return Err(wrong(
+                "a catalogue without items, of which nothing can be learnt: leave it out".into(),
+            ));
+        }
+        for (user, items) in self.train.iter().enumerate() {
+            within(self.items, items, || {
+                format!("the training part of source {number}, user {user}")
+            })?;
+        }
+        let Some(vectors) = self.vectors else {
+            return Ok(());
+        };
+        vectors
+            .check(self.items)
+            .map_err(|error| wrong(error.to_string()))?;
+        match target {
+            Some(target) if target.width != vectors.width => Err(wrong(format!(
+                "vectors of width {} where the target's have {}: make those of all domains together, so that they lie in one space",
+                vectors.width, target.width
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Fails with the first item that a catalogue of so many does not have.
+fn within(catalogue: usize, items: &[u32], whose: impl Fn() -> String) -> Result<()> {
+    let stranger = |item: &&u32| **item == 0 || **item as usize > catalogue;
+    match items.iter().find(stranger) {
+        None => Ok(()),
+        Some(item) => Err(Error::Usage(format!(
+            "item {item} in {} (counted from 0) is outside the catalogue of {catalogue}; items are numbered from 1",
+            whose()
+        ))),
     }
 }

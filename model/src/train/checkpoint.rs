@@ -34,6 +34,9 @@ const FILE: &str = "training.safetensors";
 /// The key of the state in the file's metadata.
 const STATE: &str = "state";
 
+/// The folder within of a training that comes before.
+const EARLIER: &str = "earlier";
+
 /// Where an interrupted training goes on from.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -51,6 +54,16 @@ impl Checkpoint {
         }
     }
 
+    /// That of a training that comes before this one, which starts from its outcome: in a folder within, which goes when this one is removed.
+    pub(crate) fn earlier(&self) -> Self {
+        Checkpoint::new(self.folder.join(EARLIER), self.base.clone())
+    }
+
+    /// Its folder, which need not exist.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Removes it. A training leaves its checkpoint where it is, for its outcome to be saved first.
     ///
     /// # Errors
@@ -60,6 +73,11 @@ impl Checkpoint {
         let file = self.file();
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&file, error)),
+            _ => {}
+        }
+        let earlier = self.folder.join(EARLIER);
+        match std::fs::remove_dir_all(&earlier) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&earlier, error)),
             _ => {}
         }
         // Where something else lies there the folder stays.

@@ -115,6 +115,8 @@ pub fn class(family: Family) -> &'static str {
         Family::Floor => "floor",
         Family::Probe => "probe",
         Family::Sequence => "sequence",
+        Family::TextTransfer => "text-transfer",
+        Family::SemanticIds => "semantic-ids",
         Family::Untuned => "untuned",
         Family::Single => "single",
         Family::Joint => "joint",

@@ -6,6 +6,7 @@ mod learning;
 mod pytorch;
 mod refused;
 mod resume;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn model(system: &System, items: usize, seed: u64) -> Box<dyn Model> {
         System::Sasrec(settings) => Box::new(settings.model(items, seed).unwrap()),
         System::Gru4rec(settings) => Box::new(settings.model(items, seed).unwrap()),
         System::Bert4rec(settings) => Box::new(settings.model(items, seed).unwrap()),
-        System::Tiger(_) => panic!("its tests are its own"),
+        System::Tiger(_) | System::SasrecText(_) | System::Unisrec(_) => panic!("its tests are its own"),
     }
 }
 
@@ -117,6 +118,7 @@ fn data<'a>(items: usize, train: &'a [Vec<u32>], validation: &'a [(Vec<u32>, u32
         train,
         validation,
         vectors: None,
+        sources: &[],
     }
 }
 

@@ -59,6 +59,7 @@ fn fitted(tiger: &Tiger, train: &[Vec<u32>]) -> (Fitted, Outcome) {
         train,
         validation: &validation,
         vectors: Some(&vectors),
+        sources: &[],
     };
     let course = Course {
         seed: 3,
@@ -176,6 +177,7 @@ fn what_cannot_be_fitted_is_refused() {
             train,
             validation: &[],
             vectors,
+            sources: &[],
         };
         let course = Course {
             seed: 0,
