@@ -208,7 +208,7 @@ impl Unisrec {
     }
 
     /// The domains that are learnt together: the sources, and the target unless it is not to be seen.
-    fn together<'n>(
+    pub(super) fn together<'n>(
         &self,
         network: &'n Network,
         system: &System,
