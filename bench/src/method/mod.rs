@@ -22,6 +22,7 @@ pub mod previous_id;
 pub mod random;
 pub mod recommenders;
 pub mod text_knn;
+pub mod text_recommenders;
 
 use anyhow::{Context, Result, bail};
 use weaverec_model::merge;
@@ -282,6 +283,9 @@ pub static METHODS: &[&dyn Method] = &[
     &code_recommenders::ITEM_DECODER,
     &code_recommenders::RECBASE,
     &code_recommenders::GENCDR,
+    &text_recommenders::SASREC_TEXT,
+    &text_recommenders::UNISREC,
+    &text_recommenders::UNISREC_ZERO_SHOT,
     &adapters::ZERO_SHOT,
     &adapters::SOURCE_ONLY,
     &adapters::TARGET_ONLY,

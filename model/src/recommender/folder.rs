@@ -56,8 +56,10 @@ pub(super) fn load(folder: &Path) -> Result<Box<dyn Recommender>> {
         System::Sasrec(settings) => Box::new(settings.model(items, 0)?),
         System::Gru4rec(settings) => Box::new(settings.model(items, 0)?),
         System::Bert4rec(settings) => Box::new(settings.model(items, 0)?),
+        System::SasrecText(settings) => Box::new(settings.stored(items, &folder.join(TENSORS))?),
+        System::Unisrec(settings) => Box::new(settings.stored(items, &folder.join(TENSORS))?),
     };
-    fill(model.parameters(), &folder.join(TENSORS))?;
+    fill(model.saved(), &folder.join(TENSORS))?;
     Ok(Box::new(Fitted { system, items, model }))
 }
 

@@ -98,6 +98,26 @@ impl Loss {
     }
 }
 
+/// Rows against each other: the sum over rows i of `−log exp(aᵢ·bᵢ) / (exp(aᵢ·bᵢ) + Σⱼ exp(aᵢ·bⱼ))`, where j runs over the rows of other items
+/// than i's. Rows of the same item are left out of the sum altogether: what is right for one of them is not wrong for another. `anchors` (a)
+/// and `others` (b) are `(rows, width)`, and both get their gradient; `items` says of which item each row is.
+pub(super) fn contrastive(anchors: &Tensor, others: &Tensor, items: &[u32]) -> Result<Tensor> {
+    let own: Vec<u32> = (0..items.len() as u32).collect();
+    // A negative that is the row's own target counts for nothing.
+    let negatives = own.iter().zip(items).flat_map(|(row, item)| {
+        let columns = own.iter().zip(items);
+        columns.map(move |(column, other)| if other == item { *row } else { *column })
+    });
+    let negatives = Negatives::Each(negatives.collect());
+    Ok(sampled_loss(
+        anchors,
+        others,
+        &own,
+        negatives,
+        Objective::Softmax,
+    )?)
+}
+
 /// gSASRec's exponent, from the share α of the other items that is drawn: α (t (1 − 1/α) + 1/α).
 fn beta(negatives: usize, items: usize, t: f64) -> f64 {
     let share = (negatives as f64 / (items as f64 - 1.0)).min(1.0);
@@ -145,6 +165,51 @@ mod tests {
                 .all(|(i, n)| i == 2 || (1800..2200).contains(n)),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn rows_of_the_same_item_are_no_negatives_of_each_other() {
+        use candle_core::{Device, Var};
+        let values = |key: u64| -> Vec<f32> {
+            let value = |i: u64| (mix(key ^ mix(i)) >> 40) as f32 / (1 << 23) as f32 - 1.0;
+            (0..12).map(value).collect()
+        };
+        let variable = |key| Var::from_vec(values(key), (4, 3), &Device::Cpu).unwrap();
+        let (a, b, items) = (variable(1), variable(2), [7, 3, 7, 5]);
+        let dot = |i: usize, j: usize| -> f64 {
+            (0..3)
+                .map(|k| f64::from(values(1)[3 * i + k]) * f64::from(values(2)[3 * j + k]))
+                .sum()
+        };
+        let mut expected = 0.0;
+        for i in 0..4 {
+            let negatives = (0..4).filter(|j| items[*j] != items[i]);
+            let sum: f64 = dot(i, i).exp() + negatives.map(|j| dot(i, j).exp()).sum::<f64>();
+            expected += sum.ln() - dot(i, i);
+        }
+        // Computed from variables, as adapted vectors are: gradients go through.
+        let loss = |by: f64| {
+            let (a, b) = ((a.as_tensor() * 1.0).unwrap(), (b.as_tensor() * by).unwrap());
+            contrastive(&a, &b, &items).unwrap()
+        };
+        let found = f64::from(loss(1.0).to_scalar::<f32>().unwrap());
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        let gradients = loss(1.0).backward().unwrap();
+        let sum_of = |variable: &Var| {
+            let gradient = gradients.get(variable).unwrap();
+            let product = (gradient * variable.as_tensor()).unwrap().sum_all().unwrap();
+            f64::from(product.to_scalar::<f32>().unwrap())
+        };
+        // Along the scale of b, and so of a, the slope is that of differences.
+        let slope = f64::from(loss(1.01).to_scalar::<f32>().unwrap())
+            - f64::from(loss(0.99).to_scalar::<f32>().unwrap());
+        for variable in [&a, &b] {
+            let found = sum_of(variable);
+            assert!((found - slope / 0.02).abs() < 2e-3, "{found} {}", slope / 0.02);
+        }
+        // All of one item: nothing to tell apart, and nothing lost.
+        let alone = contrastive(a.as_tensor(), b.as_tensor(), &[1; 4]).unwrap();
+        assert!(alone.to_scalar::<f32>().unwrap().abs() < 1e-6);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! * [`Data`]: what a system may learn from; held-out test items cannot be said in it; [`Source`]: another domain, for systems that learn from
 //!   several; [`Needs`]: which of these a system reads;
 //! * [`System`]: which one, with its settings: [`Sasrec`], [`Gru4rec`], [`Bert4rec`], and over items as tokens [`ItemDecoder`], [`Tiger`],
-//!   [`Recbase`] and [`Gencdr`];
+//!   [`Recbase`] and [`Gencdr`], and over their texts [`SasrecText`] and [`Unisrec`];
 //! * [`Schedule`]: how long and how fast, the same for all unless it is said otherwise; [`Loss`]: what a position comes to;
 //! * [`fit`](fit()) gives a [`Recommender`] and an [`Outcome`]; [`load`] reads one that was saved.
 //!
@@ -16,6 +16,7 @@
 //!
 //! Items are numbered from 1; inside, an item's number less one is its row in tables.
 
+mod adapter;
 mod bert4rec;
 pub mod codes;
 mod folder;
@@ -30,17 +31,20 @@ mod outcome;
 pub mod recbase;
 mod rows;
 mod sasrec;
+mod sasrec_text;
 mod schedule;
 mod svd;
 pub mod text;
 pub mod tiger;
 mod transformer;
+mod unisrec;
 pub mod vectors;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adapter::Adapter;
 pub use self::bert4rec::Bert4rec;
 pub use self::codes::ItemCodes;
 pub use self::gencdr::Gencdr;
@@ -51,9 +55,11 @@ pub use self::ndcg::ndcg_at_10;
 pub use self::outcome::Outcome;
 pub use self::recbase::Recbase;
 pub use self::sasrec::Sasrec;
+pub use self::sasrec_text::SasrecText;
 pub use self::schedule::{Rate, Schedule};
 pub use self::tiger::Tiger;
 pub use self::transformer::Flavour;
+pub use self::unisrec::{Pretraining, Unisrec};
 pub use self::vectors::Vectors;
 use crate::train::{Checkpoint, Progress};
 use crate::{Error, Result};
@@ -132,6 +138,10 @@ pub enum System {
     Recbase(Recbase),
     /// The same decoder of all domains, and an adapter of the target beside it.
     Gencdr(Gencdr),
+    /// Self-attention over the texts of the history's items (Hou et al. 2024).
+    SasrecText(SasrecText),
+    /// The same, learnt on several domains together (Hou et al. 2022).
+    Unisrec(Unisrec),
 }
 
 impl System {
@@ -142,11 +152,11 @@ impl System {
             System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) | System::ItemDecoder(_) => {
                 Needs::default()
             }
-            System::Tiger(_) => Needs {
+            System::Tiger(_) | System::SasrecText(_) => Needs {
                 vectors,
                 sources: false,
             },
-            System::Recbase(_) | System::Gencdr(_) => Needs {
+            System::Recbase(_) | System::Gencdr(_) | System::Unisrec(_) => Needs {
                 vectors,
                 sources: true,
             },
@@ -202,6 +212,8 @@ pub fn fit(system: &System, data: &Data, course: Course) -> Result<(Box<dyn Reco
             let (fitted, outcome) = settings.fit(data, course)?;
             Ok((Box::new(fitted), outcome))
         }
+        System::SasrecText(settings) => settings.fit(system, data, course),
+        System::Unisrec(settings) => settings.fit(system, data, course),
     }
 }
 

@@ -23,10 +23,31 @@ pub(super) struct Lesson {
     pub last_only: bool,
 }
 
+impl Lesson {
+    /// All of it, for a hash.
+    pub fn write(&self, hasher: &mut dyn Hasher) {
+        hasher.write(&(self.items.len() as u64).to_le_bytes());
+        hasher.write(&[u8::from(self.last_only)]);
+        for item in &self.items {
+            hasher.write(&item.to_le_bytes());
+        }
+    }
+}
+
 /// A model that turns a history into a vector whose products with the items' vectors are scores.
 pub(super) trait Model: Send + Sync {
     /// What is trained.
     fn parameters(&self) -> &Parameters;
+
+    /// What a folder holds of it: what is trained, and for some models what is not.
+    fn saved(&self) -> &Parameters {
+        self.parameters()
+    }
+
+    /// What decides a fit besides settings, sequences and seed, such as texts that are read; empty where nothing does.
+    fn identity(&self) -> &str {
+        ""
+    }
 
     /// What a user's training part teaches; nothing where it is too short.
     fn lessons(&self, items: &[u32]) -> Vec<Lesson>;
@@ -50,6 +71,12 @@ pub(super) trait Model: Send + Sync {
 impl<M: Model + ?Sized> Model for Box<M> {
     fn parameters(&self) -> &Parameters {
         (**self).parameters()
+    }
+    fn saved(&self) -> &Parameters {
+        (**self).saved()
+    }
+    fn identity(&self) -> &str {
+        (**self).identity()
     }
     fn lessons(&self, items: &[u32]) -> Vec<Lesson> {
         (**self).lessons(items)
@@ -102,9 +129,13 @@ pub(super) fn fit<M: Model + 'static>(
             last_only: true,
         })
         .collect();
+    let mut fingerprint = format!("{system:?} over {} items, seed {}", data.items, course.seed);
+    if !model.identity().is_empty() {
+        fingerprint = format!("{fingerprint}, {}", model.identity());
+    }
     let task = NextItem {
         model: &model,
-        fingerprint: format!("{system:?} over {} items, seed {}", data.items, course.seed),
+        fingerprint,
         rate: schedule.rate,
     };
     let config = schedule.config(lessons.len());
@@ -127,6 +158,31 @@ pub(super) fn fit<M: Model + 'static>(
     Ok((Box::new(fitted), outcome))
 }
 
+/// Lessons in parts of no more rows than there is room for, unless a single one has more; `sizes` gives a lesson's rows and targets.
+pub(super) fn parts(
+    lessons: &[&Lesson],
+    room: Room,
+    sizes: impl Fn(&Lesson) -> (usize, usize),
+) -> Vec<Part<Vec<Lesson>>> {
+    let mut parts: Vec<Part<Vec<Lesson>>> = Vec::new();
+    for lesson in lessons {
+        let (rows, targets) = sizes(lesson);
+        match parts.last_mut() {
+            Some(part) if part.tokens + rows <= room.tokens => {
+                part.batch.push((*lesson).clone());
+                part.tokens += rows;
+                part.targets += targets;
+            }
+            _ => parts.push(Part {
+                batch: vec![(*lesson).clone()],
+                targets,
+                tokens: rows,
+            }),
+        }
+    }
+    parts
+}
+
 /// The next item of each history, for the training loop.
 struct NextItem<'a, M> {
     model: &'a M,
@@ -147,11 +203,7 @@ impl<M: Model> Task for NextItem<'_, M> {
     }
 
     fn hash(&self, lesson: &Lesson, hasher: &mut dyn Hasher) {
-        hasher.write(&(lesson.items.len() as u64).to_le_bytes());
-        hasher.write(&[u8::from(lesson.last_only)]);
-        for item in &lesson.items {
-            hasher.write(&item.to_le_bytes());
-        }
+        lesson.write(hasher);
     }
 
     fn targets(&self, lesson: &Lesson) -> usize {
@@ -159,23 +211,8 @@ impl<M: Model> Task for NextItem<'_, M> {
     }
 
     fn parts(&self, lessons: &[&Lesson], room: Room) -> Result<Vec<Part<Vec<Lesson>>>> {
-        let mut parts: Vec<Part<Vec<Lesson>>> = Vec::new();
-        for lesson in lessons {
-            let (rows, targets) = (self.model.rows(lesson), self.model.targets(lesson));
-            match parts.last_mut() {
-                Some(part) if part.tokens + rows <= room.tokens => {
-                    part.batch.push((*lesson).clone());
-                    part.tokens += rows;
-                    part.targets += targets;
-                }
-                _ => parts.push(Part {
-                    batch: vec![(*lesson).clone()],
-                    targets,
-                    tokens: rows,
-                }),
-            }
-        }
-        Ok(parts)
+        let sizes = |lesson: &Lesson| (self.model.rows(lesson), self.model.targets(lesson));
+        Ok(parts(lessons, room, sizes))
     }
 
     fn summed_loss(&self, lessons: &Vec<Lesson>, mode: Mode) -> Result<Tensor> {
@@ -269,6 +306,6 @@ impl<M: Model> Recommender for Fitted<M> {
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        folder::save(folder, &self.system, self.items, self.model.parameters())
+        folder::save(folder, &self.system, self.items, self.model.saved())
     }
 }

@@ -61,6 +61,11 @@ impl Checkpoint {
         }
     }
 
+    /// Its folder, which need not exist.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Removes it, and those of its parts. A training leaves its checkpoint where it is, for its outcome to be saved first.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! | SASRec | 4 d² + 2 d × inner (queries, keys, values, output; feed-forward) + d n (attention to what came before) | d × items; sampled: d × (1 + negatives) |
 //! | BERT4Rec | 4 d² + 2 d × inner + 2 d n (attention to all); every sequence is read twice an epoch | the same, at masked positions |
 //! | TIGER-like, RecBase, GenCDR | four tokens, each 4 d² + 3 d × inner + 4 d n | four products with all tokens |
+//! | SASRecText, UniSRec | as SASRec; the adapter is left out | the same |
 //! | SASRec as a decoder | one token of the same | one product with all tokens |
 //! | GRU4Rec | 3 h (input + h) (three gates of a state of width h), and once h d (the map back) | the same |
 //!
@@ -50,12 +51,13 @@ impl Sizes {
             Loss::Sampled { negatives } | Loss::Gbce { negatives, .. } => Some(1 + negatives),
             Loss::Bce => Some(2),
         };
+        let inner = |flavour: Flavour, width: usize, inner: usize| match flavour {
+            Flavour::Original => width,
+            Flavour::Recbole => inner,
+        };
         match system {
             System::Sasrec(sasrec) => {
-                let inner = match sasrec.flavour {
-                    Flavour::Original => sasrec.width,
-                    Flavour::Recbole => sasrec.inner,
-                };
+                let inner = inner(sasrec.flavour, sasrec.width, sasrec.inner);
                 Sizes {
                     position: sasrec.blocks as f64 * block(sasrec.width, inner),
                     length: (sasrec.blocks * sasrec.width) as f64,
@@ -90,6 +92,27 @@ impl Sizes {
                 mask: Some(bert.mask),
                 longest: bert.length,
                 epochs: bert.schedule.epochs,
+            },
+            System::SasrecText(text) => Sizes {
+                position: text.blocks as f64 * block(text.width, inner(text.flavour, text.width, text.inner)),
+                length: (text.blocks * text.width) as f64,
+                item: text.width as f64,
+                scored: scored(text.loss),
+                mask: None,
+                longest: text.length,
+                epochs: text.schedule.epochs,
+            },
+            System::Unisrec(text) => Sizes {
+                position: text.blocks as f64 * block(text.width, inner(text.flavour, text.width, text.inner)),
+                length: (text.blocks * text.width) as f64,
+                item: text.width as f64,
+                scored: None,
+                mask: None,
+                longest: text.length,
+                epochs: match text.zero_shot {
+                    true => text.pretraining.epochs,
+                    false => text.pretraining.epochs + text.schedule.epochs,
+                },
             },
             System::Tiger(tiger) => Sizes::of_decoder(tiger, Some(tiger.codes.size)),
             System::Recbase(recbase) => {
@@ -165,7 +188,11 @@ struct Reading {
 impl Reading {
     fn of(system: &System) -> Self {
         match system {
-            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) => Reading {
+            System::Sasrec(_)
+            | System::Gru4rec(_)
+            | System::Bert4rec(_)
+            | System::SasrecText(_)
+            | System::Unisrec(_) => Reading {
                 tokens: 1,
                 windows: false,
                 beginning: 0.0,

@@ -7,6 +7,7 @@ mod needs;
 mod pytorch;
 mod refused;
 mod resume;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::Path;

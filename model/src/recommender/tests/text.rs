@@ -1,0 +1,885 @@
+//! SASRecText and UniSRec: what carries over from one domain to another, and nothing where only the texts were cut; what they depend on, and
+//! that their losses are those of a PyTorch script.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use candle_core::Device;
+use serde::Deserialize;
+
+use super::super::next_item::{Fitted, Lesson};
+use super::super::rows::{Align, Rows};
+use super::super::sasrec_text::{Network, OverTexts};
+use super::*;
+use crate::nn::Parameters;
+use crate::op::with_threads;
+use crate::recommender::ndcg_at_10;
+use crate::train::Task;
+use crate::train::task::Mode;
+
+const TOPICS: u64 = 6;
+const ITEMS: usize = 36;
+const TEXT: usize = 12;
+
+/// From −1 to 1.
+fn signed(key: u64) -> f32 {
+    drawn(key, 2001) as f32 / 1000.0 - 1.0
+}
+
+/// Texts of a domain's items: six to a topic, which domains have in common, and each with something of its own.
+fn topics(domain: u64) -> Vectors {
+    let mut values = Vec::new();
+    for item in 0..ITEMS as u64 {
+        let value =
+            |k: u64| signed(1000 + item % TOPICS * 64 + k) + 0.3 * signed((domain + 1) << 32 | item << 8 | k);
+        let row: Vec<f32> = (0..TEXT as u64).map(value).collect();
+        let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+        values.extend(row.iter().map(|v| v / length));
+    }
+    Vectors { width: TEXT, values }
+}
+
+/// Users who go from a topic to the next nine times of ten, and take any item of it.
+fn users(domain: u64, first: u64, count: u64, length: u64) -> Vec<Vec<u32>> {
+    let sequence = |user: u64| {
+        let key = (domain + 1) << 40 | user << 16;
+        let mut topic = drawn(key, TOPICS);
+        let mut items = Vec::new();
+        for i in 0..length {
+            if i > 0 {
+                topic = match drawn(key | i << 4, 10) {
+                    0 => drawn(key | i << 4 | 1, TOPICS),
+                    _ => (topic + 1) % TOPICS,
+                };
+            }
+            items.push((drawn(key | i << 4 | 2, 6) * TOPICS + topic) as u32 + 1);
+        }
+        items
+    };
+    (first..first + count).map(sequence).collect()
+}
+
+/// The texts given to other items.
+fn permuted(vectors: &Vectors) -> Vectors {
+    let mut order: Vec<usize> = (0..vectors.items()).collect();
+    order.sort_by_key(|item| mix(0x7065_726D ^ mix(*item as u64)));
+    let rows: Vec<&[f32]> = vectors.rows().collect();
+    Vectors {
+        width: vectors.width,
+        values: order.iter().flat_map(|item| rows[*item]).copied().collect(),
+    }
+}
+
+fn sasrec_text(adapter: Adapter, schedule: Schedule) -> SasrecText {
+    SasrecText {
+        adapter,
+        width: 32,
+        heads: 2,
+        inner: 48,
+        dropout: 0.1,
+        length: 8,
+        schedule,
+        ..SasrecText::default()
+    }
+}
+
+fn mlp() -> Adapter {
+    Adapter::Mlp {
+        hidden: 24,
+        dropout: 0.2,
+    }
+}
+
+fn unisrec(zero_shot: bool, epochs: usize, schedule: Schedule) -> Unisrec {
+    Unisrec {
+        zero_shot,
+        width: 32,
+        heads: 2,
+        inner: 48,
+        dropout: 0.1,
+        length: 8,
+        pretraining: Pretraining {
+            epochs,
+            learning_rate: 5e-3,
+            batch_size: 20,
+            ..Pretraining::default()
+        },
+        schedule,
+        ..Unisrec::default()
+    }
+}
+
+/// Every system over texts.
+fn over_texts() -> Vec<(&'static str, System)> {
+    vec![
+        (
+            "sasrec-text",
+            System::SasrecText(sasrec_text(mlp(), schedule(2, 1e-2))),
+        ),
+        ("unisrec", System::Unisrec(unisrec(false, 2, schedule(2, 1e-2)))),
+        (
+            "unisrec, zero-shot",
+            System::Unisrec(unisrec(true, 2, schedule(2, 1e-2))),
+        ),
+    ]
+}
+
+/// Two domains, of which the target's users are few.
+struct Planted {
+    target: Vectors,
+    train: Vec<Vec<u32>>,
+    source: Vectors,
+    others: Vec<Vec<u32>>,
+}
+
+impl Planted {
+    fn new(few: u64, many: u64) -> Self {
+        Planted {
+            target: topics(1),
+            train: users(1, 0, few, 3),
+            source: topics(0),
+            others: users(0, 0, many, 8),
+        }
+    }
+
+    fn source(&self) -> [Source<'_>; 1] {
+        [Source {
+            items: ITEMS,
+            train: &self.others,
+            vectors: Some(&self.source),
+        }]
+    }
+
+    fn data<'a>(&'a self, sources: &'a [Source<'a>]) -> Data<'a> {
+        Data {
+            items: ITEMS,
+            train: &self.train,
+            validation: &[],
+            vectors: Some(&self.target),
+            sources,
+        }
+    }
+
+    fn fitted(&self, system: &System) -> (Box<dyn Recommender>, Outcome) {
+        fitted(system, &self.data(&self.source()))
+    }
+}
+
+/// The mean over users whom nothing was learnt of.
+fn ndcg(recommender: &dyn Recommender) -> f64 {
+    let cases = leave_one_out(&users(1, 1000, 200, 5));
+    let histories: Vec<&[u32]> = cases.iter().map(|(history, _)| history.as_slice()).collect();
+    let found = scores(recommender, ITEMS, &histories);
+    let each = found.chunks_exact(ITEMS).zip(&cases);
+    let sum: f64 = each
+        .map(|(scores, (_, next))| ndcg_at_10(scores, *next as usize - 1, &[]))
+        .sum();
+    sum / cases.len() as f64
+}
+
+#[test]
+fn what_texts_carry_over_is_gained_where_it_was_planted_and_lost_with_the_texts() {
+    let planted = Planted::new(5, 200);
+    let cut = Planted {
+        target: permuted(&planted.target),
+        ..Planted::new(5, 200)
+    };
+    let alone = System::SasrecText(sasrec_text(mlp(), schedule(40, 5e-3)));
+    let with_sources = System::Unisrec(unisrec(false, 10, schedule(3, 5e-3)));
+    let of_sources = System::Unisrec(unisrec(true, 10, Schedule::default()));
+    let reached = |planted: &Planted, system: &System| ndcg(&*planted.fitted(system).0);
+    // The rule's six items at the first six places nine times of ten give 0.5; any order of 36 items gives 0.13. A prototype in PyTorch with
+    // other first values: 0.53 and 0.53 with sources, 0.25 to 0.30 without, 0.10 to 0.17 with texts that belong to other items.
+    let (both, sources, target) = (
+        reached(&planted, &with_sources),
+        reached(&planted, &of_sources),
+        reached(&planted, &alone),
+    );
+    assert!(both > 0.42 && sources > 0.42, "{both} {sources}");
+    assert!(target < 0.38 && both > target + 0.1, "{both} {target}");
+    for system in [&with_sources, &of_sources, &alone] {
+        let lost = reached(&cut, system);
+        assert!(lost < 0.25, "{system:?}: {lost}");
+    }
+}
+
+#[test]
+fn zero_shot_reads_no_interaction_of_the_target() {
+    let planted = Planted::new(5, 60);
+    let sources = planted.source();
+    let system = System::Unisrec(unisrec(true, 2, schedule(2, 1e-2)));
+    let validation = leave_one_out(&users(1, 0, 9, 4));
+    let with = Data {
+        validation: &validation,
+        ..planted.data(&sources)
+    };
+    let without = Data {
+        train: &[],
+        ..planted.data(&sources)
+    };
+    let ((one, outcome), (other, again)) = (fitted(&system, &with), fitted(&system, &without));
+    assert!(tensors(&*one) == tensors(&*other));
+    assert_eq!(outcome.curve, again.curve);
+    // Nobody chooses: all epochs are gone through and the last is kept.
+    assert_eq!(
+        (outcome.epochs, outcome.best_epoch, outcome.ndcg.len()),
+        (2, 2, 0)
+    );
+    assert_eq!((outcome.steps, outcome.tokens), (2 * 3, 2 * 60 * 7));
+}
+
+#[test]
+fn every_parameter_moves_and_a_frozen_encoder_does_not() {
+    let planted = Planted::new(40, 40);
+    let gates = Adapter::Whitening {
+        experts: 4,
+        noise: true,
+        dropout: 0.2,
+    };
+    for (name, system) in [
+        ("mlp", System::SasrecText(sasrec_text(mlp(), schedule(2, 1e-2)))),
+        ("gates", System::SasrecText(sasrec_text(gates, schedule(2, 1e-2)))),
+        ("zero-shot", System::Unisrec(unisrec(true, 2, schedule(2, 1e-2)))),
+    ] {
+        let first = match &system {
+            System::SasrecText(settings) => settings.model(&planted.target, 5).unwrap(),
+            System::Unisrec(settings) => {
+                let network = settings.network(TEXT, 5).unwrap();
+                settings.over(network, &planted.target).unwrap()
+            }
+            _ => unreachable!(),
+        };
+        let (recommender, outcome) = planted.fitted(&system);
+        let after = tensors(&*recommender);
+        assert_eq!(
+            after["vectors"], planted.target.values,
+            "{name}: texts are frozen"
+        );
+        let (mut count, values) = (0, first.saved().values().unwrap());
+        for ((parameter, _), before) in first.saved().iter().zip(values) {
+            if parameter == "vectors" {
+                continue;
+            }
+            count += before.len();
+            let moved = after[parameter]
+                .iter()
+                .zip(&before)
+                .map(|(after, before)| (after - before).abs());
+            let most = moved.fold(0.0, f32::max);
+            assert!(most > 2e-3, "{name}: {parameter} moved by {most}");
+        }
+        assert_eq!(outcome.parameters, count, "{name}");
+    }
+    // One epoch on the target and two: what was learnt on all domains before is the same.
+    let moved_in_the_second = |freeze| {
+        let of = |epochs| {
+            let settings = Unisrec {
+                freeze,
+                ..unisrec(false, 1, schedule(epochs, 1e-2))
+            };
+            tensors(&*planted.fitted(&System::Unisrec(settings)).0)
+        };
+        let (one, two) = (of(1), of(2));
+        let moved = one.into_iter().filter(|(name, values)| two[name] != *values);
+        moved.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let (frozen, free) = (moved_in_the_second(true), moved_in_the_second(false));
+    let is_encoder = |name: &String| name.starts_with("blocks.") || name.starts_with("positions.");
+    assert!(!frozen.iter().any(is_encoder), "{frozen:?}");
+    assert!(frozen.iter().any(|name| name.starts_with("adapter.experts.3")));
+    assert!(frozen.contains(&"norm.weight".to_owned()));
+    assert!(free.iter().any(is_encoder), "{free:?}");
+}
+
+#[test]
+fn one_expert_without_pre_training_and_normalisation_is_sasrec_over_texts_bit_for_bit() {
+    let planted = Planted::new(40, 20);
+    let adapter = Adapter::Whitening {
+        experts: 1,
+        noise: true,
+        dropout: 0.2,
+    };
+    let alone = System::SasrecText(sasrec_text(adapter, schedule(3, 1e-2)));
+    let limit = |normalise| {
+        System::Unisrec(Unisrec {
+            adapter,
+            normalise,
+            freeze: false,
+            ..unisrec(false, 0, schedule(3, 1e-2))
+        })
+    };
+    let ((one, outcome), (other, again)) = (planted.fitted(&alone), planted.fitted(&limit(false)));
+    assert!(tensors(&*one) == tensors(&*other));
+    assert_eq!((&outcome.curve, outcome.steps), (&again.curve, again.steps));
+    let histories: [&[u32]; 2] = [&[1, 2, 3], &[30]];
+    assert_eq!(
+        scores(&*one, ITEMS, &histories),
+        scores(&*other, ITEMS, &histories)
+    );
+    let (cosines, _) = planted.fitted(&limit(true));
+    assert!(tensors(&*cosines) != tensors(&*one));
+}
+
+/// Puts values in the place of a parameter's.
+fn set(parameters: &Parameters, name: &str, value: impl Fn(usize) -> f32) {
+    let (_, parameter) = parameters.iter().find(|(own, _)| *own == name).unwrap();
+    let values: Vec<f32> = (0..parameter.variable.elem_count()).map(value).collect();
+    let values = Tensor::from_vec(values, parameter.variable.shape(), &Device::Cpu).unwrap();
+    parameter.variable.set(&values).unwrap();
+}
+
+#[test]
+fn an_encoder_that_passes_texts_on_ranks_by_their_cosine_with_the_last_text() {
+    // Rows whose mean is zero: norms of layers take nothing away from them but their length.
+    let centred: Vec<f32> = topics(1)
+        .rows()
+        .flat_map(|row| {
+            let mean = row.iter().sum::<f32>() / TEXT as f32;
+            row.iter().map(move |value| value - mean).collect::<Vec<_>>()
+        })
+        .collect();
+    let vectors = Vectors {
+        width: TEXT,
+        values: centred,
+    };
+    let settings = Unisrec {
+        flavour: Flavour::Original,
+        adapter: Adapter::Whitening {
+            experts: 1,
+            noise: true,
+            dropout: 0.2,
+        },
+        width: TEXT,
+        ..unisrec(false, 1, schedule(1, 1e-2))
+    };
+    let network = settings.network(TEXT, 5).unwrap();
+    let parameters = network.parameters().clone();
+    set(&parameters, "adapter.experts.0.weight", |at| {
+        f32::from(u8::from(at / TEXT == at % TEXT))
+    });
+    set(&parameters, "positions.weight", |_| 0.0);
+    for block in 0..2 {
+        set(
+            &parameters,
+            &format!("blocks.{block}.attention.output.weight"),
+            |_| 0.0,
+        );
+        set(
+            &parameters,
+            &format!("blocks.{block}.feed_forward.outer.weight"),
+            |_| 0.0,
+        );
+    }
+    let fitted = Fitted {
+        system: System::Unisrec(settings.clone()),
+        items: ITEMS,
+        model: settings.over(network, &vectors).unwrap(),
+    };
+    let found = scores(&fitted, ITEMS, &[&[9, 4, 17]]);
+    let rows: Vec<&[f32]> = vectors.rows().collect();
+    let dot = |a: usize, b: usize| -> f32 { rows[a].iter().zip(rows[b]).map(|(a, b)| a * b).sum() };
+    for (item, score) in found.iter().enumerate() {
+        let cosine = dot(16, item) / (dot(16, 16) * dot(item, item)).sqrt();
+        let expected = cosine / 0.07;
+        assert!((score - expected).abs() < 2e-3, "{item}: {score} {expected}");
+    }
+}
+
+#[test]
+fn what_comes_later_changes_nothing_before_it_and_neither_does_who_else_is_asked() {
+    let vectors = topics(1);
+    let of_mlp = sasrec_text(mlp(), schedule(1, 1e-2)).model(&vectors, 3).unwrap();
+    let settings = unisrec(false, 1, schedule(1, 1e-2));
+    let mixture = settings
+        .over(settings.network(TEXT, 3).unwrap(), &vectors)
+        .unwrap();
+    let items = [3, 17, 5, 5, 24, 0, 9, 11];
+    for (name, model) in [("mlp", of_mlp), ("mixture", mixture)] {
+        let of = |count: usize, last: u32| {
+            let mut rows = Rows::default();
+            rows.push(&items[..count], Align::Start, 8);
+            rows.items[count - 1] = last;
+            let hidden = model.hidden(&rows, Mode::Evaluation).unwrap();
+            hidden.to_vec2::<f32>().unwrap()
+        };
+        let whole = of(8, 11);
+        for count in 1..8 {
+            let part = of(count, items[count - 1]);
+            for (row, (part, whole)) in part.iter().zip(&whole).enumerate() {
+                for (part, whole) in part.iter().zip(whole) {
+                    let most = 3e-5 * (1.0 + whole.abs());
+                    assert!((part - whole).abs() < most, "{name}: row {row} of {count}");
+                }
+            }
+        }
+        let other = of(8, 12);
+        assert!(other[7] != whole[7] && other[..7] == whole[..7], "{name}");
+    }
+    let planted = Planted::new(40, 40);
+    let histories = users(1, 50, 40, 7);
+    for (name, system) in over_texts() {
+        let (recommender, _) = planted.fitted(&system);
+        let all: Vec<&[u32]> = histories
+            .iter()
+            .map(Vec::as_slice)
+            .chain([[].as_slice()])
+            .collect();
+        let together = scores(&*recommender, ITEMS, &all);
+        for (nth, history) in all.iter().enumerate().step_by(7) {
+            let alone = scores(&*recommender, ITEMS, &[history]);
+            for (alone, together) in alone.iter().zip(&together[nth * ITEMS..]) {
+                assert!((alone - together).abs() < 1e-3, "{name}: {alone} {together}");
+            }
+        }
+        assert!(together[..ITEMS] != together[ITEMS..2 * ITEMS], "{name}");
+        assert_eq!(
+            together[40 * ITEMS..],
+            [0.0; ITEMS],
+            "{name}: no history says nothing"
+        );
+    }
+}
+
+#[test]
+fn a_saved_one_gives_the_same_scores_and_brings_its_texts() {
+    let planted = Planted::new(40, 40);
+    let histories: [&[u32]; 3] = [&[1, 2, 3], &[], &[36]];
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved");
+    for (name, system) in over_texts() {
+        let (recommender, _) = planted.fitted(&system);
+        recommender.save(&saved).unwrap();
+        let loaded = load(&saved).unwrap();
+        let (before, after) = (
+            scores(&*recommender, ITEMS, &histories),
+            scores(&*loaded, ITEMS, &histories),
+        );
+        assert_eq!(before, after, "{name}");
+    }
+    let description = saved.join("recommender.json");
+    let text = std::fs::read_to_string(&description).unwrap();
+    std::fs::write(&description, text.replace("\"items\": 36", "\"items\": 35")).unwrap();
+    let error = load(&saved).err().unwrap().to_string();
+    assert!(error.contains("vectors") && error.contains("35 items"), "{error}");
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let planted = Planted::new(60, 100);
+    for (name, system) in over_texts() {
+        let on = |threads| with_threads(threads, || tensors(&*planted.fitted(&system).0));
+        assert!(on(1) == on(3), "{name}");
+    }
+}
+
+/// A fit with a checkpoint, from which the first step that is told of is given; it is killed at step `until`.
+fn told_first(system: &System, data: &Data, folder: &Path, until: usize) -> (Option<usize>, bool) {
+    let (mut first, checkpoint) = (None, kept_in(folder));
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let course = Course {
+            seed: 5,
+            checkpoint: Some(&checkpoint),
+            progress: &mut |p| {
+                first.get_or_insert(p.step);
+                assert!(p.step < until && p.step <= p.total, "killed");
+            },
+        };
+        fit(system, data, course).unwrap();
+    }));
+    (first, done.is_ok())
+}
+
+#[test]
+fn a_killed_fit_resumes_to_the_same_bits_and_learns_all_domains_once() {
+    let planted = Planted::new(40, 60);
+    let sources = planted.source();
+    let data = planted.data(&sources);
+    // Pre-training on both domains takes five steps an epoch, on the sources three; a fit two.
+    for (name, system, kills) in [
+        ("sasrec-text", over_texts().remove(0).1, vec![(4, 1)]),
+        // In the second epoch of pre-training, in that of the fit, and from there on.
+        ("unisrec", over_texts().remove(1).1, vec![(8, 1), (14, 6)]),
+        ("zero-shot", over_texts().remove(2).1, vec![(5, 1)]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let (whole, outcome) = fitted(&system, &data);
+        for (until, from) in &kills {
+            let (first, done) = told_first(&system, &data, &state, *until);
+            assert_eq!((first, done), (Some(*from), false), "{name}, killed at {until}");
+        }
+        let checkpoint = kept_in(&state);
+        let mut first = None;
+        let course = Course {
+            seed: 5,
+            checkpoint: Some(&checkpoint),
+            progress: &mut |p| {
+                first.get_or_insert(p.step);
+            },
+        };
+        let (resumed, again) = fit(&system, &data, course).unwrap();
+        let expected = match name {
+            "sasrec-text" => 3,
+            "unisrec" => 13,
+            _ => 4,
+        };
+        assert_eq!(first, Some(expected), "{name}");
+        assert!(tensors(&*resumed) == tensors(&*whole), "{name}");
+        assert_eq!(
+            (&again.curve, again.tokens),
+            (&outcome.curve, outcome.tokens),
+            "{name}"
+        );
+        checkpoint.remove().unwrap();
+        assert!(!state.exists(), "{name}: what came before goes with it");
+    }
+}
+
+#[test]
+fn a_checkpoint_over_other_texts_or_sources_is_not_taken_up() {
+    let planted = Planted::new(40, 60);
+    let sources = planted.source();
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let system = over_texts().remove(0).1;
+    let other = permuted(&planted.target);
+    let of_others = Data {
+        vectors: Some(&other),
+        ..planted.data(&sources)
+    };
+    told_first(&system, &planted.data(&sources), &state, 4);
+    assert_eq!(told_first(&system, &of_others, &state, 1).0, Some(1));
+    assert_eq!(told_first(&system, &planted.data(&sources), &state, 1).0, Some(3));
+    // In the fit that comes after the pre-training: of another source both are begun anew.
+    let system = over_texts().remove(1).1;
+    let state = folder.path().join("another");
+    told_first(&system, &planted.data(&sources), &state, 14);
+    assert_eq!(
+        told_first(&system, &planted.data(&sources), &state, 1).0,
+        Some(13)
+    );
+    let more = users(0, 0, 61, 8);
+    let otherwise = [Source {
+        train: &more,
+        ..sources[0]
+    }];
+    assert_eq!(
+        told_first(&system, &planted.data(&otherwise), &state, 1).0,
+        Some(1)
+    );
+}
+
+#[test]
+fn items_of_domains_are_told_apart_where_they_are_learnt_together() {
+    let (one, other) = (topics(0), topics(1));
+    let others = [vec![1, 36, 2]];
+    let sources = [Source {
+        items: ITEMS,
+        train: &others,
+        vectors: Some(&other),
+    }];
+    let data = Data {
+        items: ITEMS,
+        train: &[vec![3, 1], vec![2]],
+        validation: &[],
+        vectors: Some(&one),
+        sources: &sources,
+    };
+    let of = |zero_shot| {
+        let settings = unisrec(zero_shot, 1, schedule(1, 1e-2));
+        let network = settings.network(TEXT, 5).unwrap();
+        let system = System::Unisrec(settings.clone());
+        let together = settings.together(&network, &system, &data, 5).unwrap();
+        let items = together.lessons().iter().map(|lesson| lesson.items.clone());
+        items.collect::<Vec<_>>()
+    };
+    // Users of one item teach nothing.
+    assert_eq!(of(false), [vec![0, 35, 1], vec![38, 36]]);
+    assert_eq!(of(true), [vec![0, 35, 1]]);
+}
+
+#[test]
+fn what_cannot_be_fitted_is_refused_with_what_to_do() {
+    let planted = Planted::new(5, 10);
+    let sources = planted.source();
+    let error = |system: &System, data: &Data| {
+        let course = Course {
+            seed: 5,
+            checkpoint: None,
+            progress: &mut |_| (),
+        };
+        match fit(system, data, course) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let bare = [Source {
+        vectors: None,
+        ..sources[0]
+    }];
+    let thin = Vectors {
+        width: 2,
+        values: vec![0.5; 2 * ITEMS],
+    };
+    let narrow = [Source {
+        vectors: Some(&thin),
+        ..sources[0]
+    }];
+    let text = over_texts().remove(0).1;
+    let unisrec_of = |text: &str| serde_json::from_str::<System>(text).unwrap();
+    let plain = unisrec_of(r#"{"kind": "unisrec", "width": 8, "pretraining": {"epochs": 1}}"#);
+    let nothing = Data {
+        vectors: None,
+        ..planted.data(&sources)
+    };
+    for (system, data, word) in [
+        (&text, nothing, "vectors"),
+        (&plain, nothing, "vectors"),
+        (&plain, planted.data(&[]), "source"),
+        (&plain, planted.data(&bare), "vectors"),
+        (&plain, planted.data(&narrow), "space"),
+    ] {
+        let found = error(system, &data);
+        assert!(found.contains(word), "{word}: {found}");
+    }
+    for (text, word) in [
+        (r#"{"kind": "unisrec", "temperature": 0.0}"#, "temperature 0"),
+        (
+            r#"{"kind": "unisrec", "zero_shot": true, "pretraining": {"epochs": 0}}"#,
+            "zero_shot",
+        ),
+        (
+            r#"{"kind": "unisrec", "pretraining": {"epochs": 0}}"#,
+            "freeze = false",
+        ),
+        (
+            r#"{"kind": "unisrec", "pretraining": {"item_dropout": 1.0}}"#,
+            "item_dropout 1",
+        ),
+        (
+            r#"{"kind": "unisrec", "pretraining": {"contrast": -1.0}}"#,
+            "contrast -1",
+        ),
+        (r#"{"kind": "unisrec", "pretraining": {"rows": 0}}"#, "rows 0"),
+        (
+            r#"{"kind": "unisrec", "adapter": {"whitening": {"experts": 0}}}"#,
+            "experts 0",
+        ),
+        (
+            r#"{"kind": "sasrec-text", "adapter": {"mlp": {"hidden": 0}}}"#,
+            "hidden 0",
+        ),
+        (r#"{"kind": "sasrec-text", "heads": 3}"#, "no multiple of heads 3"),
+        (r#"{"kind": "sasrec-text", "dropout": 1.0}"#, "dropout 1"),
+    ] {
+        let found = error(&unisrec_of(text), &planted.data(&sources));
+        assert!(found.contains(word), "{text}: {found}");
+    }
+    for (text, word) in [
+        (r#"{"kind": "unisrec", "zeroshot": true}"#, "zeroshot"),
+        (
+            r#"{"kind": "unisrec", "pretraining": {"patience": 3}}"#,
+            "patience",
+        ),
+        (r#"{"kind": "sasrec-text", "temperature": 1}"#, "temperature"),
+    ] {
+        let found = serde_json::from_str::<System>(text).unwrap_err().to_string();
+        assert!(found.contains(word), "{found}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Fixtures {
+    key: u64,
+    models: BTreeMap<String, Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    system: System,
+    items: usize,
+    lessons: Vec<Asked>,
+    plain: f64,
+    dropped: f64,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    items: Vec<u32>,
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A fixture and the parameters with its values.
+struct Compared<'a> {
+    name: &'a str,
+    case: &'a Case,
+    key: u64,
+    parameters: &'a Parameters,
+    /// The summed loss of its lessons.
+    loss: &'a dyn Fn(Mode) -> Tensor,
+    /// Its gradients, by kind and parameter.
+    theirs: &'a dyn Fn(&str, &str) -> Option<Vec<f32>>,
+}
+
+/// Hands each fixture to `check`.
+fn each_fixture(check: &dyn Fn(Compared)) {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let text = std::fs::read_to_string(fixtures.join("text_recommenders.json")).unwrap();
+    let tensors = safetensors::read(&fixtures.join("text_recommenders.safetensors")).unwrap();
+    let Fixtures { key, models } = serde_json::from_str(&text).unwrap();
+    assert_eq!(models.len(), 3);
+    for (name, case) in &models {
+        let of = |kind: &str, parameter: &str| {
+            let found = tensors.get(&format!("{name}/{kind}/{parameter}"));
+            found.map(values)
+        };
+        let vectors = Vectors {
+            width: 6,
+            values: of("value", "vectors").unwrap(),
+        };
+        let put = |parameters: &Parameters| {
+            let start = parameters.iter().map(|(name, _)| of("value", name).unwrap());
+            parameters.set(start.collect()).unwrap();
+            let theirs = tensors
+                .keys()
+                .filter(|key| key.starts_with(&format!("{name}/value/")));
+            // And the texts.
+            assert_eq!(theirs.count(), parameters.iter().count() + 1, "{name}");
+        };
+        let lessons = case.lessons.iter().map(|asked| Lesson {
+            items: asked.items.clone(),
+            last_only: false,
+        });
+        let lessons: Vec<Lesson> = lessons.collect();
+        assert_eq!(vectors.items(), case.items);
+        let over = |model: &OverTexts| {
+            put(Model::parameters(model));
+            check(Compared {
+                name,
+                case,
+                key,
+                parameters: Model::parameters(model),
+                loss: &|mode| Model::summed_loss(model, &lessons, mode).unwrap(),
+                theirs: &of,
+            });
+        };
+        match &case.system {
+            System::SasrecText(settings) => over(&settings.model(&vectors, 1).unwrap()),
+            System::Unisrec(settings) if name == "unisrec" => {
+                let network = settings.network(6, 1).unwrap();
+                over(&settings.over(network, &vectors).unwrap());
+            }
+            System::Unisrec(settings) => {
+                let network: Network = settings.network(6, 1).unwrap();
+                put(network.parameters());
+                // The lessons are of one domain; what the data teach is not looked at.
+                let some = [vec![1, 2]];
+                let sources = [Source {
+                    items: case.items,
+                    train: &some,
+                    vectors: Some(&vectors),
+                }];
+                let zero_shot = Unisrec {
+                    zero_shot: true,
+                    ..settings.clone()
+                };
+                let data = Data {
+                    items: case.items,
+                    train: &[],
+                    validation: &[],
+                    vectors: Some(&vectors),
+                    sources: &sources,
+                };
+                let together = zero_shot.together(&network, &case.system, &data, 1).unwrap();
+                check(Compared {
+                    name,
+                    case,
+                    key,
+                    parameters: network.parameters(),
+                    loss: &|mode| together.summed_loss(&lessons, mode).unwrap(),
+                    theirs: &of,
+                });
+            }
+            _ => panic!("another system"),
+        }
+    }
+}
+
+#[test]
+fn losses_and_gradients_are_those_of_pytorch_with_and_without_what_is_drawn() {
+    each_fixture(&|compared| {
+        let Compared { name, case, key, .. } = compared;
+        for (kind, mode, expected) in [
+            ("plain", Mode::Evaluation, case.plain),
+            ("dropped", Mode::Training { key }, case.dropped),
+        ] {
+            let loss = (compared.loss)(mode);
+            let found = f64::from(loss.to_scalar::<f32>().unwrap());
+            assert!(
+                (found - expected).abs() < 1e-5 * expected,
+                "{name}, {kind}: {found} is not {expected}"
+            );
+            let gradients = loss.backward().unwrap();
+            for (parameter, of_model) in compared.parameters.iter() {
+                let what = format!("{name}, {kind}: {parameter}");
+                let ours = gradients.get(&of_model.variable).map(values);
+                let Some(theirs) = (compared.theirs)(kind, parameter) else {
+                    // Nothing is added to gates outside training.
+                    assert!(parameter == "adapter.gates.noise" && kind == "plain", "{what}");
+                    assert!(ours.is_none(), "{what}");
+                    continue;
+                };
+                let ours = ours.unwrap_or_else(|| panic!("{what} got no gradient"));
+                let largest = theirs.iter().fold(0f32, |largest, g| largest.max(g.abs()));
+                assert!(largest > 1e-3 && ours.len() == theirs.len(), "{what}: {largest}");
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    assert!(
+                        (ours - theirs).abs() <= 1e-4 * largest,
+                        "{what}: {ours} is not {theirs}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn adapters_get_their_gradient_through_the_head_too_as_differences_show() {
+    each_fixture(&|compared| {
+        let (name, loss) = (compared.name, compared.loss);
+        let mode = Mode::Training { key: compared.key };
+        let gradients = loss(mode).backward().unwrap();
+        let value = || f64::from(loss(mode).to_scalar::<f32>().unwrap());
+        let adapters = compared
+            .parameters
+            .iter()
+            .filter(|(name, _)| name.starts_with("adapter."));
+        for (parameter, of_model) in adapters {
+            let variable = &of_model.variable;
+            let (start, gradient) = (values(variable), values(gradients.get(variable).unwrap()));
+            let (mut apart, mut size) = (0.0, 0.0);
+            for (at, exact) in gradient.into_iter().enumerate() {
+                let moved = |by: f32| {
+                    let mut values = start.clone();
+                    values[at] += by;
+                    let values = Tensor::from_vec(values, variable.shape(), &Device::Cpu).unwrap();
+                    variable.set(&values).unwrap();
+                    value()
+                };
+                let step = 8e-3f32;
+                let estimate = (moved(step) - moved(-step)) / f64::from(2.0 * step);
+                moved(0.0);
+                apart += (estimate - f64::from(exact)).abs();
+                size += f64::from(exact.abs());
+            }
+            // All values together: where ReLU turns within a step a single difference is off.
+            assert!(
+                size > 0.0 && apart < 0.05 * size,
+                "{name}, {parameter}: {apart} of {size}"
+            );
+        }
+    });
+}
