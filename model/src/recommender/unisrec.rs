@@ -15,7 +15,7 @@ use super::next_item::{self, Fitted};
 use super::sasrec_text::{Comparison, Form, Network, OverTexts, stored_vectors, texts};
 use super::transformer::Flavour;
 use super::{Course, Data, Loss, Outcome, Recommender, Schedule, System, Vectors};
-use crate::train::{Checkpoint, Progress};
+use crate::train::Progress;
 use crate::{Error, Result};
 
 /// Settings of UniSRec.
@@ -169,7 +169,7 @@ impl Unisrec {
             let together = self.together(&network, system, data, seed)?;
             let learnt = data.train.iter().filter(|items| items.len() > 1).count();
             let later = self.schedule.steps_an_epoch(learnt) * self.schedule.epochs;
-            let earlier = checkpoint.map(Checkpoint::earlier);
+            let earlier = checkpoint.map(|checkpoint| checkpoint.part("together"));
             before = finished::or_else(
                 earlier.as_ref(),
                 together.identity(),

@@ -53,7 +53,8 @@ impl Checkpoint {
         }
     }
 
-    /// The checkpoint of a training that this one is built on, beside this one's and over the same weights. It is removed with this one.
+    /// The checkpoint of a training that this one is built on, beside this one's and over the same weights. It is removed with this one,
+    /// and whatever else lies in its folder.
     pub(crate) fn part(&self, name: &str) -> Self {
         Checkpoint {
             folder: self.folder.join(format!("{PART}{name}")),
@@ -73,7 +74,7 @@ impl Checkpoint {
     pub fn remove(&self) -> Result<()> {
         scratch::sweep(&self.folder);
         for part in self.parts() {
-            part.remove()?;
+            std::fs::remove_dir_all(&part).map_err(|error| Error::io(&part, error))?;
         }
         let file = self.file();
         match std::fs::remove_file(&file) {
@@ -85,14 +86,13 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The parts that there are.
-    fn parts(&self) -> Vec<Checkpoint> {
+    /// The folders of the parts that there are.
+    fn parts(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(PART))
             .map(|entry| entry.path())
             .filter(|path| path.is_dir())
-            .map(|folder| Checkpoint::new(folder, ""))
             .collect()
     }
 
