@@ -276,7 +276,7 @@ fn check(log: &Log) -> Result<usize> {
 /// every look at the users who choose, with the `seconds` that the fit had taken when it had gone through the epoch, where it is known.
 pub fn curve(training: &Training) -> String {
     let mut lines = training.outcome.json_lines();
-    for epochs in &training.epochs {
+    if let Some(epochs) = &training.epochs {
         for (epoch, ndcg) in &epochs.ndcg {
             let mut line = json!({ "epoch": epoch, "ndcg@10": ndcg });
             if let Some((_, seconds)) = epochs.seconds.iter().find(|(ended, _)| ended == epoch) {
