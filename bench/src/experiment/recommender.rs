@@ -297,7 +297,7 @@ mod tests {
     use weaverec_model::device::Compute;
 
     use super::super::environment::Environment;
-    use super::super::profile::Profile;
+    use super::super::profile::{Backbone, Profile};
     use super::super::stated;
     use super::*;
 
@@ -332,6 +332,33 @@ mod tests {
         let last = cells.iter().rposition(|cell| cell.kind == Kind::Recommender);
         let first = cells.iter().position(|cell| cell.kind == Kind::Ranking);
         assert!(last.unwrap() < first.unwrap());
+    }
+
+    #[test]
+    fn without_a_language_model_sources_bring_no_adapters() {
+        let mut profile = Profile::load("paper").unwrap();
+        profile.backbone = Backbone::None;
+        profile.methods = vec!["popularity".into(), "sasrec".into()];
+        for scenario in &mut profile.studies[0].scenarios {
+            scenario.also = Vec::new();
+        }
+        assert!(
+            profile.studies[0]
+                .scenarios
+                .iter()
+                .all(|scenario| !scenario.sources.is_empty())
+        );
+        let here = Environment::here(2, Compute::default());
+        let bench = stated::bench(&profile, &profile.studies[0], &here).unwrap();
+        assert!(bench.plan.adapters.is_empty());
+        assert_eq!(bench.plan.recommenders.len(), 4 * profile.replicates as usize);
+    }
+
+    #[test]
+    fn the_profile_of_rivals_can_be_read() {
+        let profile = Profile::load("profiles/rivals.toml").unwrap();
+        let units: usize = profile.studies.iter().map(|study| study.scenarios.len()).sum();
+        assert!(units * profile.replicates as usize <= 6);
     }
 
     #[test]

@@ -61,9 +61,14 @@ fn best() -> Vec<f64> {
     (0..ITEMS).map(of).collect()
 }
 
-/// Systems that are fitted to the chain, and users they have not seen, each with the item that came next.
-fn asked() -> (Vec<Vec<u32>>, Vec<(Vec<u32>, u32)>) {
-    (walks(0, 2_000), leave_one_out(&walks(10_000, 1_000)))
+/// What systems are fitted to.
+fn train() -> Vec<Vec<u32>> {
+    walks(0, 2_000)
+}
+
+/// Users they have not seen, each with the item that came next.
+fn asked() -> Vec<(Vec<u32>, u32)> {
+    leave_one_out(&walks(10_000, 1_000))
 }
 
 fn eight_epochs() -> Schedule {
@@ -95,7 +100,7 @@ fn the_best_ranking_of_the_chain_is_the_one_that_is_computed() {
     let worst: Vec<f32> = chances.iter().map(|chance| -chance).collect();
     assert!(expected(&worst, &chances) < 0.1 * best[0]);
     // The chain is walked as it is said to be.
-    let steps: Vec<(u64, u64)> = walks(0, 2_000)
+    let steps: Vec<(u64, u64)> = train()
         .iter()
         .flat_map(|items| {
             items
@@ -117,7 +122,7 @@ fn the_best_ranking_of_the_chain_is_the_one_that_is_computed() {
 
 #[test]
 fn sasrec_comes_within_a_twentieth_of_the_best_ranking() {
-    let (train, asked) = asked();
+    let (train, asked) = (train(), asked());
     let system = sasrec(Flavour::Original, Loss::Ce, eight_epochs());
     let (recommender, _) = fitted(&system, &data(ITEMS as usize, &train, &[]));
     let best = best();
@@ -132,7 +137,7 @@ fn sasrec_comes_within_a_twentieth_of_the_best_ranking() {
 
 #[test]
 fn no_system_is_better_than_the_best_ranking() {
-    let (train, asked) = asked();
+    let (train, asked) = (train(), asked());
     let best = best();
     for (name, system) in all(&eight_epochs()) {
         let (recommender, _) = fitted(&system, &data(ITEMS as usize, &train, &[]));
