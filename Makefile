@@ -33,6 +33,8 @@ STUDY ?=
 TARGET_DOMAIN ?= movielens
 REPLICATES ?= 3
 MINUTES ?= 60
+# Threads of each program in bench-recommenders; empty: all.
+THREADS ?=
 # Python with the packages of bench/peers/requirements-merge.txt; made on the first use (torch is 3 GB).
 MERGE_PYTHON ?= runs/peers/merge/bin/python
 # A server that speaks S3's protocol, for tests; installed on the first use.
@@ -72,7 +74,7 @@ export LD_LIBRARY_PATH := $(CUDA_LIBRARIES)
 endif
 COMPUTE := $(if $(DEVICE),--device $(DEVICE)) $(if $(ARITHMETIC),--arithmetic $(ARITHMETIC))
 
-.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule bench-merge bench-merge-rows outside-rows lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
+.PHONY: help build build-cuda cuda-toolkit test-cuda gpu-programs gpu-parts reproduce report prepare test test-cluster test-object-store test-peft test-interop fuzz fuzz-all bench bench-engine bench-peers bench-json bench-rule bench-merge bench-merge-rows outside-rows bench-recommenders bench-contrast lint readme-check wheel test-wheel program release toolchain ci-baseline ci-summary gate shards lint-workflows ci weekly
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -200,6 +202,18 @@ outside-rows: $(BUILT) ## Train SASRec and ItemKNN of RecBole and RecTools on th
 	$(OUTSIDE_PYTHON) bench/peers/outside/train.py "runs/outside/$(PROFILE)/$(TARGET_DOMAIN)" runs/outside/scores \
 		--replicates $(REPLICATES) --minutes $(MINUTES) -- $(WEAVEREC) score import $(OF_TARGET) --out "$(RESULTS)"
 	$(WEAVEREC) report --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") --work "$(WORK)" --out "$(RESULTS)"
+
+# Runs that are finished are kept in runs/recommenders. Every program gets THREADS threads; all of them by default.
+bench-recommenders: $(BUILT) ## Measure SASRec, GRU4Rec and BERT4Rec beside RecBole's and RecTools' (TARGET_DOMAIN=movielens); writes results/recommenders
+	test -x $(OUTSIDE_PYTHON) || { python3 -m venv runs/outside/venv && \
+		$(OUTSIDE_PYTHON) -m pip install -q -r bench/peers/outside/requirements.txt && \
+		$(OUTSIDE_PYTHON) -m pip install -q --no-deps -r bench/peers/outside/requirements-alone.txt; }
+	$(OUTSIDE_PYTHON) bench/peers/recommenders.py $(WEAVEREC) runs/recommenders results/recommenders/$(TARGET_DOMAIN).md \
+		--target "$(TARGET_DOMAIN)" $(if $(DATA),--data "$(DATA)") --replicates $(REPLICATES) --minutes $(MINUTES) $(if $(THREADS),--threads $(THREADS)) \
+		--made-by "make bench-recommenders TARGET_DOMAIN=$(TARGET_DOMAIN) REPLICATES=$(REPLICATES) MINUTES=$(MINUTES)$(if $(THREADS), THREADS=$(THREADS))"
+
+bench-contrast: ## Weave on generated logs whose domains share none, half or all of their transitions; writes results/recommenders/contrast.md
+	REPORT="$(abspath results/recommenders/contrast.md)" $(CARGO) bench --locked --workspace --bench contrast --profile dev
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

@@ -191,6 +191,10 @@ pub struct Epochs {
     pub stopped_early: bool,
     /// Number of trained values.
     pub parameters: usize,
+    /// (epoch, seconds of the fit when its last step was taken, the looks before it among them); none of epochs before an interruption. For
+    /// the course of a fit alone: what two fits of one seed write of their epochs is the same.
+    #[serde(skip)]
+    pub seconds: Vec<(usize, f64)>,
 }
 
 impl Epochs {

@@ -10,7 +10,7 @@ use weaverec_model::weave::{Budget, Diet, Recipe, Supply};
 
 use super::backbone;
 use super::cell::{Cell, Kind};
-use super::profile::Scenario;
+use super::profile::{Backbone, Scenario};
 use super::recommender::{self, RecommenderCell, RecommenderKey};
 use super::replicate::{self, Replicate, written};
 use super::study_record::StudyRecord;
@@ -455,13 +455,14 @@ pub fn scorer(
     })
 }
 
-/// The adapters that take part in the scenario's merges, each of which the diagnosis shows alone; none where there are no sources.
+/// The adapters that take part in the scenario's merges, each of which the diagnosis shows alone; none where there are no sources, or no
+/// language model.
 ///
 /// # Errors
 /// A domain that the record lacks.
 pub fn members(study: &StudyRecord, scenario: &Scenario) -> Result<Vec<Diet>> {
     let mut all = Vec::new();
-    if scenario.sources.is_empty() {
+    if scenario.sources.is_empty() || matches!(study.profile.backbone, Backbone::None) {
         return Ok(all);
     }
     for recipe in [Recipe::NaiveMerge, Recipe::Weave] {

@@ -189,10 +189,12 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         vectors,
         sources,
     };
+    let mut reached = Vec::new();
     let course = Course {
         seed,
         checkpoint: Some(checkpoint),
         progress: &mut |p| {
+            reached.push((p.step, p.seconds));
             meter.update(p.step as u64, p.total as u64, || {
                 format!(
                     "loss {:.3}, {:.0} items/s",
@@ -203,7 +205,16 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         },
     };
     let (recommender, outcome) = recommender::fit(system, &data, course)?;
+    // Epochs are of the same number of steps.
+    let steps_an_epoch = outcome.steps / outcome.epochs.max(1);
+    let ended = |step: usize| {
+        (steps_an_epoch > 0 && step.is_multiple_of(steps_an_epoch)).then(|| step / steps_an_epoch)
+    };
     let epochs = Epochs {
+        seconds: reached
+            .into_iter()
+            .filter_map(|(step, seconds)| Some((ended(step)?, seconds)))
+            .collect(),
         ndcg: outcome.ndcg,
         best: outcome.best_epoch,
         all: outcome.epochs,
@@ -222,8 +233,6 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         cut: Cut::Selection,
         users: validation.len(),
     });
-    // Epochs are of the same number of steps.
-    let steps_an_epoch = outcome.steps / epochs.all.max(1);
     let flops = work::done(
         system,
         &data,
@@ -278,12 +287,18 @@ pub fn stored(store: &Store, cell: &Cell) -> Option<PathBuf> {
 }
 
 /// The course of a fit, as JSON lines: that of its [training](weaverec_model::train::Outcome::json_lines), then `epoch` and `ndcg@10` of
-/// every look at the users who choose.
+/// every look at the users who choose, with the `seconds` that the fit had taken when it had gone through the epoch, where it is known.
 pub fn curve(training: &Training) -> String {
     let mut lines = training.outcome.json_lines();
-    for (epoch, ndcg) in training.epochs.iter().flat_map(|epochs| &epochs.ndcg) {
-        lines.push_str(&json!({ "epoch": epoch, "ndcg@10": ndcg }).to_string());
-        lines.push('\n');
+    if let Some(epochs) = &training.epochs {
+        for (epoch, ndcg) in &epochs.ndcg {
+            let mut line = json!({ "epoch": epoch, "ndcg@10": ndcg });
+            if let Some((_, seconds)) = epochs.seconds.iter().find(|(ended, _)| ended == epoch) {
+                line["seconds"] = json!(seconds);
+            }
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
     }
     lines
 }
@@ -291,7 +306,68 @@ pub fn curve(training: &Training) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use weaverec_model::device::Compute;
+
+    use super::super::environment::Environment;
+    use super::super::profile::{Backbone, Profile};
+    use super::super::stated;
     use super::*;
+
+    #[test]
+    fn without_a_language_model_sources_bring_no_adapters() {
+        let mut profile = Profile::load("paper").unwrap();
+        profile.backbone = Backbone::None;
+        profile.methods = vec!["popularity".into(), "sasrec".into()];
+        for scenario in &mut profile.studies[0].scenarios {
+            scenario.also = Vec::new();
+        }
+        assert!(
+            profile.studies[0]
+                .scenarios
+                .iter()
+                .all(|scenario| !scenario.sources.is_empty())
+        );
+        let here = Environment::here(2, Compute::default());
+        let bench = stated::bench(&profile, &profile.studies[0], &here).unwrap();
+        assert!(bench.plan.adapters.is_empty());
+        assert_eq!(bench.plan.recommenders.len(), 4 * profile.replicates as usize);
+    }
+
+    #[test]
+    fn the_profile_of_rivals_can_be_read() {
+        let profile = Profile::load("profiles/rivals.toml").unwrap();
+        let units: usize = profile.studies.iter().map(|study| study.scenarios.len()).sum();
+        assert!(units * profile.replicates as usize <= 6);
+    }
+
+    #[test]
+    fn a_curve_says_when_an_epoch_ended_where_that_is_known() {
+        let epochs = Epochs {
+            ndcg: vec![(1, 0.25), (2, 0.5)],
+            best: 2,
+            all: 2,
+            stopped_early: false,
+            parameters: 9,
+            seconds: vec![(2, 7.5)],
+        };
+        let curve = curve(&Training {
+            outcome: Outcome::default(),
+            examples: 3,
+            flops: 1.0,
+            epochs: Some(epochs),
+        });
+        let lines: Vec<serde_json::Value> = curve
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            lines[lines.len() - 2..],
+            [
+                json!({ "epoch": 1, "ndcg@10": 0.25 }),
+                json!({ "epoch": 2, "ndcg@10": 0.5, "seconds": 7.5 }),
+            ]
+        );
+    }
 
     #[test]
     fn a_domain_that_nothing_can_be_learnt_from_is_refused_with_what_to_do() {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod behaviour;
+mod known_truth;
 mod learning;
 mod needs;
 mod pytorch;
