@@ -67,11 +67,11 @@ pub struct Arguments {
 /// Which experiment, and where.
 #[derive(Debug, Args)]
 pub struct Experiment {
-    /// A profile's name (quick, order, small, codes, outside, paper) or the path of a profile's TOML, which may extend another one.
+    /// A profile's name (quick, order, small, power, rivals, merges, outside, paper) or the path of a profile's TOML, which may extend another one.
     #[arg(long, default_value = "quick")]
     profile: String,
-    /// `synthetic` for generated logs only (no download), or the folder of local raw logs; without it, what the profile fetches
-    /// and generates.
+    /// `synthetic` for generated logs only (no download), or the folder of local raw logs, beside which studies that take part `always` are
+    /// fetched; without it, what the profile fetches and generates.
     #[arg(long)]
     data: Option<String>,
     /// Folder of prepared data and run records [default: runs/<profile>].

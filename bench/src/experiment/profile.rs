@@ -216,14 +216,15 @@ impl Profile {
 
     /// The studies that a choice of data selects.
     ///
-    /// Without a choice: fetched and generated logs. `synthetic`: generated logs alone. A folder: the local logs in it.
+    /// Without a choice: fetched and generated logs. `synthetic`: generated logs alone. A folder: the local logs in it,
+    /// and those that take part always.
     pub fn studies(&self, data: &Data) -> Result<Vec<&Study>> {
-        let wanted = |source: Source| match data {
-            Data::Default => source != Source::Local,
-            Data::Synthetic => source == Source::Synthetic,
-            Data::Folder(_) => source == Source::Local,
+        let wanted = |study: &&Study| match data {
+            Data::Default => study.source != Source::Local,
+            Data::Synthetic => study.source == Source::Synthetic,
+            Data::Folder(_) => study.source == Source::Local || study.always,
         };
-        let studies: Vec<&Study> = self.studies.iter().filter(|s| wanted(s.source)).collect();
+        let studies: Vec<&Study> = self.studies.iter().filter(wanted).collect();
         if studies.is_empty() {
             bail!(
                 "profile {} has no study for {data}; its studies are {}",

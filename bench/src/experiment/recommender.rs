@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_profile_of_rivals_can_be_read() {
-        let profile = Profile::load("profiles/rivals.toml").unwrap();
+        let profile = Profile::load("rivals").unwrap();
         let units: usize = profile.studies.iter().map(|study| study.scenarios.len()).sum();
         assert!(units * profile.replicates as usize <= 6);
     }

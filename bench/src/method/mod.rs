@@ -57,7 +57,10 @@ pub trait Method: Sync {
                     if needs.vectors { ", titles" } else { "" },
                     if needs.sources { ", sources" } else { "" },
                 );
-                format!("training interactions{titles}{sources}; selection users")
+                match system().is_zero_shot() {
+                    true => format!("sources{titles}"),
+                    false => format!("training interactions{titles}{sources}; selection users"),
+                }
             }
             How::Adapters { recipe, stranger, .. } => {
                 let what = recipe(1).map_or("a language model", |_| "a language model, adapters");

@@ -162,6 +162,15 @@ impl System {
             },
         }
     }
+
+    /// Whether nothing of the target is learnt, so that nobody of it chooses an epoch either.
+    pub fn is_zero_shot(&self) -> bool {
+        match self {
+            System::Recbase(_) => true,
+            System::Unisrec(settings) => settings.zero_shot,
+            _ => false,
+        }
+    }
 }
 
 /// How a fit goes.

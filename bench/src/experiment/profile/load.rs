@@ -9,12 +9,13 @@ use super::Profile;
 use super::extend::over;
 
 /// The profiles that come with the program.
-pub(super) const BUILTIN: [(&str, &str); 7] = [
+pub(super) const BUILTIN: [(&str, &str); 8] = [
     ("quick", include_str!("../../../profiles/quick.toml")),
     ("order", include_str!("../../../profiles/order.toml")),
     ("small", include_str!("../../../profiles/small.toml")),
     ("merges", include_str!("../../../profiles/merges.toml")),
-    ("codes", include_str!("../../../profiles/codes.toml")),
+    ("power", include_str!("../../../profiles/power.toml")),
+    ("rivals", include_str!("../../../profiles/rivals.toml")),
     ("outside", include_str!("../../../profiles/outside.toml")),
     ("paper", include_str!("../../../profiles/paper.toml")),
 ];

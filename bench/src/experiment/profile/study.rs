@@ -34,6 +34,9 @@ pub struct Study {
     pub title: String,
     /// Where its logs come from.
     pub source: Source,
+    /// Whether fetched or generated logs take part also where the folder of local ones is named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
     /// Things a reader must know about its data.
     #[serde(default)]
     pub notes: Vec<String>,

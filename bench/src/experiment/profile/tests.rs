@@ -282,7 +282,7 @@ fn what_is_stated_must_be_all_of_it_and_of_a_model_that_is_not_made_here() {
 #[test]
 fn a_backbone_that_reads_codes_asks_for_sequences_and_for_auxiliary_domains_and_writes_no_titles() {
     let of = |change: &dyn Fn(&mut Profile)| {
-        let mut profile = Profile::load("codes").unwrap();
+        let mut profile = Profile::load("power").unwrap();
         change(&mut profile);
         format!("{:#}", profile.check().unwrap_err())
     };
@@ -290,7 +290,7 @@ fn a_backbone_that_reads_codes_asks_for_sequences_and_for_auxiliary_domains_and_
     assert!(of(&|profile| profile.prepare.format = top).contains("`format = \"sequence\"`"));
     assert!(of(&|profile| profile.rank.contamination = 10).contains("contamination"));
     assert!(of(&|profile| profile.studies[0].domains.truncate(2)).contains("a codes backbone"));
-    let profile = Profile::load("codes").unwrap();
+    let profile = Profile::load("power").unwrap();
     let Some(Own::Codes(sizes)) = profile.backbone.own() else {
         panic!("it reads codes")
     };
