@@ -30,9 +30,11 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
     let place = path.split('.').try_fold(&mut json, |at, part| at.get_mut(part));
     let Some(place) = place else {
         let last = |name: &str| distance(name.rsplit('.').next().unwrap_or(name), key);
-        let nearest = known
-            .iter()
-            .min_by_key(|name| distance(name, key).min(last(name)));
+        // Of two that are as near, the one that is meant without what it lies in.
+        let nearest = known.iter().min_by_key(|name| {
+            let whole = distance(name, key);
+            (whole.min(last(name)), whole)
+        });
         let nearest = nearest.context("this system has no settings")?;
         bail!(
             "there is no setting {key}; the nearest is {nearest}, and all are {}",

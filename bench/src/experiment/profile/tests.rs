@@ -239,7 +239,7 @@ fn a_file_extends_a_profile_or_another_file_with_few_keys() {
     assert!(error("extends = \"quick\"").contains("`name` is missing"));
     assert!(
         error("extends = \"quik\"\nname = \"x\"")
-            .contains("neither a profile (quick, order, small, merges, codes, outside, paper)")
+            .contains("neither a profile (quick, order, small, merges, power, rivals, outside, paper)")
     );
     assert!(error("extends = 3\nname = \"x\"").contains("in quotes"));
     assert!(error("extends = \"wrong.toml\"\nname = \"x\"").contains("in a circle"));

@@ -100,8 +100,8 @@ fn of_next_group(fitted: &Fitted) -> f64 {
 #[test]
 fn what_sources_do_is_carried_over_by_codes_alone() {
     let source = rounds(100);
-    let mut settings = recbase(40);
-    settings.train.learning_rate = 1e-2;
+    let mut settings = recbase(60);
+    settings.train.learning_rate = 3e-3;
     let known = fitted(&settings, &[], &[], &source);
     assert_eq!(known.report().unwrap().items, 2 * ITEMS);
     let chance = of_next_group(&known);
