@@ -46,7 +46,10 @@ fn a_rule_of_single_items_is_learnt_without_a_text() {
         }
         first(&found)
     };
-    assert_eq!((next(&[3, 4, 5]), next(&[20])), (6, 21));
+    let after = |item: u32, steps: u32| (item + steps - 1) % 24 + 1;
+    let right = (1..=24u32).filter(|item| next(&[*item, after(*item, 1)]) == after(*item, 2) as usize);
+    let right = right.count();
+    assert!(right >= 20, "{right} of 24");
     assert!(fitted.codes().is_none() && fitted.report().is_none());
 }
 
