@@ -25,11 +25,14 @@ use weaverec_model::merge::run::Run;
 use weaverec_model::merge::setting::Setting;
 use weaverec_output::{Claim, Input};
 
-use crate::allocator::return_memory_at_once;
+use crate::allocator::return_memory_after;
 use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::command::card;
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
+
+/// Milliseconds for which memory that is freed is kept while a base goes through, block by block.
+pub(super) const KEPT_FOR: u16 = 100;
 
 /// Merge adapters into one, by any rule; the weighted sum of their deltas unless one is named, uniform unless weights are given.
 ///
@@ -214,8 +217,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
             if !arguments.other_base {
                 check_base(&folders, &adapters, base, &model)?;
             }
-            // What is done with a block is over when the next one comes.
-            return_memory_at_once();
+            // Blocks follow each other and are of one size; what a whole module took is not to stay.
+            return_memory_after(KEPT_FOR);
             let folding = run.into_files(&members, &model)?;
             let mut shards = Shards::new(folder, folding.tensors(), arguments.shard_size)?;
             let folded = folding.write(&mut shards)?;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use weaverec_model::lora::Adapter;
 use weaverec_model::merge;
-use weaverec_model::merge::align::{Aligned, Member};
+use weaverec_model::merge::align::{Aligned, Member, STATISTICS};
 use weaverec_model::merge::draw::Seeded;
 use weaverec_model::merge::rule::Rule;
 use weaverec_model::merge::run::Run;
+use weaverec_model::merge::setting::Setting;
 
+use super::measured::Measured;
 use super::replicate::{self, Replicate};
 use crate::method::MergeRule;
 
@@ -22,17 +24,31 @@ pub(super) enum Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    /// The merge by a rule. `replicate` draws the masks, where there are any.
-    pub fn by_rule(adapters: &'a [Adapter], rule: MergeRule, replicate: Replicate) -> Result<Self> {
-        let members = adapters.iter().map(|adapter| match rule.adds {
-            true => Member::weighing(adapter, 1.0),
-            // They weigh what the rule gives them where nothing is set.
-            false => Member {
-                adapter,
-                settings: BTreeMap::new(),
-            },
+    /// The merge by a rule, with the file of what was measured of each member where the rule goes by it. `target` is the place of the target's
+    /// own adapter; `replicate` draws the masks, where there are any.
+    pub fn by_rule(
+        adapters: &'a [Adapter],
+        rule: MergeRule,
+        measured: Option<&Measured>,
+        target: usize,
+        replicate: Replicate,
+    ) -> Result<Self> {
+        let members = adapters.iter().enumerate().map(|(place, adapter)| {
+            let mut member = match rule.adds {
+                true => Member::weighing(adapter, 1.0),
+                // They weigh what the rule gives them where nothing is set.
+                false => Member {
+                    adapter,
+                    settings: BTreeMap::new(),
+                },
+            };
+            if let Some(file) = measured.and_then(|measured| measured.files().get(place)) {
+                let file = Setting::File(file.clone());
+                member.settings.insert(STATISTICS.to_owned(), file);
+            }
+            member
         });
-        let read = rule.read(adapters.len())?;
+        let read = rule.read(adapters.len(), target)?;
         Self::of(members.collect(), &read, replicate)
             .with_context(|| format!("cannot merge by {}", rule.name))
     }

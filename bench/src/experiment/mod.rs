@@ -22,6 +22,7 @@ pub mod item_vectors;
 pub mod library;
 mod likelihood;
 pub mod materials;
+mod measured;
 pub mod memory;
 mod merged;
 pub mod missing;

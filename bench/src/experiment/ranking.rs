@@ -14,13 +14,14 @@ use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
 use super::likelihood::{self, Likelihood};
 use super::materials::{Bench, Materials};
+use super::measured::Measuring;
 use super::merged::Merged;
 use super::plan::{RankingCell, Scorer};
 use super::protocol::union;
 use super::replicate;
 use super::runner::Workshop;
 use super::schedule::Finished;
-use super::weighing::Weighing;
+use super::weighing::{self, Weighing};
 use crate::method::{self, Asked, Fitted, Fitting, How, MergeBy};
 use crate::metric::{Place, place};
 use crate::progress::Meter;
@@ -130,7 +131,21 @@ pub fn rank(
             let (mut choices, mut weights) = (Vec::new(), None);
             let merged = match by {
                 None => Merged::Mean(&adapters),
-                Some(MergeBy::Rule(rule)) => Merged::by_rule(&adapters, *rule, *base)?,
+                Some(MergeBy::Rule(rule)) => {
+                    let measuring = Measuring {
+                        model,
+                        format,
+                        materials,
+                        members,
+                    };
+                    let place = workshop.store.folder(&ranking.cell);
+                    let measured = measuring.of(*rule, &adapters, &place)?;
+                    let own = match rule.settings()?.contains_key(method::TARGET) {
+                        true => weighing::own(members, target)?,
+                        false => 0,
+                    };
+                    Merged::by_rule(&adapters, *rule, measured.as_ref(), own, *base)?
+                }
                 Some(MergeBy::Weights(settings)) => {
                     let weighing = Weighing {
                         profile,

@@ -72,6 +72,18 @@ struct Asked {
     others: Option<String>,
 }
 
+/// The place of the target's own adapter among the members of a merge.
+pub(super) fn own(members: &[AdapterKey], target: &DomainData) -> Result<usize> {
+    let alone = Domains::of([target.name.as_str()]);
+    let own = |(diet, _): &AdapterKey| diet.is_plain() && diet.domains() == alone;
+    members.iter().position(own).with_context(|| {
+        format!(
+            "no adapter of {} alone is among those merged, which begin at it",
+            target.name
+        )
+    })
+}
+
 impl Weighing<'_> {
     /// The sum of the adapters by the weights that are chosen, and the choice. Where answers of calibration users are looked at and fewer
     /// than [`LEAST`] give some, the weights are equal.
@@ -80,7 +92,7 @@ impl Weighing<'_> {
             && let Start::Member(number) = &mut descent.start
         {
             // A row says "the first" of what has no order: it is the target's own.
-            *number = self.own()? + 1;
+            *number = own(self.members, self.target)? + 1;
         }
         let Some(asked) = self.asked(adapters, &mut weights)? else {
             return Ok(Weighed {
@@ -127,19 +139,6 @@ impl Weighing<'_> {
             tokens: self.profile.rank.batch_tokens,
             activation_memory: ACTIVATIONS,
         }
-    }
-
-    /// The place of the target's own adapter among the members.
-    fn own(&self) -> Result<usize> {
-        let alone = Domains::of([self.target.name.as_str()]);
-        let own = |(diet, _): &AdapterKey| diet.is_plain() && diet.domains() == alone;
-        let place = self.members.iter().position(own);
-        place.with_context(|| {
-            format!(
-                "no adapter of {} alone is among those merged, which the weights begin at",
-                self.target.name
-            )
-        })
     }
 
     /// Whom the weights are chosen by, and what of the profile is part of how; none where they are too few.
@@ -239,7 +238,7 @@ impl Weighing<'_> {
         let objective = chosen.objective.as_deref().unwrap_or_default();
         let mut curve = WeightCurve {
             members: self.members.iter().map(|(diet, _)| diet.to_string()).collect(),
-            own: self.own()?,
+            own: own(self.members, self.target)?,
             // What is made small is what it lacks to 1.
             metric: objective.strip_prefix(ONE_LESS).unwrap_or(objective).to_owned(),
             users: cases.len(),

@@ -173,6 +173,46 @@ pub const ISO_CTS: Adapters = naive(
 )
 .by("iso_cts", "{}");
 
+/// Entries of middling size, of the elected sign.
+pub const BREADCRUMBS_TIES: Adapters = naive(
+    "breadcrumbs-ties",
+    "breadcrumbs, TIES",
+    "arXiv 2312.06795, mergekit: nine tenths of each adapter's entries, without the largest hundredth, of the elected sign",
+)
+.by("breadcrumbs_ties", r#"{"density": 0.9, "gamma": 0.01}"#);
+
+/// Random entries, likelier the larger, added up.
+pub const DELLA_LINEAR: Adapters = naive(
+    "della-linear",
+    "DELLA, linear",
+    "arXiv 2406.11617, mergekit: random entries, likelier the larger, averaged",
+)
+.by("della_linear", r#"{"density": 0.5}"#);
+
+/// The largest of the elected sign, masked and scaled for the target.
+pub const EMR: Adapters = naive(
+    "emr",
+    "EMR",
+    "arXiv 2405.17461: the largest entry of the elected sign, masked and scaled for the target's adapter",
+)
+.by("emr", r#"{"target": 1}"#);
+
+/// The mean by squared gradients.
+pub const FISHER: Adapters = naive(
+    "fisher",
+    "Fisher",
+    "arXiv 2111.09832: the mean entry by entry, weighed by squared gradients on training prompts of each adapter's domain",
+)
+.by("fisher", "{}");
+
+/// What comes nearest to each adapter's outputs.
+pub const REGMEAN: Adapters = naive(
+    "regmean",
+    "RegMean",
+    "arXiv 2212.09849: nearest to each adapter's outputs on training prompts of its domain",
+)
+.by("regmean", "{}");
+
 /// The sum through SharpRec's map.
 pub const PSA: Adapters = naive(
     "psa",

@@ -108,6 +108,12 @@ pub enum How {
     },
 }
 
+/// The setting of a rule that names the member which it merges for.
+pub const TARGET: &str = "target";
+
+/// Training prompts of each member that the rules which go by measurements are measured on; of a member of several domains as many of each.
+pub const MEASURED_PROMPTS: usize = 200;
+
 /// What makes one update of a recipe's adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MergeBy {
@@ -125,7 +131,12 @@ impl MergeBy {
     pub fn identity(self) -> Result<serde_json::Value> {
         Ok(match self {
             MergeBy::Rule(rule) => {
-                serde_json::json!({ "rule": rule.name, "settings": rule.settings()?, "adds": rule.adds })
+                let mut json =
+                    serde_json::json!({ "rule": rule.name, "settings": rule.settings()?, "adds": rule.adds });
+                if rule.is_measured() {
+                    json["measured"] = MEASURED_PROMPTS.into();
+                }
+                json
             }
             MergeBy::Weights(settings) => serde_json::json!({ "weights": weights(settings)? }),
         })
@@ -145,7 +156,7 @@ impl MergeBy {
     /// Why.
     pub fn check(self, members: usize) -> Result<()> {
         match self {
-            MergeBy::Rule(rule) => rule.read(members).map(|_| ()),
+            MergeBy::Rule(rule) => rule.read(members, 0).map(|_| ()),
             MergeBy::Weights(settings) => weights(settings).map(|_| ()),
         }
     }
@@ -179,12 +190,22 @@ impl MergeRule {
         serde_json::from_str(self.settings).with_context(|| format!("the settings of {}", self.name))
     }
 
-    /// The rule, for so many members.
+    /// Whether it goes by what is measured of every member on prompts.
+    pub fn is_measured(self) -> bool {
+        matches!(self.name, "fisher" | "regmean")
+    }
+
+    /// The rule, for so many members, that of `target` being the target's own, by its place. A row that merges for one member calls it the
+    /// first; members have no order of their own.
     ///
     /// # Errors
     /// A rule or setting that there is not, or that takes another number of members.
-    pub fn read(self, members: usize) -> Result<Rule> {
-        let rule = merge::recipe::Recipe::rule(self.name, self.settings()?)?;
+    pub fn read(self, members: usize, target: usize) -> Result<Rule> {
+        let mut settings = self.settings()?;
+        if let Some(number) = settings.get_mut(TARGET) {
+            *number = (target + 1).into();
+        }
+        let rule = merge::recipe::Recipe::rule(self.name, settings)?;
         rule.merging().check(members)?;
         Ok(rule)
     }
@@ -314,6 +335,11 @@ pub static METHODS: &[&dyn Method] = &[
     &merges::TSV_M,
     &merges::ISO_C,
     &merges::ISO_CTS,
+    &merges::BREADCRUMBS_TIES,
+    &merges::DELLA_LINEAR,
+    &merges::EMR,
+    &merges::FISHER,
+    &merges::REGMEAN,
     &merges::PSA,
     &merges::PSA_SCALAR,
     &merges::NAIVE_ENTROPY,
@@ -404,6 +430,8 @@ fn any_part(method: &dyn Method, is: fn(&dyn Method) -> bool) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use weaverec_model::merge::rule::NAMES;
+
     use super::*;
 
     #[test]
@@ -467,7 +495,16 @@ mod tests {
                 rules += 1;
             }
         }
-        assert_eq!(rules, 28);
+        assert_eq!(rules, 33);
+        // The mean and the sum are rows that need no rule, and FeDecider's learns its weights.
+        let has_row = |rule: &&&str| {
+            METHODS.iter().any(|method| match method.how() {
+                How::Adapters { by: Some(by), .. } => by.name() == **rule,
+                _ => false,
+            })
+        };
+        let without: Vec<&&str> = NAMES.iter().filter(|rule| !has_row(rule)).collect();
+        assert_eq!(without, [&"linear", &"cat", &"fedecider"]);
         let How::Adapters { by, .. } = named("slerp").unwrap().how() else {
             panic!("it merges adapters");
         };

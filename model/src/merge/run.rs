@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use super::align::{Aligned, Site, WEIGHT};
 use super::base::{BaseModel, Folding};
@@ -14,7 +15,7 @@ use super::memory;
 use super::rule::{Coefficients, Method, Rule};
 use super::space::{self, Here, Space, Update};
 use crate::backbone::Weights;
-use crate::lora::Adapter;
+use crate::lora::{Adapter, LoraModule};
 use crate::{Error, Result};
 
 /// A rule, and what a merge by it needs beside the members.
@@ -39,13 +40,25 @@ impl<'r> Run<'r> {
         let thresholds = self.thresholds(members)?;
         let mut modules = BTreeMap::new();
         let mut reports = Vec::new();
-        for site in members.sites() {
-            let made = self.module(&site, thresholds.as_deref())?;
-            let Some((module, lost)) = made.module(self.rank_in(&site), &site)? else {
-                continue;
+        let one = |site: &Site| -> Result<Option<(LoraModule, ModuleReport)>> {
+            let made = self.module(site, thresholds.as_deref())?;
+            let Some((module, lost)) = made.module(self.rank_in(site), site)? else {
+                return Ok(None);
             };
-            reports.push(report(&site, &made, Some(&module), lost)?);
-            modules.insert(site.name().to_string(), module);
+            let report = report(site, &made, Some(&module), lost)?;
+            Ok(Some((module, report)))
+        };
+        let sites: Vec<Site> = members.sites().collect();
+        // Factors are small. Of dense modules no more is in memory than one at a time.
+        let made: Vec<_> = match self.rule.merging().method() {
+            Method::Sum(_) => sites.par_iter().map(one).collect(),
+            _ => sites.iter().map(one).collect(),
+        };
+        for (site, made) in sites.iter().zip(made) {
+            if let Some((module, report)) = made? {
+                reports.push(report);
+                modules.insert(site.name().to_string(), module);
+            }
         }
         if modules.is_empty() {
             return Err(Error::Merge("no module has a weight other than 0".into()));

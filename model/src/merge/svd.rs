@@ -6,7 +6,13 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use faer::Mat;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch,
+    apply_block_householder_sequence_on_the_left_in_place_with_conj,
+};
+use faer::linalg::solvers::{Qr, Svd};
+use faer::{Conj, Mat, MatRef};
 
 use super::scaled_by_one;
 use crate::lora::{Adapter, LoraModule};
@@ -43,21 +49,24 @@ pub fn truncate(adapter: &Adapter, rank: usize) -> Result<(Adapter, f64)> {
 /// # Errors
 /// Factors that hold something other than finite numbers.
 pub fn singular_values(name: &str, module: &LoraModule) -> Result<Vec<f64>> {
-    Ok(decompose(name, module)?.values)
+    Ok(Decomposition::of(name, module)?.values())
 }
 
+/// The singular vectors are the columns of `Q_B U` and of `Q_A V`.
 struct Decomposition {
-    /// `(out, k)`, orthonormal columns.
-    left: Mat<f64>,
-    values: Vec<f64>,
-    /// `(in, k)`, orthonormal columns.
-    right: Mat<f64>,
+    left: Qr<f64>,
+    right: Qr<f64>,
+    core: Svd<f64>,
 }
 
 pub(super) fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> Result<(LoraModule, f64)> {
-    let Decomposition { left, values, right } = decompose(name, module)?;
+    let found = Decomposition::of(name, module)?;
+    let values = found.values();
     let kept = rank.min(values.len());
     let lost = values[kept..].iter().map(|value| value * value).sum();
+    // No more of the vectors is made than what is kept of them.
+    let left = times(&found.left, found.core.U().get(.., ..kept));
+    let right = times(&found.right, found.core.V().get(.., ..kept));
     let b = tensor(left.nrows(), kept, |row, column| {
         left[(row, column)] * values[column]
     })?;
@@ -65,29 +74,55 @@ pub(super) fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> R
     Ok((LoraModule { a, b, scale: 1.0 }, lost))
 }
 
-fn decompose(name: &str, module: &LoraModule) -> Result<Decomposition> {
-    module.shape()?;
-    let failure = || {
-        Error::Merge(format!(
-            "{name} holds something other than finite numbers; train it again"
-        ))
-    };
-    let (b, a) = (matrix(&module.b)?, matrix(&module.a.t()?)?);
-    let finite = |m: &Mat<f64>| {
-        m.col_iter()
-            .all(|column| column.iter().all(|value| value.is_finite()))
-    };
-    if !finite(&b) || !finite(&a) || !module.scale.is_finite() {
-        return Err(failure());
+impl Decomposition {
+    fn of(name: &str, module: &LoraModule) -> Result<Self> {
+        module.shape()?;
+        let failure = || {
+            Error::Merge(format!(
+                "{name} holds something other than finite numbers; train it again"
+            ))
+        };
+        let (b, a) = (matrix(&module.b)?, matrix(&module.a.t()?)?);
+        let finite = |m: &Mat<f64>| {
+            m.col_iter()
+                .all(|column| column.iter().all(|value| value.is_finite()))
+        };
+        if !finite(&b) || !finite(&a) || !module.scale.is_finite() {
+            return Err(failure());
+        }
+        let (left, right) = (b.qr(), a.qr());
+        let core = faer::Scale(module.scale) * (left.thin_R() * right.thin_R().transpose());
+        let core = core.thin_svd().map_err(|_| failure())?;
+        Ok(Decomposition { left, right, core })
     }
-    let (qr_b, qr_a) = (b.qr(), a.qr());
-    let core = faer::Scale(module.scale) * (qr_b.thin_R() * qr_a.thin_R().transpose());
-    let svd = core.thin_svd().map_err(|_| failure())?;
-    Ok(Decomposition {
-        left: qr_b.compute_thin_Q() * svd.U(),
-        values: svd.S().column_vector().iter().copied().collect(),
-        right: qr_a.compute_thin_Q() * svd.V(),
-    })
+
+    /// Largest first.
+    fn values(&self) -> Vec<f64> {
+        self.core.S().column_vector().iter().copied().collect()
+    }
+}
+
+/// Q times a matrix of as many rows as Q has columns.
+fn times(qr: &Qr<f64>, small: MatRef<f64>) -> Mat<f64> {
+    let (rows, columns) = (qr.Q_basis().nrows(), small.ncols());
+    let mut product = Mat::from_fn(rows, columns, |row, column| match row < small.nrows() {
+        true => small[(row, column)],
+        false => 0.0,
+    });
+    let scratch = apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(
+        rows,
+        qr.Q_coeff().nrows(),
+        columns,
+    );
+    apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        qr.Q_basis(),
+        qr.Q_coeff(),
+        Conj::No,
+        product.as_mut(),
+        faer::get_global_parallelism(),
+        MemStack::new(&mut MemBuffer::new(scratch)),
+    );
+    product
 }
 
 /// In f64, so that small singular values survive beside large ones.

@@ -14,8 +14,9 @@ use weaverec_model::merge::recipe::{Node, Recipe};
 use weaverec_model::merge::run::Run;
 use weaverec_model::merge::weights::Chosen;
 
+use super::KEPT_FOR;
 use super::weights::Whom;
-use crate::allocator::return_memory_at_once;
+use crate::allocator::return_memory_after;
 use crate::command::adapter::{Adapters, base_of};
 use crate::output::MERGE;
 use crate::progress::say;
@@ -98,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                     folder.display()
                 );
             }
-            return_memory_at_once();
+            return_memory_after(KEPT_FOR);
             let model = BaseModel::open(base.folder.as_ref())?;
             let folded = run.into_files(&members, &model)?.write(&mut Nowhere)?;
             if folded.base != base.fingerprint {

@@ -15,6 +15,7 @@
 //! Beside the blocks there are the members' factors, and what a rule needs for one module
 //! ([`memory_of`](super::run::Run::memory_of)).
 
+mod behind;
 pub mod companions;
 pub mod element;
 mod identity;

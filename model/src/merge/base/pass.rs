@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use super::behind::{Behind, written};
 use super::element::Sum;
 use super::identity::Identity;
-use super::source::BLOCK;
+use super::source::{BLOCK, Bytes};
 use super::{BaseModel, TensorInfo};
 use crate::lora::Adapter;
 use crate::lora::config::{EMBEDDING, HEAD};
@@ -19,7 +20,7 @@ use crate::merge::run::Run;
 use crate::{Error, Result};
 
 /// What takes tensors, one after another, each in blocks.
-pub trait Sink {
+pub trait Sink: Send {
     /// The next tensor begins.
     ///
     /// # Errors
@@ -218,34 +219,37 @@ impl<'a> Folding<'a> {
             .sites()
             .map(|site| (parameter(site.name()), site))
             .collect();
-        let (mut before, mut after) = (Identity::new(), Identity::new());
+        let mut before = Identity::new();
         let (mut modules, mut off) = (Vec::new(), 0.0);
-        for output in &self.tensors {
-            let name = &output.info.name;
-            let module = name.strip_suffix(".weight").unwrap_or(name);
-            let change = match (self.whole.get(module), sites.get(name)) {
-                (Some(whole), _) => Change::Replaced(whole),
-                (None, Some(site)) => match self.run.addition(site, thresholds.as_deref())? {
-                    Some((addition, report)) => {
-                        modules.push(report);
-                        Change::Added(addition)
-                    }
-                    None => Change::None,
-                },
-                (None, None) => Change::None,
-            };
-            if output.from != *name && self.base.tensor(name).is_some() {
-                // A head in the file that nothing reads: of the result it is no part.
-                self.base.identify(name, &mut [&mut before])?;
+        let (_, result) = written(sink, |behind| {
+            for output in &self.tensors {
+                let name = &output.info.name;
+                let module = name.strip_suffix(".weight").unwrap_or(name);
+                let change = match (self.whole.get(module), sites.get(name)) {
+                    (Some(whole), _) => Change::Replaced(whole),
+                    (None, Some(site)) => match self.run.addition(site, thresholds.as_deref())? {
+                        Some((addition, report)) => {
+                            modules.push(report);
+                            Change::Added(addition)
+                        }
+                        None => Change::None,
+                    },
+                    (None, None) => Change::None,
+                };
+                if output.from != *name && self.base.tensor(name).is_some() {
+                    // A head in the file that nothing reads: of the result it is no part.
+                    self.base.identify(name, &mut [&mut before])?;
+                }
+                off += self.tensor(output, &change, behind, &mut before)?;
             }
-            off += self.tensor(output, &change, sink, (&mut before, &mut after))?;
-        }
+            Ok(())
+        })?;
         if modules.is_empty() {
             return Err(Error::Merge("no module has a weight other than 0".into()));
         }
         Ok(Folded {
             base: before.end(),
-            result: after.end(),
+            result,
             modules,
             rounded: off.sqrt(),
         })
@@ -256,8 +260,8 @@ impl<'a> Folding<'a> {
         &self,
         output: &Output,
         change: &Change,
-        sink: &mut dyn Sink,
-        (before, after): (&mut Identity, &mut Identity),
+        behind: &Behind,
+        before: &mut Identity,
     ) -> Result<f64> {
         let TensorInfo { name, shape, element } = &output.info;
         let own = output.from == *name;
@@ -265,8 +269,7 @@ impl<'a> Folding<'a> {
         if own {
             before.begin(name, shape);
         }
-        after.begin(name, shape);
-        sink.begin(name)?;
+        behind.begin(&output.info)?;
         let mut off = 0.0;
         for (start, count) in reader.blocks() {
             let stored = reader.rows(start, count)?;
@@ -275,8 +278,7 @@ impl<'a> Folding<'a> {
             }
             let made = match change {
                 Change::None => {
-                    after.values(&element.as_f32(&stored));
-                    sink.write(&stored)?;
+                    behind.block(stored)?;
                     continue;
                 }
                 Change::Added(addition) => element.plus(&stored, &values(&addition.rows(start, count)?)?),
@@ -295,8 +297,7 @@ impl<'a> Folding<'a> {
                 )));
             }
             off += of_block;
-            after.values(&element.as_f32(&bytes));
-            sink.write(&bytes)?;
+            behind.block(Bytes::Made(bytes))?;
         }
         Ok(off)
     }
