@@ -35,7 +35,7 @@ import json, os, sys, time
 start = time.perf_counter()
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
 _, status, usage = os.wait4(child, 0)
-print(json.dumps({"seconds": time.perf_counter() - start, "peak": usage.ru_maxrss * 1024, "code": os.waitstatus_to_exitcode(status)}))
+print(json.dumps({"seconds": time.perf_counter() - start, "peak": usage.ru_maxrss * 1024, "processor": usage.ru_utime + usage.ru_stime, "code": os.waitstatus_to_exitcode(status)}))
 """
 
 
@@ -467,8 +467,8 @@ def base_lines(bases, peer):
         "that it may be read from memory by all. Equal: the share of the numbers of a module that are the base's plus the true sum, "
         "rounded once.",
         "",
-        "| base | program | seconds | times dd | peak memory | equal |",
-        "|---|---|---:|---:|---:|---:|",
+        "| base | program | seconds | times dd | processor seconds a GB | peak memory | equal |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for base in bases:
         copied, what = base["dd"]["seconds"], f"{base['bytes'] / 1e9:.2f} GB, {base['layers']} layers"
@@ -476,10 +476,10 @@ def base_lines(bases, peer):
             if name in base:
                 r = base[name]
                 lines.append(
-                    f"| {what} | {name} | {r['seconds']:.3g} | {r['seconds'] / copied:.2f} | {mb(r['peak'])} | "
+                    f"| {what} | {name} | {r['seconds']:.3g} | {r['seconds'] / copied:.2f} | {r['processor'] / base['bytes'] * 1e9:.1f} | {mb(r['peak'])} | "
                     f"{100 * r['agreement']:.2f} % |"
                 )
-        lines.append(f"| {what} | dd | {copied:.3g} | 1 | | |")
+        lines.append(f"| {what} | dd | {copied:.3g} | 1 | | | |")
     beside = ", ".join(
         f"{mb(base['weaverec']['peak'] - base['members'])} for {base['bytes'] / 1e9:.2f} GB (its largest tensor has {mb(base['tensor'])})"
         for base in bases

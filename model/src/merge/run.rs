@@ -18,6 +18,10 @@ use crate::backbone::Weights;
 use crate::lora::{Adapter, LoraModule};
 use crate::{Error, Result};
 
+/// Bytes that modules may take which are merged into an adapter at the same time. Whatever the number of threads, no more is in memory
+/// than that, or than the largest module.
+pub const TOGETHER: usize = 128 << 20;
+
 /// A rule, and what a merge by it needs beside the members.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
@@ -49,21 +53,35 @@ impl<'r> Run<'r> {
             Ok(Some((module, report)))
         };
         let sites: Vec<Site> = members.sites().collect();
-        // Factors are small. Of dense modules no more is in memory than one at a time.
-        let made: Vec<_> = match self.rule.merging().method() {
-            Method::Sum(_) => sites.par_iter().map(one).collect(),
-            _ => sites.iter().map(one).collect(),
-        };
-        for (site, made) in sites.iter().zip(made) {
-            if let Some((module, report)) = made? {
-                reports.push(report);
-                modules.insert(site.name().to_string(), module);
+        for group in self.groups(&sites) {
+            let made: Vec<_> = group.par_iter().map(one).collect();
+            for (site, made) in group.iter().zip(made) {
+                if let Some((module, report)) = made? {
+                    reports.push(report);
+                    modules.insert(site.name().to_string(), module);
+                }
             }
         }
         if modules.is_empty() {
             return Err(Error::Merge("no module has a weight other than 0".into()));
         }
         Ok((assemble(&members.adapters(), modules, saved)?, reports))
+    }
+
+    /// The modules that are merged at the same time: as many neighbours as [`TOGETHER`] has room for, at least one.
+    pub(super) fn groups<'s, 'm>(self, sites: &'s [Site<'m>]) -> impl Iterator<Item = &'s [Site<'m>]> {
+        let mut rest = sites;
+        std::iter::from_fn(move || {
+            let mut bytes = 0;
+            let fitting = rest.iter().take_while(|site| {
+                bytes += self.memory_of(site);
+                bytes <= TOGETHER
+            });
+            let count = fitting.count().max(1).min(rest.len());
+            let (group, later) = rest.split_at(count);
+            rest = later;
+            (!group.is_empty()).then_some(group)
+        })
     }
 
     /// Merges members into a base in memory, each module whole: what a rule of entries makes is not cut unless a rank is named.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use weaverec_model::merge::align::{Aligned, STATISTICS, Site, WEIGHT};
 use weaverec_model::merge::recipe::{Recipe, Source};
 use weaverec_model::merge::rule::Method;
-use weaverec_model::merge::run::Run;
+use weaverec_model::merge::run::{Run, TOGETHER};
 use weaverec_model::merge::setting::Setting;
 use weaverec_model::merge::space::Space;
 
@@ -95,11 +95,17 @@ pub(super) fn print(recipe: &Recipe, run: Run, members: &Aligned, into_base: boo
         .iter()
         .map(|adapter| adapter.parameters() * size_of::<f32>())
         .sum();
+    let largest = kinds.iter().map(|kind| kind.memory).max().unwrap_or(0);
+    let all: usize = kinds.iter().map(|kind| kind.count * kind.memory).sum();
     line(format!(
-        "memory: adapters {}, result {}, largest module {}",
+        "memory: adapters {}, result {}, largest module {}{}",
         mebibytes(stored),
         mebibytes(result),
-        mebibytes(kinds.iter().map(|kind| kind.memory).max().unwrap_or(0))
+        mebibytes(largest),
+        match into_base {
+            true => String::new(),
+            false => format!(", modules together {}", mebibytes(largest.max(all.min(TOGETHER)))),
+        }
     ))?;
     if !measured {
         return line("time: not known before the statistics are there");

@@ -98,7 +98,7 @@ impl Element {
                 let bits = sum.to_bits();
                 let rounded = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
                 let back = f32::from_bits(u32::from(rounded) << 16);
-                // Less than one step of the sum's own numbers is never lost between two so near, so that f32 holds the difference.
+                // Two numbers as near as these differ by whole steps of the smaller one's last place, which f32 holds exactly.
                 let off = f64::from(back - sum);
                 (rounded.to_le_bytes(), off, sum.is_finite() & back.is_finite())
             }),

@@ -139,3 +139,50 @@ fn a_pass_over_all_modules_has_a_table() {
     let ties = numbers("ties", json!({"flavor": "paper"}), shape, 2, Some(8));
     assert_eq!(ties, model);
 }
+
+#[test]
+fn modules_are_merged_together_as_far_as_there_is_room_and_in_their_order() {
+    let zeros =
+        |rows: usize, columns: usize| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
+    let name = |layer: usize| format!("model.layers.{layer}.mlp.up_proj");
+    // Three matrices in f64 take 24 MB, 24 MB, 24 MB, 600 MB, 24 MB, 24 MB.
+    let sides = [1000, 1000, 1000, 5000, 1000, 1000];
+    let modules = sides.iter().enumerate().map(|(layer, side)| {
+        let module = LoraModule {
+            a: zeros(1, *side),
+            b: zeros(*side, 1),
+            scale: 1.0,
+        };
+        (name(layer), module)
+    });
+    let config = LoraConfig {
+        target_modules: TargetModules::Names(vec!["up_proj".to_string()]),
+        ..LoraConfig::new(1, 1.0)
+    };
+    let adapter = Adapter::new(config, modules.collect());
+    let members = [&adapter, &adapter].map(|adapter| Member {
+        adapter,
+        settings: BTreeMap::new(),
+    });
+    let aligned = Aligned::new(members.into()).unwrap();
+    let sites: Vec<Site> = aligned.sites().collect();
+    let groups = |rule: &str| {
+        let rule = Recipe::rule(rule, serde_json::Map::new()).unwrap();
+        let run = Run {
+            rule: &rule,
+            rank: None,
+            draws: &Seeded(0),
+        };
+        let names = |group: &[Site]| {
+            group
+                .iter()
+                .map(|site| site.name().to_owned())
+                .collect::<Vec<_>>()
+        };
+        run.groups(&sites).map(names).collect::<Vec<_>>()
+    };
+    let of = |layers: &[usize]| layers.iter().map(|layer| name(*layer)).collect::<Vec<_>>();
+    assert_eq!(groups("psa_scalar"), [of(&[0, 1, 2]), of(&[3]), of(&[4, 5])]);
+    // A sum takes next to nothing.
+    assert_eq!(groups("linear"), [of(&[0, 1, 2, 3, 4, 5])]);
+}
