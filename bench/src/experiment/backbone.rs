@@ -14,8 +14,7 @@ use weaverec_pipeline::schema::{Item, PromptFormat, Split};
 use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
-use super::domain::Domains;
-use super::encoder::Encoder;
+use super::domain::{DomainData, Domains};
 use super::materials::Materials;
 use super::plan::BackboneCell;
 use super::profile::{NanoSizes, Own, Profile, Study};
@@ -26,7 +25,7 @@ use super::study_record::{Facts, StudyRecord};
 use super::words::{CodeBook, Words};
 use crate::progress::{Meter, Stages};
 
-/// Lines of item descriptions in one pre-training example.
+/// Items that one pre-training example describes or lists.
 const DESCRIPTIONS: usize = 8;
 
 /// A loaded language model.
@@ -102,6 +101,8 @@ pub fn cell(own: Own, profile: &Profile, study: &Study, facts: &Facts, replicate
             configuration["decoder"] = json!(sizes.decoder);
             configuration["items"] =
                 json!({ "text": sizes.text, "vectors": sizes.vectors, "codes": sizes.codes });
+            // Lists of all domains' items are read, too.
+            configuration["lists"] = json!(true);
             "backbone over item codes"
         }
     };
@@ -217,10 +218,11 @@ fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
     Ok(Tokenizer::train_bpe(&texts, sizes.decoder.vocabulary)?)
 }
 
-/// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the descriptions (title and categories) of
-/// the items of all domains, in an order that knows nothing of their ids: neighbours by id were published, or bought, together. No
-/// interaction of a studied domain is in it. A decoder over item codes reads no descriptions. The best step is chosen on validation prompts of
-/// held-out users of the auxiliary domains.
+/// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the items of all domains as such, in an order that knows
+/// nothing of their ids: neighbours by id were published, or bought, together. No interaction of a studied domain is in it. Of items a decoder
+/// over text reads descriptions (title and categories), and one over codes lists of their codes: without these it would know of most items
+/// neither which codes go together nor, since adapters leave the embedding as it is, the codes themselves. The best step is chosen on
+/// validation prompts of held-out users of the auxiliary domains.
 pub fn auxiliary_text(
     words: &Words,
     format: PromptFormat,
@@ -236,30 +238,38 @@ pub fn auxiliary_text(
         examples.extend(encoder.examples(&domain.folder.prompts(Split::Train)?)?);
         held_out.extend(encoder.examples(&domain.selection)?);
     }
-    let Words::Text(tokenizer) = words else {
-        return Ok((examples, held_out));
-    };
-    let encoder = Encoder::new(tokenizer, format);
     for domain in domains.values() {
-        let mut items: Vec<&Item> = domain.items.iter().collect();
-        items.sort_by_cached_key(|item| {
-            let parts = [
-                b"description".as_slice(),
-                domain.name.as_bytes(),
-                item.item_id.as_bytes(),
-            ];
-            (seed::key(&parts), item.item)
-        });
-        for items in items.chunks(DESCRIPTIONS) {
-            let text: String = items
-                .iter()
-                .map(|i| format!("{} ({})\n", i.title, i.categories))
-                .collect();
-            examples.push(Example {
-                tokens: encoder.lines(&text)?,
-                loss_from: 1,
-            });
+        let encoder = words.encoder(&domain.name, format)?;
+        for items in shuffled(domain).chunks(DESCRIPTIONS) {
+            let tokens = match words {
+                Words::Text(_) => {
+                    let text: String = items
+                        .iter()
+                        .map(|i| format!("{} ({})\n", i.title, i.categories))
+                        .collect();
+                    encoder.lines(&text)?
+                }
+                Words::Codes(_) => {
+                    let items: Vec<u32> = items.iter().map(|item| item.item).collect();
+                    encoder.had(&items, &domain.items)?
+                }
+            };
+            examples.push(Example { tokens, loss_from: 1 });
         }
     }
     Ok((examples, held_out))
+}
+
+/// A domain's items in an order by hash.
+fn shuffled(domain: &DomainData) -> Vec<&Item> {
+    let mut items: Vec<&Item> = domain.items.iter().collect();
+    items.sort_by_cached_key(|item| {
+        let parts = [
+            b"description".as_slice(),
+            domain.name.as_bytes(),
+            item.item_id.as_bytes(),
+        ];
+        (seed::key(&parts), item.item)
+    });
+    items
 }

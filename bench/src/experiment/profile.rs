@@ -22,7 +22,7 @@ pub use data::Data;
 pub use prepare::{Order, Prepare, Split};
 pub use rank::Rank;
 pub use stated::{Length, Stated, StatedDomain};
-pub use study::{Domain, Scenario, Source, Study};
+pub use study::{Domain, Scenario, Source, Study, Training};
 
 use super::cut::Cut;
 use super::replicate::Replicate;
@@ -195,6 +195,7 @@ impl Profile {
                 ..Compute::default()
             },
             stated: None,
+            adapter: self.adapter_of(study),
             studies: vec![study.clone()],
             ..self.clone()
         };
@@ -212,6 +213,15 @@ impl Profile {
             Some(order) => self.prepare.with(order),
             None => self.prepare.clone(),
         }
+    }
+
+    /// How a study's adapters are trained.
+    pub fn adapter_of(&self, study: &Study) -> Adapter {
+        let mut adapter = self.adapter.clone();
+        if let Some(training) = study.adapter {
+            adapter.train.epochs = training.epochs;
+        }
+        adapter
     }
 
     /// The studies that a choice of data selects.

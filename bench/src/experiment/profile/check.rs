@@ -35,6 +35,12 @@ impl Profile {
             let prepare = self.prepare_of(study);
             prepare.cut().with_context(of)?;
             prepare.tie_window_ms().with_context(of)?;
+            if study.adapter.is_some_and(|training| training.epochs == 0) {
+                bail!(
+                    "study {}: [study.adapter] `epochs` is 0: give at least 1, or leave the table out",
+                    study.name
+                );
+            }
         }
         self.rank.check()?;
         if self.stated.is_some() && !matches!(self.backbone, Backbone::Pretrained { .. }) {

@@ -43,6 +43,9 @@ pub struct Study {
     /// How the order of events is seen here, where it is otherwise than in the profile's other studies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<Order>,
+    /// How long adapters are trained here, where it is otherwise than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<Training>,
     /// What is to be shown here, where it is something else than in the profile's other studies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
@@ -55,6 +58,14 @@ pub struct Study {
     /// Its comparisons.
     #[serde(rename = "scenario")]
     pub scenarios: Vec<Scenario>,
+}
+
+/// What of the training of adapters a study has otherwise than its profile: domains of fewer prompts take more passes over them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Passes over the training prompts.
+    pub epochs: usize,
 }
 
 /// A domain: a data set, or a part of one.

@@ -98,6 +98,30 @@ fn a_study_is_known_by_all_that_decides_it_and_by_nothing_else() {
 }
 
 #[test]
+fn a_study_may_take_more_passes_over_fewer_prompts() {
+    let mut profile = Profile::load("quick").unwrap();
+    let epochs = |profile: &Profile| {
+        profile
+            .studies
+            .iter()
+            .map(|study| {
+                let alone: Profile = serde_json::from_value(profile.identity(study).unwrap()).unwrap();
+                alone.adapter.train.epochs
+            })
+            .collect::<Vec<usize>>()
+    };
+    let usual = epochs(&profile);
+    let more = usual[0] + 7;
+    profile.studies[0].adapter = Some(Training { epochs: more });
+    assert_eq!(epochs(&profile)[0], more);
+    assert_eq!(epochs(&profile)[1..], usual[1..]);
+    profile.check().unwrap();
+    profile.studies[0].adapter = Some(Training { epochs: 0 });
+    let error = profile.check().unwrap_err().to_string();
+    assert!(error.contains("[study.adapter]"), "{error}");
+}
+
+#[test]
 fn a_key_without_an_effect_is_named() {
     let of = |change: &dyn Fn(&mut Study)| {
         let mut profile = Profile::load("quick").unwrap();
