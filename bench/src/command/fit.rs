@@ -17,8 +17,8 @@ use weaverec_output::{Claim, Input};
 use self::domains::Domains;
 use self::folder::{About, Other};
 use super::number;
+use crate::experiment::item_vectors::ItemVectors;
 use crate::experiment::recommender::{CHOOSING, Fitted, Request, choosing, fitted};
-use crate::experiment::vectors;
 use crate::method::log::Histories;
 use crate::method::{self, How, METHODS};
 use crate::output::{FIT_CHECKPOINT, FITTED};
@@ -38,6 +38,7 @@ Examples:
   weaverec fit prepared/shop --method gru4rec --epochs 10 --out shop-gru
   weaverec fit prepared/shop --method sasrec --set width=128 --seed 2 --out shop-wide
   weaverec fit prepared/shop --method tiger --set codes.size=64 --out shop-tiger
+  weaverec fit prepared/shop --method sasrec-text --vectors minilm --out shop-text
   weaverec rank prepared/shop --model-folder shop-sasrec                its metrics on test users
   weaverec recommend --model-folder shop-sasrec histories.json          the ten best items
 
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// A setting that is to be another one than the row's, as width=128, learning_rate=0.002 or loss=bce; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What makes the vectors of items, for rows that read them: tf-idf, minilm, a language model (with an adapter after a comma), or a Parquet
+    /// file of one's own, as of `weaverec vectors --by`.
+    #[arg(long, value_name = "BY", default_value = "tf-idf")]
+    vectors: String,
     /// Most passes over the users, of every stage where a row has several.
     #[arg(long, value_parser = number::at_least(1))]
     epochs: Option<usize>,
@@ -87,6 +92,14 @@ fn fitted_rows() -> Vec<&'static str> {
 pub fn run(arguments: Arguments) -> Result<()> {
     let system = system(&arguments)?;
     domains::check_named(&arguments.method, &arguments.source, system.needs())?;
+    let how =
+        ItemVectors::named(&arguments.vectors).with_context(|| format!("--vectors {}", arguments.vectors))?;
+    if !how.is_default() && !system.needs().vectors {
+        bail!(
+            "{} reads no vectors of items: leave --vectors out",
+            arguments.method
+        );
+    }
     let mut inputs = vec![Input::new(&arguments.folder, "a prepared folder")];
     inputs.extend(
         arguments
@@ -106,10 +119,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
             arguments.folder.display()
         ));
     }
-    let checkpoint = Checkpoint::new(beside, domains.fingerprint());
+    let mut read = domains.fingerprint();
+    if !how.is_default() {
+        // A checkpoint is of what was read.
+        read.push_str(&format!("-{}", how.identity()?));
+    }
+    let checkpoint = Checkpoint::new(beside, read);
     let meter = Meter::start(format!("fitting {}", arguments.method));
     let fitted = with_threads(super::threads(arguments.threads), || {
-        let vectors = domains.vectors(system.needs())?;
+        let vectors = domains.vectors(system.needs(), &how)?;
         let request = Request {
             system: &system,
             log: &domains.target.log,
@@ -138,7 +156,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .iter()
             .map(|domain| Other::of(&domain.prepared))
             .collect(),
-        vectors: system.needs().vectors.then(vectors::settings),
+        vectors: match system.needs().vectors {
+            true => Some(how.identity()?),
+            false => None,
+        },
         max_title_chars: prepared.manifest().parameters.max_title_chars,
         users: training.examples,
         steps: training.outcome.steps,

@@ -5,22 +5,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::json;
-use weaverec_model::backbone::{BertConfig, Precision};
+use weaverec_model::backbone::Precision;
 use weaverec_model::device::{Arithmetic, Compute, DeviceName};
 use weaverec_model::op::with_threads;
 use weaverec_model::recommender::Vectors;
 use weaverec_model::recommender::vectors::TextVectors;
-use weaverec_pipeline::fetch;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
 use super::number;
 use crate::experiment::item_vectors::file::{self, Part};
-use crate::experiment::item_vectors::{DomainItems, ItemVectors, Own, Sentences, States, minilm};
+use crate::experiment::item_vectors::{self, DomainItems, ItemVectors};
 use crate::progress::say;
-
-/// In the cache, the vectors that models made.
-const KEPT: &str = "vectors";
 
 /// Write one vector an item of prepared folders, of all in one space, as Parquet: item, domain, vector. Prints what they came to as JSON.
 ///
@@ -80,7 +76,11 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<()> {
     let Arguments { out, .. } = &arguments;
-    ensure!(is_parquet(out), "{} does not end in .parquet", out.display());
+    ensure!(
+        item_vectors::is_parquet(out),
+        "{} does not end in .parquet",
+        out.display()
+    );
     ensure!(
         arguments.force || !out.exists(),
         "{} is there already; pass --force to write over it, or name another file",
@@ -104,7 +104,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             items,
         })
         .collect();
-    let kept = fetch::cache_root()?.join(KEPT);
+    let kept = item_vectors::kept()?;
     let compute = Compute {
         device: arguments.device,
         arithmetic: arguments.arithmetic,
@@ -140,15 +140,10 @@ fn write(out: &Path, domains: &[DomainItems], made: &[Vectors], how: &ItemVector
     file::write(out, &parts, &how.identity()?)
 }
 
-fn is_parquet(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
-}
-
 /// How vectors are made, of `--by` and the settings that were given.
 fn how(arguments: &Arguments) -> Result<ItemVectors> {
     let by = arguments.by.trim();
-    let mut how = named(by).with_context(|| format!("--by {by}"))?;
+    let mut how = ItemVectors::named(by).with_context(|| format!("--by {by}"))?;
     if !matches!(how, ItemVectors::TfIdf(_)) {
         let of_words = [
             ("--width", arguments.width.is_some()),
@@ -188,78 +183,4 @@ fn how(arguments: &Arguments) -> Result<ItemVectors> {
         }
     }
     Ok(how)
-}
-
-/// What `--by` names, with its default settings.
-fn named(by: &str) -> Result<ItemVectors> {
-    let path = Path::new(by);
-    Ok(match by {
-        "" => bail!("name tf-idf, minilm, a model or a file of vectors"),
-        "tf-idf" => ItemVectors::default(),
-        minilm::NAME => ItemVectors::Minilm(Sentences::default()),
-        _ if is_parquet(path) => ItemVectors::File(Own {
-            path: path.to_path_buf(),
-            centre: false,
-            normalise: false,
-        }),
-        _ if BertConfig::is_of(path) => ItemVectors::Minilm(Sentences {
-            folder: Some(path.to_path_buf()),
-            centre: false,
-        }),
-        _ => {
-            // A comma may be part of a path.
-            let (model, adapter) = match by.split_once(',').filter(|_| !path.exists()) {
-                Some((model, adapter)) => (model.trim(), Some(PathBuf::from(adapter.trim()))),
-                None => (by, None),
-            };
-            ensure!(
-                model != minilm::NAME && model != "tf-idf" && !BertConfig::is_of(Path::new(model)),
-                "{model} carries no adapter: a language model does"
-            );
-            ItemVectors::Decoder(States {
-                adapter,
-                ..States::of_model(model)
-            })
-        }
-    })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_vectors_are_made_by_is_told_by_its_name() {
-        assert!(named("tf-idf").unwrap().is_default());
-        assert_eq!(
-            named("minilm").unwrap(),
-            ItemVectors::Minilm(Sentences::default())
-        );
-        let ItemVectors::File(own) = named("a,b.parquet").unwrap() else {
-            panic!("a file");
-        };
-        assert_eq!(own.path, Path::new("a,b.parquet"));
-        assert!(!own.centre && !own.normalise);
-        let ItemVectors::Decoder(states) = named("smollm2-135m,adapters/woven").unwrap() else {
-            panic!("a language model");
-        };
-        assert_eq!(states.model, "smollm2-135m");
-        assert_eq!(states.adapter.as_deref(), Some(Path::new("adapters/woven")));
-        assert!(states.centre && states.normalise);
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
-        let encoder = folder.path().display().to_string();
-        let ItemVectors::Minilm(sentences) = named(&encoder).unwrap() else {
-            panic!("a sentence encoder");
-        };
-        assert_eq!(sentences.folder.as_deref(), Some(folder.path()));
-        for wrong in [
-            "".to_owned(),
-            "minilm,adapter".to_owned(),
-            format!("{encoder},adapter"),
-        ] {
-            assert!(named(&wrong).is_err(), "{wrong}");
-        }
-    }
 }

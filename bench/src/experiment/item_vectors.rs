@@ -9,6 +9,7 @@
 mod cache;
 pub mod file;
 pub mod minilm;
+mod named;
 mod states;
 
 use std::collections::BTreeSet;
@@ -21,10 +22,12 @@ use weaverec_model::backbone::Precision;
 use weaverec_model::device::Compute;
 use weaverec_model::recommender::Vectors;
 use weaverec_model::recommender::vectors::{self, Named, SentenceEncoder, TextVectors};
+use weaverec_pipeline::fetch;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
 use self::cache::Cache;
+pub use self::named::is_parquet;
 use crate::progress::Meter;
 
 /// How items become vectors, as a profile has it:
@@ -91,6 +94,14 @@ pub struct Own {
     /// Whether every vector is brought to length 1.
     #[serde(default)]
     pub normalise: bool,
+}
+
+/// The folder in the cache of what models made of titles.
+///
+/// # Errors
+/// A cache that nothing says the place of.
+pub fn kept() -> Result<PathBuf> {
+    Ok(fetch::cache_root()?.join("vectors"))
 }
 
 fn yes() -> bool {

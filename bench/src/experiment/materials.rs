@@ -3,11 +3,13 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+use weaverec_model::device::Compute;
 
 use super::backbone::{self, LanguageModel};
 use super::cell::Record;
 use super::cost::Cost;
 use super::domain::{self, DomainData, Domains};
+use super::item_vectors::ItemVectors;
 use super::library::Library;
 use super::plan::{Plan, Unit};
 use super::profile::{Backbone, Data, Profile, Study};
@@ -25,7 +27,9 @@ pub struct Materials {
     pub model: Option<LanguageModel>,
     /// What the models read that replicates pre-train; none where the model is fetched, or none takes part.
     pub words: Option<Words>,
-    /// The vectors that recommenders read, from when they are needed on.
+    /// How the vectors are made that recommenders read, and on what.
+    made: (ItemVectors, Compute),
+    /// The vectors, from when they are needed on.
     vectors: OnceLock<Space>,
 }
 
@@ -53,6 +57,7 @@ impl Materials {
             domains,
             model,
             words,
+            made: (profile.vectors.clone(), workshop.compute),
             vectors: OnceLock::new(),
         })
     }
@@ -77,7 +82,8 @@ impl Materials {
         }
     }
 
-    /// The vectors of the items of all domains that recommenders read; they are made when they are asked for first, which takes seconds.
+    /// The vectors of the items of all domains that recommenders read; they are made when they are asked for first, which takes seconds
+    /// where no model reads the titles.
     ///
     /// # Errors
     /// Those of [`vectors::of_study`].
@@ -85,7 +91,7 @@ impl Materials {
         if let Some(known) = self.vectors.get() {
             return Ok(known);
         }
-        let made = vectors::of_study(&self.domains)?;
+        let made = vectors::of_study(&self.domains, &self.made.0, self.made.1)?;
         // Whoever makes them at the same time makes the same.
         Ok(self.vectors.get_or_init(|| made))
     }

@@ -25,6 +25,7 @@ pub use stated::{Length, Stated, StatedDomain};
 pub use study::{Domain, Scenario, Source, Study, Training};
 
 use super::cut::Cut;
+use super::item_vectors::ItemVectors;
 use super::replicate::Replicate;
 use crate::claim::Claims;
 
@@ -64,6 +65,9 @@ pub struct Profile {
     /// How adapters are trained.
     #[serde(default)]
     pub adapter: Adapter,
+    /// How items become the vectors that fitted rows read.
+    #[serde(default, skip_serializing_if = "ItemVectors::is_default")]
+    pub vectors: ItemVectors,
     /// How candidates are ranked.
     pub rank: Rank,
     /// What a dry run goes by where there are neither logs nor weights. It decides nothing.

@@ -45,6 +45,9 @@ pub struct Facts {
     pub bases: Vec<String>,
     /// What a backbone is pre-trained on.
     pub pretraining: Option<Text>,
+    /// What tells the vectors of items from others; none where they are the usual ones, of their titles' words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<serde_json::Value>,
     /// The model's arithmetic.
     pub operations: OpCounts,
     /// The model's sizes, by which memory is estimated; none in records of versions that did not keep them.
@@ -122,6 +125,10 @@ impl StudyRecord {
                 .collect::<Result<_>>()?,
             bases: fingerprint.map(str::to_string).into_iter().collect(),
             pretraining: None,
+            vectors: match profile.vectors.is_default() {
+                true => None,
+                false => Some(profile.vectors.identity().context("[vectors]")?),
+            },
             operations: model.map_or_else(OpCounts::default, |(_, config)| OpCounts::of(config)),
             decoder: model.map(|(_, config)| config.clone()),
         };
@@ -149,6 +156,7 @@ impl StudyRecord {
                 domains: BTreeMap::new(),
                 bases: Vec::new(),
                 pretraining: None,
+                vectors: None,
                 operations: OpCounts::default(),
                 decoder: None,
             },
@@ -246,6 +254,10 @@ impl StudyRecord {
             let names = |facts: &Facts| facts.bases.join(", ");
             (then.bases != now.bases)
                 .then(|| format!("the language model was {} and is {} now", names(then), names(now)))
+        });
+        let what = what.or_else(|| {
+            (then.vectors != now.vectors)
+                .then(|| "what makes its vectors of items ([vectors]) is another model or file now".into())
         });
         match what {
             None => Ok(()),

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use weaverec_model::device::Compute;
 use weaverec_model::recommender::vectors::{self, TextVectors, Vectors};
 use weaverec_pipeline::schema::Item;
 
 use super::domain::Domains;
+use super::item_vectors::{self, DomainItems, ItemVectors};
 use super::profile::ItemText;
 
 /// The vectors of a study's items, by domain.
@@ -37,18 +39,31 @@ fn of_item(item: &Item, of: ItemText) -> String {
     }
 }
 
-/// How the vectors are made that recommenders read.
-pub fn settings() -> TextVectors {
-    TextVectors::default()
-}
-
-/// The vectors that recommenders read: of the titles of all domains of a study.
+/// The vectors that recommenders read: of the items of these domains, in their order. What a model makes of titles is kept in the cache.
 ///
 /// # Errors
-/// None that domains which were prepared could cause.
-pub fn of_study(domains: &Domains) -> Result<Space> {
-    let items = domains.values().map(|domain| domain.items.as_slice());
-    let found = of_items(items, ItemText::Titles, &settings())?;
+/// Settings that make no vectors, and a model or a file that cannot be had or does not fit.
+pub fn made(domains: &[DomainItems], how: &ItemVectors, compute: Compute) -> Result<Vec<Vectors>> {
+    match how {
+        // Words are counted in seconds, and domains of one name are as good as others.
+        ItemVectors::TfIdf(how) => of_items(domains.iter().map(|domain| domain.items), ItemText::Titles, how),
+        _ => how.of_items(domains, Some(&item_vectors::kept()?), compute),
+    }
+}
+
+/// The same of all domains of a study.
+///
+/// # Errors
+/// Those of [`made`].
+pub fn of_study(domains: &Domains, how: &ItemVectors, compute: Compute) -> Result<Space> {
+    let all: Vec<DomainItems> = domains
+        .iter()
+        .map(|(name, domain)| DomainItems {
+            name,
+            items: &domain.items,
+        })
+        .collect();
+    let found = made(&all, how, compute).context("[vectors]")?;
     Ok(domains.keys().cloned().zip(found).collect())
 }
 

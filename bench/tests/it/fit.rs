@@ -371,7 +371,7 @@ fn a_fit_that_is_killed_goes_on_and_ends_with_the_same_bytes() {
     panic!("none of {TRIES} fits was met with a checkpoint: the test tests nothing");
 }
 
-const PROFILE: &str = r#"
+pub(super) const PROFILE: &str = r#"
 name = "fitted"
 replicates = 2
 report_on = "dev"

@@ -1,13 +1,14 @@
 //! Vectors of items, written and read by the command.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use weaverec_bench::experiment::item_vectors::file;
 use weaverec_pipeline::prepared::Prepared;
 
-use super::{fail, weaverec};
+use super::fit::PROFILE;
+use super::{fail, succeed, weaverec};
 
 /// Two prepared folders of generated logs.
 fn prepared(at: &Path) {
@@ -25,7 +26,7 @@ fn prepared(at: &Path) {
         "--domain",
         "films=movielens-csv",
     ];
-    super::succeed(at, &synth);
+    succeed(at, &synth);
     for domain in ["home", "films"] {
         let raw = format!("raw/{domain}");
         let description = format!("{raw}/{domain}.toml");
@@ -39,7 +40,7 @@ fn prepared(at: &Path) {
             "--candidates",
             "10",
         ];
-        super::succeed(at, &prepare);
+        succeed(at, &prepare);
     }
 }
 
@@ -95,8 +96,7 @@ fn vectors_are_written_for_other_programs_and_read_back_the_same() {
     assert_eq!(file::read(&at.join("again.parquet")).unwrap(), rows);
 
     // A sentence encoder, with which the second run reads nothing.
-    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures/sentence");
-    let encoder = encoder.to_str().unwrap();
+    let encoder = &encoder();
     let said = vectors(at, &["--by", encoder, "--out", "sentences.parquet"]);
     assert_eq!(said["width"], 16);
     vectors(at, &["--by", encoder, "--out", "kept.parquet"]);
@@ -120,9 +120,144 @@ fn vectors_are_written_for_other_programs_and_read_back_the_same() {
     let error = asked(&["--by", "no-such-model", "--out", "other.parquet"]);
     assert!(error.contains("no-such-model"), "{error}");
     assert!(!at.join("other.parquet").exists());
-    let shown = super::succeed(at, &["models", "show", encoder]);
+    let shown = succeed(at, &["models", "show", encoder]);
     assert!(
         shown.contains("\"hidden_size\": 16") && shown.contains("cut to 12"),
         "{shown}"
     );
+}
+
+/// A tiny encoder of sentences.
+fn encoder() -> String {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures");
+    fixtures.join("sentence").to_str().unwrap().to_owned()
+}
+
+/// Runs a command with a cache of its own.
+fn with_cache(at: &Path, arguments: &[&str]) {
+    let output = weaverec(at)
+        .args(arguments)
+        .env("WEAVEREC_CACHE", at.join("cache"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+}
+
+#[test]
+fn a_row_that_reads_vectors_is_fitted_to_those_of_whatever_makes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    prepared(at);
+    succeed(at, &["vectors", "prepared/home", "--out", "words.parquet"]);
+    let fit = |by: &str, out: &str| {
+        let how = ["--method", "sasrec-text", "--epochs", "2", "--vectors", by];
+        with_cache(at, &[&["fit", "prepared/home", "--out", out][..], &how].concat());
+        let about: Value =
+            serde_json::from_slice(&fs::read(at.join(out).join("fitted.json")).unwrap()).unwrap();
+        let weights = fs::read(at.join(out).join("recommender/model.safetensors")).unwrap();
+        (about["vectors"]["kind"].clone(), weights)
+    };
+    let (kind, words) = fit("tf-idf", "plain");
+    assert_eq!(kind, "tf-idf");
+    // The file holds what is made without it.
+    let (kind, given) = fit("words.parquet", "given");
+    assert_eq!(kind, "file");
+    assert!(given == words);
+    let (kind, sentences) = fit(&encoder(), "sentences");
+    assert_eq!(kind, "minilm");
+    assert!(sentences != words);
+
+    let refused = |more: &[&str]| {
+        fail(
+            at,
+            &[&["fit", "prepared/home", "--out", "other"][..], more].concat(),
+        )
+    };
+    let error = refused(&["--method", "sasrec", "--vectors", "words.parquet"]);
+    assert!(error.contains("sasrec reads no vectors"), "{error}");
+    let error = refused(&["--method", "sasrec-text", "--vectors", "missing.parquet"]);
+    assert!(error.contains("missing.parquet"), "{error}");
+    assert!(!at.join("other").exists());
+}
+
+#[test]
+fn a_profile_says_what_makes_the_vectors_and_a_study_of_others_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let profile = |vectors: &str| {
+        let text = PROFILE
+            .replacen("\"sasrec\"", "\"sasrec-text\"", 1)
+            .replacen("replicates = 2", "replicates = 1", 1)
+            .replacen("[rank]", &format!("{vectors}\n[rank]"), 1);
+        fs::write(at.join("fitted.toml"), text).unwrap();
+    };
+    let run = [
+        "reproduce",
+        "--profile",
+        "fitted.toml",
+        "--work",
+        "work",
+        "--out",
+        "out",
+        "--threads",
+        "2",
+    ];
+    profile("");
+    with_cache(at, &run);
+    let fitted = || fs::read_dir(at.join("work/cells/recommenders")).unwrap().count();
+    assert_eq!(fitted(), 1);
+    let prepared = only(&at.join("work/prepared"));
+    let prepared = match prepared.join("a").is_dir() {
+        true => prepared.join("a"),
+        false => only(&prepared),
+    };
+    let write = |width: &str| {
+        let vectors = [
+            "vectors",
+            prepared.to_str().unwrap(),
+            "--width",
+            width,
+            "--out",
+            "own.parquet",
+            "--force",
+        ];
+        succeed(at, &vectors);
+    };
+    write("16");
+    profile("[vectors]\nkind = \"file\"\npath = \"own.parquet\"\n");
+    fs::remove_dir_all(at.join("out")).unwrap();
+    with_cache(at, &run);
+    assert_eq!(fitted(), 2, "other vectors, another fit");
+    let report: Value = serde_json::from_slice(&fs::read(at.join("out/results.json")).unwrap()).unwrap();
+    let rows = report["studies"][0]["scenarios"][0]["rows"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["method"] == "sasrec-text"));
+    // Under the same name something else: its numbers are not those of the record.
+    write("8");
+    fs::remove_dir_all(at.join("work/cells/rankings")).unwrap();
+    fs::remove_dir_all(at.join("out/records")).unwrap();
+    let error = fail(at, &run);
+    assert!(
+        error.contains("[vectors]") && error.contains("records of the two must not meet"),
+        "{error}"
+    );
+
+    let without =
+        fs::read_to_string(at.join("fitted.toml"))
+            .unwrap()
+            .replacen("\"sasrec-text\"", "\"sasrec\"", 1);
+    fs::write(at.join("fitted.toml"), without).unwrap();
+    let error = fail(at, &run);
+    assert!(
+        error.contains("[vectors] has no effect") && error.contains("sasrec-text"),
+        "{error}"
+    );
+}
+
+/// The one folder in a folder.
+fn only(folder: &Path) -> PathBuf {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders.swap_remove(0)
 }

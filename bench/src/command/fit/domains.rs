@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use weaverec_model::device::Compute;
 use weaverec_model::recommender::{Needs, Source, Vectors};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
-use crate::experiment::profile::ItemText;
+use crate::experiment::item_vectors::{DomainItems, ItemVectors};
 use crate::experiment::recommender::source;
 use crate::experiment::vectors;
 use crate::method::log::Log;
@@ -75,16 +76,22 @@ impl Domains {
         all.join("-")
     }
 
-    /// Vectors of the titles of all of them in one space, the target's first; none for a system that does not read them.
+    /// Vectors of the items of all of them in one space, the target's first; none for a system that does not read them.
     ///
     /// # Errors
-    /// A folder whose titles say nothing.
-    pub fn vectors(&self, needs: Needs) -> Result<Vec<Vectors>> {
+    /// A folder whose titles say nothing, and those of [`vectors::made`].
+    pub fn vectors(&self, needs: Needs, how: &ItemVectors) -> Result<Vec<Vectors>> {
         if !needs.vectors {
             return Ok(Vec::new());
         }
-        let items = self.all().map(|domain| domain.items.as_slice());
-        let found = vectors::of_items(items, ItemText::Titles, &vectors::settings())?;
+        let all: Vec<DomainItems> = self
+            .all()
+            .map(|domain| DomainItems {
+                name: &domain.prepared.manifest().name,
+                items: &domain.items,
+            })
+            .collect();
+        let found = vectors::made(&all, how, Compute::default())?;
         for (domain, own) in self.all().zip(&found) {
             vectors::check(&domain.name(), domain.prepared.manifest().titles_missing, own)?;
         }

@@ -11,7 +11,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use weaverec_model::recommender::vectors::TextVectors;
 use weaverec_model::recommender::{self, Recommender, System};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
@@ -44,9 +43,10 @@ pub struct About {
     /// The other domains that it learnt from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Other>,
-    /// How the vectors were made that it read: of the titles of its domain and of the others, in one space.
+    /// What made the vectors that it read, of the items of its domain and of the others in one space: settings, and models and files by their
+    /// content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vectors: Option<TextVectors>,
+    pub vectors: Option<serde_json::Value>,
     /// Most characters of its titles.
     pub max_title_chars: usize,
     /// Users that it was fitted to, those of the other domains among them.

@@ -43,6 +43,7 @@ impl Profile {
             }
         }
         self.rank.check()?;
+        self.check_vectors()?;
         if self.stated.is_some() && !matches!(self.backbone, Backbone::Pretrained { .. }) {
             bail!(
                 "[stated] is about a model that has to be fetched, and this profile fetches none: leave the table out, `--dry-run` prepares the \
@@ -151,6 +152,31 @@ impl Profile {
             }
         }
         Ok(())
+    }
+
+    fn check_vectors(&self) -> Result<()> {
+        if self.vectors.is_default() {
+            return Ok(());
+        }
+        let reads =
+            |row: &&dyn Method| matches!(row.how(), How::Fitted { system } if system().needs().vectors);
+        for study in &self.studies {
+            for scenario in &study.scenarios {
+                if scenario.rows(self)?.iter().any(&reads) {
+                    return Ok(());
+                }
+            }
+        }
+        let readers: Vec<&str> = method::METHODS
+            .iter()
+            .copied()
+            .filter(|row| reads(row))
+            .map(Method::id)
+            .collect();
+        bail!(
+            "[vectors] has no effect: no row of `methods` or `also` reads vectors of items. Name one of {}, or leave the table out",
+            readers.join(", ")
+        )
     }
 
     /// Fails where a row needs what the scenario or the profile lacks.

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use weaverec_model::recommender::vectors::TextVectors;
 use weaverec_model::recommender::{Needs, System};
 
 use super::{CHOOSING, work};
 use crate::experiment::cell::{Cell, Kind};
 use crate::experiment::replicate::{self, Replicate, written};
 use crate::experiment::study_record::{DomainFacts, StudyRecord};
-use crate::experiment::vectors;
 use crate::experiment::work::Work;
 use crate::method::{self, How};
 
@@ -103,8 +103,11 @@ fn configuration(
     if needs.vectors {
         // One title more in any of the domains turns the space.
         let domains = fingerprints(study.facts.domains.keys().collect())?;
-        configuration["vectors"] =
-            json!({ "of": "titles", "settings": vectors::settings(), "domains": domains });
+        let settings = match &study.facts.vectors {
+            Some(said) => said.clone(),
+            None => json!(TextVectors::default()),
+        };
+        configuration["vectors"] = json!({ "of": "titles", "settings": settings, "domains": domains });
     }
     Ok(configuration)
 }
