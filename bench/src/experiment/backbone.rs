@@ -220,8 +220,8 @@ fn train_tokenizer(sizes: &NanoSizes, domains: &Domains) -> Result<Tokenizer> {
 
 /// What the decoder is pre-trained on: every sequence of the auxiliary domains, and the items of all domains as such, in an order that knows
 /// nothing of their ids: neighbours by id were published, or bought, together. No interaction of a studied domain is in it. Of items a decoder
-/// over text reads descriptions (title and categories), and one over codes lists of their codes: without these it would know of most items
-/// neither which codes go together nor, since adapters leave the embedding as it is, the codes themselves. The best step is chosen on
+/// over text reads descriptions (title and categories), and one over codes lists of their codes: without these it would not
+/// have read those of items that no auxiliary domain has, and adapters leave the embedding as it is. The best step is chosen on
 /// validation prompts of held-out users of the auxiliary domains.
 pub fn auxiliary_text(
     words: &Words,

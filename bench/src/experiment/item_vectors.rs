@@ -23,7 +23,6 @@ use weaverec_model::device::Compute;
 use weaverec_model::recommender::Vectors;
 use weaverec_model::recommender::vectors::{self, Named, SentenceEncoder, TextVectors};
 use weaverec_pipeline::fetch;
-use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
 use self::cache::Cache;
@@ -156,30 +155,10 @@ impl ItemVectors {
         Ok(said)
     }
 
-    /// The vectors of the items of prepared domains, a set a domain, in their order.
+    /// The vectors of the items of domains, a set a domain, in their order.
     ///
     /// What a model made of titles is looked for in the folder `kept` and left there. `compute` is about language models; all else is
     /// computed on the CPU.
-    ///
-    /// # Errors
-    /// Two folders of one domain's name, and those of [`of_items`](Self::of_items).
-    pub fn make(&self, domains: &[&Prepared], kept: Option<&Path>, compute: Compute) -> Result<Vec<Vectors>> {
-        let items = domains
-            .iter()
-            .map(|domain| Ok(domain.items()?))
-            .collect::<Result<Vec<Vec<Item>>>>()?;
-        let named: Vec<DomainItems> = domains
-            .iter()
-            .zip(&items)
-            .map(|(domain, items)| DomainItems {
-                name: &domain.manifest().name,
-                items,
-            })
-            .collect();
-        self.of_items(&named, kept, compute)
-    }
-
-    /// The same of items that were read.
     ///
     /// # Errors
     /// Domains of one name, a model that cannot be had or read, and a file that does not give every item one vector.

@@ -57,7 +57,8 @@ fn catalogue(at: &Path, work: &str, threads: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
-fn only(folder: &Path) -> PathBuf {
+/// The first folder in a folder.
+pub(super) fn only(folder: &Path) -> PathBuf {
     let mut found: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

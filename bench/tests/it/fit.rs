@@ -33,7 +33,7 @@ const FIT: [&str; 12] = [
 ];
 
 /// Two prepared folders of generated logs.
-fn prepared(at: &Path) {
+pub(super) fn prepared(at: &Path) {
     let synth = [
         "datasets",
         "synth",

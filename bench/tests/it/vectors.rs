@@ -1,63 +1,32 @@
 //! Vectors of items, written and read by the command.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use weaverec_bench::experiment::item_vectors::file;
 use weaverec_pipeline::prepared::Prepared;
 
-use super::fit::PROFILE;
+use super::codes::only;
+use super::fit::{PROFILE, prepared};
 use super::{fail, succeed, weaverec};
 
-/// Two prepared folders of generated logs.
-fn prepared(at: &Path) {
-    let synth = [
-        "datasets",
-        "synth",
-        "--out",
-        "raw",
-        "--users",
-        "300",
-        "--items",
-        "80",
-        "--domain",
-        "home=amazon2014",
-        "--domain",
-        "films=movielens-csv",
-    ];
-    succeed(at, &synth);
-    for domain in ["home", "films"] {
-        let raw = format!("raw/{domain}");
-        let description = format!("{raw}/{domain}.toml");
-        let prepare = [
-            "prepare",
-            &description,
-            "--raw",
-            &raw,
-            "--out",
-            "prepared",
-            "--candidates",
-            "10",
-        ];
-        succeed(at, &prepare);
-    }
-}
-
-/// Runs the command with a cache of its own.
-fn vectors(at: &Path, arguments: &[&str]) -> Value {
+/// Runs a command with a cache of its own; what it prints.
+fn with_cache(at: &Path, arguments: &[&str]) -> Vec<u8> {
     let output = weaverec(at)
-        .args(["vectors", "prepared/home", "prepared/films"])
         .args(arguments)
         .env("WEAVEREC_CACHE", at.join("cache"))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    output.stdout
+}
+
+/// What `vectors` says of the vectors of both folders.
+fn vectors(at: &Path, arguments: &[&str]) -> Value {
+    let both = ["vectors", "prepared/home", "prepared/films"];
+    serde_json::from_slice(&with_cache(at, &[&both[..], arguments].concat())).unwrap()
 }
 
 #[test]
@@ -133,17 +102,6 @@ fn encoder() -> String {
     fixtures.join("sentence").to_str().unwrap().to_owned()
 }
 
-/// Runs a command with a cache of its own.
-fn with_cache(at: &Path, arguments: &[&str]) {
-    let output = weaverec(at)
-        .args(arguments)
-        .env("WEAVEREC_CACHE", at.join("cache"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-}
-
 #[test]
 fn a_row_that_reads_vectors_is_fitted_to_those_of_whatever_makes_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,11 +165,7 @@ fn a_profile_says_what_makes_the_vectors_and_a_study_of_others_is_another() {
     with_cache(at, &run);
     let fitted = || fs::read_dir(at.join("work/cells/recommenders")).unwrap().count();
     assert_eq!(fitted(), 1);
-    let prepared = only(&at.join("work/prepared"));
-    let prepared = match prepared.join("a").is_dir() {
-        true => prepared.join("a"),
-        false => only(&prepared),
-    };
+    let prepared = only(&only(&at.join("work/prepared")));
     let write = |width: &str| {
         let vectors = [
             "vectors",
@@ -252,12 +206,4 @@ fn a_profile_says_what_makes_the_vectors_and_a_study_of_others_is_another() {
         error.contains("[vectors] has no effect") && error.contains("sasrec-text"),
         "{error}"
     );
-}
-
-/// The one folder in a folder.
-fn only(folder: &Path) -> PathBuf {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
-    folders.sort();
-    folders.swap_remove(0)
 }
