@@ -220,7 +220,7 @@ lint: ## Check formatting and lints
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 readme-check: $(BUILT) ## Check that the tables of the README and of docs/measured.md are what the records say
-	$(WEAVEREC) readme --check README.md results/quick
+	$(WEAVEREC) readme --check README.md results/power
 	$(WEAVEREC) readme --check docs/measured.md results/quick
 
 # maturin has cargo build the same artefacts as `build`, and then link a program without symbols; the next `make build` puts the other one back.

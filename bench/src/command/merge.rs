@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use rayon::prelude::*;
 use weaverec_model::backbone::{DecoderConfig, Weights};
 use weaverec_model::lora::{self, Adapter};
 use weaverec_model::merge::align::{Aligned, Member, STATISTICS, WEIGHT};
@@ -288,7 +289,9 @@ fn read(
             .read(folder, Some(config))
             .with_context(|| format!("as an adapter of {}", path.display())),
     };
-    folders.iter().map(one).collect()
+    // Side by side; of what is wrong with several, the first is said.
+    let read: Vec<Result<Adapter>> = folders.par_iter().map(one).collect();
+    read.into_iter().collect()
 }
 
 /// The adapters side by side, with the recipe's settings.

@@ -1,4 +1,4 @@
-//! What was found along the weights that a merge was tried with: NDCG of the users who chose among them, and entropy of prompts without
+//! What was found along the weights that a merge was tried with: NDCG of calibration users, who chose among them where they are enough, and entropy of prompts without
 //! answers under the same weights.
 //!
 //! A curve decides nothing. It is kept beside a ranking so that a report can show whether entropy, by which other rows choose, moves with

@@ -1,10 +1,11 @@
-//! What the rules `fisher` and `regmean` go by, measured of every member of a merge on training prompts of the domains that it was trained on.
+//! What the rules `fisher`, `regmean` and, trained, `localize_and_stitch` go by, measured of every member of a merge on training prompts of the
+//! domains that it was trained on.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use weaverec_model::lora::Adapter;
-use weaverec_model::merge::measure::{fisher, write_fisher, write_gram};
+use weaverec_model::merge::measure::{Localizing, fisher, localize, write_fisher, write_gram, write_masks};
 use weaverec_output::Staged;
 use weaverec_pipeline::schema::{PromptFormat, Split};
 
@@ -45,7 +46,7 @@ impl Measuring<'_> {
     /// # Errors
     /// Domains without training prompts, and adapters of something that is not measured.
     pub fn of(&self, rule: MergeRule, adapters: &[Adapter], place: &Path) -> Result<Option<Measured>> {
-        if !rule.is_measured() {
+        if !rule.measured {
             return Ok(None);
         }
         let folder = Staged::beside(place)?;
@@ -70,6 +71,11 @@ impl Measuring<'_> {
                 "regmean" => {
                     write_gram(&file, decoder, adapter, &examples, MEMORY, &mut |_, _| ())
                         .with_context(what)?;
+                }
+                "localize_and_stitch" => {
+                    let settings = Localizing::default();
+                    let found = localize(decoder, adapter, &examples, settings, &mut |_, _| ());
+                    write_masks(&file, &found.with_context(what)?.masks)?;
                 }
                 other => bail!("nothing is known of what the rule {other} goes by"),
             }

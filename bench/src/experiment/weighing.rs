@@ -29,6 +29,8 @@ use crate::scoring::LEAST;
 
 /// Calibration users on whose prompts entropy is made small, at most: they give no answers, so that few are enough.
 const WITHOUT_ANSWERS: usize = 100;
+/// Calibration users who show what lies along the weights of a grid, at least. So few choose nothing.
+const SHOWING: usize = 100;
 /// Tokens of an answer whose entropy is shown along weights that were tried on a grid: as many as the rows have that choose by it.
 const ENTROPY_TOKENS: usize = 3;
 /// Training prompts of the target on which weights are learnt, at most.
@@ -70,6 +72,8 @@ struct Asked {
     users: usize,
     /// Who else they are, in words.
     others: Option<String>,
+    /// Whether they are enough to choose; else they only show what lies along the weights.
+    choose: bool,
 }
 
 /// The place of the target's own adapter among the members of a merge.
@@ -86,7 +90,7 @@ pub(super) fn own(members: &[AdapterKey], target: &DomainData) -> Result<usize> 
 
 impl Weighing<'_> {
     /// The sum of the adapters by the weights that are chosen, and the choice. Where answers of calibration users are looked at and fewer
-    /// than [`LEAST`] give some, the weights are equal.
+    /// than [`LEAST`] give some, the weights are equal; a grid is walked all the same by [`SHOWING`] of them or more, for what it shows.
     pub fn merged<'a>(&self, adapters: &'a [Adapter], mut weights: Weights) -> Result<Weighed<'a>> {
         if let Weights::Descent(descent) = &mut weights
             && let Start::Member(number) = &mut descent.start
@@ -115,12 +119,17 @@ impl Weighing<'_> {
             &mut progress,
         )
         .context("cannot choose weights")?;
-        let curve = match &weights {
-            Weights::Grid(grid) if matches!(grid.objective, Goal::Ndcg(_)) => {
-                Some(self.curve(&members, &chosen, &asked.cases)?)
-            }
-            _ => None,
+        let curve = match shows_a_curve(&weights) {
+            true => Some(self.curve(&members, &chosen, &asked.cases)?),
+            false => None,
         };
+        if !asked.choose {
+            return Ok(Weighed {
+                merged: Merged::Mean(adapters),
+                choice: None,
+                curve,
+            });
+        }
         let weighed = adapters.iter().enumerate().map(|(place, adapter)| Member {
             adapter,
             settings: [(WEIGHT.to_string(), chosen.lambda.setting(place))].into(),
@@ -152,6 +161,7 @@ impl Weighing<'_> {
                         cases,
                         users: 0,
                         others,
+                        choose: true,
                     }));
                 }
                 Goal::Distillation(distillation) => {
@@ -162,6 +172,7 @@ impl Weighing<'_> {
                         cases,
                         users: 0,
                         others,
+                        choose: true,
                     }));
                 }
                 _ => {}
@@ -174,7 +185,8 @@ impl Weighing<'_> {
         };
         let calibration = &self.target.calibration;
         let users = &calibration[..calibration.len().min(most)];
-        if users.is_empty() || (supervised && users.len() < LEAST) {
+        let choose = !users.is_empty() && (!supervised || users.len() >= LEAST);
+        if !choose && !(shows_a_curve(weights) && users.len() >= SHOWING) {
             return Ok(None);
         }
         let format = self.profile.prepare.format;
@@ -200,6 +212,7 @@ impl Weighing<'_> {
             users: cases.len(),
             cases,
             others: None,
+            choose,
         }))
     }
 
@@ -255,6 +268,11 @@ impl Weighing<'_> {
         }
         Ok(curve)
     }
+}
+
+/// Whether what is tried is kept for the report: NDCG at every point of a grid.
+fn shows_a_curve(weights: &Weights) -> bool {
+    matches!(weights, Weights::Grid(grid) if matches!(grid.objective, Goal::Ndcg(_)))
 }
 
 /// What the name of the objective of a grid begins with.

@@ -24,6 +24,20 @@ impl Adapters {
                 name,
                 settings,
                 adds: false,
+                measured: false,
+            })),
+            ..self
+        }
+    }
+
+    /// The same, by what is measured of each adapter, or learnt, on training prompts of its domain.
+    pub(super) const fn by_measured(self, name: &'static str, settings: &'static str) -> Self {
+        Adapters {
+            by: Some(MergeBy::Rule(MergeRule {
+                name,
+                settings,
+                adds: false,
+                measured: true,
             })),
             ..self
         }
@@ -36,6 +50,7 @@ impl Adapters {
                 name: "task_arithmetic",
                 settings,
                 adds: true,
+                measured: false,
             })),
             ..self
         }

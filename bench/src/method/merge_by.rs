@@ -30,7 +30,7 @@ impl MergeBy {
             MergeBy::Rule(rule) => {
                 let mut json =
                     serde_json::json!({ "rule": rule.name, "settings": rule.settings()?, "adds": rule.adds });
-                if rule.is_measured() {
+                if rule.measured {
                     json["measured"] = MEASURED_PROMPTS.into();
                 }
                 json
@@ -76,6 +76,8 @@ pub struct MergeRule {
     pub settings: &'static str,
     /// Whether every member weighs 1, so that the result is a sum; else as the rule has it where no weight is given.
     pub adds: bool,
+    /// Whether it goes by what is measured of every member, or learnt, on prompts.
+    pub measured: bool,
 }
 
 impl MergeRule {
@@ -85,11 +87,6 @@ impl MergeRule {
     /// Settings that are no JSON object.
     pub fn settings(self) -> Result<serde_json::Map<String, serde_json::Value>> {
         serde_json::from_str(self.settings).with_context(|| format!("the settings of {}", self.name))
-    }
-
-    /// Whether it goes by what is measured of every member on prompts.
-    pub fn is_measured(self) -> bool {
-        matches!(self.name, "fisher" | "regmean")
     }
 
     /// The rule, for so many members, that of `target` being the target's own, by its place. A row that merges for one member calls it the

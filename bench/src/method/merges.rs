@@ -111,6 +111,14 @@ pub const LOCALIZE_AND_STITCH: Adapters = naive(
 )
 .by("localize_and_stitch", "{}");
 
+/// The same with masks that are learnt.
+pub const LOCALIZE_AND_STITCH_TRAINED: Adapters = naive(
+    "localize-and-stitch-trained",
+    "Localize-and-Stitch, trained",
+    "arXiv 2408.13656: the entries of each adapter that training prompts of its domain want kept, learnt from the largest twentieth on",
+)
+.by_measured("localize_and_stitch", "{}");
+
 /// Entries that several adapters want.
 pub const TALL_MASKS: Adapters = naive(
     "tall-masks",
@@ -203,7 +211,7 @@ pub const FISHER: Adapters = naive(
     "Fisher",
     "arXiv 2111.09832: the mean entry by entry, weighed by squared gradients on training prompts of each adapter's domain",
 )
-.by("fisher", "{}");
+.by_measured("fisher", "{}");
 
 /// What comes nearest to each adapter's outputs.
 pub const REGMEAN: Adapters = naive(
@@ -211,7 +219,7 @@ pub const REGMEAN: Adapters = naive(
     "RegMean",
     "arXiv 2212.09849: nearest to each adapter's outputs on training prompts of its domain",
 )
-.by("regmean", "{}");
+.by_measured("regmean", "{}");
 
 /// The sum through SharpRec's map.
 pub const PSA: Adapters = naive(

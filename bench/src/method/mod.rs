@@ -224,6 +224,7 @@ pub static METHODS: &[&dyn Method] = &[
     &merges::MODEL_STOCK,
     &merges::PCB,
     &merges::LOCALIZE_AND_STITCH,
+    &merges::LOCALIZE_AND_STITCH_TRAINED,
     &merges::TALL_MASKS,
     &merges::LORA_LEGO,
     &merges::KNOTS_TIES,

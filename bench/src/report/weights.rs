@@ -1,6 +1,6 @@
 //! Entropy against NDCG along the weights of a merge: whether choosing weights by entropy, without answers, chooses what answers would.
 //!
-//! Both are of calibration users, who chose among these weights, so that the levels are no results; what they say together is exploratory.
+//! Both are of calibration users, by whom weights are chosen where they are enough, so that the levels are no results; what they say together is exploratory.
 
 use serde::Serialize;
 
@@ -201,7 +201,7 @@ impl<'a> Along<'a> {
         });
         format!(
             "Along the weights of {}, entropy and NDCG of calibration users {course} (rank correlation {correlation}, {} points): {so}.{taken} \
-             Exploratory: these users chose among these weights, and nothing is tested.",
+             Exploratory: by such users weights are chosen, where they are enough, and nothing is tested.",
             self.row.label,
             self.points.len()
         )

@@ -293,3 +293,68 @@ fn what_modules_read_is_measured_for_the_rule_that_goes_by_it() {
     succeed(at, &["merge", "regmean.yaml", "--out", "merged"]);
     succeed(at, &["merge", "verify", "merged"]);
 }
+
+#[test]
+fn masks_are_learnt_for_the_rule_that_stitches_what_they_keep() {
+    let folder = workplace();
+    let at = folder.path();
+    let arguments = |name: &'static str, more: &[&'static str]| {
+        let mut all = vec![
+            "merge",
+            "statistics",
+            DOMAIN,
+            "--adapter",
+            name,
+            "--model",
+            "models/one",
+            "--prompts",
+            "3",
+        ];
+        all.extend(more);
+        all
+    };
+    let kind = ["--kind", "localize-and-stitch", "--epochs", "2"];
+    let said = |arguments: &[&str]| {
+        let output = run(at, arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let learnt = said(&arguments(
+        "shop",
+        &[&kind[..], &["--out", "shop.mask.safetensors"]].concat(),
+    ));
+    assert!(
+        learnt.contains("the mask keeps") && learnt.contains("the loss of an answer went"),
+        "{learnt}"
+    );
+    let all = [
+        "--density",
+        "1",
+        "--sparsity",
+        "0",
+        "--epochs",
+        "0",
+        "--out",
+        "other.mask.safetensors",
+    ];
+    let whole = said(&arguments("other", &[&kind[..2], &all[..]].concat()));
+    assert!(whole.contains("the mask keeps 100.00 %"), "{whole}");
+    let refused = fail(
+        at,
+        &arguments("shop", &["--epochs", "2", "--out", "other.safetensors"]),
+    );
+    assert!(refused.contains("--kind localize-and-stitch"), "{refused}");
+    let recipe = "merge_method: localize_and_stitch\nmodels:\n  - {model: shop, statistics: shop.mask.safetensors}\n  - {model: other, \
+                  statistics: other.mask.safetensors}\n";
+    fs::write(at.join("stitch.yaml"), recipe).unwrap();
+    succeed(at, &["merge", "stitch.yaml", "--dry-run"]);
+    succeed(at, &["merge", "stitch.yaml", "--out", "merged"]);
+    succeed(at, &["merge", "verify", "merged"]);
+    // Which masks a result was made by is part of it.
+    fs::copy(
+        at.join("other.mask.safetensors"),
+        at.join("shop.mask.safetensors"),
+    )
+    .unwrap();
+    fail(at, &["merge", "verify", "merged"]);
+}

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::Deserialize;
 
 use super::atomic;
-use crate::op::Matrix;
+use crate::op::{Matrix, with_values};
 use crate::{Error, Result, foreign};
 
 /// All tensors of a file, as f32 on the CPU.
@@ -135,7 +135,9 @@ pub(crate) fn write_with(
         let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(|e| Error::io(path, e));
         put(&(header.len() as u64).to_le_bytes())?;
         put(&header)?;
-        tensors.iter().try_for_each(|(_, tensor)| put(&bytes(tensor)?))
+        tensors
+            .iter()
+            .try_for_each(|(_, tensor)| in_pieces(tensor, &mut put))
     })
 }
 
@@ -162,10 +164,36 @@ fn header(metadata: &[(&str, &str)], tensors: &[(String, Matrix)]) -> std::resul
     Ok(header)
 }
 
-/// The little-endian bytes of the values in row-major order.
-pub(crate) fn bytes(tensor: &Matrix) -> Result<Vec<u8>> {
-    let values = tensor.values()?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+/// Numbers whose bytes are made at a time.
+const PIECE: usize = 1 << 12;
+
+/// Gives the little-endian bytes of the values in row-major order, piece by piece: values that lie so are copied nowhere as a whole.
+pub(crate) fn in_pieces(tensor: &Matrix, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let values = tensor.values()?.contiguous()?;
+    let mut piece = [0; size_of::<f32>() * PIECE];
+    let mut result = Ok(());
+    with_values(&values, "reading values", |values| {
+        result = values.chunks(PIECE).try_for_each(|values| {
+            let bytes = &mut piece[..size_of_val(values)];
+            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                *bytes = value.to_le_bytes();
+            }
+            take(bytes)
+        });
+        Ok(())
+    })?;
+    result
+}
+
+/// The same in one piece.
+#[cfg(test)]
+fn bytes(tensor: &Matrix) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    in_pieces(tensor, |piece| {
+        all.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// An identity of named tensors: changes with any name, shape or value, and with nothing else.
@@ -173,7 +201,10 @@ pub(crate) fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a str, Matrix
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     for (name, tensor) in tensors {
         hasher.update(format!("{name}{:?};", tensor.dims()).as_bytes());
-        hasher.update(&bytes(&tensor)?);
+        in_pieces(&tensor, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
     }
     Ok(format!("{:032x}", hasher.digest128()))
 }

@@ -7,7 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use self::key::Part;
 use super::config::HEAD;
@@ -15,6 +15,7 @@ use super::{LoraConfig, base};
 use crate::backbone::decoder::modules_of;
 use crate::backbone::{Base, DecoderConfig};
 use crate::io::{atomic, safetensors};
+use crate::op::with_values;
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -439,14 +440,16 @@ fn inner_adapters(folder: &Path) -> Vec<String> {
 
 /// A model with a value that is no number gives no score and no order.
 fn check_finite(name: &str, values: &Tensor) -> std::result::Result<(), String> {
-    let values = values
-        .flatten_all()
-        .and_then(|values| values.to_dtype(DType::F32)?.to_vec1::<f32>());
-    match values
-        .map_err(|e| e.to_string())?
-        .iter()
-        .all(|value| value.is_finite())
-    {
+    let finite = |values: &Tensor| {
+        let values = values
+            .to_device(&Device::Cpu)?
+            .to_dtype(DType::F32)?
+            .contiguous()?;
+        with_values(&values, "reading values", |values| {
+            Ok(values.iter().all(|value| value.is_finite()))
+        })
+    };
+    match finite(values).map_err(|e: candle_core::Error| e.to_string())? {
         true => Ok(()),
         false => Err(format!(
             "{name} holds something other than finite numbers; train it again"

@@ -1,7 +1,7 @@
 //! An adapter folded into the base, so that inference costs exactly what the plain model costs: in memory here, from file to file in
 //! [`base`](super::base).
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::matrix::Matrix;
 use crate::backbone::Weights;
@@ -9,6 +9,7 @@ use crate::lora::config::{EMBEDDING, HEAD};
 use crate::lora::copy::check_copy;
 use crate::lora::coverage::layers_among;
 use crate::lora::{Adapter, LoraModule};
+use crate::op::{View, gemm, with_values_of};
 use crate::{Error, Result};
 
 /// Adds `weight · s B A` to every module's weights, in f32. Nothing changes unless every module fits.
@@ -38,7 +39,11 @@ pub fn fold(weights: &mut Weights, adapter: &Adapter, weight: f64) -> Result<()>
     for (name, module) in &adapter.modules {
         let (out, input) = module.shape()?;
         let base = weights.get(&parameter(name), &[out, input])?;
-        let sum = (base + (module.delta()? * weight)?)?;
+        let addition = Addition::Factors(LoraModule {
+            scale: module.scale * weight,
+            ..module.clone()
+        });
+        let sum = (base + addition.whole()?)?;
         weights.replace(&parameter(name), sum)?;
     }
     Ok(())
@@ -94,22 +99,43 @@ pub(super) enum Addition {
 }
 
 impl Addition {
-    /// Some of its rows in f32, `(count, in)`: no more of the product than these is ever made.
-    pub fn rows(&self, start: usize, count: usize) -> Result<Tensor> {
+    /// Some of its rows in f32, into as many numbers as they have: no more of a product of factors than these is ever made.
+    pub fn rows_into(&self, start: usize, rows: &mut [f32]) -> Result<()> {
         match self {
             Addition::Factors(module) => {
-                let b = module.b.narrow(0, start, count)?;
-                Ok((b.matmul(&module.a)? * module.scale)?)
+                let (_, input) = module.shape()?;
+                let (rank, count) = (module.rank(), rows.len() / input);
+                let b = module.b.narrow(0, start, count)?.contiguous()?;
+                with_values_of(&[b, module.a.contiguous()?], "merging", |factors| {
+                    let (b, a) = (
+                        View::new(factors[0], count, rank),
+                        View::new(factors[1], rank, input),
+                    );
+                    gemm(rows, input, 0.0, module.scale as f32, b, a);
+                    Ok(())
+                })?;
             }
             Addition::Dense(matrix) => {
-                let columns = matrix.columns;
-                Matrix {
-                    rows: count,
-                    columns,
-                    values: matrix.values[start * columns..(start + count) * columns].to_vec(),
+                let first = start * matrix.columns;
+                let values = &matrix.values[first..first + rows.len()];
+                for (row, value) in rows.iter_mut().zip(values) {
+                    *row = *value as f32;
                 }
-                .tensor()
             }
+        }
+        Ok(())
+    }
+
+    /// All of it, `(out, in)` in f32.
+    pub fn whole(&self) -> Result<Tensor> {
+        match self {
+            Addition::Factors(module) => {
+                let shape = module.shape()?;
+                let mut values = vec![0.0; shape.0 * shape.1];
+                self.rows_into(0, &mut values)?;
+                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+            }
+            Addition::Dense(matrix) => matrix.tensor(),
         }
     }
 }

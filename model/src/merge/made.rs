@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::align::Site;
 use super::cat::stack;
 use super::draw::keyed;
+use super::long_side::{LongSide, Side};
 use super::matrix::Matrix;
-use super::rule::inner_products;
+use super::rule::{inner_products, inner_products_of};
 use super::space::{Update, dense};
-use super::svd::truncate_module;
+use super::svd::{truncate_module, truncate_sum};
 use crate::Result;
 use crate::lora::LoraModule;
 
@@ -64,6 +65,11 @@ impl Made {
                     .collect();
                 if parts.is_empty() {
                     return Ok(None);
+                }
+                let all: usize = parts.iter().map(|(module, _)| module.rank()).sum();
+                if let Some(rank) = rank.filter(|rank| *rank < all) {
+                    let (cut, lost) = truncate_sum(name, &parts, rank)?;
+                    return Ok(Some((cut, lost.sqrt())));
                 }
                 stack(name, &parts)?
             }
@@ -127,8 +133,9 @@ impl Made {
 
 /// `s B (A x)` in f64.
 fn apply(module: &LoraModule, inputs: &Mat<f64>) -> Result<Mat<f64>> {
-    let (b, a) = (Matrix::of(&module.b)?, Matrix::of(&module.a)?);
-    Ok(faer::Scale(module.scale) * (b.view() * (a.view() * inputs)))
+    let inner = LongSide::of(Side::A, &[module])?.transposed_times(inputs.as_ref())?;
+    let scaled = faer::Scale(module.scale) * inner;
+    LongSide::of(Side::B, &[module])?.times(scaled.as_ref())
 }
 
 /// The report of a module; `result` is none where it was folded whole.
@@ -176,9 +183,6 @@ pub(super) fn report(
 
 /// The Frobenius norm of an update, from its factors.
 pub(super) fn norm_of(module: &LoraModule) -> Result<f64> {
-    let (b, a) = (Matrix::of(&module.b)?, Matrix::of(&module.a)?);
-    let (left, right) = (b.view().transpose() * b.view(), a.view() * a.view().transpose());
-    let places = (0..left.nrows()).flat_map(|row| (0..left.ncols()).map(move |column| (row, column)));
-    let sum: f64 = places.map(|place| left[place] * right[place]).sum();
-    Ok(module.scale.abs() * sum.max(0.0).sqrt())
+    let products = inner_products_of(&[module])?;
+    Ok(products[0][0].max(0.0).sqrt())
 }

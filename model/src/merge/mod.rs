@@ -26,6 +26,7 @@ mod conformance;
 pub mod draw;
 pub mod fold;
 pub mod inspect;
+mod long_side;
 pub mod made;
 pub mod matrix;
 pub mod measure;

@@ -111,7 +111,7 @@ impl<'r> Run<'r> {
             };
             let (name, (out, input)) = (parameter(site.name()), site.shape);
             let base = weights.get(&name, &[out, input])?;
-            weights.replace(&name, (base + addition.rows(0, out)?)?)?;
+            weights.replace(&name, (base + addition.whole()?)?)?;
             reports.push(report);
         }
         Ok(reports)

@@ -2,6 +2,9 @@
 //!
 //! With thin QR of both factors, `s B A = Q_B (s R_B R_Aᵀ) Q_Aᵀ`, so the SVD of the small core is the SVD of the update:
 //! O((out + in) R²) where a dense SVD takes O(out · in · min(out, in)). Exact: Eckart and Young 1936.
+//!
+//! Where the factors' columns are well apart, as of adapters that were trained, R comes from their Gram matrix and Q is never made
+//! (Cholesky QR); else from Householder's reflections.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +15,12 @@ use faer::linalg::householder::{
     apply_block_householder_sequence_on_the_left_in_place_with_conj,
 };
 use faer::linalg::solvers::{Qr, Svd};
-use faer::{Conj, Mat, MatRef};
+use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
+use faer::{Conj, Mat, MatRef, Par};
 
+use super::cat::stack;
+use super::long_side::{LongSide, Side};
+use super::matrix::columns_times;
 use super::scaled_by_one;
 use crate::lora::{Adapter, LoraModule};
 use crate::{Error, Result};
@@ -49,56 +56,167 @@ pub fn truncate(adapter: &Adapter, rank: usize) -> Result<(Adapter, f64)> {
 /// # Errors
 /// Factors that hold something other than finite numbers.
 pub fn singular_values(name: &str, module: &LoraModule) -> Result<Vec<f64>> {
-    Ok(Decomposition::of(name, module)?.values())
+    Ok(values(&Decomposition::of(name, module)?.core))
 }
 
-/// The singular vectors are the columns of `Q_B U` and of `Q_A V`.
+/// A module cut to a rank, and the squares of the singular values that went, summed.
+pub(super) fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> Result<(LoraModule, f64)> {
+    truncate_sum(name, &[(module, 1.0)], rank)
+}
+
+/// The same of a weighted sum of modules of one shape, `Σ w s B A`, whose factors are not put beside each other for it.
+pub(super) fn truncate_sum(
+    name: &str,
+    parts: &[(&LoraModule, f64)],
+    rank: usize,
+) -> Result<(LoraModule, f64)> {
+    match ByTriangles::of(name, parts)? {
+        Some(found) => found.cut(rank),
+        None => Decomposition::of(name, &stack(name, parts)?)?.cut(rank),
+    }
+}
+
+/// Condition numbers above this one make the triangles of the Gram matrices too coarse: what they lose is its square times the rounding of
+/// f64, which then stays below that of f32.
+const CONDITION: f64 = 1e4;
+
+/// The decomposition by the triangles R of both sides' Gram matrices, XᵀX = RᵀR: X R⁻¹ has orthonormal columns, and need not be made.
+struct ByTriangles {
+    b: LongSide,
+    a: LongSide,
+    /// R of B, and of A.
+    triangles: [Mat<f64>; 2],
+    /// Of the update in both sides' orthonormal columns.
+    core: Svd<f64>,
+}
+
+impl ByTriangles {
+    /// None where the factors of a side are nearly dependent, as of two members that are one.
+    fn of(name: &str, parts: &[(&LoraModule, f64)]) -> Result<Option<Self>> {
+        let modules: Vec<&LoraModule> = parts.iter().map(|(module, _)| *module).collect();
+        let (b, a) = (LongSide::of(Side::B, &modules)?, LongSide::of(Side::A, &modules)?);
+        let grams = [b.gram()?, a.gram()?];
+        // Of finite numbers in f32 no square is beyond f64.
+        let finite = grams
+            .iter()
+            .all(|gram| (0..gram.nrows()).all(|at| gram[(at, at)].is_finite()));
+        if !finite
+            || !parts
+                .iter()
+                .all(|(module, weight)| (module.scale * weight).is_finite())
+        {
+            return Err(not_finite(name));
+        }
+        let [Some(of_b), Some(of_a)] = grams.each_ref().map(triangle) else {
+            return Ok(None);
+        };
+        let factors = parts
+            .iter()
+            .enumerate()
+            .flat_map(|(part, (module, weight))| b.columns_of(part).map(move |_| module.scale * weight));
+        let weighed = columns_times(of_b.as_ref(), &factors.collect::<Vec<f64>>());
+        let core = (weighed * of_a.transpose())
+            .thin_svd()
+            .map_err(|_| not_finite(name))?;
+        Ok(Some(ByTriangles {
+            b,
+            a,
+            triangles: [of_b, of_a],
+            core,
+        }))
+    }
+
+    fn cut(&self, rank: usize) -> Result<(LoraModule, f64)> {
+        let values = values(&self.core);
+        let (kept, lost) = cut_off(&values, rank);
+        let within = |triangle: &Mat<f64>, mut small: Mat<f64>| {
+            solve_upper_triangular_in_place(triangle.as_ref(), small.as_mut(), Par::Seq);
+            small
+        };
+        let [of_b, of_a] = &self.triangles;
+        let left = columns_times(self.core.U().get(.., ..kept), &values[..kept]);
+        let right = self.core.V().get(.., ..kept).to_owned();
+        let module = LoraModule {
+            b: self.b.factor(within(of_b, left).as_ref())?,
+            a: self.a.factor(within(of_a, right).as_ref())?,
+            scale: 1.0,
+        };
+        Ok((module, lost))
+    }
+}
+
+/// R of XᵀX = RᵀR; none where the columns of X, all made as long as each other, are dependent or nearly so.
+fn triangle(gram: &Mat<f64>) -> Option<Mat<f64>> {
+    let count = gram.nrows();
+    let lengths: Vec<f64> = (0..count).map(|at| gram[(at, at)].sqrt()).collect();
+    if lengths.contains(&0.0) {
+        return None;
+    }
+    let of_one_length = Mat::from_fn(count, count, |row, column| {
+        gram[(row, column)] / (lengths[row] * lengths[column])
+    });
+    let lower = of_one_length.llt(faer::Side::Lower).ok()?;
+    let triangle = Mat::from_fn(count, count, |row, column| match row <= column {
+        true => lower.L()[(column, row)],
+        false => 0.0,
+    });
+    let values = triangle.singular_values().ok()?;
+    let (largest, least) = (values.first()?, values.last()?);
+    (largest / least <= CONDITION).then(|| columns_times(triangle.as_ref(), &lengths))
+}
+
+/// How many of the singular values stay, and the squares of the others, summed.
+fn cut_off(values: &[f64], rank: usize) -> (usize, f64) {
+    let kept = rank.min(values.len());
+    (kept, values[kept..].iter().map(|value| value * value).sum())
+}
+
+fn values(core: &Svd<f64>) -> Vec<f64> {
+    core.S().column_vector().iter().copied().collect()
+}
+
+fn not_finite(name: &str) -> Error {
+    Error::Merge(format!(
+        "{name} holds something other than finite numbers; train it again"
+    ))
+}
+
+/// The decomposition by QR of both sides, however dependent their columns are. The singular vectors are the columns of `Q_B U` and of
+/// `Q_A V`.
 struct Decomposition {
     left: Qr<f64>,
     right: Qr<f64>,
     core: Svd<f64>,
 }
 
-pub(super) fn truncate_module(name: &str, module: &LoraModule, rank: usize) -> Result<(LoraModule, f64)> {
-    let found = Decomposition::of(name, module)?;
-    let values = found.values();
-    let kept = rank.min(values.len());
-    let lost = values[kept..].iter().map(|value| value * value).sum();
-    // No more of the vectors is made than what is kept of them.
-    let left = times(&found.left, found.core.U().get(.., ..kept));
-    let right = times(&found.right, found.core.V().get(.., ..kept));
-    let b = tensor(left.nrows(), kept, |row, column| {
-        left[(row, column)] * values[column]
-    })?;
-    let a = tensor(kept, right.nrows(), |row, column| right[(column, row)])?;
-    Ok((LoraModule { a, b, scale: 1.0 }, lost))
-}
-
 impl Decomposition {
     fn of(name: &str, module: &LoraModule) -> Result<Self> {
         module.shape()?;
-        let failure = || {
-            Error::Merge(format!(
-                "{name} holds something other than finite numbers; train it again"
-            ))
-        };
         let (b, a) = (matrix(&module.b)?, matrix(&module.a.t()?)?);
         let finite = |m: &Mat<f64>| {
             m.col_iter()
                 .all(|column| column.iter().all(|value| value.is_finite()))
         };
         if !finite(&b) || !finite(&a) || !module.scale.is_finite() {
-            return Err(failure());
+            return Err(not_finite(name));
         }
         let (left, right) = (b.qr(), a.qr());
         let core = faer::Scale(module.scale) * (left.thin_R() * right.thin_R().transpose());
-        let core = core.thin_svd().map_err(|_| failure())?;
+        let core = core.thin_svd().map_err(|_| not_finite(name))?;
         Ok(Decomposition { left, right, core })
     }
 
-    /// Largest first.
-    fn values(&self) -> Vec<f64> {
-        self.core.S().column_vector().iter().copied().collect()
+    fn cut(&self, rank: usize) -> Result<(LoraModule, f64)> {
+        let values = values(&self.core);
+        let (kept, lost) = cut_off(&values, rank);
+        // No more of the vectors is made than what is kept of them.
+        let left = times(&self.left, self.core.U().get(.., ..kept));
+        let right = times(&self.right, self.core.V().get(.., ..kept));
+        let b = tensor(left.nrows(), kept, |row, column| {
+            left[(row, column)] * values[column]
+        })?;
+        let a = tensor(kept, right.nrows(), |row, column| right[(column, row)])?;
+        Ok((LoraModule { a, b, scale: 1.0 }, lost))
     }
 }
 

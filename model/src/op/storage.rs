@@ -44,6 +44,20 @@ pub(crate) fn with_all_values<R, const N: usize>(
     f(values)
 }
 
+/// As [`with_values`], for however many tensors there are.
+pub(crate) fn with_values_of<R>(
+    tensors: &[Tensor],
+    op: &'static str,
+    f: impl FnOnce(&[&[f32]]) -> Result<R>,
+) -> Result<R> {
+    let held: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let values = held.iter().map(|(storage, layout)| match &**storage {
+        Storage::Cpu(cpu) => operand(cpu, layout, op),
+        _ => bail!("{op}: only tensors in main memory are supported"),
+    });
+    f(&values.collect::<Result<Vec<_>>>()?)
+}
+
 /// The values of a gradient, copied where its layout is not contiguous.
 pub(crate) fn contiguous(tensor: &Tensor) -> Result<Tensor> {
     tensor.contiguous()

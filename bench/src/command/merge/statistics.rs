@@ -1,10 +1,10 @@
-//! `weaverec merge statistics`: what the rules `fisher` and `regmean` go by, measured.
+//! `weaverec merge statistics`: what the rules `fisher`, `regmean` and `localize_and_stitch` go by, measured or learnt.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use weaverec_model::merge::measure::{fisher, write_fisher, write_gram};
+use weaverec_model::merge::measure::{Localizing, fisher, localize, write_fisher, write_gram, write_masks};
 use weaverec_model::op::with_threads;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
@@ -20,18 +20,21 @@ use crate::progress::{Meter, say};
 fisher: the mean squared gradient of log p(answer | prompt) over training prompts, for every entry of every weight that the adapter
 changes; of a model of 135 million parameters a file of 430 MB, of one of 7 billion 26 GB, all of which is in memory before it is written.
 regmean: the sum of x xᵀ over what every such module reads at every token of the same prompts; 520 MB and 49 GB, of which no more is
-in memory than --memory. docs/merging.md says what a recipe does with the files.
+in memory than --memory.
+localize-and-stitch: which entries of the update those prompts want kept, learnt by gradient descent; as large as fisher's, and five times
+that in memory. docs/merging.md says what a recipe does with the files.
 
 Examples:
   weaverec merge statistics prepared/shop --adapter shop --out shop.fisher.safetensors
-  weaverec merge statistics prepared/shop --adapter shop --kind regmean --out shop.gram.safetensors")]
+  weaverec merge statistics prepared/shop --adapter shop --kind regmean --out shop.gram.safetensors
+  weaverec merge statistics prepared/shop --adapter shop --kind localize-and-stitch --density 0.05 --out shop.mask.safetensors")]
 pub struct Arguments {
     /// Prepared folder of a domain that the adapter was trained on; its training prompts are read.
     folder: PathBuf,
     /// PEFT folder.
     #[arg(long)]
     adapter: PathBuf,
-    /// The rule that goes by it: fisher wants squared gradients, regmean the inner products of inputs.
+    /// The rule that goes by it: fisher wants squared gradients, regmean the inner products of inputs, localize-and-stitch a mask.
     #[arg(long, value_name = "RULE", default_value = "fisher")]
     kind: Kind,
     /// File to write; what is there is replaced with --force alone.
@@ -43,8 +46,17 @@ pub struct Arguments {
     /// Training prompts that are read.
     #[arg(long, default_value_t = 200, value_parser = super::super::number::at_least(1))]
     prompts: usize,
+    /// Of a mask: share of the update's entries that it begins with, those of the largest magnitude [default: 0.05].
+    #[arg(long, value_name = "SHARE", value_parser = super::super::number::share)]
+    density: Option<f64>,
+    /// Of a mask: passes over the prompts [default: 5].
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Of a mask: how much an answer's loss may rise if nothing is kept in place of all; more keeps less [default: 0.1].
+    #[arg(long, value_name = "NATS", value_parser = super::super::number::not_negative)]
+    sparsity: Option<f64>,
     /// MiB for weights and gradients, or for sums of products; with less, fewer modules are measured at a time, and the prompts are read
-    /// more often.
+    /// more often. A mask is of all modules at once.
     #[arg(long, value_name = "MIB", default_value = "4096", value_parser = super::super::number::mebibytes)]
     memory: usize,
     #[command(flatten)]
@@ -61,6 +73,7 @@ pub struct Arguments {
 enum Kind {
     Fisher,
     Regmean,
+    LocalizeAndStitch,
 }
 
 /// Runs the command.
@@ -72,6 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             out.display()
         );
     }
+    let localizing = localizing(arguments)?;
     let prepared = Prepared::open(&arguments.folder)?;
     let prompts = prepared.first_prompts(Split::Train, arguments.prompts)?;
     if prompts.is_empty() {
@@ -86,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let encoder = Encoder::new(model.words.tokenizer()?, prepared.manifest().parameters.format);
     let examples = encoder.examples(&prompts)?;
     let meter = Meter::start("measuring");
-    let modules = with_threads(super::super::threads(arguments.threads), || {
+    let modules = with_threads(super::super::threads(arguments.threads), || -> Result<usize> {
         let mut progress = |done: usize, total: usize| {
             meter.update(done as u64, total as u64, || "prompts, for all modules".into());
         };
@@ -97,10 +111,51 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 write_fisher(out, &found)?;
                 Ok(found.len())
             }
-            Kind::Regmean => write_gram(out, decoder, &adapter, &examples, memory, &mut progress),
+            Kind::Regmean => Ok(write_gram(
+                out,
+                decoder,
+                &adapter,
+                &examples,
+                memory,
+                &mut progress,
+            )?),
+            Kind::LocalizeAndStitch => {
+                let found = localize(decoder, &adapter, &examples, localizing, &mut progress)?;
+                write_masks(out, &found.masks)?;
+                let kept = format!("the mask keeps {:.2} % of the entries", 100.0 * found.density);
+                say(match found.losses {
+                    Some([first, last]) => {
+                        format!("{kept}; the loss of an answer went from {first:.4} to {last:.4}")
+                    }
+                    None => kept,
+                });
+                Ok(found.masks.len())
+            }
         }
     })?;
     meter.finish(format!("{modules} modules on {} prompts", prompts.len()));
     say(format!("wrote {}", out.display()));
     Ok(())
+}
+
+/// How a mask is learnt; an error where that is said of something else.
+fn localizing(arguments: &Arguments) -> Result<Localizing> {
+    let said = [
+        ("--density", arguments.density.is_some()),
+        ("--epochs", arguments.epochs.is_some()),
+        ("--sparsity", arguments.sparsity.is_some()),
+    ];
+    if let Some((flag, _)) = said
+        .iter()
+        .find(|(_, said)| *said && arguments.kind != Kind::LocalizeAndStitch)
+    {
+        bail!("{flag} is of a mask; give --kind localize-and-stitch, or leave it out");
+    }
+    let usual = Localizing::default();
+    Ok(Localizing {
+        density: arguments.density.unwrap_or(usual.density),
+        epochs: arguments.epochs.unwrap_or(usual.epochs),
+        sparsity: arguments.sparsity.unwrap_or(usual.sparsity),
+        ..usual
+    })
 }

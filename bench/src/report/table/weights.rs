@@ -42,8 +42,7 @@ fn table(along: &Along) -> Table {
         .unwrap_or_else(|| "unknown: one of them is the same everywhere".to_owned());
     Table::new(
         format!(
-            "Exploratory: along the weights of {}, {} of the {} calibration users who choose, and {} of {} of their prompts without \
-             answers: mean ± sd over {} replicates. Rank correlation {correlation}",
+            "Exploratory: along the weights of {}, {} of {} calibration users, and {} of {} of their prompts without answers: mean ± sd over {} replicates. Rank correlation {correlation}",
             along.row.label, curve.metric, curve.users, curve.entropy, curve.entropy_users, along.replicates
         ),
         &[] as &[&str],

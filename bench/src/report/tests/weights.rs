@@ -126,7 +126,7 @@ fn a_report_draws_and_lists_both_along_the_same_weights() {
     for words in [
         "cost and weights</summary>",
         "λ of Drama",
-        "NDCG@5 of content scores at α = 1 of the 400 calibration users who choose",
+        "NDCG@5 of content scores at α = 1 of 400 calibration users",
         "of 100 of their prompts without",
         "0.320 ± 0.016",
         "1.800 ± 0.158",

@@ -1,6 +1,6 @@
 //! What a pass makes, hashed and written by a thread of its own while the next block is computed.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::TensorInfo;
@@ -20,6 +20,8 @@ enum Part {
 /// Takes tensors, one after another, each in blocks.
 pub(super) struct Behind {
     sender: SyncSender<Part>,
+    /// What blocks were made in that are written.
+    spare: Receiver<Vec<u8>>,
 }
 
 impl Behind {
@@ -31,6 +33,11 @@ impl Behind {
     /// Its next bytes.
     pub fn block(&self, bytes: Bytes) -> Result<()> {
         self.send(Part::Block(bytes))
+    }
+
+    /// Bytes to make a block in: whatever one that is written has left, so that memory is asked for only at first.
+    pub fn spare(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
     }
 
     fn send(&self, part: Part) -> Result<()> {
@@ -50,6 +57,7 @@ pub(super) fn written<T>(
 ) -> Result<(T, String)> {
     thread::scope(|scope| {
         let (sender, parts) = sync_channel(WAITING);
+        let (give_back, spare) = channel();
         let writer = scope.spawn(move || -> Result<String> {
             let (mut identity, mut of) = (Identity::new(), None);
             for part in parts {
@@ -61,15 +69,19 @@ pub(super) fn written<T>(
                     }
                     Part::Block(bytes) => {
                         if let Some(element) = of {
-                            identity.values(&element.as_f32(&bytes));
+                            element.as_f32(&bytes, &mut |values| identity.values(values));
                         }
                         sink.write(&bytes)?;
+                        if let Bytes::Made(bytes) = bytes {
+                            // Whoever made it may have ended already.
+                            let _ = give_back.send(bytes);
+                        }
                     }
                 }
             }
             Ok(identity.end())
         });
-        let made = work(&Behind { sender });
+        let made = work(&Behind { sender, spare });
         let identity = match writer.join() {
             // Where writing failed the work could not go on either.
             Ok(ended) => ended?,

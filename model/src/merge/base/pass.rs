@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::behind::{Behind, written};
-use super::element::Sum;
 use super::identity::Identity;
 use super::source::{BLOCK, Bytes};
 use super::{BaseModel, TensorInfo};
@@ -17,6 +16,7 @@ use crate::merge::align::{Aligned, Site};
 use crate::merge::fold::{Addition, parameter};
 use crate::merge::made::ModuleReport;
 use crate::merge::run::Run;
+use crate::op::Buffer;
 use crate::{Error, Result};
 
 /// What takes tensors, one after another, each in blocks.
@@ -199,7 +199,10 @@ impl<'a> Folding<'a> {
             for (start, count) in reader.blocks() {
                 let bytes = reader.rows(start, count)?;
                 let part = copy.narrow(0, start, count)?;
-                let values = floats(&reader.element().as_f32(&bytes));
+                let mut values = Vec::with_capacity(part.elem_count());
+                reader.element().as_f32(&bytes, &mut |piece| {
+                    values.extend(piece.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
+                });
                 let values = Tensor::from_vec(values, part.dims(), copy.device())?;
                 check_copy(module, &part, &values)?;
             }
@@ -274,29 +277,32 @@ impl<'a> Folding<'a> {
         for (start, count) in reader.blocks() {
             let stored = reader.rows(start, count)?;
             if own {
-                before.values(&element.as_f32(&stored));
+                element.as_f32(&stored, &mut |values| before.values(values));
             }
+            let mut bytes = behind.spare();
             let made = match change {
                 Change::None => {
                     behind.block(stored)?;
                     continue;
                 }
-                Change::Added(addition) => element.plus(&stored, &values(&addition.rows(start, count)?)?),
-                Change::Replaced(whole) => element.of_f32(&values(&whole.narrow(0, start, count)?)?),
+                Change::Added(addition) => {
+                    let mut rows = Buffer::stale(stored.len() / element.bytes());
+                    addition.rows_into(start, &mut rows)?;
+                    element.plus(&stored, &rows, &mut bytes)
+                }
+                Change::Replaced(whole) => {
+                    let rows: Vec<f32> = whole.narrow(0, start, count)?.flatten_all()?.to_vec1()?;
+                    element.of_f32(&rows, &mut bytes)
+                }
             };
-            let Sum {
-                bytes,
-                off: of_block,
-                finite,
-            } = made;
-            if !finite {
+            if !made.finite {
                 return Err(self.base.error(format!(
                     "{name} with what the adapters add to it is no finite number in {} everywhere, which is what the base is stored in; \
                      take a smaller weight, or the base in bf16 or f32",
                     element.name()
                 )));
             }
-            off += of_block;
+            off += made.off;
             behind.block(Bytes::Made(bytes))?;
         }
         Ok(off)
@@ -311,13 +317,4 @@ impl std::fmt::Debug for Folding<'_> {
             .field("tensors", &self.tensors.len())
             .finish_non_exhaustive()
     }
-}
-
-fn values(rows: &Tensor) -> Result<Vec<f32>> {
-    Ok(rows.flatten_all()?.to_vec1()?)
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let numbers = bytes.as_chunks::<4>().0;
-    numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
 }

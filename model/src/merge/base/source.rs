@@ -196,10 +196,11 @@ impl BaseModel {
         }
         for (start, count) in reader.blocks() {
             let bytes = reader.rows(start, count)?;
-            let values = reader.element().as_f32(&bytes);
-            for identity in identities.iter_mut() {
-                identity.values(&values);
-            }
+            reader.element().as_f32(&bytes, &mut |values| {
+                for identity in identities.iter_mut() {
+                    identity.values(values);
+                }
+            });
         }
         Ok(())
     }

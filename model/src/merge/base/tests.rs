@@ -64,7 +64,9 @@ fn write_base(folder: &Path, modules: &[(&str, Element)]) {
     for (seed, info) in (1..).zip(&infos) {
         file.begin(&info.name).unwrap();
         let values = numbers(seed, info.shape.iter().product());
-        file.write(&info.element.of_f32(&values).bytes).unwrap();
+        let mut bytes = Vec::new();
+        info.element.of_f32(&values, &mut bytes);
+        file.write(&bytes).unwrap();
     }
     file.finish().unwrap();
 }

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 
-use crate::backbone::{Decoder, Pass};
+use super::variables::{surprise, with_variables};
+use crate::backbone::Decoder;
 use crate::io::safetensors;
 use crate::lora::Adapter;
 use crate::lora::config::HEAD;
-use crate::op::{Matrix, cross_entropy, on_pool};
+use crate::op::{Matrix, on_pool};
 use crate::train::Example;
 use crate::{Error, Result};
 
@@ -48,7 +49,7 @@ pub fn fisher(
     let mut found = BTreeMap::new();
     let mut done = 0;
     for group in groups {
-        let (trained, variables) = with_variables(&folded, &group)?;
+        let (trained, variables) = with_variables(&folded, &group, |_, weight| Ok(weight.clone()))?;
         let mut sums: Vec<Option<Tensor>> = vec![None; variables.len()];
         for example in &examples {
             let loss = surprise(&trained, example)?;
@@ -105,39 +106,6 @@ fn groups(decoder: &Decoder, adapter: &Adapter, memory: usize) -> Vec<Vec<String
         }
     }
     groups.into_iter().map(|(_, group)| group).collect()
-}
-
-/// The decoder with the weights of some modules as variables.
-fn with_variables(decoder: &Decoder, group: &[String]) -> Result<(Decoder, Vec<(String, Var)>)> {
-    let mut trained = decoder.clone();
-    let mut variables = Vec::with_capacity(group.len());
-    let names = decoder.modules();
-    for ((name, _), projection) in names.into_iter().zip(trained.projections_mut()) {
-        if !group.contains(&name) {
-            continue;
-        }
-        let weight = match &projection.weight {
-            Matrix::Values(weight) if weight.dtype() == DType::F32 && projection.lora.is_none() => weight,
-            _ => {
-                return Err(Error::Usage(format!(
-                    "{name} is not in f32, and gradients of packed weights or of 16 bits are not measured: load the model in f32"
-                )));
-            }
-        };
-        let variable = Var::from_tensor(weight)?;
-        projection.weight = variable.as_tensor().clone().into();
-        variables.push((name, variable));
-    }
-    Ok((trained, variables))
-}
-
-/// −log p(answer | prompt).
-fn surprise(decoder: &Decoder, example: &Example) -> Result<Tensor> {
-    let first = example.loss_from.max(1);
-    let rows: Vec<u32> = (first..example.tokens.len()).map(|i| (i - 1) as u32).collect();
-    let pass = Pass::sequences([&example.tokens[..example.tokens.len() - 1]]);
-    let hidden = decoder.hidden_of(&pass, &rows, None)?;
-    Ok(cross_entropy(&hidden, decoder.head(), &example.tokens[first..])?)
 }
 
 #[cfg(test)]

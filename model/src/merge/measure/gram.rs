@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use weaverec_output::{Staged, place_file};
 
 use crate::backbone::{Decoder, Pass};
-use crate::io::safetensors::bytes;
+use crate::io::safetensors::in_pieces;
 use crate::lora::Adapter;
 use crate::lora::config::HEAD;
 use crate::merge::base::shards::TensorFile;
@@ -159,10 +159,10 @@ pub fn write_gram(
     let unfinished = staged.path().join("file");
     let mut file = TensorFile::create(&unfinished, &infos)?;
     let mut keep = |gram: &Grams, sum: &Tensor| -> Result<()> {
-        let bytes = bytes(&Matrix::from(sum.clone()))?;
+        let sum = Matrix::from(sum.clone());
         gram.modules.iter().try_for_each(|module| {
             file.begin(&name(module))?;
-            file.write(&bytes)
+            in_pieces(&sum, |piece| file.write(piece))
         })
     };
     gram(decoder, adapter, examples, memory, progress, &mut keep)?;

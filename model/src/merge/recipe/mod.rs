@@ -330,13 +330,14 @@ fn members(
     // A file is no parameter: it has a key of its own.
     let takes: Vec<&str> = all.iter().copied().filter(|key| *key != STATISTICS).collect();
     let measured = all.contains(&STATISTICS);
+    let must = measured && rule.merging().needs_statistics();
     let slerp = matches!(rule, Rule::Slerp(_));
     let mut members = Vec::new();
     let mut base_is_member = false;
     for item in items {
         let keys = match &item.content {
             Content::Text(folder) => {
-                if measured {
+                if must {
                     return Err(no_statistics(item, rule, folder));
                 }
                 members.push(source(folder, BTreeMap::new(), shared, &takes));
@@ -369,7 +370,7 @@ fn members(
                 let path = PathBuf::from(text(file, STATISTICS)?);
                 own.insert(STATISTICS.into(), Setting::File(path));
             }
-            None if measured && !is_base => return Err(no_statistics(item, rule, folder)),
+            None if must && !is_base => return Err(no_statistics(item, rule, folder)),
             None => {}
         }
         if is_base {

@@ -37,9 +37,11 @@ use serde_json::{Map, Value};
 
 use super::align::{Aligned, STATISTICS, Site, WEIGHT};
 use super::draw::{Draws, Key};
+use super::long_side::{LongSide, Side};
 use super::matrix::Matrix;
 use super::setting::Setting;
 use super::space::Space;
+use crate::lora::LoraModule;
 use crate::{Error, Result};
 
 pub use breadcrumbs::{Breadcrumbs, BreadcrumbsTies};
@@ -109,6 +111,11 @@ pub trait Merging {
     /// The settings that a member may have for itself.
     fn own_settings(&self) -> &'static [&'static str] {
         &[WEIGHT]
+    }
+
+    /// Whether a rule that members may have statistics for cannot do without.
+    fn needs_statistics(&self) -> bool {
+        true
     }
 
     /// Whether it divides by the weights or the number of members itself. Members without a weight then weigh 1, else one over their
@@ -341,31 +348,34 @@ impl Rule {
 /// # Errors
 /// Factors that cannot be read.
 pub fn inner_products(site: &Site) -> Result<Vec<Vec<f64>>> {
-    let factors = site
-        .factors
-        .iter()
-        .map(|factors| match factors {
-            Some(module) => Ok(Some((
-                Matrix::of(&module.b)?,
-                Matrix::of(&module.a)?,
-                module.scale,
-            ))),
-            None => Ok(None),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let product = |i: usize, j: usize| match (&factors[i], &factors[j]) {
-        (Some((b_i, a_i, s_i)), Some((b_j, a_j, s_j))) => {
-            let left = b_i.view().transpose() * b_j.view();
-            let right = a_i.view() * a_j.view().transpose();
-            let pairs = (0..left.nrows()).flat_map(|row| (0..left.ncols()).map(move |column| (row, column)));
-            let sum: f64 = pairs.map(|place| left[place] * right[place]).sum();
-            s_i * s_j * sum
+    let count = site.factors.len();
+    let present: Vec<usize> = (0..count)
+        .filter(|member| site.factors[*member].is_some())
+        .collect();
+    let modules: Vec<&LoraModule> = site.factors.iter().copied().flatten().collect();
+    let among = inner_products_of(&modules)?;
+    let mut products = vec![vec![0.0; count]; count];
+    for (one, row) in present.iter().zip(among) {
+        for (other, product) in present.iter().zip(row) {
+            products[*one][*other] = product;
         }
-        _ => 0.0,
+    }
+    Ok(products)
+}
+
+/// The same of updates of one shape, each with its factors: ⟨s B A, t D C⟩ is s t times the sum of the entries of BᵀD ∘ A Cᵀ.
+pub(super) fn inner_products_of(modules: &[&LoraModule]) -> Result<Vec<Vec<f64>>> {
+    let (b, a) = (LongSide::of(Side::B, modules)?, LongSide::of(Side::A, modules)?);
+    let (left, right) = (b.gram()?, a.gram()?);
+    let product = |one: usize, other: usize| {
+        let rows = b.columns_of(one);
+        let places = rows.flat_map(|row| b.columns_of(other).map(move |column| (row, column)));
+        let sum: f64 = places.map(|place| left[place] * right[place]).sum();
+        modules[one].scale * modules[other].scale * sum
     };
-    let count = factors.len();
+    let count = modules.len();
     Ok((0..count)
-        .map(|i| (0..count).map(|j| product(i, j)).collect())
+        .map(|one| (0..count).map(|other| product(one, other)).collect())
         .collect())
 }
 

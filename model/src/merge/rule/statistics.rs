@@ -16,6 +16,8 @@ pub(super) enum Statistic {
     Fisher,
     /// The sum of `x xᵀ` over the inputs x, `(in, in)`.
     Gram,
+    /// 1 where an entry of the update is kept, else 0, `(out, in)`.
+    Mask,
 }
 
 impl Statistic {
@@ -23,12 +25,13 @@ impl Statistic {
         match self {
             Statistic::Fisher => "fisher",
             Statistic::Gram => "gram",
+            Statistic::Mask => "mask",
         }
     }
 
     fn shape(self, (out, input): (usize, usize)) -> (usize, usize) {
         match self {
-            Statistic::Fisher => (out, input),
+            Statistic::Fisher | Statistic::Mask => (out, input),
             Statistic::Gram => (input, input),
         }
     }
