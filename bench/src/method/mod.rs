@@ -393,7 +393,7 @@ mod tests {
                 rules += 1;
             }
         }
-        assert_eq!(rules, 33);
+        assert_eq!(rules, 34);
         // The mean and the sum are rows that need no rule, and FeDecider's learns its weights.
         let has_row = |rule: &&&str| {
             METHODS.iter().any(|method| match method.how() {
