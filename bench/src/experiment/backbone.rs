@@ -15,9 +15,10 @@ use weaverec_pipeline::seed;
 
 use super::cell::{Cell, Kind, Training};
 use super::domain::{DomainData, Domains};
+use super::item_vectors::ItemVectors;
 use super::materials::Materials;
 use super::plan::BackboneCell;
-use super::profile::{NanoSizes, Own, Profile, Study};
+use super::profile::{ItemText, NanoSizes, Own, Profile, Study};
 use super::replicate::{Replicate, backbone_seed, written};
 use super::runner::Workshop;
 use super::schedule::Finished;
@@ -99,8 +100,12 @@ pub fn cell(own: Own, profile: &Profile, study: &Study, facts: &Facts, replicate
         }
         Own::Codes(sizes) => {
             configuration["decoder"] = json!(sizes.decoder);
-            configuration["items"] =
-                json!({ "text": sizes.text, "vectors": sizes.vectors, "codes": sizes.codes });
+            configuration["items"] = match sizes.text {
+                ItemText::Vectors => {
+                    json!({ "text": sizes.text, "vectors": facts.vectors, "codes": sizes.codes })
+                }
+                _ => json!({ "text": sizes.text, "vectors": sizes.vectors, "codes": sizes.codes }),
+            };
             // Lists of all domains' items are read, too.
             configuration["lists"] = json!(true);
             "backbone over item codes"
@@ -198,14 +203,14 @@ pub fn decoder_config(own: Own, words: &Words) -> Result<DecoderConfig> {
     }
 }
 
-/// What a decoder that is pre-trained here reads, made of the words of all domains: no interaction has a part in it.
+/// What a decoder that is pre-trained here reads, made of the words of all domains, or of their items' vectors: no interaction has a part in it.
 ///
 /// # Errors
-/// Texts of which nothing can be made.
-pub fn words(own: Own, domains: &Domains) -> Result<Words> {
+/// Texts of which nothing can be made, and vectors that cannot be had.
+pub fn words(own: Own, domains: &Domains, (vectors, compute): (&ItemVectors, Compute)) -> Result<Words> {
     match own {
         Own::Nano(sizes) => Ok(Words::Text(Box::new(train_tokenizer(sizes, domains)?))),
-        Own::Codes(sizes) => Ok(Words::Codes(CodeBook::of(sizes, domains)?)),
+        Own::Codes(sizes) => Ok(Words::Codes(CodeBook::of(sizes, domains, vectors, compute)?)),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod file;
 pub mod minilm;
 mod named;
 mod states;
+pub mod study;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -10,12 +10,12 @@ use super::cell::Record;
 use super::cost::Cost;
 use super::domain::{self, DomainData, Domains};
 use super::item_vectors::ItemVectors;
+use super::item_vectors::study::{self, Space};
 use super::library::Library;
 use super::plan::{Plan, Unit};
 use super::profile::{Backbone, Data, Profile, Study};
 use super::runner::Workshop;
 use super::study_record::StudyRecord;
-use super::vectors::{self, Space};
 use super::words::Words;
 use crate::progress::say;
 
@@ -48,7 +48,11 @@ impl Materials {
             }
             Backbone::Nano(_) | Backbone::Codes(_) | Backbone::None => None,
         };
-        let words = profile.backbone.own().map(|own| backbone::words(own, &domains));
+        let vectors = (&profile.vectors, workshop.compute);
+        let words = profile
+            .backbone
+            .own()
+            .map(|own| backbone::words(own, &domains, vectors));
         let words = words.transpose()?;
         if let Some(Words::Codes(book)) = &words {
             say(format!("  {}", book.describe()));
@@ -86,12 +90,12 @@ impl Materials {
     /// where no model reads the titles.
     ///
     /// # Errors
-    /// Those of [`vectors::of_study`].
+    /// Those of [`study::of_study`].
     pub fn vectors(&self) -> Result<&Space> {
         if let Some(known) = self.vectors.get() {
             return Ok(known);
         }
-        let made = vectors::of_study(&self.domains, &self.made.0, self.made.1)?;
+        let made = study::of_study(&self.domains, &self.made.0, self.made.1)?;
         // Whoever makes them at the same time makes the same.
         Ok(self.vectors.get_or_init(|| made))
     }

@@ -45,7 +45,6 @@ pub mod store;
 pub mod study_record;
 pub mod training_set;
 pub mod unit;
-pub mod vectors;
 pub mod weighing;
 pub mod words;
 pub mod work;

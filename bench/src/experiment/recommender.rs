@@ -18,11 +18,11 @@ pub use self::work::ranking;
 
 use super::cell::{Cell, Choice, Epochs, Training};
 use super::cut::{Cut, First, Lot};
+use super::item_vectors::study;
 use super::materials::{Bench, Materials};
 use super::runner::Workshop;
 use super::schedule::Finished;
 use super::store::Store;
-use super::vectors;
 use crate::method::log::{Histories, Log};
 use crate::output::{CURVE, RECOMMENDER};
 use crate::progress::Meter;
@@ -57,9 +57,9 @@ pub fn fit(
         let Some(space) = space else {
             return Ok(None);
         };
-        let found = vectors::of_domain(space, name)?;
+        let found = study::of_domain(space, name)?;
         let missing = materials.domain(name)?.folder.manifest().titles_missing;
-        vectors::check(name, missing, found)?;
+        study::check(name, missing, found)?;
         Ok(Some(found))
     };
     let source = |name: &String| -> Result<Source<'_>> {

@@ -186,7 +186,8 @@ impl Weighing<'_> {
         let calibration = &self.target.calibration;
         let users = &calibration[..calibration.len().min(most)];
         let choose = !users.is_empty() && (!supervised || users.len() >= LEAST);
-        if !choose && !(shows_a_curve(weights) && users.len() >= SHOWING) {
+        let shows = shows_a_curve(weights) && users.len() >= SHOWING;
+        if !(choose || shows) {
             return Ok(None);
         }
         let format = self.profile.prepare.format;

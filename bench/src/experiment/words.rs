@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::Tokenizer;
+use weaverec_model::device::Compute;
 use weaverec_model::recommender::codes::{self, CodeReport, ItemCodes, Layout};
 use weaverec_output::write_file;
 use weaverec_pipeline::schema::PromptFormat;
 
 use super::domain::Domains;
 use super::encoder::Encoder;
+use super::item_vectors::{ItemVectors, study};
 use super::profile::CodeSizes;
-use super::vectors;
 
 /// The file of codes in a backbone's folder.
 const CODES: &str = "codes.json";
@@ -40,13 +41,12 @@ pub struct CodeBook {
 }
 
 impl CodeBook {
-    /// Makes the codes of all domains of their items' texts; no interaction has a part in them.
+    /// Makes the codes of all domains of their items' texts, or of the study's vectors; no interaction has a part in them.
     ///
     /// # Errors
-    /// More items that are alike than can be told apart.
-    pub fn of(sizes: &CodeSizes, domains: &Domains) -> Result<Self> {
-        let items = domains.values().map(|domain| domain.items.as_slice());
-        let vectors = vectors::of_items(items, sizes.text, &sizes.vectors).context("[backbone] vectors")?;
+    /// Vectors that cannot be made, and more items that are alike than can be told apart.
+    pub fn of(sizes: &CodeSizes, domains: &Domains, studys: &ItemVectors, compute: Compute) -> Result<Self> {
+        let vectors = study::of_text(domains, sizes.text, (&sizes.vectors, studys), compute)?;
         let (coded, report) =
             codes::encode(&vectors.iter().collect::<Vec<_>>(), &sizes.codes).with_context(|| {
                 let names: Vec<&str> = domains.keys().map(String::as_str).collect();

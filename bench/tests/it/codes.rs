@@ -100,3 +100,48 @@ fn a_model_that_reads_codes_goes_the_whole_path_and_ranks_whole_catalogues() {
     let error = fail(at, &["rank", prepared, "--model", backbone, "--users", "2"]);
     assert!(error.contains("the codes of one study"), "{error}");
 }
+
+#[test]
+fn codes_are_made_of_whatever_makes_the_studys_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures/sentence");
+    let by_sentences = format!(
+        "[vectors]\nkind = \"minilm\"\nfolder = {:?}\n\n[rank]",
+        encoder.to_str().unwrap()
+    );
+    let rows = |text: &str| {
+        let few = "replicates = 1\nmethods = [\"random\", \"zero-shot\", \"target-only\"]\nclaims = { kinds = [], woven = \"target-only\" }";
+        let text = text.replacen("replicates = 2", few, 1);
+        text.replacen("also = [\"soup\", \"longer\", \"placebo\"]\n", "", 1)
+    };
+    let codes = |text: &str, work: &str| {
+        fs::write(at.join("tiny.toml"), text).unwrap();
+        catalogue(at, work, "2");
+        fs::read(only(&at.join(work).join("cells/backbones")).join("codes.json")).unwrap()
+    };
+    let words = rows(&profile());
+    let with = words.replacen("vectors = { width = 16 }\n", "text = \"vectors\"\n", 1);
+    let sentences = with.replacen("[rank]", &by_sentences, 1);
+    assert!(codes(&words, "words") != codes(&sentences, "sentences"));
+    // Settings of words beside vectors that are made otherwise would change nothing.
+    let both = words.replacen(
+        "vectors = { width = 16 }\n",
+        "text = \"vectors\"\nvectors = { width = 16 }\n",
+        1,
+    );
+    fs::write(at.join("tiny.toml"), both).unwrap();
+    let error = fail(
+        at,
+        &[
+            "reproduce",
+            "--profile",
+            "tiny.toml",
+            "--work",
+            "both",
+            "--out",
+            "both-out",
+        ],
+    );
+    assert!(error.contains("[backbone] vectors has no effect"), "{error}");
+}

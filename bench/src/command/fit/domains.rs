@@ -8,9 +8,8 @@ use weaverec_model::recommender::{Needs, Source, Vectors};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Item;
 
-use crate::experiment::item_vectors::{DomainItems, ItemVectors};
+use crate::experiment::item_vectors::{DomainItems, ItemVectors, study};
 use crate::experiment::recommender::source;
-use crate::experiment::vectors;
 use crate::method::log::Log;
 
 /// A prepared folder, read.
@@ -79,7 +78,7 @@ impl Domains {
     /// Vectors of the items of all of them in one space, the target's first; none for a system that does not read them.
     ///
     /// # Errors
-    /// A folder whose titles say nothing, and those of [`vectors::made`].
+    /// A folder whose titles say nothing, and those of [`study::made`].
     pub fn vectors(&self, needs: Needs, how: &ItemVectors) -> Result<Vec<Vectors>> {
         if !needs.vectors {
             return Ok(Vec::new());
@@ -91,9 +90,9 @@ impl Domains {
                 items: &domain.items,
             })
             .collect();
-        let found = vectors::made(&all, how, Compute::default())?;
+        let found = study::made(&all, how, Compute::default())?;
         for (domain, own) in self.all().zip(&found) {
-            vectors::check(&domain.name(), domain.prepared.manifest().titles_missing, own)?;
+            study::check(&domain.name(), domain.prepared.manifest().titles_missing, own)?;
         }
         Ok(found)
     }

@@ -1,10 +1,11 @@
 //! What makes a profile one that can be run: keys that fit together, and something to show for them.
 
 use anyhow::{Context, Result, bail};
+use weaverec_model::recommender::vectors::TextVectors;
 use weaverec_model::train::Keep;
 use weaverec_pipeline::schema::PromptFormat;
 
-use super::{Backbone, Profile, Scenario};
+use super::{Backbone, ItemText, Profile, Scenario};
 use crate::method::{self, How, Method};
 use crate::report::input::ScenarioKind;
 
@@ -50,7 +51,12 @@ impl Profile {
                  data"
             );
         }
-        if matches!(self.backbone, Backbone::Codes(_)) {
+        if let Backbone::Codes(sizes) = &self.backbone {
+            if sizes.text == ItemText::Vectors && sizes.vectors != TextVectors::default() {
+                bail!(
+                    "[backbone] vectors has no effect where `text = \"vectors\"`: the study's own are read, which [vectors] says how to make"
+                );
+            }
             if self.prepare.format != PromptFormat::Sequence {
                 bail!(
                     "[backbone] kind = \"codes\" reads the items of a history and no question: write `format = \"sequence\"` in [prepare], \
@@ -158,6 +164,9 @@ impl Profile {
         if self.vectors.is_default() {
             return Ok(());
         }
+        if matches!(&self.backbone, Backbone::Codes(sizes) if sizes.text == ItemText::Vectors) {
+            return Ok(());
+        }
         let reads =
             |row: &&dyn Method| matches!(row.how(), How::Fitted { system } if system().needs().vectors);
         for study in &self.studies {
@@ -174,7 +183,8 @@ impl Profile {
             .map(Method::id)
             .collect();
         bail!(
-            "[vectors] has no effect: no row of `methods` or `also` reads vectors of items. Name one of {}, or leave the table out",
+            "[vectors] has no effect: no row of `methods` or `also` reads vectors of items, nor does a backbone over codes with `text = \
+             \"vectors\"`. Name one of {}, or leave the table out",
             readers.join(", ")
         )
     }

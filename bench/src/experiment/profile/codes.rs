@@ -22,7 +22,7 @@ pub struct CodeSizes {
     /// What of an item its vector is made of.
     #[serde(default)]
     pub text: ItemText,
-    /// How vectors are made of it.
+    /// How vectors are made of it, where it is text.
     #[serde(default)]
     pub vectors: TextVectors,
     /// How codes are made of vectors.
@@ -55,6 +55,8 @@ pub enum ItemText {
     Titles,
     /// Its title and its categories: codes group items more by their kind, and more items share theirs.
     TitlesAndCategories,
+    /// What `[vectors]` says, whatever makes them: the vectors that other rows read.
+    Vectors,
 }
 
 impl CodeSizes {

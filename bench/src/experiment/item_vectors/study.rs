@@ -1,4 +1,4 @@
-//! Vectors of the items of several domains in one space, of their texts: no interaction has a part in them.
+//! The vectors of a study's items, by domain, and of what they are made.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use weaverec_model::device::Compute;
 use weaverec_model::recommender::vectors::{self, TextVectors, Vectors};
 use weaverec_pipeline::schema::Item;
 
-use super::domain::Domains;
-use super::item_vectors::{self, DomainItems, ItemVectors};
-use super::profile::ItemText;
+use super::{DomainItems, ItemVectors, kept};
+use crate::experiment::domain::Domains;
+use crate::experiment::profile::ItemText;
 
 /// The vectors of a study's items, by domain.
 pub type Space = BTreeMap<String, Vectors>;
@@ -21,21 +21,21 @@ pub type Space = BTreeMap<String, Vectors>;
 /// Settings that make no vectors.
 pub fn of_items<'d>(
     domains: impl IntoIterator<Item = &'d [Item]>,
-    text: ItemText,
+    categories: bool,
     how: &TextVectors,
 ) -> Result<Vec<Vectors>> {
     let texts: Vec<Vec<String>> = domains
         .into_iter()
-        .map(|items| items.iter().map(|item| of_item(item, text)).collect())
+        .map(|items| items.iter().map(|item| text(item, categories)).collect())
         .collect();
     let texts: Vec<&[String]> = texts.iter().map(Vec::as_slice).collect();
     Ok(vectors::of_titles(&texts, how)?)
 }
 
-fn of_item(item: &Item, of: ItemText) -> String {
-    match of {
-        ItemText::Titles => item.title.clone(),
-        ItemText::TitlesAndCategories => format!("{} {}", item.title, item.categories),
+fn text(item: &Item, categories: bool) -> String {
+    match categories {
+        false => item.title.clone(),
+        true => format!("{} {}", item.title, item.categories),
     }
 }
 
@@ -46,8 +46,8 @@ fn of_item(item: &Item, of: ItemText) -> String {
 pub fn made(domains: &[DomainItems], how: &ItemVectors, compute: Compute) -> Result<Vec<Vectors>> {
     match how {
         // Words are counted in seconds, and domains of one name are as good as others.
-        ItemVectors::TfIdf(how) => of_items(domains.iter().map(|domain| domain.items), ItemText::Titles, how),
-        _ => how.of_items(domains, Some(&item_vectors::kept()?), compute),
+        ItemVectors::TfIdf(how) => of_items(domains.iter().map(|domain| domain.items), false, how),
+        _ => how.of_items(domains, Some(&kept()?), compute),
     }
 }
 
@@ -65,6 +65,24 @@ pub fn of_study(domains: &Domains, how: &ItemVectors, compute: Compute) -> Resul
         .collect();
     let found = made(&all, how, compute).context("[vectors]")?;
     Ok(domains.keys().cloned().zip(found).collect())
+}
+
+/// What codes of a study's items are made of: their texts with the settings given, or the study's own vectors.
+///
+/// # Errors
+/// Those of [`made`].
+pub fn of_text(
+    domains: &Domains,
+    text: ItemText,
+    (own, studys): (&TextVectors, &ItemVectors),
+    compute: Compute,
+) -> Result<Vec<Vectors>> {
+    let items = domains.values().map(|domain| domain.items.as_slice());
+    match text {
+        ItemText::Titles => of_items(items, false, own).context("[backbone] vectors"),
+        ItemText::TitlesAndCategories => of_items(items, true, own).context("[backbone] vectors"),
+        ItemText::Vectors => Ok(of_study(domains, studys, compute)?.into_values().collect()),
+    }
 }
 
 /// The vectors of a domain.
@@ -129,7 +147,7 @@ mod tests {
             items(&["red planet", "oak chair"]),
         );
         assert_eq!(shop[0].item_id, films[0].item_id);
-        let found = of_items([shop.as_slice(), films.as_slice()], ItemText::Titles, &how()).unwrap();
+        let found = of_items([shop.as_slice(), films.as_slice()], false, &how()).unwrap();
         let rows: Vec<Vec<&[f32]>> = found.iter().map(|vectors| vectors.rows().collect()).collect();
         assert_eq!((rows[0].len(), rows[1].len()), (2, 2));
         assert!((dot(rows[0][0], rows[1][1]) - 1.0).abs() < 1e-5, "one title");
@@ -139,19 +157,19 @@ mod tests {
     #[test]
     fn categories_are_read_where_they_are_asked_for() {
         let both = items(&["oak chair", "red planet"]);
-        let likeness = |text| {
-            let found = of_items([both.as_slice()], text, &how()).unwrap();
+        let likeness = |categories| {
+            let found = of_items([both.as_slice()], categories, &how()).unwrap();
             let rows: Vec<&[f32]> = found[0].rows().collect();
             dot(rows[0], rows[1])
         };
-        assert!(likeness(ItemText::Titles).abs() < 1e-4);
-        assert!(likeness(ItemText::TitlesAndCategories) > 0.05);
+        assert!(likeness(false).abs() < 1e-4);
+        assert!(likeness(true) > 0.05);
     }
 
     #[test]
     fn a_domain_without_titles_is_refused_by_its_name() {
         let named = items(&["oak chair", "…"]);
-        let found = of_items([named.as_slice()], ItemText::Titles, &how()).unwrap();
+        let found = of_items([named.as_slice()], false, &how()).unwrap();
         check("shop", 1, &found[0]).unwrap();
         let error = check("shop", 2, &found[0]).unwrap_err().to_string();
         assert!(
@@ -159,7 +177,7 @@ mod tests {
             "{error}"
         );
         let wordless = items(&["…", "!?"]);
-        let found = of_items([wordless.as_slice(), named.as_slice()], ItemText::Titles, &how()).unwrap();
+        let found = of_items([wordless.as_slice(), named.as_slice()], false, &how()).unwrap();
         let error = check("signs", 0, &found[0]).unwrap_err().to_string();
         assert!(error.contains("items of signs has a word"), "{error}");
         check("shop", 0, &found[1]).unwrap();
