@@ -171,6 +171,7 @@ def recbole_sasrec(cases, path, seed, minutes):
         trainer.fit(train, valid, verbose=False, saved=True, show_progress=False, callback_fn=look)
     except TimeOver:
         print(f"{path.stem}: stopped after {minutes} minutes", flush=True)
+        path.with_suffix(".stopped").write_text(f"{minutes}\n")
     # It holds more than tensors.
     best = torch.load(trainer.saved_model_file, map_location="cpu", weights_only=False)
     model.load_state_dict(best["state_dict"])
@@ -223,7 +224,9 @@ def rectools_sasrec(cases, path, seed, minutes):
 
     class Look(Callback):
         def on_train_epoch_end(self, trainer, _):
-            trainer.should_stop |= clock.look(trainer.current_epoch)
+            if clock.look(trainer.current_epoch):
+                trainer.should_stop = True
+                path.with_suffix(".stopped").write_text(f"{minutes}\n")
 
     def trainer():
         return Trainer(
@@ -312,6 +315,13 @@ def main():
                 start = time.monotonic()
                 train(cases, path, 2024 + replicate, asked.minutes)
                 print(f"{row}, replicate {replicate}: {time.monotonic() - start:.0f} s", flush=True)
+        # A row of which a training was stopped says so wherever it stands.
+        stopped = [(out / f"{row}-{replicate}.stopped") for replicate in range(asked.replicates)]
+        after = {path.read_text().strip() for path in stopped if path.exists()}
+        if after:
+            label = f"{label}, stopped after {' or '.join(sorted(after))} min"
+        for replicate in range(1 if deterministic else asked.replicates):
+            path = out / f"{row}-{replicate}.parquet"
             if command:
                 drawn = ["--deterministic"] if deterministic else ["--replicate", str(replicate)]
                 told = ["--row", row, "--label", label, "--scope", "catalogue", "--history", "kept"]
