@@ -259,3 +259,29 @@ fn tensor(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f64) -> R
         .collect();
     Ok(Tensor::from_vec(values, (rows, columns), &Device::Cpu)?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::merge::receipt::difference;
+    use crate::merge::tests::{Q, adapter};
+
+    #[test]
+    fn both_decompositions_cut_to_the_same_and_dependent_factors_are_for_reflections() {
+        let (one, two) = (adapter(1, 3, 4.0, &[Q]), adapter(2, 2, 4.0, &[Q]));
+        let parts = [(&one.modules[Q], 0.7), (&two.modules[Q], -0.4)];
+        let (by_triangles, lost) = ByTriangles::of(Q, &parts).unwrap().unwrap().cut(2).unwrap();
+        let whole = Decomposition::of(Q, &stack(Q, &parts).unwrap()).unwrap();
+        let (by_reflections, lost_too) = whole.cut(2).unwrap();
+        assert!((lost - lost_too).abs() < 1e-6 * lost);
+        let alone = |module| Adapter::new(one.config.clone(), BTreeMap::from([(Q.to_string(), module)]));
+        let (apart, _) = difference(&alone(by_triangles), &alone(by_reflections)).unwrap();
+        assert!(apart < 1e-6, "{apart}");
+        let twice = [(&one.modules[Q], 0.7), (&one.modules[Q], 0.3)];
+        assert!(ByTriangles::of(Q, &twice).unwrap().is_none());
+        let (again, lost) = truncate_sum(Q, &twice, 3).unwrap();
+        let (apart, _) = difference(&alone(again), &one).unwrap();
+        assert!(apart < 1e-6 && lost < 1e-9, "{apart} {lost}");
+    }
+}

@@ -16,12 +16,34 @@ fn cat_is_the_weighted_sum_to_the_last_bit_and_svd_its_truncation_but_for_roundi
     assert_eq!(cat.config, whole.config);
     let (cut, lost) = truncate(&whole, 2).unwrap();
     let (svd, reports) = try_merge(&rule("svd", json!({})), &parts, 2).unwrap();
-    // The sum's factors are rounded to f32 before they are cut; the members' are not.
+    assert_eq!(svd.config, cut.config);
+    // The sum's factors are rounded to f32 before they are cut; the members' are not, so that theirs is held to the true sum.
     let apart = apart(&svd, &cut);
     assert!(apart < 1e-6, "{apart}");
-    assert_eq!(svd.config, cut.config);
     let all: f64 = reports.iter().map(|report| report.lost.powi(2)).sum();
     assert!((all.sqrt() - lost).abs() < 1e-6 * lost);
+    for report in &reports {
+        let [out, input] = report.shape;
+        let sum = dense(&parts, &report.module);
+        let matrix = faer::Mat::from_fn(out, input, |row, column| sum[row * input + column]);
+        let least: f64 = matrix.singular_values().unwrap()[2..]
+            .iter()
+            .map(|value| value * value)
+            .sum();
+        let least = least.sqrt();
+        assert!(
+            (report.lost - least).abs() <= 1e-9 * least,
+            "{}: {} and {least}",
+            report.module,
+            report.lost
+        );
+        let missing = distance(&dense(&[(&svd, 1.0)], &report.module), &sum);
+        assert!(
+            (missing - least).abs() <= 1e-6 * least,
+            "{}: {missing} and {least}",
+            report.module
+        );
+    }
 }
 
 #[test]
