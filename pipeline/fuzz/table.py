@@ -1,18 +1,20 @@
 """Fuzzes every reader, of raw logs and of models, for some time and writes what came of it as a table.
 
-    python table.py SECONDS REPORT [TARGET ...]
+    python table.py SECONDS REPORT [--at-once N] [TARGET ...]
 
-Without targets it is all of them; with some, the rows of the others are kept. With 0 seconds nothing is fuzzed, and the table loses the
-rows of targets that there are no more. A target that finds something stops there: the table says so, the case lies in `artifacts/`, and
-the script ends with 1.
+Without targets it is all of them; with some, the rows of the others are kept. With `--at-once` that many are fuzzed beside each other.
+With 0 seconds nothing is fuzzed, and the table loses the rows of targets that there are no more. A target that finds something stops
+there: the table says so, the case lies in `artifacts/`, and the script ends with 1.
 `make fuzz-all` does all of it.
 """
 
+import argparse
 import os
 import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import seeds
@@ -23,7 +25,7 @@ TARGETS = seeds.targets()
 
 HEAD = """# Fuzzing the readers
 
-{cores} cores of {processor}. Made by `make fuzz-all SECONDS={seconds}`; each target starts from the test fixtures. Edges are places of our code and of what it calls that were reached, before anything was changed in the fixtures and at
+{cores} cores of {processor}. Made by `{made_by}`; each target starts from the test fixtures. Edges are places of our code and of what it calls that were reached, before anything was changed in the fixtures and at
 the end. A find is a panic, a broken claim of the target, an input that takes more than ten seconds or one that takes 2 GB.
 
 | target | inputs tried | seconds | inputs a second | edges at the start | edges at the end | finds |
@@ -60,29 +62,37 @@ def is_gone(line):
     return row is not None and row[1] not in {*TARGETS, "target"}
 
 
-def main(seconds, report, targets):
+def main(seconds, report, targets, at_once):
     if seconds == 0:
-        lines = Path(report).read_text().splitlines(keepends=True)
-        Path(report).write_text("".join(line for line in lines if not is_gone(line)))
+        lines = report.read_text().splitlines(keepends=True)
+        report.write_text("".join(line for line in lines if not is_gone(line)))
         return
     unknown = [target for target in targets if target not in TARGETS]
     if unknown:
         sys.exit(f"no fuzz target {unknown[0]}; there are {', '.join(TARGETS)}")
-    report, rows, notes, any_found = Path(report), {}, "", False
+    rows, notes, any_found = {}, "", False
     if report.exists():
         *table, notes = report.read_text().split("|\n")
         if targets:
             rows = {name: f"{line}|" for line in table for name in TARGETS if line.startswith(f"| {name} |")}
-    for target in targets or TARGETS:
-        row, found = fuzz(target, seconds)
-        any_found |= found
-        rows[target] = f"| {' | '.join(map(str, row))} |"
-        print(rows[target], flush=True)
-    head = HEAD.format(cores=os.cpu_count(), processor=processor(), seconds=seconds)
+    chosen = targets or TARGETS
+    with ThreadPoolExecutor(at_once) as pool:
+        for target, (row, found) in zip(chosen, pool.map(lambda target: fuzz(target, seconds), chosen)):
+            any_found |= found
+            rows[target] = f"| {' | '.join(map(str, row))} |"
+            print(rows[target], flush=True)
+    made_by = f"make fuzz-all SECONDS={seconds}" if at_once == 1 else f"pipeline/fuzz/table.py {seconds} {report} --at-once {at_once}"
+    head = HEAD.format(cores=os.cpu_count(), processor=processor(), made_by=made_by)
     # What somebody wrote below the table stays.
     report.write_text(head + "".join(f"{rows[target]}\n" for target in sorted(rows)) + notes)
     sys.exit(int(any_found))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seconds", type=int)
+    parser.add_argument("report", type=Path)
+    parser.add_argument("targets", nargs="*", metavar="target")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N")
+    asked = parser.parse_args()
+    main(asked.seconds, asked.report, asked.targets, asked.at_once)
