@@ -8,7 +8,8 @@ use weaverec_bench::experiment::item_vectors::file;
 use weaverec_pipeline::prepared::Prepared;
 
 use super::codes::only;
-use super::fit::{PROFILE, prepared};
+use super::fit::prepared;
+use super::fit::study::PROFILE;
 use super::{fail, succeed, weaverec};
 
 /// Runs a command with a cache of its own; what it prints.

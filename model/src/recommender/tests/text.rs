@@ -1,7 +1,5 @@
 //! SASRecText and UniSRec: what carries over from one domain to another, and nothing where only the texts were cut; and what they depend on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use candle_core::Device;
 
 use super::super::next_item::{Fitted, Lesson};
@@ -15,6 +13,8 @@ use crate::train::Task;
 use crate::train::task::Mode;
 
 mod pytorch;
+mod refused;
+mod resume;
 
 const TOPICS: u64 = 6;
 const ITEMS: usize = 36;
@@ -471,103 +471,6 @@ fn threads_change_no_bit() {
     }
 }
 
-/// A fit with a checkpoint, from which the first step that is told of is given; it is killed at step `until`.
-fn told_first(system: &System, data: &Data, folder: &Path, until: usize) -> (Option<usize>, bool) {
-    let (mut first, checkpoint) = (None, kept_in(folder));
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        let course = Course {
-            seed: 5,
-            checkpoint: Some(&checkpoint),
-            progress: &mut |p| {
-                first.get_or_insert(p.step);
-                assert!(p.step < until && p.step <= p.total, "killed");
-            },
-        };
-        fit(system, data, course).unwrap();
-    }));
-    (first, done.is_ok())
-}
-
-#[test]
-fn a_killed_fit_resumes_to_the_same_bits_and_learns_all_domains_once() {
-    let planted = Planted::new(40, 60);
-    let sources = planted.source();
-    let data = planted.data(&sources);
-    // Pre-training on both domains takes five steps an epoch, on the sources three; a fit two.
-    for (name, system, kills) in [
-        ("sasrec-text", over_texts().remove(0).1, vec![(4, 1)]),
-        // In the second epoch of pre-training, in that of the fit, and from there on.
-        ("unisrec", over_texts().remove(1).1, vec![(8, 1), (14, 6)]),
-        ("zero-shot", over_texts().remove(2).1, vec![(5, 1)]),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state");
-        let (whole, outcome) = fitted(&system, &data);
-        for (until, from) in &kills {
-            let (first, done) = told_first(&system, &data, &state, *until);
-            assert_eq!((first, done), (Some(*from), false), "{name}, killed at {until}");
-        }
-        let checkpoint = kept_in(&state);
-        let mut first = None;
-        let course = Course {
-            seed: 5,
-            checkpoint: Some(&checkpoint),
-            progress: &mut |p| {
-                first.get_or_insert(p.step);
-            },
-        };
-        let (resumed, again) = fit(&system, &data, course).unwrap();
-        let expected = match name {
-            "sasrec-text" => 3,
-            "unisrec" => 13,
-            _ => 4,
-        };
-        assert_eq!(first, Some(expected), "{name}");
-        assert!(tensors(&*resumed) == tensors(&*whole), "{name}");
-        assert_eq!(
-            (&again.curve, again.tokens),
-            (&outcome.curve, outcome.tokens),
-            "{name}"
-        );
-        checkpoint.remove().unwrap();
-        assert!(!state.exists(), "{name}: what came before goes with it");
-    }
-}
-
-#[test]
-fn a_checkpoint_over_other_texts_or_sources_is_not_taken_up() {
-    let planted = Planted::new(40, 60);
-    let sources = planted.source();
-    let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().join("state");
-    let system = over_texts().remove(0).1;
-    let other = permuted(&planted.target);
-    let of_others = Data {
-        vectors: Some(&other),
-        ..planted.data(&sources)
-    };
-    told_first(&system, &planted.data(&sources), &state, 4);
-    assert_eq!(told_first(&system, &of_others, &state, 1).0, Some(1));
-    assert_eq!(told_first(&system, &planted.data(&sources), &state, 1).0, Some(3));
-    // In the fit that comes after the pre-training: of another source both are begun anew.
-    let system = over_texts().remove(1).1;
-    let state = folder.path().join("another");
-    told_first(&system, &planted.data(&sources), &state, 14);
-    assert_eq!(
-        told_first(&system, &planted.data(&sources), &state, 1).0,
-        Some(13)
-    );
-    let more = users(0, 0, 61, 8);
-    let otherwise = [Source {
-        train: &more,
-        ..sources[0]
-    }];
-    assert_eq!(
-        told_first(&system, &planted.data(&otherwise), &state, 1).0,
-        Some(1)
-    );
-}
-
 #[test]
 fn items_of_domains_are_told_apart_where_they_are_learnt_together() {
     let (one, other) = (topics(0), topics(1));
@@ -595,94 +498,4 @@ fn items_of_domains_are_told_apart_where_they_are_learnt_together() {
     // Users of one item teach nothing.
     assert_eq!(of(false), [vec![0, 35, 1], vec![38, 36]]);
     assert_eq!(of(true), [vec![0, 35, 1]]);
-}
-
-#[test]
-fn what_cannot_be_fitted_is_refused_with_what_to_do() {
-    let planted = Planted::new(5, 10);
-    let sources = planted.source();
-    let error = |system: &System, data: &Data| {
-        let course = Course {
-            seed: 5,
-            checkpoint: None,
-            progress: &mut |_| (),
-        };
-        match fit(system, data, course) {
-            Ok(_) => String::new(),
-            Err(error) => error.to_string(),
-        }
-    };
-    let bare = [Source {
-        vectors: None,
-        ..sources[0]
-    }];
-    let thin = Vectors {
-        width: 2,
-        values: vec![0.5; 2 * ITEMS],
-    };
-    let narrow = [Source {
-        vectors: Some(&thin),
-        ..sources[0]
-    }];
-    let text = over_texts().remove(0).1;
-    let unisrec_of = |text: &str| serde_json::from_str::<System>(text).unwrap();
-    let plain = unisrec_of(r#"{"kind": "unisrec", "width": 8, "pretraining": {"epochs": 1}}"#);
-    let nothing = Data {
-        vectors: None,
-        ..planted.data(&sources)
-    };
-    for (system, data, word) in [
-        (&text, nothing, "vectors"),
-        (&plain, nothing, "vectors"),
-        (&plain, planted.data(&[]), "source"),
-        (&plain, planted.data(&bare), "vectors"),
-        (&plain, planted.data(&narrow), "space"),
-    ] {
-        let found = error(system, &data);
-        assert!(found.contains(word), "{word}: {found}");
-    }
-    for (text, word) in [
-        (r#"{"kind": "unisrec", "temperature": 0.0}"#, "temperature 0"),
-        (
-            r#"{"kind": "unisrec", "zero_shot": true, "pretraining": {"epochs": 0}}"#,
-            "zero_shot",
-        ),
-        (
-            r#"{"kind": "unisrec", "pretraining": {"epochs": 0}}"#,
-            "freeze = false",
-        ),
-        (
-            r#"{"kind": "unisrec", "pretraining": {"item_dropout": 1.0}}"#,
-            "item_dropout 1",
-        ),
-        (
-            r#"{"kind": "unisrec", "pretraining": {"contrast": -1.0}}"#,
-            "contrast -1",
-        ),
-        (r#"{"kind": "unisrec", "pretraining": {"rows": 0}}"#, "rows 0"),
-        (
-            r#"{"kind": "unisrec", "adapter": {"whitening": {"experts": 0}}}"#,
-            "experts 0",
-        ),
-        (
-            r#"{"kind": "sasrec-text", "adapter": {"mlp": {"hidden": 0}}}"#,
-            "hidden 0",
-        ),
-        (r#"{"kind": "sasrec-text", "heads": 3}"#, "no multiple of heads 3"),
-        (r#"{"kind": "sasrec-text", "dropout": 1.0}"#, "dropout 1"),
-    ] {
-        let found = error(&unisrec_of(text), &planted.data(&sources));
-        assert!(found.contains(word), "{text}: {found}");
-    }
-    for (text, word) in [
-        (r#"{"kind": "unisrec", "zeroshot": true}"#, "zeroshot"),
-        (
-            r#"{"kind": "unisrec", "pretraining": {"patience": 3}}"#,
-            "patience",
-        ),
-        (r#"{"kind": "sasrec-text", "temperature": 1}"#, "temperature"),
-    ] {
-        let found = serde_json::from_str::<System>(text).unwrap_err().to_string();
-        assert!(found.contains(word), "{found}");
-    }
 }
