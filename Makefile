@@ -9,9 +9,12 @@ TEST_FLAGS ?=
 # A share of a profile's units, as 2/4, and the folder that the records of several shares were gathered in.
 UNIT ?=
 RECORDS ?=
-# What `make gate` compares the report to, and the drop that it does not let pass.
+# Where machines share finished cells: a URL of an object store (a build with the feature) or a folder.
+STORE ?=
+# What `make gate` compares the report to, the drop that it does not let pass, and the file that it writes as JUnit XML.
 BASELINE ?= runs/baseline
 MAX_DROP ?= 0.02
+JUNIT ?=
 RAW ?=
 DATASET ?= movielens-100k
 OUT ?= prepared
@@ -112,10 +115,10 @@ gpu-parts: ## Build and pack what a first run on a GPU carries (docs/gpu.md): DA
 	bash bench/gpu/pack.sh "$(or $(DATA),../shared/data)" runs/gpu/parts
 
 reproduce: $(if $(ON_CUDA),build-cuda,$(BUILT)) ## Run a profile (PROFILE=quick) from raw logs to the report in results/
-	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(UNIT),--unit $(UNIT)) $(COMPUTE)
+	$(WEAVEREC) reproduce --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(UNIT),--unit $(UNIT)) $(if $(STORE),--store "$(STORE)") $(COMPUTE)
 
 report: $(if $(ON_CUDA),build-cuda,$(BUILT)) ## Write a finished profile's report again, from its run records (RECORDS=<folder of gathered ones>)
-	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(RECORDS),--records "$(RECORDS)") $(COMPUTE)
+	$(WEAVEREC) report --profile $(PROFILE) --data "$(DATA)" --work "$(WORK)" --out "$(RESULTS)" $(if $(RECORDS),--records "$(RECORDS)") $(if $(STORE),--store "$(STORE)") $(COMPUTE)
 
 prepare: $(BUILT) ## Prepare one data set: DATASET=<name or TOML> RAW=<folder> OUT=<folder>
 	$(WEAVEREC) prepare $(DATASET) --raw "$(if $(RAW),$(RAW),$$($(WEAVEREC) datasets fetch $(DATASET)))" --out "$(OUT)"
@@ -250,7 +253,7 @@ ci-summary: ## Print the summary of the report in RESULTS as Markdown
 	@bash .ci/summary "$(RESULTS)"
 
 gate: $(BUILT) ## Fail where the report in RESULTS is shown to lie below BASELINE by more than MAX_DROP
-	$(WEAVEREC) gate "$(RESULTS)" --baseline "$(BASELINE)" --max-drop $(MAX_DROP)
+	$(WEAVEREC) gate "$(RESULTS)" --baseline "$(BASELINE)" --max-drop $(MAX_DROP) $(if $(JUNIT),--junit "$(JUNIT)")
 
 shards: ## Print the shares of SHARDS jobs as JSON, for a matrix
 	@python3 -c 'import json, sys; n = int(sys.argv[1]); print("shards=" + json.dumps([f"{i}/{n}" for i in range(1, n + 1)]))' "$(SHARDS)"

@@ -83,6 +83,7 @@ fn scenario(index: u32) -> Scenario {
         contamination: None,
         best_floor: None,
         best_naive_merge: None,
+        caveats: Vec::new(),
         cases: (0..USERS)
             .map(|user| Case {
                 user_id: format!("user {user}"),

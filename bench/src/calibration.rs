@@ -32,6 +32,9 @@ pub struct Calibration {
     pub chosen: bool,
     /// How many calibration users there were.
     pub users: usize,
+    /// Key of the cut that says who they are; not written where it is the usual one, 0.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub cut_seed: u64,
     /// The titles of the neutral histories, one each.
     pub histories: Vec<String>,
     /// What log-likelihoods are divided by.
@@ -44,6 +47,10 @@ pub struct Calibration {
     pub adapter: Option<String>,
     /// Hash of the language model.
     pub base: String,
+}
+
+fn is_usual(cut_seed: &u64) -> bool {
+    *cut_seed == 0
 }
 
 /// The layout that this program writes.

@@ -6,11 +6,12 @@
 //! * [`claim`], [`decision`]: what a study sets out to show, and what it has shown;
 //! * [`report`]: one table model and its renderers;
 //! * [`cli`], [`command`]: the command line;
-//! * [`output`]: what the commands write;
+//! * [`output`], [`card`]: what the commands write, and what an adapter says of itself;
 //! * [`allocator`]: where memory comes from.
 
 pub mod allocator;
 pub mod calibration;
+pub mod card;
 pub mod claim;
 pub mod cli;
 pub mod command;

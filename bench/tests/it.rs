@@ -9,12 +9,16 @@ mod alone;
 #[cfg(unix)]
 #[path = "it/array.rs"]
 mod array;
+#[path = "it/bound.rs"]
+mod bound;
 #[cfg(unix)]
 #[path = "it/browser.rs"]
 mod browser;
 #[cfg(unix)]
 #[path = "it/calibration.rs"]
 mod calibration;
+#[path = "it/chosen.rs"]
+mod chosen;
 #[path = "it/codes.rs"]
 mod codes;
 #[path = "it/commands.rs"]
@@ -24,6 +28,8 @@ mod fit;
 #[cfg(unix)]
 #[path = "it/folder.rs"]
 mod folder;
+#[path = "it/ids.rs"]
+mod ids;
 #[cfg(unix)]
 #[path = "it/into_base.rs"]
 mod into_base;
@@ -49,6 +55,9 @@ mod refused;
 mod reproduce;
 #[path = "it/revision.rs"]
 mod revision;
+#[cfg(unix)]
+#[path = "it/shared.rs"]
+mod shared;
 #[cfg(unix)]
 #[path = "it/status.rs"]
 mod status;

@@ -31,7 +31,7 @@ impl Drop for Store {
 }
 
 impl Store {
-    /// A server with the buckets `logs` and `prepared`, if there is a program for it.
+    /// A server with the buckets `logs`, `prepared` and `cells`, if there is a program for it.
     fn start() -> Option<Self> {
         let program = std::env::var_os("WEAVEREC_MOTO").unwrap_or_else(|| "moto_server".into());
         // A port that was free a moment ago.
@@ -52,7 +52,7 @@ impl Store {
             assert!(begin.elapsed() < PATIENCE, "the server does not begin");
             std::thread::sleep(Duration::from_millis(20));
         }
-        for bucket in ["/logs", "/prepared"] {
+        for bucket in ["/logs", "/prepared", "/cells"] {
             assert_eq!(store.ask("PUT", bucket, b"").0, 200);
         }
         Some(store)
@@ -259,4 +259,49 @@ fn what_is_missing_is_named() {
     assert!(error.contains("only be read"), "{error}");
     let error = store.fail(folder.path(), &["inspect", "s3://prepared/none"]);
     assert!(error.contains("s3://prepared/none/manifest.json"), "{error}");
+}
+
+#[test]
+fn four_jobs_without_a_common_folder_fill_one_bucket_and_come_to_the_records_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(store) = Store::start() else { return };
+    let at = folder.path();
+    std::fs::write(at.join("tiny.toml"), include_str!("it/tiny.toml")).unwrap();
+    let run = ["reproduce", "--profile", "tiny.toml", "--threads", "1"];
+    store.succeed(
+        at,
+        &[&run[..], &["--work", "alone", "--out", "report-alone"]].concat(),
+    );
+    let job = |share: &str| {
+        let number = &share[..1];
+        let (work, out) = (format!("work-{number}"), format!("report-{number}"));
+        let own = ["--work", &work, "--out", &out, "--shard", share];
+        store.succeed(at, &[&run[..], &["--store", "s3://cells/tiny"], &own].concat());
+    };
+    let job = &job;
+    std::thread::scope(|scope| {
+        for share in ["1/4", "2/4", "3/4", "4/4"] {
+            scope.spawn(move || job(share));
+        }
+    });
+    let report = [
+        "report",
+        "--profile",
+        "tiny.toml",
+        "--work",
+        "new",
+        "--out",
+        "report",
+    ];
+    store.succeed(at, &[&report[..], &["--store", "s3://cells/tiny"]].concat());
+    let same = store.succeed(at, &["compare", "report-alone", "report"]);
+    assert!(same.contains("the same numbers"), "{same}");
+    // A bucket that is not there is told of before anything is run.
+    let none = [
+        &run[..],
+        &["--work", "x", "--out", "y", "--store", "s3://nowhere/x"],
+    ]
+    .concat();
+    let error = store.fail(at, &none);
+    assert!(error.contains("s3://nowhere/x"), "{error}");
 }

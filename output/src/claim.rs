@@ -60,6 +60,8 @@ impl Input {
     }
 }
 
+const URL: &str = "is a URL, and this is written into a folder of this machine: name one";
+
 const BUSY: &str = "another run writes there at this moment; wait until it has ended, or name another place";
 
 /// The right to write a result at a place, for as long as this value lives.
@@ -111,6 +113,9 @@ impl Claim {
         inputs: &[Input],
         lock: impl FnOnce(&Path) -> Result<Lock>,
     ) -> Result<Self> {
+        if path::is_url(place) {
+            return Err(Error::refused(place, URL));
+        }
         let place = path::resolve(place)?;
         check(&place, kind, inputs)?;
         let above = place.ancestors().skip(1);
@@ -226,6 +231,13 @@ mod tests {
             Ok::<_, Error>(())
         });
         filled.unwrap();
+    }
+
+    #[test]
+    fn a_url_is_refused_and_makes_no_folder_of_its_name() {
+        let error = Claim::take(Path::new("s3://bucket/run"), ADAPTER, &[]).unwrap_err();
+        assert!(error.to_string().contains("is a URL"), "{error}");
+        assert!(!Path::new("s3:").exists());
     }
 
     #[test]

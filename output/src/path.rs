@@ -41,6 +41,14 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Whether what stands for a path is a URL: a folder of that name would be made in its place.
+pub fn is_url(path: &Path) -> bool {
+    let scheme = path.to_str().and_then(|text| text.split_once("://"));
+    scheme.is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 /// Whether a folder is a mount point: nothing can be renamed to its place. Behind a link is what counts.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn is_mount_point(folder: &Path) -> bool {
@@ -149,6 +157,19 @@ mod tests {
         symlink(root.join("gone"), root.join("dangling")).unwrap();
         let error = resolve(&root.join("dangling")).unwrap_err().to_string();
         assert!(error.contains("link to nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_url_is_told_from_a_path() {
+        for (path, url) in [
+            ("s3://bucket/x", true),
+            ("file:///x", true),
+            ("runs/s3:/x", false),
+            ("://x", false),
+            ("/a b://x", false),
+        ] {
+            assert_eq!(is_url(Path::new(path)), url, "{path}");
+        }
     }
 
     #[cfg(target_os = "linux")]

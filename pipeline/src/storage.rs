@@ -16,6 +16,8 @@
 pub(crate) mod archive;
 #[cfg_attr(not(feature = "object-store"), path = "storage/absent.rs")]
 mod object;
+#[path = "storage/pack.rs"]
+mod pack;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 pub(crate) use object::upload;
+pub use pack::{pack, unpack};
 
 /// What may stand before `://`.
 const SCHEMES: [&str; 5] = ["s3", "s3a", "gs", "http", "https"];
@@ -85,6 +88,32 @@ pub fn size(path: &Path) -> io::Result<u64> {
     match archive::inside(path) {
         Some(inside) => Ok(inside.member()?.stored()),
         None => Ok(std::fs::metadata(path)?.len()),
+    }
+}
+
+/// Puts a copy of a file where nothing is yet, whole or not at all, and says whether it did: of several that come with something of one
+/// name, from whatever machine, the first has the place. To a URL it goes in one request, out of memory.
+///
+/// # Errors
+/// A file that cannot be read, or a place that cannot be written.
+pub fn put_new(file: &Path, to: &Path) -> Result<bool> {
+    if let Some(url) = url(to) {
+        return object::put_new(file, url);
+    }
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let failed = |source| Error::io(to, "write", source);
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    // A link to a copy that is whole already, which fails where something has the name.
+    let scratch = tempfile::tempdir_in(folder).map_err(failed)?;
+    let copy = scratch.path().join("copy");
+    std::fs::copy(file, &copy).map_err(|source| Error::io(file, "copy", source))?;
+    File::open(&copy)
+        .and_then(|copy| copy.sync_all())
+        .map_err(failed)?;
+    match std::fs::hard_link(&copy, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -226,6 +255,21 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn of_two_files_of_one_name_the_first_has_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&one, "one").unwrap();
+        std::fs::write(&other, "other").unwrap();
+        let place = folder.path().join("new/place");
+        assert!(put_new(&one, &place).unwrap());
+        assert!(!put_new(&other, &place).unwrap());
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "one");
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+        let error = put_new(&folder.path().join("gone"), &folder.path().join("x")).unwrap_err();
+        assert!(error.to_string().contains("gone"), "{error}");
     }
 
     #[test]

@@ -4,14 +4,16 @@
 
 CASES is the folder that `weaverec cases export` writes: programs are trained on its training part (recbole/NAME.inter) and asked for the
 users of cases.parquet whose cut is reported, each with the whole history. Each row and replicate becomes a file of scores of all items in
-OUT, with the items of the history in it (`--history kept --scope catalogue`); a file that is there is not made again. The command behind
-`--`, if there is one, is called for every file and imports it. `make outside-rows` does all of it.
+OUT, with the items of the history in it (`--history kept --scope catalogue`); a file that is there is not made again. What made it (versions,
+seed, epochs, minutes of processor time) is kept beside it in a JSON file. The command behind `--`, if there is one, is called for every file and
+imports it, with what made it (`--made-by`). `make outside-rows` does all of it.
 
 An item that is not in the training part is unknown to these programs: it gets a score below all others. What a history has of such items
 is left out. Of each user's training part RecBole's SASRec holds the last item out, by which it stops; nothing else is chosen.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import random
@@ -96,9 +98,11 @@ class Clock:
         self.name, self.limit = name, limit
         self.threads = torch.get_num_threads()
         self.start = time.process_time()
+        self.epochs = 0
 
     def look(self, epoch, said=""):
         """After an epoch: says how far training is, and whether the time is over."""
+        self.epochs = epoch + 1
         minutes = (time.process_time() - self.start) / 60 / self.threads
         print(f"{self.name}: epoch {epoch + 1} after {minutes:.1f} minutes{said}", flush=True)
         return minutes > self.limit
@@ -134,7 +138,7 @@ def recbole(cases, work, model, **settings):
 
 
 def recbole_sasrec(cases, path, seed, minutes):
-    """SASRec as RecBole has it, with its own settings."""
+    """SASRec as RecBole has it, with its own settings; gives the epochs that were run."""
     import torch
     from recbole.data import data_preparation
     from recbole.data.interaction import Interaction
@@ -191,6 +195,7 @@ def recbole_sasrec(cases, path, seed, minutes):
             return model.full_sort_predict(asked).numpy()
 
     write(path, cases, known, score)
+    return clock.epochs
 
 
 def recbole_itemknn(cases, path, _, __):
@@ -214,7 +219,7 @@ def recbole_itemknn(cases, path, _, __):
 
 
 def rectools_sasrec(cases, path, seed, minutes):
-    """SASRec as RecTools has it, with its own settings."""
+    """SASRec as RecTools has it, with its own settings; gives the epochs that were run."""
     import torch
     from pytorch_lightning import Callback, Trainer, seed_everything
     from rectools.dataset import Dataset
@@ -270,14 +275,55 @@ def rectools_sasrec(cases, path, seed, minutes):
         return scores
 
     write(path, cases, known, score)
+    return clock.epochs
 
 
-# By identifier: the name that people read, whether nothing is drawn, and what trains it.
+# By identifier: the name that people read, whether nothing is drawn, what trains it, and the packages whose versions matter.
 ROWS = {
-    "recbole-sasrec": ("SASRec (RecBole 1.2.1)", False, recbole_sasrec),
-    "recbole-itemknn": ("ItemKNN (RecBole 1.2.1)", True, recbole_itemknn),
-    "rectools-sasrec": ("SASRec (RecTools 0.19)", False, rectools_sasrec),
+    "recbole-sasrec": ("SASRec (RecBole 1.2.1)", False, recbole_sasrec, ["recbole", "torch", "numpy"]),
+    "recbole-itemknn": ("ItemKNN (RecBole 1.2.1)", True, recbole_itemknn, ["recbole", "scipy", "numpy"]),
+    "rectools-sasrec": ("SASRec (RecTools 0.19)", False, rectools_sasrec, ["rectools", "pytorch-lightning", "torch", "numpy"]),
 }
+
+
+def about(path):
+    """Where it is kept what made a file of scores."""
+    return path.with_suffix(".json")
+
+
+def make(cases, path, row, replicate, threads, minutes):
+    """Makes a file of scores, and keeps beside it what made it."""
+    _, deterministic, train, packages = ROWS[row]
+    seed = 2024 + replicate
+    # What an earlier file was made by is said of no other.
+    about(path).unlink(missing_ok=True)
+    start, wall = time.process_time(), time.monotonic()
+    epochs = train(cases, path, seed, minutes)
+    known = {
+        "row": row,
+        "packages": {package: importlib.metadata.version(package) for package in packages},
+        "seed": None if deterministic else seed,
+        "epochs": epochs,
+        "processor_minutes": round((time.process_time() - start) / 60, 1),
+        "threads": threads,
+    }
+    about(path).write_text(json.dumps(known, indent=2) + "\n")
+    print(f"{row}, replicate {replicate}: {time.monotonic() - wall:.0f} s", flush=True)
+
+
+def made_by(path):
+    """What made a file of scores, in a line; nothing where that is not known, as of files that were made before it was kept."""
+    if not about(path).exists():
+        return None
+    known = json.loads(about(path).read_text())
+    parts = [known["row"], *(f"{package} {version}" for package, version in known["packages"].items())]
+    if known["seed"] is not None:
+        parts.append(f"seed {known['seed']}")
+    if known["epochs"] is not None:
+        parts.append(f"{known['epochs']} epochs")
+    threads = "1 thread" if known["threads"] == 1 else f"{known['threads']} threads"
+    parts.append(f"{known['processor_minutes']} min of processor time on {threads}")
+    return ", ".join(parts)
 
 
 def main():
@@ -307,14 +353,12 @@ def main():
     here = Path.cwd()
     os.chdir(out)
     for row in asked.rows.split(","):
-        label, deterministic, train = ROWS[row]
+        label, deterministic, _, _ = ROWS[row]
         for replicate in range(1 if deterministic else asked.replicates):
             path = out / f"{row}-{replicate}.parquet"
             if not path.exists():
                 torch.set_num_threads(asked.threads)
-                start = time.monotonic()
-                train(cases, path, 2024 + replicate, asked.minutes)
-                print(f"{row}, replicate {replicate}: {time.monotonic() - start:.0f} s", flush=True)
+                make(cases, path, row, replicate, asked.threads, asked.minutes)
         # A row of which a training was stopped says so wherever it stands.
         stopped = [(out / f"{row}-{replicate}.stopped") for replicate in range(asked.replicates)]
         after = {path.read_text().strip() for path in stopped if path.exists()}
@@ -325,7 +369,9 @@ def main():
             if command:
                 drawn = ["--deterministic"] if deterministic else ["--replicate", str(replicate)]
                 told = ["--row", row, "--label", label, "--scope", "catalogue", "--history", "kept"]
-                subprocess.run([*command, str(path), *told, *drawn], check=True, cwd=here)
+                text = made_by(path)
+                said = ["--made-by", text] if text else []
+                subprocess.run([*command, str(path), *told, *drawn, *said], check=True, cwd=here)
 
 
 if __name__ == "__main__":

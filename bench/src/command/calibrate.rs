@@ -27,8 +27,9 @@ use crate::scoring::{self, Case};
 ///
 /// A title is ranked by log p(title | history) − α log p(title | neutral history), since raw likelihood ranks titles by how common their
 /// words are. α, and the scale of the update if there are several to choose among, are those with which the validation users of the
-/// calibration part (20 % of all, by a keyed hash) find their items best, up to one standard error. The result lies beside the adapter as
-/// calibration.json, for `rank --calibration` and `recommend --calibration`.
+/// calibration part (20 % of all, by a keyed hash) find their items best, up to one standard error. Where α or the scale lies at the end of
+/// what was tried, that is said. The result lies beside the adapter as calibration.json, for `rank --calibration` and `recommend
+/// --calibration`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -128,6 +129,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         scale: 1.0,
         chosen: false,
         users: prompts.len(),
+        cut_seed: arguments.cut_seed,
         histories: neutral_titles(&items, &prepared.fingerprint(), arguments.neutral),
         normalisation,
         domain: manifest.name.clone(),
@@ -211,7 +213,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
             (at.scale, cases.collect())
         })
         .collect();
-    calibration.scale = scoring::choose_scale(&options);
+    let (scale, scale_at_end) = scoring::chosen_scale(&options);
+    calibration.scale = scale;
     let own = options.iter().find(|(scale, _)| *scale == calibration.scale);
     let (_, cases) = own.context("the chosen scale was not tried")?;
     let protocol = match scoring::holds(cases.iter().copied(), Protocol::Binned) {
@@ -223,6 +226,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
     meter.finish(format!("{} users", prompts.len()));
     if alpha.edge {
         say("warning: α lies at the end of what was tried, 0 to 1.5: another value might do better");
+    }
+    if scale_at_end {
+        let (low, high) = scales
+            .iter()
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), scale| {
+                (low.min(*scale), high.max(*scale))
+            });
+        say(format!(
+            "warning: the scale lies at the end of what was tried, {low} to {high}: another value might do better (--scales)"
+        ));
     }
     calibration.write(&out)?;
     done(&calibration, &out)

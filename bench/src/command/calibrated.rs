@@ -8,6 +8,7 @@ use weaverec_pipeline::schema::PromptFormat;
 
 use crate::calibration::Calibration;
 use crate::experiment::backbone::LanguageModel;
+use crate::progress::say;
 
 /// By which scores candidates are ranked.
 #[derive(Debug, Args)]
@@ -37,5 +38,15 @@ impl Calibrated {
             );
         }
         Calibration::read(file.as_deref(), adapter, model).map(Some)
+    }
+}
+
+/// Warns where the users who chose were of another prepared folder than the one that is ranked.
+pub fn warn_of_other(calibration: &Calibration, prepared: &str) {
+    if calibration.prepared != prepared {
+        say(format!(
+            "warning: the calibration was chosen by users of {}, prepared as {:.12}",
+            calibration.domain, calibration.prepared
+        ));
     }
 }

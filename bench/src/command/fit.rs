@@ -2,7 +2,6 @@
 
 mod domains;
 pub mod folder;
-mod settings;
 
 use std::path::PathBuf;
 
@@ -20,7 +19,7 @@ use super::number;
 use crate::experiment::item_vectors::ItemVectors;
 use crate::experiment::recommender::{CHOOSING, Fitted, Request, choosing, fitted};
 use crate::method::log::Histories;
-use crate::method::{self, How, METHODS};
+use crate::method::{self, How, METHODS, settings};
 use crate::output::{FIT_CHECKPOINT, FITTED};
 use crate::progress::{Meter, say};
 
@@ -28,8 +27,8 @@ use crate::progress::{Meter, say};
 /// and titles, and the course of the fit in training.jsonl, for `rank` and `recommend`.
 ///
 /// It is fitted to the training part. Rows that read titles are given text vectors of the folder's own and of those of its sources; rows that
-/// learn from other domains are given the training parts of the folders that --source names. The epoch is chosen by the validation targets of users of the selection part (10 % of all, by a keyed
-/// hash), on whom nothing is reported. Stopped and started again, it goes on from its last checkpoint and ends with the same weights. A
+/// learn from other domains are given the training parts of the folders that --source names. The epoch is chosen by the validation targets of
+/// users of the selection part (10 % of all, by a keyed hash), on whom nothing is reported. Stopped and started again, it goes on from its last checkpoint and ends with the same weights. A
 /// recommender that was fitted into the same folder before is replaced; nothing else is, and no input.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -39,6 +38,8 @@ Examples:
   weaverec fit prepared/shop --method sasrec --set width=128 --seed 2 --out shop-wide
   weaverec fit prepared/shop --method tiger --set codes.size=64 --out shop-tiger
   weaverec fit prepared/shop --method sasrec-text --vectors minilm --out shop-text
+  weaverec fit prepared/shop --method unisrec --source prepared/films --out shop-unisrec    learnt on both domains
+  weaverec fit prepared/shop --method recbase --source prepared/films --source prepared/books --out shop-recbase
   weaverec rank prepared/shop --model-folder shop-sasrec                its metrics on test users
   weaverec recommend --model-folder shop-sasrec histories.json          the ten best items
 
@@ -166,6 +167,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         positions: training.outcome.tokens,
         flops: training.flops,
         epochs: training.epochs.clone(),
+        codes: recommender.code_report().cloned(),
         chosen_by: validation.len(),
         system,
     };

@@ -28,7 +28,7 @@ use weaverec_output::{Claim, Input};
 
 use crate::allocator::return_memory_after;
 use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
-use crate::command::card;
+use crate::card;
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
 

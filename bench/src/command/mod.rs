@@ -7,7 +7,6 @@ pub mod audit;
 pub mod base;
 pub mod calibrate;
 mod calibrated;
-pub mod card;
 pub mod cases;
 pub mod compare;
 pub mod completions;

@@ -20,7 +20,7 @@ use weaverec_pipeline::title::clean;
 use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
-use crate::command::calibrated::Calibrated;
+use crate::command::calibrated::{Calibrated, warn_of_other};
 use crate::experiment::encoder::Encoder;
 use crate::progress::Meter;
 
@@ -153,6 +153,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let calibration = arguments
         .calibrated
         .read(style.format, arguments.adapter.as_deref(), &model)?;
+    if let (Some(read), Some(domain)) = (&calibration, &domain) {
+        warn_of_other(read, &domain.prepared);
+    }
     let scale = calibration.as_ref().map_or(1.0, |calibration| calibration.scale);
     let decoder = match &arguments.adapter {
         None => model.decoder.clone(),
@@ -317,6 +320,8 @@ fn readable(title: &str, domain: Option<&Domain>, key: &str, place: usize) -> Re
 
 /// What of a prepared folder matters here.
 struct Domain {
+    /// Its fingerprint.
+    prepared: String,
     /// Every title once, in the order of the items.
     titles: Vec<String>,
     /// The ids of the items that bear a title.
@@ -342,6 +347,7 @@ impl Domain {
             bearers.push(item.item_id);
         }
         Ok(Domain {
+            prepared: prepared.fingerprint(),
             titles,
             items,
             max_title_chars: parameters.max_title_chars,

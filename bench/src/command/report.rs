@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_output::{Claim, Input};
 
-use super::reproduce::{Experiment, Setting, write_report};
+use super::reproduce::{Experiment, Setting, exchange, write_report};
+use crate::experiment::cell::Kind;
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
 use crate::experiment::store::Store;
@@ -23,12 +24,13 @@ use crate::progress::say;
 Examples:
   weaverec report --profile quick
   weaverec report --profile quick --records results/quick/records --out elsewhere
-  weaverec report --profile mine.toml --data logs --out reports/mine")]
+  weaverec report --profile mine.toml --data logs --out reports/mine
+  weaverec report --profile small --data logs --store s3://bucket/small      what jobs have finished, wherever they ran")]
 pub struct Arguments {
     #[command(flatten)]
     of: Experiment,
     /// Folder of records to use in place of those of the work folder and of the report's.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "store")]
     records: Option<PathBuf>,
 }
 
@@ -52,16 +54,24 @@ pub fn run(arguments: Arguments) -> Result<()> {
         let named: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         named.join(" or ")
     };
-    let Some(own) = there.next() else {
+    // What others have finished comes into the work folder, which may be a new one.
+    let fetched = setting.store.as_ref().map(|_| &places[0]);
+    let Some(own) = fetched.or_else(|| there.next()) else {
         bail!(
             "there are no records in {}: `weaverec reproduce` makes them",
             named()
         );
     };
-    let library = Library::new(Store::open(own)?, there.next().cloned())?;
+    let mut store = Store::open(own)?;
+    if let Some(place) = &setting.store {
+        store = store.sharing(place)?;
+        store.fetch_all(Kind::Outside)?;
+    }
+    let library = Library::new(store, there.find(|place| *place != own).cloned())?;
     let mut benches = Vec::new();
     for study in setting.profile.studies(&setting.data)? {
         let cell = StudyRecord::cell(&setting.profile, study)?;
+        library.own.exchange([&cell])?;
         if !library.has(&cell) {
             say(format!(
                 "study {}: {} has no record of it as profile {} describes it now, and it is left out",
@@ -71,7 +81,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
             ));
             continue;
         }
-        benches.push(Bench::of_record(&library.load(&cell)?)?);
+        let bench = Bench::of_record(&library.load(&cell)?)?;
+        exchange(&bench, &bench.plan.units, &library.own)?;
+        benches.push(bench);
     }
     if benches.is_empty() {
         bail!(

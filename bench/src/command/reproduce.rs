@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_output::{Claim, Input, Kind};
+use weaverec_pipeline::storage;
 
 use super::units;
 use crate::experiment::assemble;
@@ -16,7 +17,7 @@ use crate::experiment::plan::Unit;
 use crate::experiment::profile::{Data, Profile, Stated};
 use crate::experiment::runner::{self, Workshop};
 use crate::experiment::stated;
-use crate::experiment::store::Store;
+use crate::experiment::store::{Exchanged, Store};
 use crate::experiment::study_record::StudyRecord;
 use crate::experiment::unit::Units;
 use crate::output::{CELLS, RECORDS, REPORT, WORK};
@@ -36,6 +37,7 @@ Examples:
   weaverec reproduce --profile mine.toml --data logs --out reports/mine
   weaverec reproduce --profile small --data logs --dry-run          what there is to do, and for how long
   weaverec reproduce --profile small --data logs --unit 1/3         the first third of the units
+  weaverec reproduce --profile small --data logs --shard 2/8 --store s3://bucket/small     one job of eight
   weaverec reproduce --profile paper --dry-run                      with neither its logs nor its model
   weaverec reproduce --profile small --device cuda --arithmetic bf16")]
 pub struct Arguments {
@@ -80,6 +82,10 @@ pub struct Experiment {
     /// Folder of the report [default: results/<profile>].
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Where machines share finished cells: `s3://bucket/prefix`, `gs://bucket/prefix` (in builds with `object-store`) or a folder. What is
+    /// there is not run again, and what is finished here is put there.
+    #[arg(long, value_name = "URL")]
+    store: Option<PathBuf>,
     /// Where the language model runs: `cpu`, `cuda`, `cuda:1` or `metal` [default: what the profile says, or the CPU].
     #[arg(long)]
     device: Option<DeviceName>,
@@ -98,6 +104,8 @@ pub struct Setting {
     pub work: PathBuf,
     /// Folder of the report.
     pub out: PathBuf,
+    /// Where machines share finished cells.
+    pub store: Option<PathBuf>,
     /// What nothing may be written over.
     pub inputs: Vec<Input>,
     /// The command that runs the experiment, as a report names it: with what decides about its numbers, and without where things lie.
@@ -120,6 +128,12 @@ impl Setting {
             place.unwrap_or_else(|| PathBuf::from(folder).join(&profile.name))
         };
         let (work, out) = (named(of.work, "runs"), named(of.out, "results"));
+        if storage::url(&work).is_some() {
+            bail!(
+                "--work {}: work lies in a folder of this machine; --store shares what is finished through an object store",
+                work.display()
+            );
+        }
         let profile_file = Some(&of.profile).filter(|path| Path::new(path).is_file());
         let mut inputs: Vec<Input> = profile_file
             .map(|path| Input::new(path, "the profile"))
@@ -142,6 +156,7 @@ impl Setting {
             data,
             work,
             out,
+            store: of.store,
             inputs,
             command,
         })
@@ -242,6 +257,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if arguments.no_leases {
         workshop.store = workshop.store.without_leases();
     }
+    if let Some(place) = &setting.store {
+        workshop.store = workshop.store.sharing(place)?;
+    }
     let exported = claim
         .as_ref()
         .map_or(setting.out.as_path(), Claim::place)
@@ -259,6 +277,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         let bench = &mut benches[study];
         let plan = &bench.plan;
         let units: Vec<Unit> = units.iter().map(|unit| plan.units[*unit].clone()).collect();
+        exchange(bench, &units, &workshop.store)?;
         let unfinished = Missing::of(bench, &units, &library, &workshop)?.cells().len();
         say(format!(
             "{}: {} units, {unfinished} cells to do",
@@ -327,6 +346,24 @@ fn list_stated(
         .collect::<Result<_>>()?;
     let chosen = units::chosen(&benches, units)?;
     units::list(&benches, &chosen, &library, &workshop, Some(stated))
+}
+
+/// Exchanges the cells of these units with other machines, where a store is shared.
+///
+/// # Errors
+/// As of [`Store::exchange`].
+pub fn exchange(bench: &Bench, units: &[Unit], store: &Store) -> Result<()> {
+    let of_units = units.iter().flat_map(|unit| bench.plan.cells(unit));
+    let exchanged = store.exchange(std::iter::once(&bench.study.cell).chain(of_units))?;
+    if exchanged != Exchanged::default() {
+        say(format!(
+            "{}: {} cells fetched from the shared store, {} put there",
+            bench.study.study().title,
+            exchanged.fetched,
+            exchanged.put
+        ));
+    }
+    Ok(())
 }
 
 /// How many units are finished of which this machine has no more than records.

@@ -12,7 +12,7 @@ use weaverec_model::device::Compute;
 use super::reproduce::claim_report;
 use super::target::{Named, Target};
 use crate::experiment::assemble::scores::{UserScores, of_row};
-use crate::experiment::cell::Kind;
+use crate::experiment::cell::{Kind, Record};
 use crate::experiment::cost::Cost;
 use crate::experiment::domain::DomainData;
 use crate::experiment::environment::Environment;
@@ -46,7 +46,8 @@ enum Action {
     #[command(after_help = "\
 Examples:
   weaverec score import sasrec.parquet --profile quick --study movielens-genres --target drama \\
-      --row recbole-sasrec --label \"SASRec (RecBole 1.2.1)\" --replicate 0 --history kept --scope catalogue
+      --row recbole-sasrec --label \"SASRec (RecBole 1.2.1)\" --replicate 0 --history kept --scope catalogue \\
+      --made-by \"RecBole 1.2.1, torch 2.6.0, seed 2024, 50 min of processor time on 2 threads\"
   weaverec score import knn.csv --target drama --row recbole-itemknn --label ItemKNN --deterministic --scope candidates
   weaverec report --profile quick                                          the tables with the row in them")]
     Import(Box<Import>),
@@ -86,6 +87,9 @@ struct Import {
     /// Take lists that are too short for some metric; targets that are not on them are missed.
     #[arg(long)]
     allow_short: bool,
+    /// What made the file, in a line: program, version, seed, minutes; the report says it where it says where its numbers come from.
+    #[arg(long, value_name = "TEXT")]
+    made_by: Option<String>,
     /// Folder of the report, where the record is left as well [default: results/<profile>].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -145,6 +149,9 @@ fn import(asked: Import) -> Result<()> {
         !asked.label.trim().is_empty(),
         "--label is empty: name the row as people are to read it"
     );
+    if let Some(text) = &asked.made_by {
+        import::check_made_by(text)?;
+    }
     // A file that is not there is said before anything is prepared.
     let file = cases::hash(&asked.file)?;
     let target = asked.of.open()?;
@@ -172,7 +179,8 @@ fn import(asked: Import) -> Result<()> {
         file,
     };
     let cell = import::cell(&source)?;
-    import::check_beside(&source, &cell, &library.list(Kind::Outside)?)?;
+    let before = library.list(Kind::Outside)?;
+    import::check_beside(&source, &cell, &before)?;
     let given = given::read(&asked.file, &domain)?;
     let environment = Environment::here(1, Compute::default());
     let cost = || Cost {
@@ -180,8 +188,11 @@ fn import(asked: Import) -> Result<()> {
         ..Cost::default()
     };
     let format = target.profile.prepare.format;
-    let record = import::record(&source, &cell, &domain, format, &given, environment, cost())
+    let mut record = import::record(&source, &cell, &domain, format, &given, environment, cost())
         .with_context(|| asked.file.display().to_string())?;
+    if let Some(told) = &mut record.outside {
+        told.made_by = asked.made_by;
+    }
     if given.choosing > 0 {
         say(format!(
             "  {} users of the file choose and are not ranked; they are left out",
@@ -191,6 +202,9 @@ fn import(asked: Import) -> Result<()> {
     if let Kept::Again { note: Some(note) } = library.own.keep(&cell, &record, |_| Ok(()))? {
         say(format!("  {note}"));
     }
+    if let Some(note) = stays(&record, &before) {
+        say(format!("  {note}"));
+    }
     library.export([&cell])?;
     let levels = match (&record.ranking, &record.outside) {
         (Some(ranking), Some(told)) => levels::levels(&ranking.cases, told.extent),
@@ -198,6 +212,22 @@ fn import(asked: Import) -> Result<()> {
     };
     let summary = json!({ "key": cell.key, "row": source.outside, "told": record.outside, "levels": levels });
     super::print(serde_json::to_string_pretty(&summary)?)
+}
+
+/// What must be said where the file was imported before and something else was said of what made it: a record is never changed.
+fn stays(record: &Record, before: &[Record]) -> Option<String> {
+    let first = before.iter().find(|first| first.key == record.key)?;
+    let said = |record: &Record| record.outside.as_ref().and_then(|told| told.made_by.clone());
+    let asked = said(record)?;
+    let known = said(first);
+    (known.as_ref() != Some(&asked)).then(|| {
+        format!(
+            "the file was imported before, and its record stays, which says {} of what made it; remove its folder (outside/{}, in cells/ and \
+             in the report's records/) to import it anew",
+            known.map_or("nothing".to_owned(), |known| format!("{known:?}")),
+            record.key
+        )
+    })
 }
 
 fn export(asked: Export) -> Result<()> {

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use weaverec_model::op::with_threads;
+use weaverec_model::recommender::Vectors;
 use weaverec_output::{Claim, Input};
 
 use crate::experiment::domain::{DomainData, prepare_study};
+use crate::experiment::item_vectors::study::of_study;
 use crate::experiment::library::Library;
 use crate::experiment::profile::{Data, Profile, Study};
 use crate::experiment::store::Store;
@@ -142,6 +145,18 @@ impl Target {
         let domain = domain.with_context(|| format!("the domain {} was not prepared", self.name))?;
         domain.check_ranked(self.profile.report_on)?;
         Ok(domain)
+    }
+
+    /// Vectors of the target's items, in the space that the profile makes for those of all domains of the study.
+    ///
+    /// # Errors
+    /// Raw logs that cannot be had or read, and vectors that cannot be made.
+    pub fn vectors(&self) -> Result<Vectors> {
+        let domains = prepare_study(&self.profile, &self.study, &self.data, &self.work, self.threads)?;
+        let (how, compute) = (&self.profile.vectors, self.profile.compute);
+        let mut space = with_threads(self.threads, || of_study(&domains, how, compute))?;
+        let found = space.remove(&self.name);
+        found.with_context(|| format!("the domain {} was not prepared", self.name))
     }
 
     /// The study's record, where there is one, which must be of the domain as it is now.

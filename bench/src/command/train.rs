@@ -12,8 +12,8 @@ use weaverec_output::{Claim, Input, write_file};
 use weaverec_pipeline::prepared::Prepared;
 
 use super::number;
+use crate::card::{self, Trained};
 use crate::command::base::Base;
-use crate::command::card::{self, Trained};
 use crate::experiment::training_set::{ChosenBy, Part, TrainingSet};
 use crate::output::{CHECKPOINT, CURVE, TRAINED};
 use crate::progress::{Meter, say};
@@ -155,12 +155,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
         &arguments.out,
         &Trained {
             folders: folders.iter().map(Prepared::manifest).collect(),
-            mixture,
+            taken: card::taken(mixture, folders.len()),
             prompts: examples.len(),
             held_out: held_out.len(),
             lora: &adapter.config,
             config: &config,
-            seed,
+            seed: seed.to_string(),
             base: &model.base,
             outcome: &outcome,
         },

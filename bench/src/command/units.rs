@@ -14,6 +14,7 @@ use crate::experiment::runner::Workshop;
 use crate::experiment::unit::Units;
 use crate::experiment::work::Work;
 use crate::progress::duration;
+use crate::report::number::power_of_ten;
 
 /// The chosen units of each study, by their places in its plan. Units are numbered through all studies.
 ///
@@ -131,7 +132,7 @@ impl Total {
             self.cells,
             self.missing,
             thousands(self.work.tokens as f64),
-            thousands(self.work.flops),
+            operations(self.work.flops),
             match self.missing {
                 0 => "–".into(),
                 _ => duration(self.seconds),
@@ -158,17 +159,17 @@ fn header() -> String {
     format!("{unit:>4}  {cells:>5}  {to_do:>5}  {tokens:>9}  {flops:>9}  {time:>12}")
 }
 
+/// Operations as reports write them.
+fn operations(number: f64) -> String {
+    match number > 0.0 {
+        true => power_of_ten(number, 2),
+        false => "0".to_owned(),
+    }
+}
+
 /// A large number in a few characters.
 fn thousands(number: f64) -> String {
-    let units = [
-        (1e21, "Z"),
-        (1e18, "E"),
-        (1e15, "P"),
-        (1e12, "T"),
-        (1e9, "G"),
-        (1e6, "M"),
-        (1e3, "k"),
-    ];
+    let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     match units.iter().find(|(size, _)| number >= *size) {
         Some((size, letter)) => format!("{:.1} {letter}", number / size),
         None => format!("{number:.0}"),
@@ -177,16 +178,31 @@ fn thousands(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{Total, header, operations, thousands};
+    use crate::experiment::work::Work;
 
     #[test]
     fn large_numbers_are_short() {
-        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12, 4.2e17, 7e20, 1e22].map(thousands);
-        assert_eq!(
-            shown,
-            [
-                "0", "999", "1.0 k", "1.2 M", "2.4 T", "420.0 P", "700.0 E", "10.0 Z"
-            ]
-        );
+        let shown = [0.0, 999.0, 1_000.0, 1_234_567.0, 2.35e12].map(thousands);
+        assert_eq!(shown, ["0", "999", "1.0 k", "1.2 M", "2.4 T"]);
+        let shown = [0.0, 5.62e18, 1.1e21].map(operations);
+        assert_eq!(shown, ["0", "5.62×10¹⁸", "1.10×10²¹"]);
+    }
+
+    #[test]
+    fn numbers_stand_below_their_heads() {
+        let one = Total {
+            cells: 12,
+            missing: 3,
+            work: Work {
+                tokens: 1_234_567,
+                flops: 5.617e18,
+            },
+            seconds: 0.0,
+        };
+        let line = one.line("4", "a → b");
+        assert!(line.contains("      1.2 M  5.62×10¹⁸  "), "{line}");
+        let before_the_name = line.chars().count() - "  a → b".chars().count();
+        assert_eq!(header().chars().count(), before_the_name, "{line}");
     }
 }

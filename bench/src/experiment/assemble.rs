@@ -62,6 +62,8 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
     if scenarios.is_empty() {
         return Ok(None);
     }
+    let rows = study.study().rows(profile)?;
+    notes.extend(profile.fitted_of(study.study()).notes(&rows));
     // Where none is chosen, a reader could take the arithmetic of a mean for the merit of a method.
     if as_they_are.len() == scenarios.len() {
         notes.push(MERGES_AS_THEY_ARE.to_owned());
@@ -94,6 +96,7 @@ pub fn study(study: &StudyRecord, plan: &Plan, library: &Library) -> Result<Opti
     let mut of_trainings = choices::of_trainings(&records, &scenarios)?;
     of_trainings.extend(choices);
     let choices = of_trainings;
+    notes.extend(notes::of_codes(&records));
     let seen = records.seen.into_inner();
     Ok(Some(input::Study {
         name: study.study().name.clone(),

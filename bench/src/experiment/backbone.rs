@@ -93,6 +93,9 @@ pub fn cell(own: Own, profile: &Profile, study: &Study, facts: &Facts, replicate
         "domains": fingerprints,
         "selection": { "cut_seed": profile.cut_seed, "prompts": profile.adapter.held_out },
     });
+    if let Some(most) = profile.prepare.most_tokens() {
+        configuration["max_tokens"] = json!(most);
+    }
     let what = match own {
         Own::Nano(sizes) => {
             configuration["decoder"] = json!(sizes.decoder);
@@ -179,6 +182,10 @@ pub fn pretrain(
             epochs: None,
             outcome,
         }),
+        codes: match &words {
+            Words::Codes(book) => Some(book.report.clone()),
+            Words::Text(_) => None,
+        },
         artefacts: Some(Box::new(move |folder| {
             weights.save(folder, &config)?;
             words.save(folder)
@@ -209,7 +216,7 @@ pub fn decoder_config(own: Own, words: &Words) -> Result<DecoderConfig> {
 /// Texts of which nothing can be made, and vectors that cannot be had.
 pub fn words(own: Own, domains: &Domains, (vectors, compute): (&ItemVectors, Compute)) -> Result<Words> {
     match own {
-        Own::Nano(sizes) => Ok(Words::Text(Box::new(train_tokenizer(sizes, domains)?))),
+        Own::Nano(sizes) => Ok(Words::of_text(train_tokenizer(sizes, domains)?)),
         Own::Codes(sizes) => Ok(Words::Codes(CodeBook::of(sizes, domains, vectors, compute)?)),
     }
 }

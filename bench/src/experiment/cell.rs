@@ -1,6 +1,7 @@
 //! Cells: the units of work that are done once. A cell's key is a hash of everything that decides its outcome.
 
 use serde::{Deserialize, Serialize};
+use weaverec_model::recommender::codes::CodeReport;
 use weaverec_model::train::Outcome;
 
 use super::cost::Cost;
@@ -140,6 +141,9 @@ pub struct Record {
     /// What was found along the weights of a merge, where they were tried on a grid. Records of before it was kept have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightCurve>,
+    /// What the codes of items came to, of a backbone or a recommender that reads some. Records of before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<CodeReport>,
 }
 
 impl Record {
@@ -160,6 +164,7 @@ impl Record {
             study: None,
             outside: None,
             weights: None,
+            codes: None,
         }
     }
 }
@@ -280,7 +285,7 @@ pub struct ScoredCase {
     pub popularity: Vec<u32>,
     /// Where the target stands among all items that are not in the history, by `scores`; none where the catalogue was not scored.
     pub catalogue: Option<Place>,
-    /// Items of the history that is shown.
+    /// Items that the user had before; in records of earlier versions those that the prompt shows.
     pub history: u32,
     /// Whether the target's id is below that of the last item in the history.
     pub descends: bool,

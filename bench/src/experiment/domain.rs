@@ -14,6 +14,7 @@ use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
 use super::cut::{Cut, First, Lot, Sizes};
+use super::ids::Ids;
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
 use super::protocol::union;
 use crate::method::log::{Histories, Log};
@@ -131,7 +132,7 @@ pub fn prepare_study(
     for (domain, request) in requests {
         prepare(domain, &request)?;
         let folder = request.folder();
-        let read = read(&domain.name, &Wanted::of(profile), &folder)
+        let read = read(&domain.name, &Wanted::of(profile, study), &folder)
             .with_context(|| format!("cannot read {}", folder.display()))?;
         say(format!(
             "  {}: {} items, {} training prompts; {} users ranked of {} ({}), rows compared on {} of {}",
@@ -203,6 +204,7 @@ fn request(
         max_title_chars: config.max_title_chars,
         candidates: config.candidates,
         format: config.format,
+        recipe: config.recipe,
         max_train: config.max_train,
         // Everybody has prompts: who chooses and who is ranked is decided by the cut of users, which is finer than the pipeline's sample.
         max_eval: None,
@@ -282,14 +284,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What a profile wants of its domains.
-    pub fn of(profile: &Profile) -> Self {
+    /// What a profile wants of a study's domains.
+    pub fn of(profile: &Profile, study: &Study) -> Self {
         Self {
             cut_seed: profile.cut_seed,
             report_on: profile.report_on,
             ranked: profile.prepare.users,
             held_out: profile.adapter.held_out,
-            calibration: profile.rank.calibration.max(CALIBRATION),
+            calibration: profile.rank_of(study).calibration.max(CALIBRATION),
             format: profile.prepare.format,
         }
     }
@@ -298,9 +300,12 @@ impl Wanted {
 /// Reads a prepared folder; `name` is what the domain is called.
 ///
 /// # Errors
-/// A folder that is none, or whose files do not belong together.
+/// A folder that is none, or whose files do not belong together: one in which a prompt or a sequence names an item that there is not is
+/// refused here, so that whoever scores need not ask.
 pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
     let folder = Prepared::open(folder)?;
+    let items = folder.items()?;
+    let ids = Ids::of(&folder, &items)?;
     let manifest = folder.manifest();
     let key = manifest.parameters.domain_name(&manifest.dataset);
     let lot = |user: &str| Lot::of(wanted.cut_seed, &key, user);
@@ -308,6 +313,7 @@ pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
     let (mut selection, mut diagnosis) = (First::new(wanted.held_out), First::new(wanted.held_out));
     let mut calibration = First::new(wanted.calibration);
     folder.each_prompt(Split::Validation, |row| {
+        ids.check(Split::Validation, &row)?;
         let lot = lot(row.user_id);
         let cut = lot.cut();
         if !cut.is_reported() {
@@ -324,6 +330,7 @@ pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
     })?;
     let mut ranked = First::new(wanted.ranked);
     folder.each_prompt(Split::Test, |row| {
+        ids.check(Split::Test, &row)?;
         let lot = lot(row.user_id);
         let cut = lot.cut();
         if cut.is_reported() {
@@ -334,6 +341,7 @@ pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
         }
         Ok(())
     })?;
+    ids.check_rest(&folder)?;
     let ranked = ranked.into_vec();
     Ok(DomainData {
         name: name.to_owned(),
@@ -351,7 +359,7 @@ pub fn read(name: &str, wanted: &Wanted, folder: &Path) -> Result<DomainData> {
         log: Log::read(&folder)?,
         histories: Histories::read(&folder)?,
         calibration: calibration.into_vec(),
-        items: folder.items()?,
+        items,
         users,
         selection: selection.into_vec(),
         diagnosis: diagnosis.into_vec(),

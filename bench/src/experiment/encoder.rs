@@ -3,9 +3,11 @@
 //! Titles, histories and answers are data: what spells one of the model's control tokens in them is text here, wherever it stands. A model
 //! that reads items as codes is given the codes of the same items, in the same places.
 
+mod bound;
 mod codes;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +16,11 @@ use weaverec_model::rank::Query;
 use weaverec_model::recommender::ItemCodes;
 use weaverec_model::recommender::codes::Layout;
 use weaverec_model::train::Example;
+use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat, TITLE_SEPARATOR};
+
+pub use self::bound::Bound;
+use super::protocol::union;
 
 /// Turns prompts of one format into tokens of one tokenizer, or those of one domain into the codes of their items.
 pub enum Encoder<'a> {
@@ -28,6 +34,10 @@ pub enum Encoder<'a> {
 pub struct TextEncoder<'a> {
     tokenizer: &'a Tokenizer,
     format: PromptFormat,
+    /// What prompts are held to; none where they may be of any length.
+    bound: Option<Bound>,
+    /// How often a prompt was encoded without some of its titles.
+    shortened: AtomicUsize,
     lines: Mutex<HashMap<String, Vec<u32>>>,
 }
 
@@ -46,8 +56,44 @@ impl<'a> Encoder<'a> {
         Encoder::Text(TextEncoder {
             tokenizer,
             format,
+            bound: None,
+            shortened: AtomicUsize::new(0),
             lines: Mutex::default(),
         })
+    }
+
+    /// The same with prompts held to so many tokens. Codes are of one length an item, and their histories as long as they were prepared.
+    #[must_use]
+    pub fn held_to(self, bound: Bound) -> Self {
+        match self {
+            Encoder::Text(text) => Encoder::Text(TextEncoder {
+                bound: Some(bound),
+                ..text
+            }),
+            Encoder::Codes(codes) => Encoder::Codes(codes),
+        }
+    }
+
+    /// The same for prompts that are worded with the titles of these items, in place of the folder's own.
+    ///
+    /// # Errors
+    /// A wording that cannot be read.
+    pub fn over(self, folder: &Prepared, items: &[Item]) -> Result<Self> {
+        let bound = match &self {
+            Encoder::Text(TextEncoder {
+                bound: Some(bound), ..
+            }) => bound.over(folder, items)?,
+            Encoder::Text(_) | Encoder::Codes(_) => return Ok(self),
+        };
+        Ok(self.held_to(bound))
+    }
+
+    /// How often a prompt was encoded so far without the oldest titles of its history, since it would have been longer than it may be.
+    pub fn shortened(&self) -> usize {
+        match self {
+            Encoder::Text(text) => text.shortened.load(Ordering::Relaxed),
+            Encoder::Codes(_) => 0,
+        }
     }
 
     /// An encoder of items as codes.
@@ -71,6 +117,9 @@ impl<'a> Encoder<'a> {
     }
 
     /// A prompt and its answer, with the loss on the answer.
+    ///
+    /// # Errors
+    /// A prompt that is longer than it may be, however few titles its history has, or that cannot be encoded.
     pub fn example(&self, prompt: &Prompt) -> Result<Example> {
         match self {
             Encoder::Text(text) => text.example(prompt),
@@ -86,7 +135,8 @@ impl<'a> Encoder<'a> {
     /// A prompt and candidates, to be ranked. Formats that list candidates can be asked about those that they list alone.
     ///
     /// # Errors
-    /// A candidate without anything to read: its likelihood would be that of what follows a title, and it would win.
+    /// A candidate without anything to read: its likelihood would be that of what follows a title, and it would win. A prompt that is longer
+    /// than it may be with the longest of the candidates, however few titles its history has.
     pub fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
         match self {
             Encoder::Text(text) => text.query(prompt, candidates, items),
@@ -178,6 +228,46 @@ impl<'a> Encoder<'a> {
 
 impl TextEncoder<'_> {
     fn example(&self, prompt: &Prompt) -> Result<Example> {
+        self.fitted(prompt, |prompt| {
+            let example = self.whole_example(prompt)?;
+            let tokens = example.tokens.len();
+            Ok((example, tokens))
+        })
+    }
+
+    /// The answer is not looked at: how much of a history is read says nothing of it.
+    fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
+        self.fitted(prompt, |prompt| {
+            let query = self.whole_query(prompt, candidates, items)?;
+            let longest = query.candidates.iter().map(Vec::len).max().unwrap_or(0);
+            let tokens = query.prompt.len() + longest;
+            Ok((query, tokens))
+        })
+    }
+
+    fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        match &self.bound {
+            // What is continued freely is what candidates are ranked after.
+            Some(bound) => {
+                let (candidates, _) = union(prompt, self.format);
+                Ok(self.query(prompt, &candidates, bound.items())?.prompt)
+            }
+            None => self.whole_prompt(prompt),
+        }
+    }
+
+    /// What is made of a prompt that is as long as it may be.
+    fn fitted<T>(&self, prompt: &Prompt, encode: impl Fn(&Prompt) -> Result<(T, usize)>) -> Result<T> {
+        let Some(bound) = &self.bound else {
+            return Ok(encode(prompt)?.0);
+        };
+        let (encoded, is_shorter) = bound.fitted(prompt, self.format, encode)?;
+        self.shortened
+            .fetch_add(usize::from(is_shorter), Ordering::Relaxed);
+        Ok(encoded)
+    }
+
+    fn whole_example(&self, prompt: &Prompt) -> Result<Example> {
         let answer = prompt.messages.last().map_or("", |m| m.content.as_str());
         let (mut tokens, answer) = match self.format {
             PromptFormat::Sequence => (self.history(prompt)?, self.lines(answer)?),
@@ -192,7 +282,7 @@ impl TextEncoder<'_> {
         Ok(Example { tokens, loss_from })
     }
 
-    fn query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
+    fn whole_query(&self, prompt: &Prompt, candidates: &[u32], items: &[Item]) -> Result<Query> {
         let (tokens, lead, end) = match self.format {
             PromptFormat::Sequence => (self.history(prompt)?, String::new(), String::new()),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {
@@ -230,7 +320,7 @@ impl TextEncoder<'_> {
         })
     }
 
-    fn prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+    fn whole_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
         match self.format {
             PromptFormat::Sequence => self.history(prompt),
             PromptFormat::Top5 | PromptFormat::TargetOnly | PromptFormat::Letter => {

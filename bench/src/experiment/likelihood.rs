@@ -7,13 +7,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use weaverec_model::backbone::Decoder;
 use weaverec_model::lora::Adapter;
-use weaverec_model::rank::{Catalogue, Mass, Query, Ranker, Sought, catalogue_place, generate, neutral};
+use weaverec_model::rank::{Catalogue, Mass, Query, Ranker, Sought, catalogue_place, neutral};
 use weaverec_model::train::mean_loss;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 use weaverec_pipeline::seed;
 
 use super::backbone::LanguageModel;
-use super::cell::{Choice, Recall};
+use super::cell::Choice;
+use super::contamination;
 use super::cut::Cut;
 use super::domain::DomainData;
 use super::encoder::{CodeEncoder, Encoder};
@@ -86,8 +87,9 @@ impl Likelihood<'_> {
                 self.profile.prepare.format,
             )?;
         }
-        if self.merged.is_none() {
-            scored.recall = self.recall(&plain)?;
+        if self.merged.is_none() && config.contamination > 0 && self.encoder.codes().is_none() {
+            let found = contamination::recall(self.model, &plain, target, config.contamination, self.meter)?;
+            scored.recall = Some(found);
         }
         let scoring = Instant::now();
         let mut own = self.at(&plain, 1.0, &reported, subjects, &queries)?;
@@ -340,39 +342,6 @@ impl Likelihood<'_> {
             });
         }
         Ok(())
-    }
-
-    /// How many next titles of training sequences the model writes to the letter.
-    fn recall(&self, decoder: &Decoder) -> Result<Option<Recall>> {
-        let wanted = self.profile.rank.contamination;
-        if wanted == 0
-            || self.encoder.codes().is_some()
-            || self.profile.prepare.format != PromptFormat::Sequence
-        {
-            return Ok(None);
-        }
-        let prompts = self.target.folder.first_prompts(Split::Train, wanted)?;
-        let stops = self.encoder.stops()?;
-        let mut recalled = 0;
-        for (done, prompt) in prompts.iter().enumerate() {
-            let title = &self.target.items[prompt.target as usize - 1].title;
-            // In training all titles but the first are answers: the last one is asked for.
-            let known: Vec<String> = prompt
-                .history
-                .iter()
-                .map(|item| self.target.items[*item as usize - 1].title.clone())
-                .collect();
-            let longest = self.encoder.lines(title)?.len() + 1;
-            let answer = generate(decoder, &self.encoder.titles(&known)?, &stops, longest)?;
-            recalled += usize::from(self.encoder.first_title(&answer)? == *title);
-            self.meter.update(done as u64, prompts.len() as u64, || {
-                "training sequences asked".into()
-            });
-        }
-        Ok(Some(Recall {
-            asked: prompts.len(),
-            recalled,
-        }))
     }
 }
 

@@ -1,5 +1,8 @@
 //! What running needs and planning and reporting do not: prepared domains and language models.
 
+mod distance;
+mod notes;
+
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
@@ -42,9 +45,12 @@ impl Materials {
         let count = study.domains.len();
         say(format!("{}: preparing {count} domains", study.title));
         let domains = domain::prepare_study(profile, study, data, &workshop.work, workshop.threads)?;
+        let most = profile.prepare.most_tokens();
         let model = match &profile.backbone {
             Backbone::Pretrained { model, precision } => {
-                Some(backbone::pretrained(model, *precision, workshop.compute)?)
+                let mut fetched = backbone::pretrained(model, *precision, workshop.compute)?;
+                fetched.words = fetched.words.held_to(most, &domains)?;
+                Some(fetched)
             }
             Backbone::Nano(_) | Backbone::Codes(_) | Backbone::None => None,
         };
@@ -52,7 +58,7 @@ impl Materials {
         let words = profile
             .backbone
             .own()
-            .map(|own| backbone::words(own, &domains, vectors));
+            .map(|own| backbone::words(own, &domains, vectors)?.held_to(most, &domains));
         let words = words.transpose()?;
         if let Some(Words::Codes(book)) = &words {
             say(format!("  {}", book.describe()));
@@ -68,6 +74,28 @@ impl Materials {
 
     /// What is kept of the study.
     fn study(&self, profile: &Profile, study: &Study) -> Result<StudyRecord> {
+        let mut record = self.record(profile, study)?;
+        let fetched = self.model.as_ref().map(|model| &model.words);
+        let (words, prepare) = (fetched.or(self.words.as_ref()), profile.prepare_of(study));
+        for (name, facts) in &mut record.facts.domains {
+            facts
+                .notes
+                .extend(notes::of(self.domain(name)?, words, &prepare)?);
+        }
+        if words.is_some() {
+            for (target, source) in distance::pairs(study) {
+                let (of, from) = (self.domain(target)?, self.domain(source)?);
+                let found = distance::apart((target, of.items.as_slice()), (source, from.items.as_slice()));
+                let facts = record.facts.domains.get_mut(target);
+                if let Some((apart, facts)) = found.zip(facts) {
+                    facts.notes.push(notes::of_distance(source, apart));
+                }
+            }
+        }
+        Ok(record)
+    }
+
+    fn record(&self, profile: &Profile, study: &Study) -> Result<StudyRecord> {
         let domains = &self.domains;
         if let Some(model) = &self.model {
             let fingerprint = Some(model.fingerprint.as_str());

@@ -229,15 +229,16 @@ impl Layout<'_> {
         }
     }
 
-    /// Tokens of a sequence: a history, and candidates where the format lists them, of titles as long as they may be. Four characters make
-    /// a token.
+    /// Tokens of a sequence: a history, and candidates where the format lists them, of titles as long as they may be, in a prompt as long as
+    /// it may be. Four characters make a token.
     fn seen(&self) -> f64 {
         let prepare = &self.profile.prepare;
         let titles = match prepare.format.lists_candidates() {
             true => prepare.max_history + prepare.candidates,
             false => prepare.max_history,
         };
-        (titles * prepare.max_title_chars) as f64 / 4.0
+        let tokens = (titles * prepare.max_title_chars) as f64 / 4.0;
+        tokens.min(prepare.most_tokens().map_or(f64::INFINITY, |most| most as f64))
     }
 
     fn ranking(&self, members: usize) -> Bytes {
@@ -315,6 +316,9 @@ mod tests {
         assert_eq!(half.1, as_it_is.1);
         let fewer = of(&|profile| profile.rank.batch_tokens /= 2);
         assert!(fewer.1.activations < as_it_is.1.activations);
+        let shorter = of(&|profile| profile.prepare.max_tokens = 100);
+        assert!(shorter.0.activations < as_it_is.0.activations);
+        assert_eq!(shorter.1, as_it_is.1);
     }
 
     #[test]

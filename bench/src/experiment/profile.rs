@@ -4,6 +4,7 @@ mod check;
 mod codes;
 mod data;
 mod extend;
+mod fitted;
 mod load;
 mod prepare;
 mod rank;
@@ -19,8 +20,9 @@ use weaverec_model::train::{Keep, TrainConfig};
 
 pub use codes::{CodeDecoder, CodeSizes, ItemText, Own};
 pub use data::Data;
+pub use fitted::FittedRows;
 pub use prepare::{Order, Prepare, Split};
-pub use rank::Rank;
+pub use rank::{Choosing, Rank};
 pub use stated::{Length, Stated, StatedDomain};
 pub use study::{Domain, Scenario, Source, Study, Training};
 
@@ -65,9 +67,12 @@ pub struct Profile {
     /// How adapters are trained.
     #[serde(default)]
     pub adapter: Adapter,
-    /// How items become the vectors that fitted rows read.
+    /// How items become the vectors that fitted rows, and text-kNN, read.
     #[serde(default, skip_serializing_if = "ItemVectors::is_default")]
     pub vectors: ItemVectors,
+    /// How fitted rows are fitted, where it is otherwise than by their own settings.
+    #[serde(default, skip_serializing_if = "FittedRows::is_default")]
+    pub fitted: FittedRows,
     /// How candidates are ranked.
     pub rank: Rank,
     /// What a dry run goes by where there are neither logs nor weights. It decides nothing.
@@ -200,6 +205,8 @@ impl Profile {
             },
             stated: None,
             adapter: self.adapter_of(study),
+            fitted: self.fitted_of(study),
+            rank: self.rank_of(study),
             studies: vec![study.clone()],
             ..self.clone()
         };
@@ -226,6 +233,25 @@ impl Profile {
             adapter.train.epochs = training.epochs;
         }
         adapter
+    }
+
+    /// How a study's candidates are ranked.
+    pub fn rank_of(&self, study: &Study) -> Rank {
+        match study.rank {
+            Some(Choosing { calibration }) => Rank {
+                calibration,
+                ..self.rank.clone()
+            },
+            None => self.rank.clone(),
+        }
+    }
+
+    /// How a study's rows are fitted.
+    pub fn fitted_of(&self, study: &Study) -> FittedRows {
+        match &study.fitted {
+            Some(own) => own.over(&self.fitted),
+            None => self.fitted.clone(),
+        }
     }
 
     /// The studies that a choice of data selects.

@@ -12,6 +12,7 @@ use super::curve::WeightCurve;
 use super::cut::Cut;
 use super::domain::{DomainData, candidate_hash};
 use super::encoder::Encoder;
+use super::item_vectors::study;
 use super::likelihood::{self, Likelihood};
 use super::materials::{Bench, Materials};
 use super::measured::Measuring;
@@ -25,7 +26,7 @@ use super::weighing::{self, Weighing};
 use crate::method::{self, Asked, Fitted, Fitting, How, MergeBy};
 use crate::metric::{Place, place};
 use crate::progress::Meter;
-use weaverec_model::recommender::{self, Recommender};
+use weaverec_model::recommender::{self, Recommender, Vectors};
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 
 /// Histories that go through a recommender at one time.
@@ -99,7 +100,11 @@ pub fn rank(
         Scorer::Counted { method, drawn } => {
             subjects.extend(choosing(calibrating(usize::MAX))?);
             let seed = drawn.map_or(0, replicate::random_seed);
-            counted(method, seed, target, &subjects, profile.report_on)?
+            let vectors = match by_vectors(method) && !profile.vectors.is_default() {
+                true => Some(study::of_domain(materials.vectors()?, &ranking.target)?),
+                false => None,
+            };
+            counted(method, seed, (target, vectors), &subjects, profile.report_on)?
         }
         Scorer::Fitted { .. } => {
             subjects.extend(choosing(calibrating(usize::MAX))?);
@@ -207,13 +212,13 @@ fn subjects<'a>(
 fn counted(
     method: &str,
     seed: u64,
-    target: &DomainData,
+    (target, vectors): (&DomainData, Option<&Vectors>),
     subjects: &[Subject],
     report_on: Cut,
 ) -> Result<Scored> {
     let choosing = subjects.iter().filter(|subject| subject.cut == Cut::Calibration);
     let calibration: Vec<Asked> = choosing.map(asked).collect();
-    let fitted = fitted(method, seed, target, &calibration)?;
+    let fitted = fitted(method, seed, (target, vectors), &calibration)?;
     let mut scored = Scored {
         choices: fitted.choices,
         ..Scored::default()
@@ -304,7 +309,7 @@ fn asked(subject: &Subject) -> Asked {
 fn fitted<'a>(
     method: &str,
     seed: u64,
-    target: &'a DomainData,
+    (target, vectors): (&'a DomainData, Option<&'a Vectors>),
     calibration: &'a [Asked],
 ) -> Result<Fitted<'a>> {
     let row = method::named(method).with_context(|| format!("{method} is no row"))?;
@@ -314,9 +319,16 @@ fn fitted<'a>(
     row.fit(&Fitting {
         items: &target.items,
         log: &target.log,
+        vectors,
         calibration,
         seed,
     })
+}
+
+/// Whether a row counts, and reads vectors of the items where a profile says how they are made.
+pub fn by_vectors(method: &str) -> bool {
+    let how = method::named(method).map(|row| row.how());
+    matches!(how, Some(How::Counted(row)) if row.reads_vectors())
 }
 
 /// The scores of all items by a row that counts, item 1 first, for each of the users that are ranked; items of the history are scored like
@@ -327,7 +339,7 @@ fn fitted<'a>(
 pub fn catalogue_scores(
     method: &str,
     seed: u64,
-    target: &DomainData,
+    (target, vectors): (&DomainData, Option<&Vectors>),
     format: PromptFormat,
 ) -> Result<Vec<Vec<f32>>> {
     let choosing = subjects(
@@ -338,7 +350,7 @@ pub fn catalogue_scores(
         format,
     )?;
     let calibration: Vec<Asked> = choosing.iter().map(asked).collect();
-    let fitted = fitted(method, seed, target, &calibration)?;
+    let fitted = fitted(method, seed, (target, vectors), &calibration)?;
     let items: Vec<u32> = (1..).take(target.items.len()).collect();
     let scores = |prompt: &Prompt| {
         let history = target.histories.before(Split::Test, prompt)?;
@@ -413,7 +425,8 @@ fn result(
             neutral: scores.neutral,
             tokens: scores.tokens,
             catalogue: scores.catalogue,
-            history: u32::try_from(prompt.history.len())?,
+            // Not what is shown of it: strata are of how much a user had.
+            history: u32::try_from(subject.history.len())?,
             descends: case.descends,
             ties: case.ties,
         });

@@ -13,10 +13,11 @@ use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::Split;
 
-pub use self::planned::{RecommenderCell, RecommenderKey, cell};
+pub use self::planned::{RecommenderCell, RecommenderKey, cell, space};
 pub use self::work::ranking;
 
 use super::cell::{Cell, Choice, Epochs, Training};
+use super::coded::described;
 use super::cut::{Cut, First, Lot};
 use super::item_vectors::study;
 use super::materials::{Bench, Materials};
@@ -25,7 +26,7 @@ use super::schedule::Finished;
 use super::store::Store;
 use crate::method::log::{Histories, Log};
 use crate::output::{CURVE, RECOMMENDER};
-use crate::progress::Meter;
+use crate::progress::{Meter, say};
 
 /// Most users who choose an epoch.
 pub const CHOOSING: usize = 1000;
@@ -86,6 +87,7 @@ pub fn fit(
     Ok(Finished {
         training: Some(training),
         choices,
+        codes: recommender.code_report().cloned(),
         artefacts: Some(Box::new(move |folder| {
             write_file(&folder.join(CURVE), curve.as_bytes())?;
             Ok(recommender.save(&folder.join(RECOMMENDER))?)
@@ -205,11 +207,16 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
         },
     };
     let (recommender, outcome) = recommender::fit(system, &data, course)?;
-    // Epochs are of the same number of steps.
-    let steps_an_epoch = outcome.steps / outcome.epochs.max(1);
-    let ended = |step: usize| {
-        (steps_an_epoch > 0 && step.is_multiple_of(steps_an_epoch)).then(|| step / steps_an_epoch)
-    };
+    if let Some(codes) = recommender.code_report() {
+        say(format!("  {}", described(codes)));
+    }
+    // Epochs are not of the same number of steps where a system is trained twice.
+    let ends = outcome.epoch_steps;
+    let ended = |step: usize| ends.binary_search(&step).ok().map(|place| place + 1);
+    let best_step = outcome
+        .best_epoch
+        .checked_sub(1)
+        .and_then(|place| ends.get(place));
     let epochs = Epochs {
         seconds: reached
             .into_iter()
@@ -247,7 +254,7 @@ pub fn fitted(request: &Request, meter: Meter) -> Result<Fitted> {
             flops,
             outcome: Outcome {
                 steps: outcome.steps,
-                best_step: steps_an_epoch * epochs.best,
+                best_step: best_step.copied().unwrap_or(outcome.steps),
                 tokens: outcome.tokens,
                 seconds: outcome.seconds,
                 curve: outcome.curve,
@@ -367,6 +374,76 @@ mod tests {
                 json!({ "epoch": 2, "ndcg@10": 0.5, "seconds": 7.5 }),
             ]
         );
+    }
+
+    /// Fits a system to twelve users of six items, with twenty of another domain beside.
+    fn of_two_domains(system: &System) -> Training {
+        let walk = |user: u32| (0..4).map(|step| (user + step) % 6 + 1).collect::<Vec<u32>>();
+        let log = |users: u32| Log::new((0..users).map(walk).collect(), 6).unwrap();
+        let vectors = Vectors {
+            width: 3,
+            values: (0..18u8).map(|place| f32::from(place * 7 % 11)).collect(),
+        };
+        let (own, theirs) = (log(12), log(20));
+        let sources = [source("theirs", &theirs, Some(&vectors)).unwrap()];
+        let validation = [(vec![1, 2], 3), (vec![4, 5], 6)];
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path().join("checkpoint"), "");
+        let request = Request {
+            system,
+            log: &own,
+            vectors: Some(&vectors),
+            sources: &sources,
+            validation: &validation,
+            seed: 1,
+            checkpoint: &checkpoint,
+        };
+        fitted(&request, Meter::start("a test")).unwrap().training
+    }
+
+    #[test]
+    fn epochs_end_at_their_own_steps_in_one_training_and_in_two() {
+        let schedule = json!({ "epochs": 3, "batch_size": 8 });
+        // Steps of eight users: of both domains four an epoch, of the target two.
+        for (system, ends) in [
+            (
+                json!({ "kind": "sasrec", "width": 8, "blocks": 1, "length": 5, "schedule": schedule }),
+                vec![2, 4, 6],
+            ),
+            (
+                json!({
+                    "kind": "unisrec", "width": 8, "inner": 8, "blocks": 1, "length": 5, "schedule": schedule,
+                    "pretraining": { "epochs": 2, "batch_size": 8 },
+                }),
+                vec![4, 8, 10, 12, 14],
+            ),
+            (
+                json!({
+                    "kind": "gencdr", "codes": { "size": 3 }, "width": 8, "inner": 8, "layers": 1, "heads": 2, "history": 5,
+                    "train": { "learning_rate": 1e-3, "epochs": 2, "batch_size": 8 },
+                }),
+                vec![4, 8, 10, 12],
+            ),
+        ] {
+            let training = of_two_domains(&serde_json::from_value(system.clone()).unwrap());
+            let (outcome, epochs) = (&training.outcome, training.epochs.as_ref().unwrap());
+            assert_eq!(
+                (outcome.steps, epochs.all),
+                (ends[ends.len() - 1], ends.len()),
+                "{system}"
+            );
+            assert_eq!(outcome.best_step, ends[epochs.best - 1], "{system}");
+            assert!(epochs.chosen().is_some(), "{system}");
+            let steps: Vec<usize> = outcome.curve.iter().map(|(step, _)| *step as usize).collect();
+            assert_eq!(steps, (1..=outcome.steps).collect::<Vec<_>>(), "{system}");
+            let (told, seconds): (Vec<usize>, Vec<f64>) = epochs.seconds.iter().copied().unzip();
+            assert_eq!(told, (1..=ends.len()).collect::<Vec<_>>(), "{system}");
+            assert!(
+                seconds.is_sorted() && seconds[seconds.len() - 1] <= outcome.seconds,
+                "{system}: {seconds:?}, {}",
+                outcome.seconds
+            );
+        }
     }
 
     #[test]

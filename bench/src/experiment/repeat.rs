@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::scores;
 use super::store::{RECORD, SCORES};
 
-/// The key of a record under which it has what was found along the weights of a merge.
-const CURVE: &str = "weights";
+/// The keys of a record under which it has what was found along the weights of a merge, and what codes of items came to.
+const SINCE: [&str; 2] = ["weights", "codes"];
 
 /// Ending of the files that hold weights.
 const WEIGHTS: &str = "safetensors";
@@ -23,10 +23,12 @@ pub fn difference(first: &Path, second: &Path) -> Result<Option<String>> {
     // Both as they read from their files: writing a number and reading it again may move its last bit.
     let [one, two] = [first, second].map(|folder| numbers(&folder.join(RECORD)));
     let (mut one, mut two) = (one?, two?);
-    // A record of before curves were kept has none, which is no other number.
-    if one.get(CURVE).is_none() || two.get(CURVE).is_none() {
-        for record in [&mut one, &mut two] {
-            record.as_object_mut().map(|record| record.shift_remove(CURVE));
+    // A record of before these were kept has none, which is no other number.
+    for key in SINCE {
+        if one.get(key).is_none() || two.get(key).is_none() {
+            for record in [&mut one, &mut two] {
+                record.as_object_mut().map(|record| record.shift_remove(key));
+            }
         }
     }
     if let Some(found) = values("", &one, &two) {
@@ -59,6 +61,10 @@ fn numbers(path: &Path) -> Result<Value> {
     if let Some(record) = record.as_object_mut() {
         for key in ["environment", "cost", "label"] {
             record.remove(key);
+        }
+        // What somebody said of an imported file is no number either.
+        if let Some(told) = record.get_mut("outside").and_then(Value::as_object_mut) {
+            told.remove("made_by");
         }
     }
     strip_times(&mut record);
@@ -209,6 +215,16 @@ mod tests {
         again["training"]["outcome"]["seconds"] = json!(4.0);
         let between = |second: &tempfile::TempDir| difference(first.path(), second.path()).unwrap();
         assert_eq!(between(&folder(&again, b"w")), None);
+
+        again["outside"] = json!({"users": 2, "made_by": "a program"});
+        let mut silent = again.clone();
+        silent["outside"] = json!({"users": 2});
+        let said = folder(&again, b"w");
+        assert_eq!(
+            difference(said.path(), folder(&silent, b"w").path()).unwrap(),
+            None
+        );
+        again["outside"] = Value::Null;
 
         let found = between(&folder(&again, b"v")).unwrap();
         assert!(found.contains("adapter/a.safetensors"), "{found}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use weaverec_model::device::Compute;
-use weaverec_model::lora::LoraConfig;
+use weaverec_model::lora::{Adapter, Card, LoraConfig};
 use weaverec_model::op::with_threads;
 use weaverec_model::train::{Checkpoint, Example, Outcome, TrainConfig, train_lora, training_flops};
 use weaverec_output::write_file;
@@ -16,14 +16,15 @@ use super::environment::Environment;
 use super::library::Library;
 use super::materials::{Bench, Materials};
 use super::missing::Missing;
-use super::plan::{AdapterCell, BackboneCell, Unit};
+use super::plan::{AdapterCell, BackboneCell, Scorer, Unit};
 use super::profile::Backbone;
-use super::ranking::rank;
+use super::ranking::{by_vectors, rank};
 use super::recommender;
-use super::replicate;
+use super::replicate::{self, written};
 use super::schedule::{self, Finished, Schedule, Task};
 use super::store::Store;
 use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
+use crate::card::{self, Trained};
 use crate::output::{CELLS, CURVE};
 use crate::progress::{Meter, say};
 
@@ -128,7 +129,11 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
             let base = bench.study.base(unit.replicate);
             let backbone = bench.plan.backbones.get(&base);
             let backbone = backbone.context("the backbone of this unit is not planned")?;
-            here = backbone::pretrained_here(&workshop.store.folder(&backbone.cell), workshop.compute)?;
+            let mut trained =
+                backbone::pretrained_here(&workshop.store.folder(&backbone.cell), workshop.compute)?;
+            let most = bench.study.profile.prepare.most_tokens();
+            trained.words = trained.words.held_to(most, &materials.domains)?;
+            here = trained;
             Some(&here)
         }
     };
@@ -139,11 +144,13 @@ fn run_unit(bench: &Bench, unit: &Unit, missing: &Missing, workshop: &Workshop) 
         })
     });
     workshop.schedule().run("adapters", adapters.collect())?;
-    if missing
-        .recommenders
+    let own = !bench.study.profile.vectors.is_default();
+    let counts = missing
+        .rankings
         .iter()
-        .any(|cell| cell.system.needs().vectors)
-    {
+        .any(|ranking| matches!(ranking.scorer, Scorer::Counted { method, .. } if own && by_vectors(method)));
+    let mut fits = missing.recommenders.iter();
+    if counts || fits.any(|cell| cell.system.needs().vectors) {
         // Before cells are at work side by side, each of which would make them.
         with_threads(workshop.threads, || materials.vectors())?;
     }
@@ -241,6 +248,15 @@ fn train(
         rows as f64 / examples.len().max(1) as f64,
     );
     let curve_lines = outcome.json_lines();
+    let card = card(
+        bench,
+        adapter,
+        materials,
+        &trained,
+        [&examples, &held_out],
+        &schedule,
+        &outcome,
+    )?;
     Ok(Finished {
         training: Some(Training {
             examples: examples.len(),
@@ -250,10 +266,56 @@ fn train(
         }),
         artefacts: Some(Box::new(move |folder| {
             write_file(&folder.join(CURVE), curve_lines.as_bytes())?;
-            Ok(trained.save(&folder.join(ADAPTER))?)
+            let place = folder.join(ADAPTER);
+            trained.save(&place)?;
+            Ok(card.write(&place)?)
         })),
         ..Finished::default()
     })
+}
+
+/// What an adapter of a study says of itself, wherever it is taken to.
+fn card(
+    bench: &Bench,
+    adapter: &AdapterCell,
+    materials: &Materials,
+    trained: &Adapter,
+    [examples, held_out]: [&[Example]; 2],
+    schedule: &TrainConfig,
+    outcome: &Outcome,
+) -> Result<Card> {
+    let mut folders = Vec::new();
+    for portion in &adapter.diet.portions {
+        folders.push(materials.domain(&portion.domain)?.folder.manifest());
+    }
+    let base = trained
+        .base
+        .as_ref()
+        .context("an adapter was trained on no base")?;
+    let name = Path::new(&adapter.cell.key);
+    Ok(card::trained(
+        name,
+        &Trained {
+            folders,
+            taken: format!(
+                "Trained in the study {} of the profile {} as {}.",
+                bench.study.study().title,
+                bench.study.profile.name,
+                adapter.cell.label
+            ),
+            prompts: examples.len(),
+            held_out: held_out.len(),
+            lora: &trained.config,
+            config: schedule,
+            seed: format!(
+                "{} of values, {} of order",
+                written(adapter.seeds.init),
+                written(adapter.seeds.data)
+            ),
+            base,
+            outcome,
+        },
+    ))
 }
 
 /// The choice of a step, by so many held-out prompts, each of another user.

@@ -215,6 +215,7 @@ impl Schedule<'_> {
             choices: made.choices,
             study: made.study,
             weights: made.weights,
+            codes: made.codes,
             ..Record::new(cell, self.environment.clone(), cost)
         };
         let artefacts = made.artefacts.unwrap_or_else(|| Box::new(|_| Ok(())));

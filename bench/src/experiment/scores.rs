@@ -13,7 +13,7 @@
 //! | `tokens` | list of u32 | tokens of each title, or empty |
 //! | `popularity` | list of u32 | training interactions of each |
 //! | `above`, `tied` | u32 | where the target stands in the whole catalogue, history excluded, by `scores`; null where it was not scored |
-//! | `history` | u32 | items of the history that is shown |
+//! | `history` | u32 | items that the user had before; in records of earlier versions those that the prompt shows |
 //! | `descends`, `ties` | bool | see [`ScoredCase`] |
 
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! A study as its profile states it: a plan without logs and without a model, to learn what it would take.
 
 use anyhow::{Context, Result};
+use weaverec_pipeline::stage::Recipe;
 
 use super::cell::Record;
 use super::cost::Cost;
@@ -30,6 +31,10 @@ pub fn bench(profile: &Profile, study: &Study, here: &Environment) -> Result<Ben
 }
 
 fn facts(stated: &Stated, profile: &Profile, study: &Study) -> Result<Facts> {
+    let profile = &Profile {
+        rank: profile.rank_of(study),
+        ..profile.clone()
+    };
     let mut facts = Facts {
         operations: OpCounts::of(&stated.model),
         decoder: Some(stated.model.clone()),
@@ -51,6 +56,12 @@ fn sizes_of(domain: StatedDomain, stated: &Stated, profile: &Profile) -> DomainF
     let users = Sizes::expected(domain.users);
     let ranked = users.of(profile.report_on).min(profile.prepare.users);
     let training = domain.interactions.saturating_sub(3 * domain.users);
+    let written = training.min(profile.prepare.max_train);
+    let trained_on = match profile.prepare.recipe {
+        Recipe::Clean => written,
+        // Everybody's validation prompt as well, and one in fifty of all is held out.
+        Recipe::Paper => (written + domain.users) * 49 / 50,
+    };
     DomainFacts {
         fingerprint: STATED.into(),
         candidate_hash: STATED.into(),
@@ -66,8 +77,22 @@ fn sizes_of(domain: StatedDomain, stated: &Stated, profile: &Profile) -> DomainF
         calibration: users.calibration.min(profile.rank.calibration),
         distinct: profile.prepare.candidates,
         titles: text(stated.title, domain.items),
-        training: text(stated.training, training.min(profile.prepare.max_train)),
-        queries: text(stated.query, ranked),
+        training: text(held(stated.training, 0.0, profile), trained_on),
+        queries: text(held(stated.query, stated.query.targets, profile), ranked),
+    }
+}
+
+/// A length with prompts held to what they may have; `beside` of its tokens are behind the prompt, which each of several candidates follows
+/// anew. It is that of the mean prompt, which is no shorter than the mean of prompts of which only long ones are shortened.
+fn held(length: Length, beside: f64, profile: &Profile) -> Length {
+    let most = profile
+        .prepare
+        .most_tokens()
+        .map_or(f64::INFINITY, |most| most as f64);
+    let tokens = (length.tokens - beside).min(most) + beside;
+    Length {
+        tokens,
+        targets: length.targets.min(tokens),
     }
 }
 
@@ -82,8 +107,11 @@ fn text(length: Length, count: usize) -> Text {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use weaverec_model::device::Compute;
 
+    use super::super::plan::{Plan, Scorer};
     use super::*;
 
     #[test]
@@ -109,6 +137,66 @@ mod tests {
         other.stated = None;
         let key = |profile: &Profile| StudyRecord::cell(profile, &profile.studies[0]).unwrap().key;
         assert_eq!(key(&other), key(&Profile::load("paper").unwrap()));
+    }
+
+    #[test]
+    fn the_papers_recipe_is_planned_with_validation_prompts_and_without_those_that_it_holds_out() {
+        let mut profile = Profile::load("paper").unwrap();
+        (profile.prepare.recipe, profile.prepare.max_train) = (Recipe::Paper, 30_000);
+        let here = Environment::here(2, Compute::default());
+        let bench = bench(&profile, &profile.studies[0], &here).unwrap();
+        // By hand: everybody's comes to the 30,000, and a fiftieth of all is held out.
+        let beauty = bench.study.domain("beauty").unwrap();
+        assert_eq!(beauty.training.count, (30_000 + 22_363) * 49 / 50);
+    }
+
+    #[test]
+    fn prompts_are_planned_no_longer_than_they_may_be() {
+        let here = Environment::here(2, Compute::default());
+        let of = |max_tokens| {
+            let mut profile = Profile::load("paper").unwrap();
+            profile.prepare.max_tokens = max_tokens;
+            let bench = bench(&profile, &profile.studies[0], &here).unwrap();
+            let beauty = bench.study.domain("beauty").unwrap();
+            (beauty.training, beauty.queries, bench.plan)
+        };
+        let stated = Profile::load("paper").unwrap().stated.unwrap();
+        let (training, queries, whole) = of(0);
+        assert_eq!(
+            [training.tokens, training.targets],
+            [stated.training.tokens, stated.training.targets]
+        );
+        assert_eq!(
+            [queries.tokens, queries.targets],
+            [stated.query.tokens, stated.query.targets]
+        );
+        let (training, queries, short) = of(500);
+        assert_eq!(
+            [training.tokens, training.targets],
+            [500.0, stated.training.targets]
+        );
+        // Candidates follow the prompt one by one.
+        assert_eq!(
+            [queries.tokens, queries.targets],
+            [500.0 + stated.query.targets, stated.query.targets]
+        );
+        let tokens = |plan: &Plan| -> u64 { plan.adapters.values().map(|one| one.work.tokens).sum() };
+        assert!(tokens(&short) < tokens(&whole));
+        // Cells of other prompts are others; those that read none are the same.
+        let keys = |plan: &Plan| -> [BTreeSet<String>; 2] {
+            let (mut read, mut counted) = (BTreeSet::new(), BTreeSet::new());
+            read.extend(plan.adapters.values().map(|one| one.cell.key.clone()));
+            for ranking in plan.rankings.values() {
+                match ranking.scorer {
+                    Scorer::Counted { .. } => counted.insert(ranking.cell.key.clone()),
+                    _ => read.insert(ranking.cell.key.clone()),
+                };
+            }
+            [read, counted]
+        };
+        let ([read, counted], [read_short, counted_short]) = (keys(&whole), keys(&short));
+        assert!(read.is_disjoint(&read_short));
+        assert_eq!(counted, counted_short);
     }
 
     #[test]

@@ -11,8 +11,10 @@
 //! ```
 //!
 //! Several processes may work on one store. Of two that finish one cell the first has the place; the other's numbers must be the same.
+//! Stores of several machines may [share](Store::sharing) what is finished.
 
 mod read;
+mod shared;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -23,10 +25,13 @@ use weaverec_model::train::Checkpoint;
 use weaverec_output::{Answer, Holder, Lease, Leases, Staged, create_folder};
 
 use self::read::read_record;
+use self::shared::Shared;
 use super::cell::{Cell, Kind, Record};
 use super::repeat;
 use super::scores;
 use crate::output::write_json;
+
+pub use self::shared::Exchanged;
 
 /// What a cell came to; written last.
 pub(super) const RECORD: &str = "record.json";
@@ -43,6 +48,8 @@ pub struct Store {
     leases: Arc<Leases>,
     /// Whether leases are asked for.
     leased: bool,
+    /// Where finished cells are shared with other machines.
+    shared: Option<Shared>,
 }
 
 /// What came of asking to run a cell.
@@ -86,6 +93,7 @@ impl Store {
             leases: Arc::new(Leases::of(root.join(LEASES))),
             root,
             leased: true,
+            shared: None,
         }
     }
 
@@ -180,7 +188,7 @@ impl Store {
     /// # Errors
     /// A store that cannot be written.
     pub fn permit(&self, cell: &Cell) -> Result<Permit> {
-        if self.has(cell) {
+        if self.has(cell) || self.fetch(cell.kind, &cell.key)? {
             return Ok(Permit::Finished);
         }
         if !self.leased {
@@ -217,7 +225,7 @@ impl Store {
         let kept = match staged.publish_new(&folder)? {
             None => Kept::First,
             Some(again) if self.has(cell) => Kept::Again {
-                note: repeated(&folder, again.path(), record)?,
+                note: repeated(&folder, again.path(), record, &folder)?,
             },
             // What lies there was never finished.
             Some(staged) => {
@@ -227,7 +235,10 @@ impl Store {
         };
         // Of whatever base: it is not taken up any more.
         Checkpoint::new(self.checkpoint(cell), "").remove()?;
-        Ok(kept)
+        match kept {
+            Kept::First => self.offer(cell, record),
+            again => Ok(again),
+        }
     }
 
     /// Copies the record of a finished cell to another store, and its scores, without weights. One that is there already stays.
@@ -254,14 +265,15 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.map(|entry| entry.path())
 }
 
-/// Holds a second run of a cell beside the first; what a reader should know of a difference that nobody is to blame for.
-fn repeated(first: &Path, second: &Path, record: &Record) -> Result<Option<String>> {
+/// Holds a second run of a cell beside the first, which people find at `place`; what a reader should know of a difference that nobody is to
+/// blame for.
+fn repeated(first: &Path, second: &Path, record: &Record, place: &Path) -> Result<Option<String>> {
     let Some(difference) = repeat::difference(first, second)? else {
         return Ok(None);
     };
     let kept = read_record(first)?.environment;
     let (one, two) = (kept.program(), record.environment.program());
-    let place = first.display();
+    let place = place.display();
     if kept.computes_like(&record.environment) {
         bail!(
             "two runs of one cell came to different numbers: {difference}. The first, by {one}, is in {place} and stays; the second, by {two}, \

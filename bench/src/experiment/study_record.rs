@@ -1,15 +1,17 @@
 //! What is kept of a study itself: all that its plan and its report need and that is not in the record of a cell, so that neither raw
 //! logs nor a model are needed to plan or to report.
 
+mod notes;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::backbone::DecoderConfig;
 use weaverec_model::train::Example;
-use weaverec_pipeline::prepared::Manifest;
 use weaverec_pipeline::schema::{PromptFormat, Split};
 
+use self::notes::notes;
 use super::backbone;
 use super::cell::{Cell, Kind, Record};
 use super::cut::Sizes;
@@ -18,6 +20,7 @@ use super::encoder::Encoder;
 use super::profile::{Profile, Study};
 use super::protocol::union;
 use super::replicate::Replicate;
+use super::training_set;
 use super::words::Words;
 use super::work::{OpCounts, Text};
 
@@ -283,7 +286,7 @@ impl DomainFacts {
             .iter()
             .map(|prompt| union(prompt, format).0.len())
             .sum();
-        let training = manifest.prompt_count(Split::Train);
+        let training = training_set::supply(&domain.folder)?;
         Ok(DomainFacts {
             fingerprint: domain.fingerprint.clone(),
             candidate_hash: domain.candidate_hash.clone(),
@@ -338,12 +341,5 @@ impl Lengths {
             titles: titles.collect::<Result<_>>()?,
             training: encoder.examples(&prompts)?,
         })
-    }
-}
-
-fn notes(manifest: &Manifest) -> Vec<String> {
-    match manifest.synthetic_fields.as_slice() {
-        [] => Vec::new(),
-        fields => vec![format!("{} are made up in the raw files", fields.join(", "))],
     }
 }

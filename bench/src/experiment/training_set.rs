@@ -169,7 +169,8 @@ fn read(
         let (encoder, style) = match (words, exchanged) {
             (_, None) => (encoder(folder, words)?, None),
             (Words::Text(_), Some(exchanged)) => {
-                (encoder(folder, words)?, Some(folder.style(&exchanged.items)?))
+                let encoder = encoder(folder, words)?.over(folder, &exchanged.items)?;
+                (encoder, Some(folder.style(&exchanged.items)?))
             }
             (Words::Codes(book), Some(exchanged)) => {
                 codes = exchanged.codes(book.domain(&folder.manifest().name)?);
@@ -199,6 +200,23 @@ fn read(
         }
     }
     Ok(examples)
+}
+
+/// Training prompts of a folder that are trained on: all but those that its recipe holds out.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn supply(folder: &Prepared) -> Result<u64> {
+    let recipe = folder.manifest().parameters.recipe;
+    if recipe == Recipe::Clean {
+        return Ok(folder.manifest().prompt_count(Split::Train));
+    }
+    let mut usable = 0;
+    folder.each_prompt(Split::Train, |row| {
+        usable += u64::from(!recipe.holds_out(row.key));
+        Ok(())
+    })?;
+    Ok(usable)
 }
 
 fn encoder<'w>(folder: &Prepared, words: &'w Words) -> Result<Encoder<'w>> {

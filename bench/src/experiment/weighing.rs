@@ -27,8 +27,10 @@ use crate::calibration::neutral_items;
 use crate::progress::Meter;
 use crate::scoring::LEAST;
 
-/// Calibration users on whose prompts entropy is made small, at most: they give no answers, so that few are enough.
-const WITHOUT_ANSWERS: usize = 100;
+/// Calibration users on whose prompts entropy is made small: no more than must be there for any choice, since every step goes through them.
+const WITHOUT_ANSWERS: usize = LEAST;
+/// Calibration users on whose prompts entropy is shown along weights that were tried on a grid, at most.
+const ENTROPY_SHOWN: usize = 100;
 /// Calibration users who show what lies along the weights of a grid, at least. So few choose nothing.
 const SHOWING: usize = 100;
 /// Tokens of an answer whose entropy is shown along weights that were tried on a grid: as many as the rows have that choose by it.
@@ -89,8 +91,9 @@ pub(super) fn own(members: &[AdapterKey], target: &DomainData) -> Result<usize> 
 }
 
 impl Weighing<'_> {
-    /// The sum of the adapters by the weights that are chosen, and the choice. Where answers of calibration users are looked at and fewer
-    /// than [`LEAST`] give some, the weights are equal; a grid is walked all the same by [`SHOWING`] of them or more, for what it shows.
+    /// The sum of the adapters by the weights that are chosen, and the choice. Where calibration users choose, whether their answers are
+    /// looked at or not, and there are fewer than [`LEAST`], the weights are equal; a grid is walked all the same by [`SHOWING`] of them or
+    /// more, for what it shows.
     pub fn merged<'a>(&self, adapters: &'a [Adapter], mut weights: Weights) -> Result<Weighed<'a>> {
         if let Weights::Descent(descent) = &mut weights
             && let Start::Member(number) = &mut descent.start
@@ -185,7 +188,7 @@ impl Weighing<'_> {
         };
         let calibration = &self.target.calibration;
         let users = &calibration[..calibration.len().min(most)];
-        let choose = !users.is_empty() && (!supervised || users.len() >= LEAST);
+        let choose = users.len() >= LEAST;
         let shows = shows_a_curve(weights) && users.len() >= SHOWING;
         if !(choose || shows) {
             return Ok(None);
@@ -242,7 +245,7 @@ impl Weighing<'_> {
 
     /// What was chosen by along the weights of a grid, beside the entropy of prompts without answers under the same weights.
     fn curve(&self, members: &[&Adapter], chosen: &Chosen, cases: &[Case]) -> Result<WeightCurve> {
-        let few = &cases[..cases.len().min(WITHOUT_ANSWERS)];
+        let few = &cases[..cases.len().min(ENTROPY_SHOWN)];
         let entropy = VocabularyEntropy {
             tokens: ENTROPY_TOKENS,
         };

@@ -11,8 +11,9 @@ use weaverec_model::recommender::codes::{self, CodeReport, ItemCodes, Layout};
 use weaverec_output::write_file;
 use weaverec_pipeline::schema::PromptFormat;
 
-use super::domain::Domains;
-use super::encoder::Encoder;
+use super::coded::described;
+use super::domain::{DomainData, Domains};
+use super::encoder::{Bound, Encoder};
 use super::item_vectors::{ItemVectors, study};
 use super::profile::CodeSizes;
 
@@ -23,9 +24,17 @@ const CODES: &str = "codes.json";
 #[derive(Clone, Debug)]
 pub enum Words {
     /// Text.
-    Text(Box<Tokenizer>),
+    Text(Box<TextWords>),
     /// Items as codes.
     Codes(CodeBook),
+}
+
+/// Text by a tokenizer.
+#[derive(Clone, Debug)]
+pub struct TextWords {
+    tokenizer: Tokenizer,
+    /// What holds prompts to so many tokens, by domain; none where they may be of any length.
+    bounds: Option<BTreeMap<String, Bound>>,
 }
 
 /// The codes of a study's items: of all domains by one set of centres, so that a code means the same in each.
@@ -61,21 +70,7 @@ impl CodeBook {
 
     /// In a sentence, for people.
     pub fn describe(&self) -> String {
-        let levels = self.report.levels.iter().map(|level| {
-            format!(
-                "{} used (as {:.0} equally frequent ones), {:.0} % left over",
-                level.used,
-                level.perplexity,
-                100.0 * level.error
-            )
-        });
-        format!(
-            "codes of {} items, level by level: {}; {} items share theirs, {} at most",
-            self.report.items,
-            levels.collect::<Vec<_>>().join("; "),
-            self.report.colliding,
-            self.report.digits
-        )
+        described(&self.report)
     }
 
     /// The codes of a domain.
@@ -95,6 +90,40 @@ impl CodeBook {
 }
 
 impl Words {
+    /// Text by this tokenizer, in prompts of any length.
+    pub fn of_text(tokenizer: Tokenizer) -> Self {
+        Words::Text(Box::new(TextWords {
+            tokenizer,
+            bounds: None,
+        }))
+    }
+
+    /// The same with the prompts of these domains held to so many tokens; none: as it is.
+    ///
+    /// # Errors
+    /// A model that reads codes, and a wording that cannot be read.
+    pub fn held_to(self, max_tokens: Option<usize>, domains: &Domains) -> Result<Self> {
+        let Some(max_tokens) = max_tokens else {
+            return Ok(self);
+        };
+        match self {
+            Words::Text(text) => {
+                let bound = |(name, domain): (&String, &DomainData)| -> Result<(String, Bound)> {
+                    let bound = Bound::new(max_tokens, &domain.folder, &domain.items)?;
+                    Ok((name.clone(), bound))
+                };
+                let bounds: BTreeMap<String, Bound> = domains.iter().map(bound).collect::<Result<_>>()?;
+                Ok(Words::Text(Box::new(TextWords {
+                    tokenizer: text.tokenizer,
+                    bounds: Some(bounds),
+                })))
+            }
+            Words::Codes(_) => {
+                bail!("prompts of {max_tokens} tokens at most are text, and this model reads codes")
+            }
+        }
+    }
+
     /// Opens what lies beside a model's weights.
     ///
     /// # Errors
@@ -102,7 +131,7 @@ impl Words {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CODES);
         if !path.is_file() {
-            return Ok(Words::Text(Box::new(Tokenizer::open(folder)?)));
+            return Ok(Words::of_text(Tokenizer::open(folder)?));
         }
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -121,7 +150,7 @@ impl Words {
     /// A folder that cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         match self {
-            Words::Text(tokenizer) => Ok(tokenizer.save(folder)?),
+            Words::Text(text) => Ok(text.tokenizer.save(folder)?),
             Words::Codes(book) => Ok(write_file(&folder.join(CODES), book.json()?.as_bytes())?),
         }
     }
@@ -132,7 +161,7 @@ impl Words {
     /// None that a tokenizer or codes which were read could cause.
     pub fn fingerprint(&self) -> Result<String> {
         match self {
-            Words::Text(tokenizer) => Ok(tokenizer.fingerprint()?),
+            Words::Text(text) => Ok(text.tokenizer.fingerprint()?),
             Words::Codes(book) => Ok(blake3::hash(book.json()?.as_bytes()).to_hex()[..32].to_string()),
         }
     }
@@ -143,7 +172,7 @@ impl Words {
     /// A model that reads codes.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         match self {
-            Words::Text(tokenizer) => Ok(tokenizer.as_ref()),
+            Words::Text(text) => Ok(&text.tokenizer),
             Words::Codes(_) => bail!(
                 "this model reads items as the codes of one study, not text: it works in that study alone; name a model with a tokenizer"
             ),
@@ -153,10 +182,19 @@ impl Words {
     /// What turns a domain's prompts into tokens.
     ///
     /// # Errors
-    /// A domain that there are no codes of.
+    /// A domain that there are no codes of, or whose prompts nothing holds to the length that they may have.
     pub fn encoder(&self, domain: &str, format: PromptFormat) -> Result<Encoder<'_>> {
         match self {
-            Words::Text(tokenizer) => Ok(Encoder::new(tokenizer, format)),
+            Words::Text(text) => {
+                let encoder = Encoder::new(&text.tokenizer, format);
+                let Some(bounds) = &text.bounds else {
+                    return Ok(encoder);
+                };
+                let bound = bounds.get(domain).with_context(|| {
+                    format!("the prompts of {domain} are held to no length: it is not of the study whose others are")
+                })?;
+                Ok(encoder.held_to(bound.clone()))
+            }
             Words::Codes(book) => Ok(Encoder::of_codes(book.layout, book.domain(domain)?)),
         }
     }

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use weaverec_model::merge;
 use weaverec_model::merge::rule::Rule;
-use weaverec_model::merge::weights::Weights;
+use weaverec_model::merge::weights::{Goal, Weights};
+
+use crate::scoring::LEAST;
 
 /// The setting of a rule that names the member which it merges for.
 pub const TARGET: &str = "target";
@@ -35,8 +37,28 @@ impl MergeBy {
                 }
                 json
             }
-            MergeBy::Weights(settings) => serde_json::json!({ "weights": weights(settings)? }),
+            MergeBy::Weights(settings) => {
+                let mut json = serde_json::json!({ "weights": weights(settings)? });
+                if self.is_by_entropy() {
+                    // By whom; before it was asked for, fewer had chosen.
+                    json["users"] = LEAST.into();
+                }
+                json
+            }
         })
+    }
+
+    /// Whether its weights are chosen by prompts of calibration users without their answers.
+    pub fn is_by_entropy(self) -> bool {
+        let MergeBy::Weights(settings) = self else {
+            return false;
+        };
+        let weights = weights(settings);
+        let goal = weights.as_ref().ok().and_then(Weights::goal);
+        matches!(
+            goal,
+            Some(Goal::CandidateEntropy(_) | Goal::VocabularyEntropy(_))
+        )
     }
 
     /// In a word.

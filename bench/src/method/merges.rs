@@ -339,7 +339,7 @@ mod tests {
         let entropy = |per: &str| {
             format!(
                 r#"{{"weights":{{"by":"descent","per":"{per}","form":{{"softmax":{{"temperature":1.0}}}},"learning_rate":0.1,"epochs":5,"#
-            ) + r#""batch_size":16,"seed":0,"objective":{"kind":"vocabulary-entropy","tokens":3}}}"#
+            ) + r#""batch_size":16,"seed":0,"objective":{"kind":"vocabulary-entropy","tokens":3}},"users":300}"#
         };
         assert_eq!(of(&NAIVE_ENTROPY), entropy("adapter"));
         assert_eq!(of(&WEAVEREC_ENTROPY_MODULES), entropy("module"));

@@ -22,11 +22,12 @@ pub mod popularity;
 pub mod previous_id;
 pub mod random;
 pub mod recommenders;
+pub mod settings;
 pub mod text_knn;
 pub mod text_recommenders;
 
 use anyhow::{Result, bail};
-use weaverec_model::recommender::System;
+use weaverec_model::recommender::{System, Vectors};
 use weaverec_model::weave::Recipe;
 use weaverec_pipeline::schema::Item;
 
@@ -114,6 +115,11 @@ pub trait Counted: Sync {
         false
     }
 
+    /// Whether it reads vectors of the items where a profile says how they are made.
+    fn reads_vectors(&self) -> bool {
+        false
+    }
+
     /// Fits the row to a domain.
     ///
     /// # Errors
@@ -128,6 +134,8 @@ pub struct Fitting<'a> {
     pub items: &'a [Item],
     /// Its interactions that are trained on.
     pub log: &'a log::Log,
+    /// One vector an item, for rows that [read them](Counted::reads_vectors), where the profile says how they are made; else none.
+    pub vectors: Option<&'a Vectors>,
     /// Users that choose whatever is chosen after fitting.
     pub calibration: &'a [Asked],
     /// Of the replicate, for rows that are [drawn](Counted::is_drawn).
@@ -196,6 +204,8 @@ pub static METHODS: &[&dyn Method] = &[
     #[cfg(test)]
     &newest::Newest,
     &recommenders::SASREC,
+    &recommenders::SASREC_SS,
+    &recommenders::SASREC_GBCE,
     &recommenders::SASREC_BCE,
     &recommenders::GRU4REC,
     &recommenders::BERT4REC,
@@ -320,6 +330,16 @@ pub fn needs_sources(method: &dyn Method) -> bool {
     }
 }
 
+/// Whether a row, or something that it is made of, reads vectors of the items that a profile says how to make.
+pub fn reads_vectors(method: &dyn Method) -> bool {
+    match method.how() {
+        How::Counted(row) => row.reads_vectors(),
+        How::Fitted { system } => system().needs().vectors,
+        How::Adapters { .. } => false,
+        How::Best(_) | How::Fusion { .. } => any_part(method, reads_vectors),
+    }
+}
+
 fn any_part(method: &dyn Method, is: fn(&dyn Method) -> bool) -> bool {
     parts(method).into_iter().filter_map(named).any(is)
 }
@@ -345,6 +365,17 @@ mod tests {
         assert_eq!(of("weaverec"), (true, true));
         assert_eq!(of("joint-matched"), (true, true));
         assert_eq!(of("weaverec+popularity"), (true, true));
+    }
+
+    #[test]
+    fn rows_know_whether_they_read_vectors() {
+        let of = |id: &str| reads_vectors(named(id).unwrap());
+        for row in ["text-knn", "text-knn+counting", "sasrec-text", "tiger"] {
+            assert!(of(row), "{row}");
+        }
+        for row in ["counting", "sasrec", "weaverec+counting", "longer"] {
+            assert!(!of(row), "{row}");
+        }
     }
 
     #[test]
@@ -427,6 +458,7 @@ mod tests {
             .fit(&Fitting {
                 items: &[],
                 log: &log,
+                vectors: None,
                 calibration: &[],
                 seed: 0,
             })

@@ -1,12 +1,14 @@
-//! Text-kNN: candidates by the likeness of their titles to those of the history (cosine of TF-IDF over words), without any model.
+//! Text-kNN: candidates by the likeness of their titles to those of the history: cosine of TF-IDF over words, without any model, or of the vectors
+//! that a profile says how to make.
 
 use anyhow::Result;
+use weaverec_model::recommender::Vectors;
 use weaverec_model::recommender::text::{BUCKETS, tf_idf};
 use weaverec_pipeline::schema::Item;
 
 use super::links::{DECAY, recency, round};
 use super::log::{ItemScores, Log};
-use super::{Counted, Everything, Fitted, Fitting, How, Method};
+use super::{CaseScores, Counted, Everything, Fitted, Fitting, How, Method};
 use crate::report::input::Family;
 
 /// Items by the words of their titles.
@@ -68,6 +70,54 @@ impl TextKnn {
     }
 }
 
+/// Items by vectors of theirs.
+struct Likeness<'v> {
+    vectors: &'v Vectors,
+    /// Of every item the length of its vector.
+    lengths: Vec<f64>,
+}
+
+impl<'v> Likeness<'v> {
+    fn new(vectors: &'v Vectors, items: usize) -> Result<Self> {
+        vectors.check(items)?;
+        let length = |row: &[f32]| {
+            let squares = row.iter().map(|value| f64::from(*value).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        Ok(Self {
+            lengths: vectors.rows().map(length).collect(),
+            vectors,
+        })
+    }
+
+    fn row(&self, item: u32) -> Option<&[f32]> {
+        let (place, width) = ((item as usize).checked_sub(1)?, self.vectors.width);
+        self.vectors.values.get(place * width..(place + 1) * width)
+    }
+}
+
+impl CaseScores for Likeness<'_> {
+    /// The cosine between an item's vector and the mean of the history's, the later the heavier; 0 where one of them says nothing.
+    fn scores(&self, _: &str, history: &[u32], items: &[u32]) -> Vec<f32> {
+        let mut mean = vec![0.0f64; self.vectors.width];
+        for (item, share) in recency(history, DECAY) {
+            for (sum, value) in mean.iter_mut().zip(self.row(item).unwrap_or_default()) {
+                *sum += share * f64::from(*value);
+            }
+        }
+        let length = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let of = |item: &u32| {
+            let Some(row) = self.row(*item) else {
+                return f32::NEG_INFINITY;
+            };
+            let both = length * self.lengths[*item as usize - 1];
+            let product: f64 = mean.iter().zip(row).map(|(one, own)| one * f64::from(*own)).sum();
+            if both > 0.0 { (product / both) as f32 } else { 0.0 }
+        };
+        items.iter().map(of).collect()
+    }
+}
+
 /// The row.
 pub struct TextKnnRow;
 
@@ -85,7 +135,7 @@ impl Method for TextKnnRow {
     }
 
     fn reference(&self) -> &'static str {
-        "cosine of hashed TF-IDF of titles, recency .7"
+        "cosine of hashed TF-IDF of titles, or of the vectors that [vectors] says how to make, recency .7"
     }
 
     fn how(&self) -> How {
@@ -98,9 +148,17 @@ impl Method for TextKnnRow {
 }
 
 impl Counted for TextKnnRow {
+    fn reads_vectors(&self) -> bool {
+        true
+    }
+
     fn fit<'a>(&self, data: &Fitting<'a>) -> Result<Fitted<'a>> {
+        let items = data.items.len();
         Ok(Fitted {
-            scores: Box::new(Everything::new(fit(data.log, data.items), data.items.len())),
+            scores: match data.vectors {
+                Some(vectors) => Box::new(Likeness::new(vectors, items)?),
+                None => Box::new(Everything::new(fit(data.log, data.items), items)),
+            },
             choices: Vec::new(),
         })
     }
@@ -122,8 +180,8 @@ mod tests {
         "Nail file",
     ];
 
-    fn row() -> TextKnn {
-        let items: Vec<Item> = (1..)
+    fn items() -> Vec<Item> {
+        (1..)
             .zip(TITLES)
             .map(|(item, title)| Item {
                 item,
@@ -132,8 +190,26 @@ mod tests {
                 categories: String::new(),
                 train_count: 0,
             })
-            .collect();
+            .collect()
+    }
+
+    fn row() -> TextKnn {
+        let items = items();
         fit(&Log::new(Vec::new(), items.len()).unwrap(), &items)
+    }
+
+    /// What the row says of all items after a history, with these vectors or without any.
+    fn asked(vectors: Option<&Vectors>, history: &[u32]) -> Result<Vec<f32>> {
+        let items = items();
+        let log = Log::new(Vec::new(), items.len()).unwrap();
+        let fitted = TextKnnRow.fit(&Fitting {
+            items: &items,
+            log: &log,
+            vectors,
+            calibration: &[],
+            seed: 0,
+        })?;
+        Ok(fitted.scores.scores("u", history, &[1, 2, 3, 4, 5, 6, 7]))
     }
 
     #[test]
@@ -156,5 +232,47 @@ mod tests {
     fn a_history_without_words_says_nothing() {
         assert_eq!(scores(&row(), 7, &[]), [0.0; 7]);
         assert_eq!(scores(&row(), 7, &[6]), [0.0; 7]);
+    }
+
+    #[test]
+    fn with_vectors_it_is_their_cosine_with_the_mean_of_the_historys() {
+        let rows: [[f32; 2]; 7] = [
+            [3.0, 4.0],
+            [0.0, 2.0],
+            [6.0, 8.0],
+            [-1.0, 0.0],
+            [1.0, 0.0],
+            [0.0, 0.0],
+            [0.0, -5.0],
+        ];
+        let vectors = Vectors {
+            width: 2,
+            values: rows.concat(),
+        };
+        let found = asked(Some(&vectors), &[2]).unwrap();
+        assert_eq!(found, [0.8, 1.0, 0.8, 0.0, 0.0, 0.0, -1.0]);
+        // Of two items the last weighs 1 and the one before .7: (0.7 · (1, 0) + (0, 2)) / 1.7, as long as √(.49 + 4) of it.
+        let found = asked(Some(&vectors), &[5, 2]).unwrap();
+        let length = (0.49f64 + 4.0).sqrt();
+        for (found, expected) in found.iter().zip([
+            (0.7 * 3.0 + 2.0 * 4.0) / (5.0 * length),
+            2.0 / length,
+            (0.7 * 3.0 + 2.0 * 4.0) / (5.0 * length),
+            -0.7 / length,
+            0.7 / length,
+            0.0,
+            -2.0 / length,
+        ]) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        // A history that says nothing, and without vectors words as ever.
+        assert_eq!(asked(Some(&vectors), &[6]).unwrap(), [0.0; 7]);
+        assert_eq!(asked(Some(&vectors), &[]).unwrap(), [0.0; 7]);
+        assert_eq!(asked(None, &[2, 1]).unwrap(), scores(&row(), 7, &[2, 1]));
+        let short = Vectors {
+            width: 2,
+            values: vec![0.0; 4],
+        };
+        assert!(asked(Some(&short), &[1]).is_err());
     }
 }

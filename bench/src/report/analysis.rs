@@ -2,7 +2,7 @@
 
 use super::input::{Family, Reading, Row, Run, Scenario, Study};
 use super::leak::Leak;
-use super::learned::Learned;
+use super::learned::{Learned, best_floor};
 use super::scores::{Scores, level, values};
 use super::table::mean_members;
 use crate::claim::{AT_ONE, apart};
@@ -13,7 +13,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// The method that the others are described beside.
+/// The method that the others are described beside; where it is not run, the best floor takes its place.
 pub const BASELINE: &str = "target-only";
 
 /// The numbers of one scenario.
@@ -27,7 +27,7 @@ pub struct Analysis<'a> {
     pub chance: Vec<f64>,
     /// One entry for each row of the scenario, in its order.
     pub rows: Vec<RowNumbers<'a>>,
-    /// Which row is [`BASELINE`].
+    /// Which row the others are described beside: [`BASELINE`], or the best floor.
     pub baseline: Option<usize>,
     /// The merges, each beside its members.
     pub merges: Vec<Merge>,
@@ -135,21 +135,23 @@ impl<'a> Analysis<'a> {
             .collect();
         let scores = Scores::new(scenario, users, study.replicates);
         let descending = Scores::new(scenario, descending, study.replicates);
-        let baseline = scenario.rows.iter().position(|row| row.method == BASELINE);
-        let rows = scenario
+        let mut rows = scenario
             .rows
             .par_iter()
-            .enumerate()
-            .map(|(index, row)| {
-                let against = baseline.filter(|other| *other != index && row.family != Family::Member);
-                let versus = match against {
-                    Some(other) => scores.contrast(index, other)?,
-                    None => None,
-                };
-                RowNumbers::new(row, &metrics, &scores.users, study.replicates, versus)
-            })
+            .map(|row| RowNumbers::new(row, &metrics, &scores.users, study.replicates))
             .collect::<Result<Vec<_>>>()?;
         let levels: Vec<f64> = primary_levels(&rows, &metrics);
+        let named = scenario.rows.iter().position(|row| row.method == BASELINE);
+        let baseline = named.or_else(|| best_floor(scenario, &levels));
+        rows.par_iter_mut()
+            .enumerate()
+            .try_for_each(|(index, numbers)| -> Result<()> {
+                let is_beside = |other: &usize| *other != index && numbers.row.family != Family::Member;
+                if let Some(other) = baseline.filter(is_beside) {
+                    numbers.versus = scores.contrast(index, other)?;
+                }
+                Ok(())
+            })?;
         let ties = scenario.cases.iter().filter(|case| case.ties).count();
         Ok(Self {
             learned: Learned::new(study, scenario, &scores, &levels, limit)?,
@@ -216,6 +218,16 @@ impl<'a> Analysis<'a> {
         format!("{}{}", self.label(row), if at_one { AT_ONE } else { "" })
     }
 
+    /// What the rows are described beside, in words: the baseline, or the best floor and where it is the best.
+    #[must_use]
+    pub fn beside_what(&self) -> Option<String> {
+        let row = self.rows[self.baseline?].row;
+        Some(match row.method == BASELINE {
+            true => row.label.clone(),
+            false => format!("{} ({})", row.label, self.learned.floor_words()),
+        })
+    }
+
     /// A row's primary metric.
     #[must_use]
     pub fn level(&self, row: usize) -> f64 {
@@ -232,13 +244,7 @@ impl<'a> RowNumbers<'a> {
         all.map(move |(metric, estimate)| (*metric, Some(estimate).filter(|_| told(*metric))))
     }
 
-    fn new(
-        row: &'a Row,
-        metrics: &[Metric],
-        users: &[usize],
-        planned: usize,
-        versus: Option<Contrast>,
-    ) -> Result<Self> {
+    fn new(row: &'a Row, metrics: &[Metric], users: &[usize], planned: usize) -> Result<Self> {
         let tallies: Vec<Tally> = row.runs.iter().map(|run| Tally::of(&run.places)).collect();
         let estimates = metrics
             .iter()
@@ -251,7 +257,7 @@ impl<'a> RowNumbers<'a> {
             tied_share: mean(&tied),
             invalid_output_rate: mean_of(row, |run| run.invalid_output_rate),
             validation_loss: mean_of(row, |run| run.validation_loss),
-            versus,
+            versus: None,
         })
     }
 }

@@ -7,11 +7,12 @@ use crate::statistics::mean;
 pub const MATCHED: f64 = 0.1;
 
 /// Rows that are there to have the woven row's compute, and those that they are chosen among.
-pub const MEANT: [&str; 8] = [
+pub const MEANT: [&str; 9] = [
     "soup",
     "longer",
     "longer-2",
     "longer-most",
+    "more-target",
     "joint-matched",
     "joint-longer",
     "joint-soup",

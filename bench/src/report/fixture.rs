@@ -142,6 +142,7 @@ pub fn scenario(replicates: u32) -> Scenario {
         contamination: None,
         best_floor: None,
         best_naive_merge: None,
+        caveats: Vec::new(),
         cases: (0..USERS)
             .map(|user| Case {
                 user_id: format!("u{user:03}"),

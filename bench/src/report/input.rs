@@ -150,6 +150,10 @@ pub struct Scenario {
     /// The naive merge that did best on calibration users, by its method name. None where none was chosen: a single one needs no choice.
     #[serde(default)]
     pub best_naive_merge: Option<String>,
+    /// Those of the study's notes that must be said wherever a table has the levels of its rows, such as that a row's budget ended its
+    /// training.
+    #[serde(default)]
+    pub caveats: Vec<String>,
     /// The users that are reported on, each with the item to be found.
     pub cases: Vec<Case>,
     /// The methods under comparison, in the order they are shown.
@@ -336,6 +340,18 @@ pub struct Top {
     pub popularity: f64,
 }
 
+/// How a ranking of another program came to be a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// What `weaverec score import` was given behind the file, the profile and its logs: `--target drama --row other --replicate 0`.
+    pub options: String,
+    /// Hash of the file (BLAKE3).
+    pub file: String,
+    /// What made the file, as whoever imported it says; none where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+}
+
 /// One replicate of one method.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Run {
@@ -347,6 +363,9 @@ pub struct Run {
     /// adapter that was merged, or `recommenders/` and the key of the one that was fitted. None where nothing is known of them.
     #[serde(default)]
     pub cells: Vec<String>,
+    /// How it came here, where another program ranked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
     /// Where each case's target stands under [`Scenario::reading`], parallel to [`Scenario::cases`].
     pub places: Vec<Place>,
     /// The same under each of [`Scenario::readings`].

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 pub const VERSION: u32 = 3;
 
 /// Keys below which everything depends on the machine, or says where numbers come from: none of it is a number of the study.
-pub const MACHINE: [&str; 5] = ["environment", "cost", "command", "units", "cells"];
+pub const MACHINE: [&str; 6] = ["environment", "cost", "command", "units", "cells", "imported"];
 
 /// The key of the summary, which says nothing that is not in the studies.
 pub const SUMMARY: &str = "summary";
@@ -114,12 +114,14 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         .collect::<Result<Vec<_>>>()?;
     let learned = &analysis.learned;
     let method = |row: usize| scenario.rows[row].method.as_str();
+    // What `minus_baseline` is about, where it is not the document's baseline.
+    let instead = analysis.baseline.map(method).filter(|method| *method != BASELINE);
     let comparisons: Vec<Value> = learned
         .comparisons
         .iter()
         .map(|one| comparison(one, method))
         .collect();
-    Ok(json!({
+    let mut value = json!({
         "name": scenario.name,
         "title": scenario.title(),
         "kind": scenario.kind,
@@ -151,7 +153,11 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> Result<Value> {
         "comparisons": comparisons,
         "leak": analysis.leak.as_ref().map(|leak| &leak.difference),
         "rows": rows,
-    }))
+    });
+    if let Some(instead) = instead {
+        value["baseline"] = instead.into();
+    }
+    Ok(value)
 }
 
 /// What nothing was planned about.
@@ -202,7 +208,7 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
             numbers
         })
         .collect();
-    Ok(json!({
+    let mut value = json!({
         "method": row.method,
         "label": row.label,
         "family": row.family,
@@ -219,19 +225,31 @@ fn row(analysis: &Analysis, numbers: &RowNumbers) -> Result<Value> {
             Family::Outside => Vec::new(),
             _ => row.runs.iter().map(cost).collect(),
         },
-    }))
+    });
+    add_files(&mut value, row);
+    Ok(value)
+}
+
+/// Adds where another program's runs come from.
+fn add_files(value: &mut Value, row: &Row) {
+    let files: Vec<_> = row.runs.iter().filter_map(|run| run.import.as_ref()).collect();
+    if !files.is_empty() {
+        value["imported"] = json!(files);
+    }
 }
 
 /// A row that knows the best of the catalogue alone.
 fn list(row: &Row) -> Value {
-    json!({
+    let mut value = json!({
         "method": row.method,
         "label": row.label,
         "family": row.family,
         "deterministic": row.deterministic,
         "replicates": row.runs.iter().map(|run| run.replicate).collect::<Vec<_>>(),
         "catalogue": catalogue(row),
-    })
+    });
+    add_files(&mut value, row);
+    value
 }
 
 /// What a row comes to in the whole catalogue, or nothing.

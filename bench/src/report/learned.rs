@@ -72,6 +72,24 @@ pub struct Learned {
     pub floor_chosen: bool,
 }
 
+/// The floor that was chosen on validation.
+fn chosen_floor(scenario: &Scenario) -> Option<usize> {
+    let chosen = scenario.best_floor.as_deref()?;
+    scenario.rows.iter().position(|row| row.method == chosen)
+}
+
+/// The floor that was chosen on validation, or else the highest by `levels`, the primary metric of all rows; none where there is no floor.
+#[must_use]
+pub fn best_floor(scenario: &Scenario, levels: &[f64]) -> Option<usize> {
+    // The stranger is a bar of its own.
+    let is_floor = |row: &usize| {
+        let row = &scenario.rows[*row];
+        row.family == Family::Floor && !is_stranger(&row.method)
+    };
+    let higher = |best: usize, row: usize| if levels[row] > levels[best] { row } else { best };
+    chosen_floor(scenario).or_else(|| (0..scenario.rows.len()).filter(is_floor).reduce(higher))
+}
+
 impl Learned {
     /// Compares the tuned rows of a scenario to what they must beat. `levels` are the primary metric of all rows, `limit` is the most that
     /// the study allows.
@@ -94,13 +112,7 @@ impl Learned {
         };
         let tuned = of(Family::is_tuned);
         let untuned = of(|family| family == Family::Untuned);
-        let chosen = scenario.best_floor.as_deref().and_then(find);
-        // The stranger is a bar of its own.
-        let highest = of(|family| family == Family::Floor)
-            .into_iter()
-            .filter(|row| !is_stranger(&scenario.rows[*row].method))
-            .reduce(|best, row| if levels[row] > levels[best] { row } else { best });
-        let floor = chosen.or(highest);
+        let floor = best_floor(scenario, levels);
         let mut comparisons = Vec::new();
         for &row in &tuned {
             let own = format!("{STRANGER}:{}", scenario.rows[row].method);
@@ -128,9 +140,18 @@ impl Learned {
             informative: informative(&tuned, &comparisons),
             stranger: comparisons.iter().any(|one| one.bar == Bar::Stranger),
             floor,
-            floor_chosen: chosen.is_some(),
+            floor_chosen: chosen_floor(scenario).is_some(),
             comparisons,
         })
+    }
+
+    /// Where the best floor is the best.
+    #[must_use]
+    pub fn floor_words(&self) -> &'static str {
+        match self.floor_chosen {
+            true => "the best floor on validation",
+            false => "the highest floor on these very users",
+        }
     }
 
     /// Whether a tuned row is shown to be better than the best floor; nothing where that was not tested.

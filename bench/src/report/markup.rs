@@ -15,6 +15,20 @@ pub fn markdown_text(text: &str) -> String {
     safe
 }
 
+/// Text as it is in a line of code of Markdown, whatever it holds.
+#[must_use]
+pub fn markdown_code(text: &str) -> String {
+    // A run of backticks ends the code that as many began.
+    let longest = text.split(|c: char| c != '`').map(str::len).max().unwrap_or(0);
+    match longest {
+        0 => format!("`{text}`"),
+        longest => {
+            let fence = "`".repeat(longest + 1);
+            format!("{fence} {text} {fence}")
+        }
+    }
+}
+
 /// Text that means nothing to LaTeX; the marks and signs the tables use become commands.
 #[must_use]
 pub fn latex_text(text: &str) -> String {
@@ -103,6 +117,8 @@ mod tests {
     #[test]
     fn markup_in_names_is_shown_and_not_obeyed() {
         assert_eq!(markdown_text("a|b_c\n<i>"), "a\\|b\\_c \\<i>");
+        assert_eq!(markdown_code("a_b 'c'"), "`a_b 'c'`");
+        assert_eq!(markdown_code("a `b` ``c``"), "``` a `b` ``c`` ```");
         assert_eq!(latex_text("50% of A&B ± 1"), "50\\% of A\\&B $\\pm$ 1");
         assert_eq!(latex_text("2×10¹²"), "2$\\times$10$^{12}$");
         assert_eq!(latex_text("< 0.001"), "$<$ 0.001");

@@ -15,6 +15,7 @@ pub mod compute;
 pub mod csv;
 pub mod folder;
 pub mod heading;
+pub mod imported;
 pub mod input;
 pub mod json;
 pub mod junit;
@@ -41,7 +42,7 @@ mod tests;
 
 pub use analysed::Analysed;
 pub use input::{
-    Backbones, Case, Choice, Claims, Contamination, Cut, Family, Place, Reading, Row, Run, Scenario,
+    Backbones, Case, Choice, Claims, Contamination, Cut, Family, Import, Place, Reading, Row, Run, Scenario,
     ScenarioKind, Study, Top,
 };
 pub use summary::Summary;

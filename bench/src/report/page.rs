@@ -4,8 +4,9 @@ use super::analysed::Analysed;
 use super::analysis::Analysis;
 use super::chart::{Chart, charts, forest, forest_caption, forest_text};
 use super::heading;
+use super::imported::{Imported, imported};
 use super::input::{Cut, Family, Study};
-use super::markup::{latex_text, markdown_table, markdown_text};
+use super::markup::{latex_text, markdown_code, markdown_table, markdown_text};
 use super::number::ranges;
 use super::sentence::sentences;
 use super::summary::{Summary, lines};
@@ -68,15 +69,17 @@ struct ScenarioView {
     planned: Option<TableView>,
     /// Rows that rank the whole catalogue.
     catalogue: Option<TableView>,
-    /// Whether it is known what is found along the weights of a merge.
-    weighed: bool,
-    /// What is secondary.
+    /// What is secondary, and what it is about.
     details: Vec<TableView>,
+    details_title: String,
     charts: Vec<Chart>,
+    charts_title: String,
     /// The command that makes its numbers, where that is known.
     command: Option<String>,
     /// The command that makes the report again from the records.
     report_command: Option<String>,
+    /// The files that rows of other programs come from.
+    imported: Vec<Imported>,
     cells: Option<TableView>,
     /// Every metric, for LaTeX.
     accuracy: Table,
@@ -177,6 +180,7 @@ impl Page {
             .keep_trailing_newline(true);
         environment.set_syntax(syntax.build()?);
         environment.add_filter("md", markdown_text);
+        environment.add_filter("code", markdown_code);
         environment.add_filter("tex", latex_text);
         environment.add_global("style", include_str!("template/report.css"));
         environment.add_global("script", include_str!("template/report.js"));
@@ -213,20 +217,30 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
     let (study, scenario) = (analysed.study, analysis.scenario);
     let planned = analysed.planned.as_ref();
     let accuracy = table::accuracy(analysis);
+    let contrasts = table::planned(analysed, analysis);
     let details = [
-        table::readings(analysis),
-        table::repeated(analysed, analysis),
-        table::id_order(analysed, analysis),
-        table::learned(analysis),
-        table::compute(analysis, &study.claims.woven),
-        Some(accuracy.clone()),
-        table::differences(analysis),
-        table::diagnosis(analysis),
-        table::strata(analysis),
-        table::top(analysis),
-        Some(table::cost(analysis)),
+        ("other readings", table::readings(analysis)),
+        ("other readings", table::repeated(analysed, analysis)),
+        ("order of ids", table::id_order(analysed, analysis)),
+        ("floors", table::learned(analysis)),
+        ("compute", table::compute(analysis, &study.claims.woven)),
+        ("every metric", Some(accuracy.clone())),
+        ("differences", table::differences(analysis)),
+        ("diagnosis", table::diagnosis(analysis)),
+        ("parts of the users", table::strata(analysis)),
+        ("first places", table::top(analysis)),
+        ("cost", Some(table::cost(analysis))),
     ];
-    let along = table::weights(analysis);
+    let along = table::weights(analysis).into_iter();
+    let details: Vec<(&str, Table)> = details
+        .into_iter()
+        .filter_map(|(word, table)| Some((word, table?)))
+        .chain(along.map(|table| ("weights", table)))
+        .collect();
+    let charts = charts(analysis, study.claims.margin);
+    let words = contrasts.iter().map(|_| "planned contrasts");
+    let details_title = listed(words.chain(details.iter().map(|(word, _)| *word)));
+    let charts_title = listed(charts.iter().map(|(word, _)| *word));
     ScenarioView {
         anchor: format!("{}-{}", study.name, scenario.name)
             .replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
@@ -239,16 +253,12 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
         sentences: sentences(analysis, planned, &study.claims.woven),
         floor: scenario.rows.iter().any(|row| row.family == Family::Floor),
         primary: table::primary(analysis, planned).into(),
-        planned: table::planned(analysed, analysis).map(Into::into),
+        planned: contrasts.map(Into::into),
         catalogue: table::catalogue(analysis).map(Into::into),
-        weighed: !along.is_empty(),
-        details: details
-            .into_iter()
-            .flatten()
-            .chain(along)
-            .map(Into::into)
-            .collect(),
-        charts: charts(analysis, study.claims.margin),
+        details: details.into_iter().map(|(_, table)| table.into()).collect(),
+        details_title,
+        charts: charts.into_iter().map(|(_, chart)| chart).collect(),
+        charts_title,
         command: study
             .command
             .as_ref()
@@ -260,9 +270,24 @@ fn scenario(analysed: &Analysed, analysis: &Analysis) -> ScenarioView {
             .command
             .as_ref()
             .map(|command| command.replacen(" reproduce ", " report ", 1)),
+        imported: imported(study, scenario),
         cells: table::cells(analysis).map(Into::into),
         accuracy,
         sensitivity: table::readings(analysis).into_iter().collect(),
+    }
+}
+
+/// Some words in a line, each once and in their order: `every metric, differences and cost`.
+fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut once: Vec<&str> = Vec::new();
+    for word in words {
+        if !once.contains(&word) {
+            once.push(word);
+        }
+    }
+    match once.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        few => few.concat(),
     }
 }
 

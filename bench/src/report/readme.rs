@@ -97,6 +97,10 @@ fn shown(summary: &Summary, table: &str) -> Result<String> {
             markdown_table(&table)
         ));
     }
+    // Of levels alone: claims are about other rows.
+    for caveat in summary.caveats.iter().filter(|_| table == "matrix") {
+        text.push_str(&format!("{}.\n\n", markdown_text(caveat)));
+    }
     Ok(text)
 }
 
@@ -115,6 +119,7 @@ mod tests {
             families: Vec::new(),
             scenarios: Vec::new(),
             methods: Vec::new(),
+            caveats: vec!["a → b: a_row ended with its budget".to_owned()],
         }
     }
 
@@ -132,6 +137,10 @@ mod tests {
         );
         assert!(
             !filled.contains("old") && filled.contains("| Method |\n|---|\n| Chance |"),
+            "{filled}"
+        );
+        assert!(
+            filled.contains("| Chance |\n\na → b: a\\_row ended with its budget.\n\n<!-- end table -->"),
             "{filled}"
         );
         assert!(filled.ends_with("<!-- table: small/matrix -->\nkept\n<!-- end table -->\nlast"));

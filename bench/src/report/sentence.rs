@@ -165,12 +165,7 @@ fn floor_beaten(analysis: &Analysis) -> Option<String> {
 }
 
 fn floor_words(analysis: &Analysis, floor: usize) -> String {
-    let how = if analysis.learned.floor_chosen {
-        "the best floor on validation"
-    } else {
-        "the highest floor on these very users"
-    };
-    let label = &analysis.rows[floor].row.label;
+    let (label, how) = (&analysis.rows[floor].row.label, analysis.learned.floor_words());
     format!("{label} ({:.3}), {how}", analysis.level(floor))
 }
 

@@ -37,6 +37,9 @@ pub struct Summary {
     pub scenarios: Vec<Column>,
     /// Its rows: every method that competes in any of them.
     pub methods: Vec<Row>,
+    /// What must be said below it, scenario by scenario.
+    #[serde(default)]
+    pub caveats: Vec<String>,
 }
 
 /// The claims of a study.
@@ -167,6 +170,7 @@ impl Summary {
             families: studies.iter().filter_map(claims).collect(),
             scenarios: Vec::new(),
             methods: Vec::new(),
+            caveats: Vec::new(),
         };
         for analysed in studies {
             let study = analysed.study;
@@ -178,6 +182,10 @@ impl Summary {
                 note(&mut summary.headings, &heading);
             }
             summary.add_scenarios(analysed);
+            for scenario in &study.scenarios {
+                let said = scenario.caveats.iter();
+                said.for_each(|text| note(&mut summary.caveats, &format!("{}: {text}", scenario.title())));
+            }
         }
         summary.part_titles(studies);
         // Methods that only later studies have leave gaps behind the last column they are in.

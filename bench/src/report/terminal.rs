@@ -72,14 +72,11 @@ fn above(text: &mut String, analysed: &[Analysed], summary: &Summary, styled: bo
             .map(|command| format!("`{command}`")),
     );
     writeln!(text, "{}", from.join("; "))?;
-    // One scenario's table stands below with its intervals.
-    if summary.scenarios.len() > 1 {
-        let matrix = matrix(summary);
-        writeln!(text, "\n{}", matrix.caption)?;
-        let parts = parted(&matrix);
-        let drawn: Vec<String> = parts.iter().map(|part| draw(&matrix, part, styled)).collect();
-        writeln!(text, "{}", drawn.join("\n\n"))?;
-    }
+    let matrix = matrix(summary);
+    writeln!(text, "\n{}", matrix.caption)?;
+    let parts = parted(&matrix);
+    let drawn: Vec<String> = parts.iter().map(|part| draw(&matrix, part, styled)).collect();
+    writeln!(text, "{}", drawn.join("\n\n"))?;
     let margin = analysed
         .iter()
         .map(|one| one.study.claims.margin)

@@ -108,7 +108,9 @@ pub fn scale(cases: &[ScoredCase]) -> Chosen {
     }
 }
 
-fn chosen_scale(by_scale: &[(f64, Vec<Case>)]) -> (f64, bool) {
+/// As of [`choose_scale`], and whether it, or the best before the rule, is the lowest or the highest of several.
+#[must_use]
+pub fn chosen_scale(by_scale: &[(f64, Vec<Case>)]) -> (f64, bool) {
     let mut options: Vec<&(f64, Vec<Case>)> = by_scale.iter().collect();
     // Ratios that are equal but for rounding are equal: .5 is as far from 1 as 2.
     let far = |scale: f64| (scale.ln().abs() * 1e6).round();

@@ -26,7 +26,7 @@ use crate::experiment::cell::ScoredCase;
 use crate::experiment::cut::Cut;
 use crate::experiment::protocol::Protocol;
 
-pub use choice::{ALPHAS, Chosen, LEAST, alpha, choose_scale, scale};
+pub use choice::{ALPHAS, Chosen, LEAST, alpha, choose_scale, chosen_scale, scale};
 pub use fusion::{Added, WEIGHTS, Weighing, standardised};
 pub use pick::lowest;
 pub use score::{level, place, scored};

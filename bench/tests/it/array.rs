@@ -1,6 +1,7 @@
 //! A job array: several processes that fill one store come to the records of one.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -8,6 +9,9 @@ use std::time::Duration;
 use super::reproduce::PROFILE;
 use super::store::{assert_same_records, finished};
 use super::{succeed, weaverec};
+
+/// How often jobs are started for one of them to be met at work.
+const TRIES: usize = 10;
 
 /// One process of an array, with an own folder for its report, as every job has one.
 fn job(at: &Path, work: &str, number: usize, more: &[&str]) -> Child {
@@ -34,16 +38,32 @@ fn wait(jobs: impl IntoIterator<Item = Child>) {
     }
 }
 
-/// Kills the first of them when some cells are finished, and waits for the others.
-fn kill_the_first(at: &Path, work: &str, jobs: [Child; 4]) {
-    let mut jobs = jobs.into_iter();
-    let mut killed = jobs.next().unwrap();
-    while finished(&at.join(work)).len() < 6 && killed.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(10));
+/// Starts four jobs, kills the first when some cells are finished, and waits for the others. Where it was done before it could be killed
+/// nothing was tried, and all of them start once more on nothing.
+fn kill_the_first(at: &Path, work: &str, start: impl Fn(usize) -> Child) {
+    for _ in 0..TRIES {
+        let mut jobs = [0, 1, 2, 3].map(&start).into_iter();
+        let mut killed = jobs.next().unwrap();
+        while finished(&at.join(work)).len() < 6 && killed.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // It may have ended since the last look.
+        let _ = killed.kill();
+        let ended = killed.wait().unwrap();
+        wait(jobs);
+        if ended.signal() == Some(9) {
+            return;
+        }
+        assert!(
+            ended.success(),
+            "the job that was to be killed has failed: {ended}"
+        );
+        let reports = (0..4).map(|number| at.join(format!("{work}-{number}")));
+        for folder in reports.chain([at.join(work)]).filter(|folder| folder.exists()) {
+            fs::remove_dir_all(folder).unwrap();
+        }
     }
-    let _ = killed.kill();
-    killed.wait().unwrap();
-    wait(jobs);
+    panic!("{work}: of {TRIES} jobs none was met at work");
 }
 
 #[test]
@@ -76,8 +96,9 @@ fn four_jobs_on_one_store_come_to_the_records_of_one_process() {
     compares("shared");
 
     // One is killed, and the scheduler starts it again.
-    let jobs = [0, 1, 2, 3].map(|number| job(at, "killed", number, &["--shard", shards[number]]));
-    kill_the_first(at, "killed", jobs);
+    kill_the_first(at, "killed", |number| {
+        job(at, "killed", number, &["--shard", shards[number]])
+    });
     wait([job(at, "killed", 0, &["--shard", shards[0]])]);
     assert_same_records(&alone, &at.join("killed"));
     compares("killed");
@@ -90,8 +111,9 @@ fn without_leases_four_jobs_lose_time_and_nothing_else() {
     fs::write(at.join("tiny.toml"), PROFILE).unwrap();
     wait([job(at, "alone", 0, &[])]);
     // All of them at everything, so that cells are run more than once; and one of them is killed.
-    let jobs = [0, 1, 2, 3].map(|number| job(at, "together", number, &["--no-leases"]));
-    kill_the_first(at, "together", jobs);
+    kill_the_first(at, "together", |number| {
+        job(at, "together", number, &["--no-leases"])
+    });
     assert!(
         !at.join("together/cells/leases").exists(),
         "leases were taken all the same"

@@ -12,6 +12,14 @@
     if (wide > innerWidth) fault(`${when}, the page is ${wide} px wide`);
   };
 
+  // The first numbers of a table stand beside its names without anybody moving it.
+  const inSight = (table) => {
+    const head = document.querySelector(`${table} thead th:nth-child(2)`);
+    const cell = document.querySelector(`${table} tbody td:nth-child(2)`);
+    if (!head || !cell) fault(`there is no ${table}`);
+    else if (Math.max(...[head, cell].map((one) => one.getBoundingClientRect().right)) > innerWidth) fault(`${table}: the first numbers are out of sight`);
+  };
+
   const unfold = () => {
     for (const fold of document.querySelectorAll("details")) {
       const head = fold.querySelector("summary");
@@ -95,7 +103,8 @@
     fits("folded");
     const metric = document.querySelector("article table thead th:nth-child(2)");
     if (metric.textContent !== "NDCG@5") fault(`the first column is ${metric.textContent}`);
-    if (metric.getBoundingClientRect().right > innerWidth) fault("the primary metric is out of sight");
+    inSight("article table");
+    inSight(".overview table");
     unfold();
     fits("unfolded");
     sort();

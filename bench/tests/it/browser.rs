@@ -101,6 +101,11 @@ fn a_reader_finds_out_what_is_broken() {
             "th button { all: unset; visibility: hidden;",
         ),
         ("--quiet: #5c6670;", "--quiet: #c0c0c0;"),
+        // Whoever reads the summary has to push its matrix to see a number.
+        (
+            ".scroll { overflow-x: auto; }",
+            ".scroll { overflow-x: auto; } .overview th { min-width: 2000px; }",
+        ),
         // The script says that it failed, and fails.
         (
             "let unfolded = [];",
@@ -121,6 +126,7 @@ fn a_reader_finds_out_what_is_broken() {
             "not folded: ",
             "out of a keyboard's reach: ",
             "has a contrast of ",
+            ".overview table: the first numbers are out of sight",
             "console: of the page",
             "error: ",
             "loads something: <link",
@@ -315,6 +321,7 @@ fn scenario(source: &str) -> Scenario {
         contamination: None,
         best_floor: None,
         best_naive_merge: None,
+        caveats: Vec::new(),
         cases: (0..USERS).map(case).collect(),
         rows: (0..)
             .zip(rows)

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use weaverec_bench::experiment::cut::Lot;
+use weaverec_pipeline::prepared::Prepared;
+use weaverec_pipeline::schema::{Prompt, Split};
 
 use super::adapters::{train, write_model};
 use super::{fail, run, succeed};
@@ -48,6 +51,25 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
+/// Users who choose are not reported, nor by whichever candidates they choose.
+fn reported(at: &Path, domain: &str, some: &Value, all: &Value) {
+    let folder = Prepared::open(at.join(domain)).unwrap();
+    let manifest = folder.manifest();
+    let key = manifest.parameters.domain_name(&manifest.dataset);
+    let test = folder.prompts(Split::Test).unwrap();
+    let is_reported = |prompt: &&Prompt| Lot::of(0, &key, &prompt.user_id).cut().is_reported();
+    let reported = test.iter().filter(is_reported).count();
+    assert!(reported < test.len());
+    assert_eq!(all["users"], reported);
+    assert_eq!(all["left_out"], test.len() - reported);
+    assert_eq!(some["users"], 200);
+    assert_eq!(some["left_out"], all["left_out"]);
+    assert_eq!(some["binned"]["candidates"], 4);
+    let metrics = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(metrics(&some["binned"]["metrics"]), metrics(&some["metrics"]));
+    assert_ne!(some["binned"]["metrics"], some["metrics"]);
+}
+
 #[test]
 fn users_that_are_not_reported_choose_and_rankings_take_what_they_chose() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +83,13 @@ fn users_that_are_not_reported_choose_and_rankings_take_what_they_chose() {
     let calibrate = |more: &[&str]| run(at, &[&["calibrate", domain][..], &with, more].concat());
 
     let made = calibrate(&["--users", "320", "--scales", "1,2", "--neutral", "2"]);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert!(made.status.success(), "{said}");
+    // Of two scales either is an end.
+    assert!(
+        said.contains("the scale lies at the end of what was tried, 1 to 2"),
+        "{said}"
+    );
     let calibration = json(&String::from_utf8(made.stdout).unwrap());
     assert_eq!(calibration["chosen"], true);
     assert_eq!(calibration["users"], 320);
@@ -75,13 +103,15 @@ fn users_that_are_not_reported_choose_and_rankings_take_what_they_chose() {
     assert!(String::from_utf8(again.stderr).unwrap().contains("--force"));
 
     // What is stored is what ranks: α 0 and scale 1 is the plain likelihood, another α is not.
-    let rank = |more: &[&str]| {
+    let rank_some = |users: &str, more: &[&str]| {
         json(&succeed(
             at,
-            &[&["rank", domain, "--users", "200"][..], &with, more].concat(),
+            &[&["rank", domain, "--users", users][..], &with, more].concat(),
         ))
     };
+    let rank = |more: &[&str]| rank_some("200", more);
     let plain = rank(&[]);
+    reported(at, domain, &plain, &rank_some("100000", &[]));
     let with_alpha = |alpha: f64| {
         let mut changed = calibration.clone();
         changed["alpha"] = alpha.into();
@@ -95,6 +125,9 @@ fn users_that_are_not_reported_choose_and_rankings_take_what_they_chose() {
     assert_ne!(calibrated["metrics"], plain["metrics"]);
     assert_eq!(calibrated["calibration"]["alpha"], 1.0);
     assert_eq!(rank(&["--calibration", "shop/calibration.json"]), calibrated);
+    let other_cut = ["--calibration", "--cut-seed", "3"];
+    let error = fail(at, &[&["rank", domain][..], &with, &other_cut].concat());
+    assert!(error.contains("--cut-seed 0 cuts them"), "{error}");
 
     fs::write(
         at.join("asked.json"),
@@ -121,6 +154,18 @@ fn users_that_are_not_reported_choose_and_rankings_take_what_they_chose() {
         own.iter().sum::<f64>() < content.iter().sum::<f64>(),
         "{own:?} {content:?}"
     );
+
+    // A domain whose users did not choose is said; it is no error.
+    prepare(at, "100", "sequence", "elsewhere");
+    let warned = |domain: &str| {
+        let asked = ["recommend", "asked.json", "--calibration", "--domain", domain];
+        let output = run(at, &[&asked[..], &with].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said.contains("the calibration was chosen by users of")
+    };
+    assert!(!warned(domain));
+    assert!(warned("elsewhere/synth-films"));
 
     // Another adapter, another model, no adapter, no file.
     train(at, "other", "models/one");

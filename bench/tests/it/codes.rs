@@ -93,6 +93,12 @@ fn a_model_that_reads_codes_goes_the_whole_path_and_ranks_whole_catalogues() {
 
     let backbone = only(&at.join("one/cells/backbones"));
     let codes: Value = serde_json::from_slice(&fs::read(backbone.join("codes.json")).unwrap()).unwrap();
+    // What they came to stands in the record as well, and in the report.
+    let record: Value = serde_json::from_slice(&fs::read(backbone.join("record.json")).unwrap()).unwrap();
+    assert!(codes["report"]["levels"].is_array());
+    assert_eq!(record["codes"], codes["report"]);
+    let report = fs::read_to_string(at.join("one-out/report.md")).unwrap();
+    assert!(report.contains("the backbone: codes of "), "{report}");
     let domains: Vec<&String> = codes["domains"].as_object().unwrap().keys().collect();
     assert_eq!(domains, ["a", "b", "c"]);
     let prepared = only(&only(&at.join("one/prepared")));

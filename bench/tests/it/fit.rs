@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use weaverec_bench::experiment::cut::{Cut, Lot};
 use weaverec_bench::method::log::Histories;
 use weaverec_pipeline::prepared::Prepared;
-use weaverec_pipeline::schema::Split;
+use weaverec_pipeline::schema::{Prompt, Split};
 
 use super::folder::{Contents, contents};
 use super::{fail, succeed, weaverec};
 
+mod every_row;
 pub(super) mod study;
 
 /// Most runs that are started until one of them is met at work.
@@ -84,6 +85,13 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// Whether a user is in a part that is reported.
+fn is_reported(folder: &Prepared, cut_seed: u64, prompt: &Prompt) -> bool {
+    let manifest = folder.manifest();
+    let domain = manifest.parameters.domain_name(&manifest.dataset);
+    Lot::of(cut_seed, &domain, &prompt.user_id).cut().is_reported()
+}
+
 /// Users of the selection part, by the key that commands take if they are given none.
 fn selection(folder: &Prepared) -> usize {
     let manifest = folder.manifest();
@@ -130,13 +138,23 @@ fn a_recommender_is_fitted_ranked_and_asked_and_the_two_agree() {
     let (value, chance) = (ndcg["value"].as_f64().unwrap(), ndcg["chance"].as_f64().unwrap());
     assert!(value > chance, "{value} after a fit, {chance} by chance");
 
-    // Of every test user the ten best of all unseen items, by ids.
+    // Of every test user on whom nothing was chosen the ten best of all unseen items, by ids.
     let histories = Histories::read(&home).unwrap();
     let id = |item: &u32| items[*item as usize - 1].item_id.clone();
-    let asked: Vec<(Vec<String>, String)> = histories
-        .all(Split::Test)
-        .map(|(history, target)| (history.iter().map(id).collect(), id(&target)))
+    let all = home.prompts(Split::Test).unwrap();
+    let reported: Vec<&Prompt> = all
+        .iter()
+        .filter(|prompt| is_reported(&home, 0, prompt))
         .collect();
+    let asked: Vec<(Vec<String>, String)> = reported
+        .iter()
+        .map(|prompt| {
+            let history = histories.before(Split::Test, prompt).unwrap();
+            (history.iter().map(id).collect(), id(&prompt.target))
+        })
+        .collect();
+    assert!(asked.len() < all.len(), "nobody would be left out");
+    assert_eq!(ranked["left_out"], all.len() - asked.len());
     let questions: Vec<Value> = asked
         .iter()
         .map(|(history, _)| json!({ "history": history }))
@@ -287,6 +305,18 @@ fn a_row_that_reads_titles_is_fitted_by_those_of_its_folder_ranked_and_asked() {
     assert_eq!(about["system"]["codes"]["size"], 8);
     assert_eq!(about["vectors"]["width"], 256);
     assert!(about["sources"].is_null(), "{about}");
+    // What the codes came to is said where it can be seen.
+    let levels = about["codes"]["levels"].as_array().unwrap();
+    assert_eq!(levels.len(), 3, "{about}");
+    let left = |level: &Value| level["error"].as_f64().unwrap();
+    assert!(
+        levels.windows(2).all(|pair| left(&pair[1]) <= left(&pair[0])),
+        "{about}"
+    );
+    assert!(
+        levels.iter().all(|level| level["used"].as_u64().unwrap() <= 8),
+        "{about}"
+    );
     assert!(about["positions"].as_u64().unwrap() > 0 && about["flops"].as_f64().unwrap() > 0.0);
     assert!(!about["epochs"]["ndcg"].as_array().unwrap().is_empty(), "{about}");
 
@@ -333,6 +363,18 @@ fn one_seed_comes_to_the_same_weights_on_any_number_of_threads_and_another_to_ot
     // Into the same folder again: the earlier one is replaced.
     succeed(at, &fit("two", &["--seed", "4"]));
     assert!(lasting(&at.join("one")) != lasting(&at.join("two")));
+    // It is reported by the cut that it was fitted with.
+    let home = Prepared::open(at.join("prepared/home")).unwrap();
+    let all = home.prompts(Split::Test).unwrap();
+    let of = |cut_seed: u64| {
+        let reported = all.iter().filter(|prompt| is_reported(&home, cut_seed, prompt));
+        reported.count()
+    };
+    let other = (1..).find(|seed| of(*seed) != of(0)).unwrap();
+    succeed(at, &fit("cut", &["--cut-seed", &other.to_string()]));
+    let ranked = succeed(at, &["rank", "prepared/home", "--model-folder", "cut"]);
+    let ranked: Value = serde_json::from_str(&ranked).unwrap();
+    assert_eq!(ranked["users"], of(other));
     // Without users to choose an epoch the last one is kept.
     succeed(at, &fit("all", &["--users", "0"]));
     let about = read(&at.join("all/fitted.json"));

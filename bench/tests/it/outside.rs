@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::reproduce::PROFILE;
-use super::{fail, succeed};
+use super::{fail, run, succeed};
 
 /// The target `a` of the tiny study, in the work folder of a run.
 pub(super) const TARGET: [&str; 6] = ["--profile", "tiny.toml", "--work", "work", "--target", "a"];
@@ -105,9 +105,17 @@ fn a_row_of_ours_that_goes_out_and_comes_back_has_the_same_numbers_to_the_last_d
     }
     // Of a row without ties its first ten are enough for what looks at ten.
     export(at, "random", "top.csv", &["--scope", "catalogue", "--top", "10"]);
-    let excluded = ["--scope", "catalogue", "--history", "excluded"];
+    let excluded = [
+        "--scope",
+        "catalogue",
+        "--history",
+        "excluded",
+        "--made-by",
+        "this program, seed 7",
+    ];
     let said = import(at, "top.csv", "best-of-random", &excluded);
     assert_eq!(said["told"]["extent"], "best");
+    assert_eq!(said["told"]["made_by"], "this program, seed 7");
 
     let scenario = reported(at);
     let reading = scenario["reading"].as_str().unwrap();
@@ -155,6 +163,18 @@ fn a_row_of_ours_that_goes_out_and_comes_back_has_the_same_numbers_to_the_last_d
     };
     assert!(line("best-of-random").contains('–'), "{text}");
     assert!(line("copy-weaverec").contains("outside"), "{text}");
+    // Each says where it comes from, and what made it where that is known.
+    let command = "--target a --row best-of-random --label best-of-random --replicate 0 --history excluded --scope catalogue";
+    let from = line(command);
+    assert!(
+        from.contains("`weaverec score import FILE --profile tiny.toml ")
+            && from.contains("made by: this program, seed 7"),
+        "{text}"
+    );
+    assert!(
+        line("--row copy-random ").contains("what made it was not said"),
+        "{text}"
+    );
     // No claim is about a row from outside.
     let claims = fs::read_to_string(at.join("out/contrasts.csv")).unwrap();
     assert!(!claims.contains("copy-"), "{claims}");
@@ -178,6 +198,14 @@ fn a_row_of_ours_that_goes_out_and_comes_back_has_the_same_numbers_to_the_last_d
     import(at, "weaverec.parquet", "copy-weaverec", &candidates);
     let again = fail(at, &importing("popularity.parquet", "copy-weaverec", &candidates));
     assert!(again.contains("replicate 0 already"), "{again}");
+    // Nor does another word on what made it, which is said.
+    let another = ["--scope", "candidates", "--made-by", "another program"];
+    let output = run(at, &importing("weaverec.parquet", "copy-weaverec", &another));
+    let note = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && note.contains("says nothing of what made it"),
+        "{note}"
+    );
 
     lists_that_end(at);
 }

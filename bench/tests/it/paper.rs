@@ -108,6 +108,43 @@ fn a_dry_run_needs_logs_where_they_are_named() {
     }
 }
 
+#[test]
+fn the_papers_profile_asks_all_that_the_method_needs_in_every_scenario() {
+    let paper = Profile::load("paper").unwrap();
+    // The baselines that the paper's claim is about, and the weave by weights of every kind.
+    let method = [
+        "zero-shot",
+        "source-only",
+        "target-only",
+        "joint",
+        "naive-merge",
+        "weaverec",
+        "weaverec-grid",
+        "weaverec-entropy",
+        "weaverec-entropy-modules",
+    ];
+    // What an effect of weaving is to be told from: averaging, more steps, more of the target's prompts, more compute, a source's mere words.
+    let controls = ["soup", "longer", "more-target", "joint-matched", "placebo"];
+    for scenario in &paper.studies[0].scenarios {
+        let rows: BTreeSet<&str> = scenario
+            .rows(&paper)
+            .unwrap()
+            .iter()
+            .map(|row| row.id())
+            .collect();
+        for row in method.iter().chain(&controls) {
+            assert!(rows.contains(row), "{}: no row {row}", scenario.name());
+        }
+    }
+    // The same weave times what a post-map comes to, chosen as its weights are, by as many calibration users as choose well.
+    for scale in [0.5, 0.7, 1.0, 1.3, 1.6, 2.0] {
+        assert!(paper.rank.scales.contains(&scale), "{scale}");
+    }
+    assert!(paper.rank.calibration >= 1000);
+    // As many draws as a claim needs, and the paper's cutoff.
+    assert_eq!((paper.replicates, paper.prepare.max_tokens), (5, 1200));
+}
+
 /// The paper's profile with everything small: this is how anybody makes a profile of it for other logs and another model.
 const TWIN: &str = r#"
 extends = "paper"
@@ -248,11 +285,15 @@ fn a_tiny_twin_goes_the_papers_whole_path() {
             scenarios.collect::<Vec<_>>(),
             profile.claims,
             profile.prepare.format,
+            profile.prepare.max_tokens,
+            profile.prepare.recipe,
             profile.adapter.rank,
             profile.adapter.alpha,
             profile.adapter.dropout,
             profile.adapter.train.learning_rate,
-            profile.rank.normalisation
+            profile.rank.normalisation,
+            profile.rank.calibration,
+            profile.rank.scales
         ])
     };
     assert_eq!(shape(&paper), shape(&twin));
@@ -306,14 +347,42 @@ fn a_tiny_twin_goes_the_papers_whole_path() {
             assert!(rows.contains(row.as_str()), "{}: no row {row}", planned.name());
         }
     }
-    // Free decoding was tried, and its invalid answers counted.
+    // Free decoding was tried, and its invalid answers counted; the untuned model was asked for titles of training sequences, though the
+    // prompts of this format are none.
     let rankings = fs::read_dir(at.join("work/cells/rankings")).unwrap();
-    let rates = rankings.filter_map(|cell| {
-        let record = fs::read(cell.unwrap().path().join("record.json")).unwrap();
-        let record: Value = serde_json::from_slice(&record).unwrap();
-        record["ranking"]["invalid_output_rate"].as_f64()
-    });
+    let rankings: Vec<Value> = rankings
+        .map(|cell| {
+            let record = fs::read(cell.unwrap().path().join("record.json")).unwrap();
+            let record: Value = serde_json::from_slice(&record).unwrap();
+            record["ranking"].clone()
+        })
+        .collect();
+    let rates = rankings
+        .iter()
+        .filter_map(|ranking| ranking["invalid_output_rate"].as_f64());
     assert!(rates.filter(|rate| (0.0..=1.0).contains(rate)).count() > 20);
+    let recalls: Vec<&Value> = rankings
+        .iter()
+        .map(|ranking| &ranking["recall"])
+        .filter(|recall| recall.is_object())
+        .collect();
+    assert_eq!(recalls.len(), 4, "the untuned model in each of four domains");
+    for recall in recalls {
+        assert_eq!(recall["asked"], 4);
+        assert!(recall["recalled"].as_u64().unwrap() <= 4, "{recall}");
+    }
+    for scenario in reported {
+        assert_eq!(scenario["contamination"]["asked"], 4, "{}", scenario["name"]);
+    }
+    let report = fs::read_to_string(at.join("out/report.md")).unwrap();
+    assert!(
+        report.contains("of 4 next titles of training sequences"),
+        "no line about contamination"
+    );
+    assert!(
+        report.contains("prompts have 1200 tokens at the most"),
+        "no line about shortened prompts"
+    );
     // Nothing is left to do.
     let status: Value = serde_json::from_str(&succeed(
         at,

@@ -11,72 +11,7 @@ use super::trained::{backbone, recommends, trains};
 use super::{fail, run, succeed, weaverec};
 
 /// The quick profile's generated study, cut down to seconds.
-pub(super) const PROFILE: &str = r#"
-name = "tiny"
-description = "for tests"
-purpose = "is for tests"
-replicates = 2
-report_on = "dev"
-
-[backbone]
-kind = "nano"
-decoder = { vocabulary = 400, width = 32, inner = 64, layers = 2, heads = 2, key_value_heads = 1 }
-pretrain = { learning_rate = 1e-2, epochs = 2, batch_size = 16, evaluate_every = 10 }
-
-[prepare]
-seed = 1
-format = "sequence"
-user_core = 5
-item_core = 0
-max_history = 6
-max_title_chars = 30
-candidates = 10
-users = 30
-max_train = 200
-
-[adapter]
-rank = 4
-alpha = 8.0
-dropout = 0.05
-prompts_per_domain = 60
-held_out = 10
-train = { learning_rate = 1e-2, epochs = 1, batch_size = 8, evaluate_every = 5, checkpoint_every = 2, keep = "last" }
-
-[rank]
-normalisation = "sum"
-batch_tokens = 512
-free_decoding_users = 3
-free_decoding_tokens = 12
-
-[[study]]
-name = "generated"
-title = "Generated logs"
-source = "synthetic"
-synthetic = { seed = 3, users = 150, items = 60, interactions_per_user = 10.0, shared = 0.6, contrary = 0.2, dirt = 0.004, domains = [{ name = "a", platform = "amazon-2014" }, { name = "b", platform = "movielens-csv" }, { name = "c", platform = "amazon-2014", related = false }] }
-
-[[study.domain]]
-name = "a"
-dataset = "a"
-
-[[study.domain]]
-name = "b"
-dataset = "b"
-
-[[study.domain]]
-name = "c"
-dataset = "c"
-auxiliary = true
-
-[[study.scenario]]
-kind = "cross-platform"
-target = "a"
-sources = ["b"]
-
-[[study.scenario]]
-kind = "cross-platform"
-target = "b"
-sources = ["a"]
-"#;
+pub(super) const PROFILE: &str = include_str!("tiny.toml");
 
 fn arguments<'a>(work: &'a str, out: &'a str, threads: &'a str) -> [&'a str; 9] {
     [

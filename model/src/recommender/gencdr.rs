@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The universal decoder is [`Tiger`] on the sequences of all domains; then the adapter and the gate are trained on the target's, by the
-//! likelihood of the mixture. Left out of the published system: the adapters of its tokeniser, for which codes by k-means of all domains
+//! likelihood of the mixture. Where no epoch of that serves validation users as well as the universal decoder alone, a learnt gate is shut and
+//! the adapter left out. Left out of the published system: the adapters of its tokeniser, for which codes by k-means of all domains
 //! together stand, and a language model as the decoder. The released code (github.com/hupeiyu21/GenCDR) has settings of a router and nothing
 //! that reads them: the form of this gate is ours.
 
@@ -24,13 +25,14 @@ use self::learner::Adapting;
 use self::mixture::{Mixture, Weighing};
 use super::codes::{self, CodeReport, CodeSettings, ItemCodes};
 use super::tiger::learn::{Study, learn};
+use super::tiger::tokens::Tokens;
 use super::tiger::{self, MARKS, scores};
 use super::{Course, Data, Outcome, Recommender, System, Tiger};
 use crate::io::{atomic, safetensors};
 use crate::lora::{Adapter, LoraConfig};
 use crate::op::{Matrix, mix};
 use crate::rank::{Mass, Ranker};
-use crate::train::{Progress, TrainConfig};
+use crate::train::{Keep, Progress, TrainConfig};
 use crate::{Error, Result};
 
 /// The folder of the adapter in a saved recommender's, as PEFT has it.
@@ -60,7 +62,7 @@ pub struct Gencdr {
     pub item_dropout: f64,
     /// What the chance of a token is a share of when items are ranked.
     pub mass: Mass,
-    /// Length and speed of both trainings, but for the adapter's learning rate.
+    /// Length and speed of both trainings, each of which has so many epochs at most and stops by itself, but for the adapter's learning rate.
     pub train: TrainConfig,
     /// Peak learning rate of the adapter and the gate.
     pub adapter_rate: f64,
@@ -76,7 +78,7 @@ pub struct Gencdr {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
-    /// At every token what its state says.
+    /// At every token what its state says; nowhere anything where validation users are served better without the adapter.
     #[default]
     Learned,
     /// Everywhere as much: with 0 the universal decoder alone, without an adapter, and with 1 the adapted one alone.
@@ -84,7 +86,7 @@ pub enum Gate {
 }
 
 impl Default for Gencdr {
-    /// Sizes as `tiger` has them and the adapter as the released code has it; fewer epochs, since all domains are gone through in each.
+    /// Sizes and epochs as `tiger` has them and the adapter as the released code has it.
     fn default() -> Self {
         let tiger = Tiger::default();
         Gencdr {
@@ -96,10 +98,7 @@ impl Default for Gencdr {
             history: tiger.history,
             item_dropout: tiger.item_dropout,
             mass: tiger.mass,
-            train: TrainConfig {
-                epochs: 6,
-                ..tiger.train
-            },
+            train: tiger.train,
             adapter_rate: 2e-3,
             rank: 8,
             alpha: 16.0,
@@ -129,7 +128,7 @@ impl Gencdr {
     /// The same with given codes of the target's items and of each source's. Of the data the target alone is read.
     ///
     /// # Errors
-    /// Codes that are not of these items, and the others of [`fit`](Self::fit).
+    /// Codes that are not of these items, a target without users, and the others of [`fit`](Self::fit).
     pub fn fit_codes(
         &self,
         target: &ItemCodes,
@@ -139,6 +138,14 @@ impl Gencdr {
     ) -> Result<(Fitted, Outcome)> {
         self.check()?;
         let two = self.gate != Gate::Fixed(0.0);
+        // Before all domains are gone through.
+        if two && data.train.iter().all(Vec::is_empty) {
+            return Err(Error::Usage(format!(
+                "{} users, none of them with an item in the training part of the target: there is nothing to fit an adapter to (recbase learns \
+                 from other domains alone)",
+                data.train.len()
+            )));
+        }
         let Course {
             seed,
             checkpoint,
@@ -148,17 +155,23 @@ impl Gencdr {
             .chain(sources.iter().copied())
             .collect();
         let part = checkpoint.map(|checkpoint| checkpoint.part("universal"));
+        let later = if two { self.adapting_steps(data.train) } else { 0 };
         let first = Course {
             seed,
             checkpoint: part.as_ref(),
-            progress: &mut *progress,
+            progress: &mut |p: Progress| {
+                progress(Progress {
+                    total: p.total + later,
+                    ..p
+                });
+            },
         };
-        let (mut universal, outcome) =
+        let (mut universal, alone) =
             self.tiger()
                 .fit_domains(data.items, target, &learnt, data.validation, first)?;
         universal.set_system(System::Gencdr(self.clone()));
         if !two {
-            return Ok((Fitted::new(universal, None)?, outcome));
+            return Ok((Fitted::new(universal, None)?, alone));
         }
         let learner = Adapting::new(universal.decoder(), self, seed)?;
         let study = Study {
@@ -170,15 +183,16 @@ impl Gencdr {
             learning_rate: self.adapter_rate,
             ..self.train.clone()
         };
-        let before = outcome.steps;
         let second = Course {
             // Not the order that the universal decoder saw.
             seed: mix(seed),
             checkpoint,
             progress: &mut |p: Progress| {
                 progress(Progress {
-                    step: before + p.step,
-                    total: before + p.total,
+                    step: alone.steps + p.step,
+                    total: alone.steps + p.total,
+                    tokens: alone.tokens + p.tokens,
+                    seconds: alone.seconds + p.seconds,
                     ..p
                 });
             },
@@ -194,11 +208,53 @@ impl Gencdr {
         let (adapting, ndcg) = learn(&learner, &study, universal.sizes(), &config, fingerprint, second)?;
         let adapted = learner.adapted()?;
         drop(learner);
-        universal.set_validation_ndcg(ndcg);
-        Ok((
-            Fitted::new(universal, Some(adapted))?,
-            one_after_another(outcome, adapting),
-        ))
+        self.chosen(universal, (adapted, ndcg), alone, adapting)
+    }
+
+    /// What is kept of both trainings: the universal decoder with what was adapted to the target and what it was found to be worth, or, where
+    /// validation users were served better by the universal decoder alone than by any epoch with a learnt gate, that with its gate shut.
+    fn chosen(
+        &self,
+        mut universal: tiger::Fitted,
+        (adapted, ndcg): (Adapted, Option<f64>),
+        alone: Outcome,
+        adapting: Outcome,
+    ) -> Result<(Fitted, Outcome)> {
+        let Some((without, with)) = self.adapter_loses(&alone, &adapting) else {
+            universal.set_validation_ndcg(ndcg);
+            return Ok((Fitted::new(universal, Some(adapted))?, alone.then(adapting)));
+        };
+        tracing::info!(
+            "without its adapter NDCG@10 of validation users is {without:.4}, with it {with:.4} at best: it is left out"
+        );
+        universal.set_system(System::Gencdr(Gencdr {
+            gate: Gate::Fixed(0.0),
+            ..self.clone()
+        }));
+        let best_epoch = alone.best_epoch;
+        let outcome = Outcome {
+            best_epoch,
+            ..alone.then(adapting)
+        };
+        Ok((Fitted::new(universal, None)?, outcome))
+    }
+
+    /// What validation users found of the universal decoder by itself and of the best epoch with the adapter, where the first is more. They are
+    /// the same users, asked in the same way, and so they choose between all epochs of both trainings; not where the gate is said, or the last
+    /// values are kept.
+    fn adapter_loses(&self, alone: &Outcome, adapting: &Outcome) -> Option<(f64, f64)> {
+        let (without, with) = (alone.best_ndcg()?, adapting.best_ndcg()?);
+        let chooses = self.gate == Gate::Learned && self.train.keep == Keep::Best;
+        (chooses && without > with).then_some((without, with))
+    }
+
+    /// Most steps of the second training.
+    fn adapting_steps(&self, train: &[Vec<u32>]) -> usize {
+        let windows = train
+            .iter()
+            .map(|items| Tokens::count_windows(items.len(), self.history));
+        let windows: usize = windows.sum();
+        windows.div_ceil(self.train.batch_size.max(1)) * self.train.epochs
     }
 
     fn check(&self) -> Result<()> {
@@ -229,27 +285,6 @@ impl Gencdr {
 
     fn lora(&self) -> LoraConfig {
         LoraConfig::new(self.rank, self.alpha)
-    }
-}
-
-/// What two trainings came to, of which the second chose.
-fn one_after_another(first: Outcome, second: Outcome) -> Outcome {
-    let (epochs, steps) = (first.epochs, first.steps as u64);
-    let join = |first: Vec<(usize, f64)>, second: Vec<(usize, f64)>| -> Vec<(usize, f64)> {
-        let later = second.into_iter().map(|(epoch, ndcg)| (epochs + epoch, ndcg));
-        first.into_iter().chain(later).collect()
-    };
-    let later = second.curve.into_iter().map(|(step, loss)| (steps + step, loss));
-    Outcome {
-        steps: first.steps + second.steps,
-        epochs: epochs + second.epochs,
-        best_epoch: epochs + second.best_epoch,
-        stopped_early: second.stopped_early,
-        ndcg: join(first.ndcg, second.ndcg),
-        tokens: first.tokens + second.tokens,
-        seconds: first.seconds + second.seconds,
-        curve: first.curve.into_iter().chain(later).collect(),
-        parameters: first.parameters + second.parameters,
     }
 }
 
@@ -330,7 +365,7 @@ impl Fitted {
         self.universal.report()
     }
 
-    /// The adapter of the target; none where it counts for nothing.
+    /// The adapter of the target; none where it counts for nothing, or was left out because validation users were served better without.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapted.as_ref().map(|adapted| &adapted.adapter)
     }
@@ -363,6 +398,10 @@ impl Recommender for Fitted {
             mass: sizes.mass,
         };
         scores(ranker, self.universal.tokens(), sizes.history, histories, out)
+    }
+
+    fn code_report(&self) -> Option<&CodeReport> {
+        self.report()
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

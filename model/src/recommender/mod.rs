@@ -46,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::adapter::Adapter;
 pub use self::bert4rec::Bert4rec;
+use self::codes::CodeReport;
 pub use self::codes::ItemCodes;
 pub use self::gencdr::Gencdr;
 pub use self::gru4rec::Gru4rec;
@@ -111,6 +112,11 @@ pub trait Recommender: Send + Sync {
     /// # Errors
     /// An item that is not in the catalogue, and an `out` of another length.
     fn scores(&self, histories: &[&[u32]], out: &mut [f32]) -> Result<()>;
+
+    /// What the codes of its items came to, where it made some in its fit.
+    fn code_report(&self) -> Option<&CodeReport> {
+        None
+    }
 
     /// Writes it into a folder: safetensors and JSON. One that a recommender was written to before is replaced.
     ///

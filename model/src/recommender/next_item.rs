@@ -98,6 +98,13 @@ impl<M: Model + ?Sized> Model for Box<M> {
     }
 }
 
+/// Of so many users none has an item that another one follows.
+pub(super) fn nothing_to_learn_from(users: usize) -> Error {
+    Error::Usage(format!(
+        "{users} users, none of them with two items in the training part: there is nothing to learn from"
+    ))
+}
+
 /// Histories that are scored at one time.
 const HISTORIES: usize = 256;
 
@@ -116,10 +123,7 @@ pub(super) fn fit<M: Model + 'static>(
         .flat_map(|items| model.lessons(&rows(items)))
         .collect();
     if lessons.is_empty() {
-        return Err(Error::Usage(format!(
-            "{} users, none of them with two items in the training part: there is nothing to learn from",
-            data.train.len()
-        )));
+        return Err(nothing_to_learn_from(data.train.len()));
     }
     // A user without a history says nothing of the model.
     let validation = data.validation.iter().filter(|(history, _)| !history.is_empty());

@@ -117,4 +117,4 @@ impl Recbase {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

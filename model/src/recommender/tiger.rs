@@ -181,7 +181,8 @@ pub(super) fn fit_whole(
     sizes.check()?;
     let config = sizes.decoder();
     let nascent = Nascent::new(&config, course.seed)?;
-    let fingerprint = format!("tiger {config:?} {}", sizes.item_dropout);
+    // The mass too: validation users are ranked by it, and they choose the epoch.
+    let fingerprint = format!("tiger {config:?} {} {:?}", sizes.item_dropout, sizes.mass);
     let (outcome, ndcg) = learn(&nascent, study, &sizes, train, fingerprint, course)?;
     let mut fitted = Fitted::new(system, tokens, coded, nascent.weights()?)?;
     fitted.set_validation_ndcg(ndcg);

@@ -15,7 +15,7 @@ use super::next_item::{self, Fitted};
 use super::sasrec_text::{Comparison, Form, Network, OverTexts, stored_vectors, texts};
 use super::transformer::Flavour;
 use super::{Course, Data, Loss, Outcome, Recommender, Schedule, System, Vectors};
-use crate::train::Progress;
+use crate::train::{self, Progress};
 use crate::{Error, Result};
 
 /// Settings of UniSRec.
@@ -163,14 +163,18 @@ impl Unisrec {
             };
             return Ok((Box::new(fitted), outcome));
         }
-        let mut before = finished::Finished::default();
+        let learnt = data.train.iter().filter(|items| items.len() > 1).count();
+        // Before all domains are gone through.
+        if learnt == 0 {
+            return Err(next_item::nothing_to_learn_from(data.train.len()));
+        }
+        let mut before = Outcome::default();
         let mut what = "nothing".to_owned();
         if self.pretraining.epochs > 0 {
             let together = self.together(&network, system, data, seed)?;
-            let learnt = data.train.iter().filter(|items| items.len() > 1).count();
             let later = self.schedule.steps_an_epoch(learnt) * self.schedule.epochs;
             let earlier = checkpoint.map(|checkpoint| checkpoint.part("together"));
-            before = finished::or_else(
+            let finished = finished::or_else(
                 earlier.as_ref(),
                 together.identity(),
                 network.parameters(),
@@ -184,6 +188,15 @@ impl Unisrec {
                 },
             )?;
             what = together.identity().to_owned();
+            let trained = train::Outcome {
+                steps: finished.steps,
+                best_step: finished.steps,
+                tokens: finished.tokens,
+                seconds: finished.seconds,
+                curve: finished.curve,
+                ..train::Outcome::default()
+            };
+            before = Outcome::new(trained, together.steps_an_epoch(), self.pretraining.epochs, 0);
         }
         let model = self.over(network, target)?.after(&what);
         let mut told = |p: Progress| {
@@ -200,10 +213,14 @@ impl Unisrec {
             checkpoint,
             progress: &mut told,
         };
-        let (fitted, mut outcome) = next_item::fit(model, system, &self.schedule, data, course)?;
-        outcome.tokens += before.tokens;
-        outcome.seconds += before.seconds;
-        outcome.parameters = parameters;
+        let (fitted, outcome) = next_item::fit(model, system, &self.schedule, data, course)?;
+        // Nobody can stop the first training, which is as long as it is said to be: the second one tells whether it was cut short.
+        let stopped_early = outcome.stopped_early;
+        let outcome = Outcome {
+            parameters,
+            stopped_early,
+            ..before.then(outcome)
+        };
         Ok((fitted, outcome))
     }
 

@@ -36,3 +36,7 @@ pub fn folders(url: &str) -> io::Result<Vec<PathBuf>> {
 pub fn upload(_folder: &Path, url: &str, _files: &[PathBuf], _old: &[PathBuf]) -> Result<()> {
     Err(error(url))
 }
+
+pub fn put_new(_file: &Path, url: &str) -> Result<bool> {
+    Err(error(url))
+}

@@ -17,7 +17,7 @@ use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{
     ClientOptions, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt,
-    ObjectStoreScheme, RetryConfig, WriteMultipart,
+    ObjectStoreScheme, PutMode, PutOptions, RetryConfig, WriteMultipart,
 };
 
 use crate::error::{Error, Result};
@@ -340,6 +340,25 @@ async fn put(store: &Store, target: &Path, folder: &FilePath, name: &FilePath) -
     upload.finish().await.map(|_| ()).map_err(refused)
 }
 
+/// Puts a file as an object if there is none of its name, in one request, and says whether it did.
+pub fn put_new(file: &FilePath, url: &str) -> Result<bool> {
+    let bytes = std::fs::read(file).map_err(|source| Error::io(file, "read", source))?;
+    run(url, async |store, place| {
+        put_first(&store, &place, bytes.into())
+            .await
+            .map_err(|error| Error::io(url, "upload", io_error(error)))
+    })
+}
+
+async fn put_first(store: &Store, place: &Path, content: bytes::Bytes) -> object_store::Result<bool> {
+    let options = PutOptions::from(PutMode::Create);
+    match store.put_opts(place, content.into(), options).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -381,6 +400,18 @@ mod tests {
         server.then = vec![Some("404 Not Found"); 2];
         let error = read(server).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error:?}");
+    }
+
+    #[test]
+    fn of_two_objects_of_one_name_the_first_has_the_place() {
+        let store: Store = Box::new(InMemory::new());
+        let put = |text: &'static str| {
+            let done = put_first(&store, &Path::from("cells/a.zip"), text.into());
+            runtime().unwrap().block_on(done).unwrap()
+        };
+        assert!(put("one") && !put("other"));
+        let there = async { store.get(&Path::from("cells/a.zip")).await?.bytes().await };
+        assert_eq!(runtime().unwrap().block_on(there).unwrap(), "one");
     }
 
     fn names(files: &[&str]) -> Vec<PathBuf> {

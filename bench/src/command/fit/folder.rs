@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use weaverec_model::recommender::codes::CodeReport;
 use weaverec_model::recommender::{self, Recommender, System};
 use weaverec_output::write_file;
 use weaverec_pipeline::prepared::Prepared;
@@ -59,6 +60,9 @@ pub struct About {
     pub flops: f64,
     /// How the epochs went, and which was kept.
     pub epochs: Option<Epochs>,
+    /// What the codes of items came to, of all domains that they were made of, where it reads some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<CodeReport>,
     /// Users who chose it; 0: nobody, and the last was kept.
     pub chosen_by: usize,
 }

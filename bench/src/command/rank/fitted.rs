@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use weaverec_model::op::with_threads;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 
 use super::super::fit::folder::ModelFolder;
-use super::metrics;
+use super::reported::Reported;
+use super::{metrics, of_binned};
 use crate::method::log::Histories;
 use crate::metric::{Metric, Place, Tally, place};
 use crate::progress::Meter;
@@ -28,33 +29,31 @@ struct Places {
     among: Vec<usize>,
 }
 
-/// The metrics of the first so many test users of a prepared folder.
+/// The metrics of the first so many test users of a prepared folder who are reported by the cut that the recommender was fitted with.
 ///
 /// # Errors
-/// A recommender of another folder, or a folder without test users.
+/// A recommender of another folder, or a folder without test users to report.
 pub fn run(folder: &Path, model: &Path, users: usize, threads: usize) -> Result<Value> {
     let prepared = Prepared::open(folder)?;
     let model = ModelFolder::open(model)?;
     model.check(&prepared)?;
-    let test = prepared.first_prompts(Split::Test, users)?;
-    if test.is_empty() {
-        bail!("{} has no test prompts", folder.display());
-    }
+    let reported = Reported::read(&prepared, model.about.cut_seed, users)?;
+    let test = &reported.prompts;
     let histories = Histories::read(&prepared)?;
     let meter = Meter::start("ranking");
-    let places = with_threads(threads, || of_users(&model, &test, &histories, &meter))?;
-    meter.finish(format!("{} users", test.len()));
+    let places = with_threads(threads, || of_users(&model, test, &histories, &meter))?;
+    meter.finish(reported.said());
     let candidates = test[0].candidates.len();
     let mut found = json!({
         "method": model.about.method,
         "users": test.len(),
+        "left_out": reported.left_out,
         "candidates": candidates,
         "metrics": metrics(&places.uniform, candidates),
         "catalogue": { "items": model.items.len(), "metrics": of_catalogue(&places) },
     });
-    if let Some(prompt) = test.iter().find(|prompt| !prompt.binned.is_empty()) {
-        let candidates = prompt.binned.len();
-        found["binned"] = json!({ "candidates": candidates, "metrics": metrics(&places.binned, candidates) });
+    if !places.binned.is_empty() {
+        found["binned"] = of_binned(test, &places.binned);
     }
     Ok(found)
 }

@@ -10,7 +10,7 @@ use crate::command::target::Target;
 use crate::experiment::domain::DomainData;
 use crate::experiment::outside::written::Scored;
 use crate::experiment::plan::{self, Plan};
-use crate::experiment::ranking::{catalogue_scores, catalogue_scores_by};
+use crate::experiment::ranking::{by_vectors, catalogue_scores, catalogue_scores_by};
 use crate::experiment::recommender::{RecommenderCell, stored};
 use crate::experiment::replicate;
 use crate::experiment::study_record::StudyRecord;
@@ -35,7 +35,12 @@ pub(super) fn of_catalogue<'a>(
             } else {
                 0
             };
-            catalogue_scores(row, seed, domain, target.profile.prepare.format)?
+            let vectors = match by_vectors(row) && !target.profile.vectors.is_default() {
+                true => Some(target.vectors()?),
+                false => None,
+            };
+            let of = (domain, vectors.as_ref());
+            catalogue_scores(row, seed, of, target.profile.prepare.format)?
         }
         How::Fitted { .. } => {
             let (study, _) = recorded(target, domain, asked)?;

@@ -1,6 +1,10 @@
 //! What a reader must know of how the rows of a scenario were read.
 
+use super::records::Records;
+use crate::experiment::cell::Epochs;
+use crate::experiment::coded::described;
 use crate::experiment::protocol::Protocol;
+use crate::method::{self, Method};
 use crate::report::input::Reading;
 use crate::scoring::{LEAST, Scoring};
 
@@ -13,7 +17,7 @@ pub struct Lacking {
     pub unmeasured: Vec<&'static str>,
     /// Rows whose weights would be chosen, and are equal.
     pub equal_weights: Vec<&'static str>,
-    /// Fitted rows of which a fit ended with the last epoch it was given.
+    /// Fitted rows of which a fit ended with the last epoch it was given, though users looked for its end.
     pub unstopped: Vec<&'static str>,
     /// Rows that cannot be had in the scenario, each with what it lacks.
     pub inapplicable: Vec<(&'static str, &'static str)>,
@@ -26,6 +30,26 @@ pub struct Lacking {
 }
 
 impl Lacking {
+    /// Notes a fitted row where its bound ended a fit that selection users could have ended. What nobody looks at while it is fitted goes
+    /// through all its epochs, as was meant.
+    pub fn fitted<'e>(&mut self, label: &'static str, mut fits: impl Iterator<Item = &'e Epochs>) {
+        let bounded = fits.any(|fit| !fit.stopped_early && !fit.ndcg.is_empty());
+        if bounded && !self.unstopped.contains(&label) {
+            self.unstopped.push(label);
+        }
+    }
+
+    /// The sentence on fits that ended with their last epoch.
+    pub fn stopped(&self) -> Option<String> {
+        (!self.unstopped.is_empty()).then(|| {
+            format!(
+                "{} ended with the last epoch that was allowed, not because selection users found nothing better any more: longer fits might \
+                 do better",
+                self.unstopped.join(", ")
+            )
+        })
+    }
+
     /// The sentences.
     pub fn notes(&self, reading: Reading) -> Vec<String> {
         let mut notes = Vec::new();
@@ -64,13 +88,7 @@ impl Lacking {
                 self.fusions.join(", ")
             ));
         }
-        if !self.unstopped.is_empty() {
-            notes.push(format!(
-                "{} ended with the last epoch that was allowed, not because selection users found nothing better any more: longer fits might \
-                 do better",
-                self.unstopped.join(", ")
-            ));
-        }
+        notes.extend(self.stopped());
         for (row, why) in &self.inapplicable {
             notes.push(format!("{row}: not applicable: {why}"));
         }
@@ -82,6 +100,33 @@ impl Lacking {
         }
         notes
     }
+}
+
+/// What the codes of items came to that backbones and recommenders read, of those whose records have been read, each sentence once.
+pub fn of_codes(records: &Records) -> Vec<String> {
+    let plan = records.plan;
+    let backbones = plan.backbones.values();
+    let backbones = backbones.map(|backbone| (&backbone.cell, "the backbone".to_owned()));
+    let recommenders = plan.recommenders.iter().map(|(key, recommender)| {
+        let row = method::named(key.method).map_or(key.method, Method::label);
+        let with = match key.sources.as_slice() {
+            [] => String::new(),
+            _ => format!(" with {}", key.sources.join(" + ")),
+        };
+        (&recommender.cell, format!("{row} on {}{with}", key.target))
+    });
+    let mut notes: Vec<String> = Vec::new();
+    for (cell, whose) in backbones.chain(recommenders) {
+        let known = records.trained_before(cell);
+        let Some(codes) = known.as_ref().and_then(|record| record.codes.as_ref()) else {
+            continue;
+        };
+        let note = format!("{whose}: {}", described(codes));
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
 }
 
 #[cfg(test)]
@@ -99,5 +144,30 @@ mod tests {
             protocol: Protocol::Binned,
         };
         assert_eq!(lacking.notes(reading), ["UniSRec: not applicable: no sources"]);
+    }
+
+    #[test]
+    fn a_fit_is_ended_by_its_bound_only_where_somebody_could_have_ended_it() {
+        let fit = |ndcg: &[(usize, f64)], stopped_early| Epochs {
+            ndcg: ndcg.to_vec(),
+            best: 3,
+            all: 3,
+            stopped_early,
+            parameters: 1,
+            seconds: Vec::new(),
+        };
+        let looks = [(1, 0.1), (3, 0.2)];
+        let mut lacking = Lacking::default();
+        lacking.fitted("Stopped", [fit(&looks, true)].iter());
+        lacking.fitted("Never looked at", [fit(&[], false)].iter());
+        assert_eq!(lacking.stopped(), None);
+        for _ in 0..2 {
+            lacking.fitted("SASRec", [fit(&looks, true), fit(&looks, false)].iter());
+        }
+        let stopped = lacking.stopped().unwrap_or_default();
+        assert!(
+            stopped.starts_with("SASRec ended with the last epoch"),
+            "{stopped}"
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::experiment::cell::{Ranking, Record};
 use crate::experiment::outside::{Extent, Source, Told, largest_cut};
 use crate::experiment::protocol::Protocol;
 use crate::experiment::study_record::DomainFacts;
-use crate::report::input::{Case, Family, Row, Run};
+use crate::report::input::{Case, Family, Import, Row, Run};
 use crate::scoring::users;
 
 /// The rows from outside that there are of a target.
@@ -84,6 +84,11 @@ fn add(
         imported.notes.extend(short(source, told));
         let mut made = run(records, source, ranking, told, protocol, cases)?;
         made.cells = vec![format!("{}/{}", record.kind.folder(), record.key)];
+        made.import = Some(Import {
+            options: source.options(&records.study.study().name),
+            file: source.file.clone(),
+            made_by: told.made_by.clone(),
+        });
         runs.push(made);
     }
     let row = Row {

@@ -135,9 +135,11 @@ impl<'a> Making<'a> {
                 let ranked = self.ranked(method, replicate)?;
                 self.recall(&ranked);
                 let chosen = |choice: &cell::Choice| choice.what == LAMBDA;
-                if matches!(ranked.key.1.merged_by(), Some(MergeBy::Weights(_)))
-                    && !ranked.choices.iter().any(chosen)
-                {
+                let by = match method.how() {
+                    How::Adapters { by, .. } => by,
+                    _ => None,
+                };
+                if matches!(by, Some(MergeBy::Weights(_))) && !ranked.choices.iter().any(chosen) {
                     note(&mut self.lacking.equal_weights, method.label());
                 }
                 let places = self.places(method.id(), replicate, &ranked)?;
@@ -289,13 +291,9 @@ impl<'a> Making<'a> {
         places: Places,
     ) -> Result<(Run, Option<f64>)> {
         let trainings = self.records.trainings(ranked)?;
-        if let Scorer::Fitted { method, .. } = ranked.key.1
-            && trainings
-                .iter()
-                .filter_map(|one| one.epochs.as_ref())
-                .any(|epochs| !epochs.stopped_early)
-        {
-            note(&mut self.lacking.unstopped, part(method)?.label());
+        if let Scorer::Fitted { method, .. } = ranked.key.1 {
+            let fits = trainings.iter().filter_map(|one| one.epochs.as_ref());
+            self.lacking.fitted(part(method)?.label(), fits);
         }
         let members = ranked.key.1.members();
         let (loss_curve, held_out_curve) = match trainings.as_slice() {
@@ -310,6 +308,7 @@ impl<'a> Making<'a> {
             replicate,
             candidate_hash: ranked.ranking.candidate_hash.clone(),
             cells: self.records.cells(&ranked.key)?,
+            import: None,
             places: by_reading.next().unwrap_or_default(),
             readings: by_reading.collect(),
             at_one: places.at_one,
@@ -411,6 +410,7 @@ impl<'a> Making<'a> {
                 contamination: self.contamination,
                 best_floor: floor,
                 best_naive_merge: merge,
+                caveats: self.lacking.stopped().into_iter().collect(),
                 cases: self.cases,
                 rows,
                 lists: outside.lists,

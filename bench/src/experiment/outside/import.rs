@@ -45,6 +45,22 @@ pub fn check_name(row: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what would not stand in a line.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_made_by(text: &str) -> Result<()> {
+    ensure!(
+        !text.trim().is_empty(),
+        "--made-by is empty: say what made the file, as \"RecBole 1.2.1, seed 2024, 25 minutes\", or leave it out"
+    );
+    ensure!(
+        !text.contains(char::is_control),
+        "--made-by has a line break or another control character: say in one line what made the file"
+    );
+    Ok(())
+}
+
 /// The cell of an imported file.
 ///
 /// # Errors
@@ -181,6 +197,7 @@ fn cases(
         users: all.len(),
         short: all.iter().filter(|own| own.lacks > 0).count(),
         shortest: all.iter().map(|own| own.scores.len()).min().unwrap_or(0),
+        made_by: None,
     };
     let looks = Cases::of(&domain.items);
     let cases = all
@@ -357,6 +374,15 @@ mod tests {
             ("", "lower-case"),
         ] {
             let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_made_a_file_is_said_in_a_line() {
+        assert!(check_made_by("RecBole 1.2.1, seed 2024").is_ok());
+        for (text, words) in [(" ", "empty"), ("a\nb", "line break")] {
+            let error = check_made_by(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

@@ -61,6 +61,10 @@ pub struct Told {
     pub short: usize,
     /// Items on the shortest list, those of the history taken away.
     pub shortest: usize,
+    /// What made the file, as whoever imports it says: program, version, seed, minutes. None where nothing was said. It is no part of the
+    /// cell's key: a file is the same file whatever is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 /// What an imported file says it is; the configuration of its cell, and with it its key.
@@ -86,6 +90,43 @@ pub struct Source {
     pub file: String,
 }
 
+impl Source {
+    /// What `weaverec score import` is given to make the record again, behind the file, the profile and its logs:
+    /// `--study genres --target drama --row other --label Other --replicate 0 …`.
+    #[must_use]
+    pub fn options(&self, study: &str) -> String {
+        let replicate = self.replicate.to_string();
+        let mut words = vec!["--study", study, "--target", &self.target.name];
+        words.extend(["--row", &self.outside, "--label", &self.label]);
+        match self.deterministic {
+            true => words.push("--deterministic"),
+            false => words.extend(["--replicate", &replicate]),
+        }
+        let history = match self.history {
+            History::Kept => "kept",
+            History::Excluded => "excluded",
+        };
+        let scope = match self.scope {
+            Scope::Candidates => "candidates",
+            Scope::Catalogue => "catalogue",
+        };
+        words.extend(["--history", history, "--scope", scope]);
+        if self.allow_short {
+            words.push("--allow-short");
+        }
+        words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// The cases that a file is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -104,4 +145,64 @@ pub struct Target {
 pub fn largest_cut() -> usize {
     let cuts = Metric::ALL.into_iter().filter_map(Metric::cut);
     cuts.max().unwrap_or(1) as usize
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn source() -> Source {
+        Source {
+            outside: "other".into(),
+            label: "Other's (2)".into(),
+            replicate: 3,
+            deterministic: false,
+            target: Target {
+                name: "drama".into(),
+                fingerprint: "f".into(),
+                candidates: "c".into(),
+                cut: Cut::Dev,
+            },
+            history: History::Kept,
+            scope: Scope::Catalogue,
+            allow_short: false,
+            file: "a".into(),
+        }
+    }
+
+    #[test]
+    fn a_record_says_how_it_is_imported_again() {
+        let mut source = source();
+        assert_eq!(
+            source.options("genres"),
+            r"--study genres --target drama --row other --label 'Other'\''s (2)' --replicate 3 --history kept --scope catalogue"
+        );
+        (source.deterministic, source.allow_short) = (true, true);
+        (source.scope, source.history) = (Scope::Candidates, History::Excluded);
+        source.label = "Other".into();
+        assert_eq!(
+            source.options("genres"),
+            "--study genres --target drama --row other --label Other --deterministic --history excluded --scope candidates --allow-short"
+        );
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_is_said_leaves_the_record_as_it_was() {
+        let mut told = Told {
+            extent: Extent::Whole,
+            users: 2,
+            short: 0,
+            shortest: 10,
+            made_by: None,
+        };
+        let written = serde_json::to_value(&told).unwrap();
+        assert_eq!(
+            written,
+            serde_json::json!({"extent": "whole", "users": 2, "short": 0, "shortest": 10})
+        );
+        assert_eq!(serde_json::from_value::<Told>(written).unwrap(), told);
+        told.made_by = Some("a program".into());
+        assert_eq!(serde_json::to_value(&told).unwrap()["made_by"], "a program");
+    }
 }

@@ -52,6 +52,9 @@ pub(super) fn cell(study: &StudyRecord, (diet, replicate): &AdapterKey) -> Resul
         "subset_seed": written(replicate::subset_seed(*replicate)),
         "data_seed": written(seeds.data),
     });
+    if let Some(most) = profile.prepare.most_tokens() {
+        configuration["max_tokens"] = json!(most);
+    }
     let placebos: serde_json::Map<String, serde_json::Value> = diet
         .portions
         .iter()

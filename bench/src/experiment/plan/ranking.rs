@@ -42,7 +42,11 @@ pub(super) fn cell(plan: &Plan, study: &StudyRecord, (target, scorer): &RankingK
             if let Some(replicate) = drawn {
                 configuration["seed"] = json!(written(replicate::random_seed(*replicate)));
             }
-            let label = method::named(method).map_or(*method, Method::label);
+            let row = method::named(method);
+            if study.facts.vectors.is_some() && row.is_some_and(method::reads_vectors) {
+                configuration["vectors"] = recommender::space(study);
+            }
+            let label = row.map_or(*method, Method::label);
             match drawn {
                 Some(replicate) => format!("{target}: {label}, replicate {replicate}"),
                 None => format!("{target}: {label}"),
@@ -89,6 +93,9 @@ pub(super) fn cell(plan: &Plan, study: &StudyRecord, (target, scorer): &RankingK
             }
             configuration["rank"] = json!(profile.rank);
             configuration["validation_prompts"] = json!(profile.adapter.held_out);
+            if let Some(most) = profile.prepare.most_tokens() {
+                configuration["max_tokens"] = json!(most);
+            }
             if let Some(replicate) = stranger {
                 configuration["stranger"] = json!(written(replicate::stranger_seed(*replicate)));
             }

@@ -9,6 +9,7 @@ use super::super::replicate::Replicate;
 use super::super::study_record::StudyRecord;
 use super::AdapterKey;
 use crate::method::{self, How, MergeBy, Method};
+use crate::scoring::LEAST;
 
 /// How a ranking gets its scores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +164,10 @@ pub fn scorer(
                 Some(recipe) => diets(recipe, study, scenario)?,
                 None => Vec::new(),
             };
+            // Too few choose no weights: then it is the uniform mean, ranked once for all rows that are. A grid is walked all the same, for
+            // what it shows.
+            let few = study.domain(&scenario.target)?.calibration < LEAST;
+            let by = by.filter(|by| !(few && by.is_by_entropy()));
             Some(merged(diets, by, study, replicate, stranger))
         }
         How::Best(_) | How::Fusion { .. } => None,

@@ -29,6 +29,7 @@ impl Profile {
         }
         self.prepare.cut()?;
         self.prepare.tie_window_ms()?;
+        self.prepare.check_tokens(&self.backbone)?;
         self.claims.check()?;
         for study in &self.studies {
             let of = || format!("study {}", study.name);
@@ -36,6 +37,9 @@ impl Profile {
             let prepare = self.prepare_of(study);
             prepare.cut().with_context(of)?;
             prepare.tie_window_ms().with_context(of)?;
+            if study.rank.is_some() {
+                self.rank_of(study).check().with_context(of)?;
+            }
             if study.adapter.is_some_and(|training| training.epochs == 0) {
                 bail!(
                     "study {}: [study.adapter] `epochs` is 0: give at least 1, or leave the table out",
@@ -45,6 +49,7 @@ impl Profile {
         }
         self.rank.check()?;
         self.check_vectors()?;
+        self.check_fitted()?;
         if self.stated.is_some() && !matches!(self.backbone, Backbone::Pretrained { .. }) {
             bail!(
                 "[stated] is about a model that has to be fetched, and this profile fetches none: leave the table out, `--dry-run` prepares the \
@@ -167,8 +172,7 @@ impl Profile {
         if matches!(&self.backbone, Backbone::Codes(sizes) if sizes.text == ItemText::Vectors) {
             return Ok(());
         }
-        let reads =
-            |row: &&dyn Method| matches!(row.how(), How::Fitted { system } if system().needs().vectors);
+        let reads = |row: &&dyn Method| method::reads_vectors(*row);
         for study in &self.studies {
             for scenario in &study.scenarios {
                 if scenario.rows(self)?.iter().any(&reads) {
@@ -187,6 +191,25 @@ impl Profile {
              \"vectors\"`. Name one of {}, or leave the table out",
             readers.join(", ")
         )
+    }
+
+    fn check_fitted(&self) -> Result<()> {
+        let mut all: Vec<&'static dyn Method> = Vec::new();
+        for study in &self.studies {
+            let rows = study
+                .rows(self)
+                .with_context(|| format!("study {}", study.name))?;
+            if let Some(own) = &study.fitted {
+                own.check(&rows)
+                    .with_context(|| format!("study {}: [study.fitted]", study.name))?;
+            }
+            // Both together come to systems that there are.
+            self.fitted_of(study)
+                .check_systems(&rows)
+                .with_context(|| format!("study {}: [fitted]", study.name))?;
+            all.extend(rows);
+        }
+        self.fitted.check(&all).context("[fitted]")
     }
 
     /// Fails where a row needs what the scenario or the profile lacks.

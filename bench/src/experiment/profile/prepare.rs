@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_pipeline::schema::PromptFormat;
 use weaverec_pipeline::stage::window::parse_duration;
-use weaverec_pipeline::stage::{Cut as TimeCut, Repeats};
+use weaverec_pipeline::stage::{Cut as TimeCut, Recipe, Repeats};
 
-use super::is_usual;
+use super::{Backbone, is_usual};
 
 /// What is held out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,15 @@ pub struct Prepare {
     pub candidates: usize,
     /// Most test users that are ranked in a domain.
     pub users: usize,
-    /// Most training prompts written a domain.
+    /// Most training prompts written a domain; under the paper's recipe validation prompts come on top.
     pub max_train: usize,
+    /// Most tokens of a prompt and its answer as the language model reads them: the oldest titles of longer histories are left out, in
+    /// training and in ranking; 0: prompts are of any length.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub max_tokens: usize,
+    /// Whether validation prompts are trained on: never, or as the released code of the paper does.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub recipe: Recipe,
     /// What is held out: everyone's last new items, or all that follows a moment.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub split: Split,
@@ -113,6 +120,29 @@ impl Prepare {
         }
     }
 
+    /// Most tokens of a prompt and its answer; none where they may be of any length.
+    pub fn most_tokens(&self) -> Option<usize> {
+        (self.max_tokens > 0).then_some(self.max_tokens)
+    }
+
+    /// Fails where prompts are held to so many tokens, and no prompt has any.
+    ///
+    /// # Errors
+    /// A backbone that reads no text.
+    pub(super) fn check_tokens(&self, backbone: &Backbone) -> Result<()> {
+        let reads = match backbone {
+            Backbone::Nano(_) | Backbone::Pretrained { .. } => return Ok(()),
+            Backbone::Codes(_) => "the codes of items, of which `max_history` says how many",
+            Backbone::None => "nothing",
+        };
+        if let Some(most) = self.most_tokens() {
+            bail!(
+                "[prepare] `max_tokens = {most}` has no effect on a backbone that reads {reads}: write 0, or leave it out"
+            );
+        }
+        Ok(())
+    }
+
     /// Milliseconds within which events that follow each other are one moment.
     ///
     /// # Errors
@@ -120,5 +150,50 @@ impl Prepare {
     pub fn tie_window_ms(&self) -> Result<i64> {
         let window = self.tie_window.as_deref().unwrap_or("0");
         parse_duration(window).with_context(|| format!("[prepare] tie_window = \"{window}\""))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Profile;
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_in_no_key_and_what_is_said_is_read_back() {
+        let profile = Profile::load("quick").unwrap();
+        let written = serde_json::to_value(&profile.prepare).unwrap();
+        for key in ["max_tokens", "recipe"] {
+            assert!(written.get(key).is_none(), "{key}: {written}");
+        }
+        assert_eq!(profile.prepare.most_tokens(), None);
+        let mut other = profile.clone();
+        (other.prepare.max_tokens, other.prepare.recipe) = (700, Recipe::Paper);
+        let written = serde_json::to_value(&other.prepare).unwrap();
+        assert_eq!(
+            (&written["max_tokens"], &written["recipe"]),
+            (&json!(700), &json!("paper"))
+        );
+        let read: Prepare = serde_json::from_value(written).unwrap();
+        assert_eq!((read.most_tokens(), read.recipe), (Some(700), Recipe::Paper));
+        let key = |profile: &Profile| profile.identity(&profile.studies[0]).unwrap();
+        assert_ne!(key(&other), key(&profile));
+        other.prepare.recipe = Recipe::Clean;
+        assert_ne!(key(&other), key(&profile));
+    }
+
+    #[test]
+    fn a_bound_on_tokens_is_refused_where_nothing_has_any() {
+        for (name, reads) in [("power", "the codes of items"), ("rivals", "reads nothing")] {
+            let mut profile = Profile::load(name).unwrap();
+            profile.prepare.max_tokens = 100;
+            let error = format!("{:#}", profile.check().unwrap_err());
+            assert!(
+                error.contains("max_tokens = 100") && error.contains(reads),
+                "{error}"
+            );
+        }
     }
 }

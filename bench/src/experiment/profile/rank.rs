@@ -31,9 +31,18 @@ pub struct Rank {
     /// Language models rank the whole catalogue of domains of at most so many items, by likelihood; 0: of none. Rows that count always do.
     #[serde(default)]
     pub catalogue: usize,
-    /// Training sequences whose next title the untuned model is asked to recall to the letter.
+    /// Training sequences whose next title the untuned model is asked to recall to the letter; they are written one title a line, whatever the
+    /// prompts of the study are.
     #[serde(default)]
     pub contamination: usize,
+}
+
+/// What of ranking a study has otherwise than its profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choosing {
+    /// Most calibration users that rows of language models are scored on.
+    pub calibration: usize,
 }
 
 fn four() -> usize {

@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weaverec_model::recommender::Needs;
 
-use super::Profile;
 use super::prepare::Order;
+use super::rank::Choosing;
+use super::{FittedRows, Profile};
 use crate::claim::Claims;
 use crate::method::{self, How, Method};
 use crate::report::input::{ScenarioKind, direction};
@@ -46,6 +47,12 @@ pub struct Study {
     /// How long adapters are trained here, where it is otherwise than in the profile's other studies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<Training>,
+    /// How rows are fitted here, where it is otherwise than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<FittedRows>,
+    /// How many choose here, where it is otherwise than in the profile's other studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<Choosing>,
     /// What is to be shown here, where it is something else than in the profile's other studies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
@@ -144,6 +151,22 @@ impl Scenario {
 }
 
 impl Study {
+    /// The rows of all its scenarios, each once.
+    ///
+    /// # Errors
+    /// Those of [`Scenario::rows`].
+    pub fn rows(&self, profile: &Profile) -> Result<Vec<&'static dyn Method>> {
+        let mut all: Vec<&'static dyn Method> = Vec::new();
+        for scenario in &self.scenarios {
+            for row in scenario.rows(profile)? {
+                if all.iter().all(|known| known.id() != row.id()) {
+                    all.push(row);
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// An error for a key that would have no effect: whoever wrote it meant something by it.
     pub(super) fn check_keys(&self) -> Result<()> {
         if self.synthetic.is_some() && self.source != Source::Synthetic {

@@ -2,8 +2,11 @@
 
 use super::load::BUILTIN;
 use super::*;
+use crate::claim::Against;
+use crate::experiment::study_record::StudyRecord;
 use weaverec_model::device::{Arithmetic, DeviceName};
 use weaverec_pipeline::schema::PromptFormat;
+use weaverec_pipeline::stage::Recipe;
 
 #[test]
 fn the_profiles_that_come_along_are_valid() {
@@ -205,12 +208,16 @@ fn the_papers_setting_is_what_is_known_of_the_paper() {
     let scenarios = &paper.studies[0].scenarios;
     let names: std::collections::BTreeSet<String> = scenarios.iter().map(Scenario::name).collect();
     assert_eq!((scenarios.len(), names.len()), (16, 16));
+    assert_eq!(scenarios.iter().filter(|one| one.sources.len() == 3).count(), 4);
     assert_eq!(
-        scenarios.iter().filter(|one| one.sources.len() == 3).count(),
-        paper.claims.scenarios.len()
+        (paper.prepare.most_tokens(), paper.prepare.recipe),
+        (Some(1200), Recipe::Clean)
     );
-    // Every claim has the rows that it is made against, where it is made.
-    for scenario in scenarios.iter().filter(|one| paper.claims.concerns(&one.name())) {
+    // The same weave times 1.3 is among what calibration users choose.
+    assert!(paper.rank.scales.contains(&1.3) && paper.rank.calibration >= crate::scoring::LEAST);
+    // Every claim has the rows that it is made against, where it is made: everywhere.
+    for scenario in scenarios {
+        assert!(paper.claims.concerns(&scenario.name()), "{}", scenario.name());
         let rows: Vec<&str> = scenario
             .rows(&paper)
             .unwrap()
@@ -320,4 +327,76 @@ fn a_backbone_that_reads_codes_asks_for_sequences_and_for_auxiliary_domains_and_
     };
     assert_eq!(sizes.nano().vocabulary, 2 + 3 * 256 + 256);
     assert!(!Own::Codes(sizes).is_shared());
+}
+
+#[test]
+fn a_study_may_ask_more_users_who_choose() {
+    let mut profile = Profile::load("quick").unwrap();
+    let calibration = |profile: &Profile| {
+        let ranked = |study: &Study| {
+            let alone: Profile = serde_json::from_value(profile.identity(study).unwrap()).unwrap();
+            alone.rank.calibration
+        };
+        profile.studies.iter().map(ranked).collect::<Vec<usize>>()
+    };
+    assert_eq!(calibration(&profile), [0, 0]);
+    let other = profile.identity(&profile.studies[0]).unwrap();
+    profile.studies[1].rank = Some(Choosing { calibration: 400 });
+    profile.check().unwrap();
+    assert_eq!(calibration(&profile), [0, 400]);
+    // A study that has none is named as before there were any.
+    assert_eq!(profile.identity(&profile.studies[0]).unwrap(), other);
+    assert!(other["study"][0].get("rank").is_none());
+    profile.studies[1].rank = Some(Choosing { calibration: 20 });
+    let error = format!("{:#}", profile.check().unwrap_err());
+    assert!(
+        error.contains(&profile.studies[1].name) && error.contains("fewer than 300"),
+        "{error}"
+    );
+}
+
+#[test]
+fn power_asks_a_thousand_users_where_there_are_and_its_records_of_film_genres_are_still_its_own() {
+    let power = Profile::load("power").unwrap();
+    let of = |name: &str| power.studies.iter().find(|study| study.name == name).unwrap();
+    let (amazon, films) = (of("amazon"), of("movielens-genres"));
+    assert_eq!(power.rank_of(amazon).calibration, 1000);
+    let rows = amazon.scenarios[0].rows(&power).unwrap();
+    assert!(rows.iter().any(|row| row.id() == "more-target"));
+    let key = StudyRecord::cell(&power, films).unwrap().key;
+    let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../results/power/records/studies");
+    let record = std::path::Path::new(records).join(&key).join("record.json");
+    assert!(
+        record.is_file(),
+        "no record {key} of film genres: what was changed is in its key, and five units would have to be run again"
+    );
+}
+
+#[test]
+fn claims_are_made_where_their_rows_are() {
+    for name in ["small", "quick"] {
+        let profile = Profile::load(name).unwrap();
+        for study in &profile.studies {
+            let claims = profile.claims_of(study);
+            let concerned = study.scenarios.iter().filter(|one| claims.concerns(&one.name()));
+            for scenario in concerned {
+                let rows: Vec<&str> = scenario
+                    .rows(&profile)
+                    .unwrap()
+                    .iter()
+                    .map(|row| row.id())
+                    .collect();
+                for kind in &claims.kinds {
+                    if let Against::Rows(against) = kind.against() {
+                        let missing: Vec<_> = against.iter().filter(|row| !rows.contains(row)).collect();
+                        assert!(
+                            missing.is_empty(),
+                            "{name}, {}: {kind:?} lacks {missing:?}",
+                            scenario.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

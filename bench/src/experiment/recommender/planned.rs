@@ -58,7 +58,8 @@ pub fn cell(study: &StudyRecord, key: &RecommenderKey) -> Result<RecommenderCell
     let How::Fitted { system } = row.how() else {
         bail!("{method} is not fitted");
     };
-    let system = system();
+    let fitted = study.profile.fitted_of(study.study());
+    let system = fitted.system(method, system()).context("[fitted]")?;
     let configuration = configuration(study, key, &system, system.needs())?;
     let with = match sources.as_slice() {
         [] => String::new(),
@@ -101,15 +102,24 @@ fn configuration(
         configuration["sources"] = fingerprints(key.sources.iter().collect())?.into();
     }
     if needs.vectors {
-        // One title more in any of the domains turns the space.
-        let domains = fingerprints(study.facts.domains.keys().collect())?;
-        let settings = match &study.facts.vectors {
-            Some(said) => said.clone(),
-            None => json!(TextVectors::default()),
-        };
-        configuration["vectors"] = json!({ "of": "titles", "settings": settings, "domains": domains });
+        configuration["vectors"] = space(study);
     }
     Ok(configuration)
+}
+
+/// What decides the vectors of a study's items: how they are made, and all domains. One title more in any of them turns the space.
+pub fn space(study: &StudyRecord) -> serde_json::Value {
+    let domains: serde_json::Map<String, serde_json::Value> = study
+        .facts
+        .domains
+        .iter()
+        .map(|(name, domain)| (name.clone(), json!(domain.fingerprint)))
+        .collect();
+    let settings = match &study.facts.vectors {
+        Some(said) => said.clone(),
+        None => json!(TextVectors::default()),
+    };
+    json!({ "of": "titles", "settings": settings, "domains": domains })
 }
 
 #[cfg(test)]
@@ -123,6 +133,7 @@ mod tests {
     use super::*;
     use crate::experiment::environment::Environment;
     use crate::experiment::materials::Bench;
+    use crate::experiment::plan::{Plan, Scorer};
     use crate::experiment::profile::Profile;
     use crate::experiment::stated;
     use crate::method::METHODS;
@@ -160,6 +171,31 @@ mod tests {
         let last = cells.iter().rposition(|cell| cell.kind == Kind::Recommender);
         let first = cells.iter().position(|cell| cell.kind == Kind::Ranking);
         assert!(last.unwrap() < first.unwrap());
+    }
+
+    #[test]
+    fn a_profile_may_have_rows_fitted_longer_which_their_keys_and_what_they_take_say() {
+        let here = Environment::here(2, Compute::default());
+        let bench = |fitted: &str| {
+            let mut profile = Profile::load("paper").unwrap();
+            profile.methods.extend(["sasrec", "gru4rec"].map(str::to_owned));
+            profile.fitted = toml::from_str(fitted).unwrap();
+            stated::bench(&profile, &profile.studies[0], &here).unwrap()
+        };
+        let of = |bench: &Bench, method: &str| {
+            let mut all = bench.plan.recommenders.iter();
+            let (_, cell) = all.find(|(key, _)| key.method == method).unwrap();
+            let epochs = cell.cell.configuration["system"]["schedule"]["epochs"].clone();
+            (cell.cell.key.clone(), cell.work.tokens, epochs)
+        };
+        let plain = bench("");
+        let long = bench("schedule = { epochs = 40 }\n[rows.gru4rec]\nschedule.epochs = 20");
+        let (before, after) = (of(&plain, "sasrec"), of(&long, "sasrec"));
+        assert_eq!((&before.2, &after.2), (&json!(20), &json!(40)));
+        assert_ne!(before.0, after.0);
+        assert!(after.1.abs_diff(2 * before.1) <= 1, "{} {}", before.1, after.1);
+        // What comes to the settings that a row has by itself is the same cell.
+        assert_eq!(of(&plain, "gru4rec"), of(&long, "gru4rec"));
     }
 
     #[test]
@@ -213,6 +249,38 @@ mod tests {
         }
         let lacking = configuration(&study, &key(&["toys"]), &System::Sasrec(Sasrec::default()), both);
         assert!(format!("{:#}", lacking.unwrap_err()).contains("lacks the domain toys"));
+    }
+
+    #[test]
+    fn text_knn_is_another_ranking_where_a_profile_makes_vectors_and_no_other_floor_is() {
+        let plain = paper(&[]).study;
+        let mut other = plain.clone();
+        other.facts.vectors = Some(json!({ "kind": "minilm" }));
+        let of = |study: &StudyRecord| {
+            let plan = Plan::new(study).unwrap();
+            let counted = plan
+                .rankings
+                .into_values()
+                .filter_map(|ranking| match ranking.scorer {
+                    Scorer::Counted { method, .. } => Some((method, ranking.cell.configuration)),
+                    _ => None,
+                });
+            counted.collect::<Vec<_>>()
+        };
+        let mut moved = 0;
+        for ((method, before), (same, after)) in of(&plain).into_iter().zip(of(&other)) {
+            assert_eq!(method, same);
+            assert!(before["vectors"].is_null(), "{method}");
+            if method == "text-knn" {
+                assert_eq!(after["vectors"]["settings"]["kind"], "minilm");
+                let domains = after["vectors"]["domains"].as_object().unwrap();
+                assert_eq!(domains.len(), plain.facts.domains.len());
+                moved += 1;
+            } else {
+                assert_eq!(before, after, "{method}");
+            }
+        }
+        assert_eq!(moved, 4, "of every target");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use weaverec_model::recommender::codes::CodeReport;
 
 use crate::experiment::cell::{Cell, Choice, Ranking, Training};
 use crate::experiment::curve::WeightCurve;
@@ -20,6 +21,8 @@ pub struct Finished<'a> {
     pub study: Option<serde_json::Value>,
     /// What was found along the weights of a merge.
     pub weights: Option<WeightCurve>,
+    /// What the codes of items came to that are read.
+    pub codes: Option<CodeReport>,
     /// Writes what else belongs to the cell into the folder it is given.
     pub artefacts: Option<Artefacts<'a>>,
 }

@@ -53,6 +53,7 @@ impl Store {
     }
 }
 
-fn is_key(name: &str) -> bool {
+/// Whether a name is that of a cell.
+pub(super) fn is_key(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -271,3 +271,70 @@ fn looking_at_a_store_makes_and_removes_nothing() {
     drop(permit);
     assert!(looked.at_work().is_empty());
 }
+
+#[test]
+fn machines_that_share_a_store_run_a_cell_once_and_the_second_that_did_must_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = |name: &str| {
+        let own = Store::open(folder.path().join(name)).unwrap();
+        own.sharing(&folder.path().join("shared")).unwrap()
+    };
+    let [one, two, three] = ["one", "two", "three"].map(machine);
+    let cell = ranking();
+    let first = record(&cell);
+    let weights = |at: &Path| Ok(std::fs::write(at.join("weights"), "heavy")?);
+    assert_eq!(one.keep(&cell, &first, weights).unwrap(), Kept::First);
+    // Whoever asks later has it, with all that belongs to it.
+    assert!(matches!(two.permit(&cell).unwrap(), Permit::Finished));
+    assert_eq!(two.load(&cell).unwrap().ranking, first.ranking);
+    assert_eq!(
+        std::fs::read(two.folder(&cell).join("weights")).unwrap(),
+        b"heavy"
+    );
+
+    // The third asked before, and was at it when the first had finished.
+    let mut again = record(&cell);
+    again.cost.wall_seconds = 9.0;
+    assert_eq!(
+        three.keep(&cell, &again, weights).unwrap(),
+        Kept::Again { note: None }
+    );
+    assert_eq!(three.load(&cell).unwrap().cost, first.cost);
+    let fourth = machine("four");
+    again.ranking.as_mut().unwrap().validation_loss = Some(2.5);
+    let error = fourth.keep(&cell, &again, weights).unwrap_err().to_string();
+    assert!(
+        error.contains("validation_loss") && error.contains("shared"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_others_have_finished_is_fetched_and_what_nobody_has_is_put_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("shared");
+    let machine = |name: &str| Store::open(folder.path().join(name)).unwrap();
+    let [mine, theirs] =
+        ["mine", "theirs"].map(|name| Cell::new(Kind::Ranking, name, serde_json::json!(name)));
+    let one = machine("one");
+    one.keep(&mine, &record(&mine), |_| Ok(())).unwrap();
+    assert_eq!(one.exchange([&mine]).unwrap(), Exchanged::default());
+    let other = machine("other").sharing(&shared).unwrap();
+    other.keep(&theirs, &record(&theirs), |_| Ok(())).unwrap();
+    let one = one.sharing(&shared).unwrap();
+    let both = Exchanged { fetched: 1, put: 1 };
+    assert_eq!(one.exchange([&mine, &theirs]).unwrap(), both);
+    assert_eq!(one.exchange([&mine, &theirs]).unwrap(), Exchanged::default());
+    assert!(one.has(&theirs) && !other.has(&mine));
+    other.fetch_all(Kind::Ranking).unwrap();
+    assert!(other.has(&mine));
+
+    // One that is damaged is named, and nothing of it comes here.
+    let object = shared.join("rankings").join(format!("{}.zip", mine.key));
+    std::fs::write(&object, "half").unwrap();
+    let late = machine("late").sharing(&shared).unwrap();
+    let error = format!("{:#}", late.permit(&mine).unwrap_err());
+    assert!(error.contains(&mine.key), "{error}");
+    assert!(!late.has(&mine));
+    assert!(entries(&folder.path().join("late/rankings")).next().is_none());
+}

@@ -1,15 +1,16 @@
-//! Paired differences: every row beside the target's own adapter, and every merge beside its members. Bars of levels would hide that the
-//! same users stand behind both rows.
+//! Paired differences: every row beside the target's own adapter, or the best floor where there is none, and every merge beside its
+//! members. Bars of levels would hide that the same users stand behind both rows.
 
 use super::Chart;
 use super::forest::{Line, plot};
 use super::svg::class;
-use crate::report::analysis::{Analysis, BASELINE, Merge, RowNumbers};
+use crate::report::analysis::{Analysis, Merge, RowNumbers};
 use crate::report::input::Family;
 use crate::statistics::Contrast;
 
-/// Each competing row minus the target's own adapter.
+/// Each competing row minus the target's own adapter, or the best floor where there is none.
 pub fn methods(analysis: &Analysis, margin: f64) -> Option<Chart> {
+    let reference = analysis.beside_what()?;
     let line = |numbers: &RowNumbers| {
         let versus = numbers.versus.as_ref()?;
         Some(line(
@@ -25,8 +26,7 @@ pub fn methods(analysis: &Analysis, margin: f64) -> Option<Chart> {
         .collect();
     let metric = analysis.metrics[analysis.primary()].label();
     let what = format!(
-        "Each row minus {} in {metric}, paired by replicate and user; described, not tested",
-        analysis.label(BASELINE)
+        "Each row minus {reference} in {metric}, paired by replicate and user; described, not tested"
     );
     plot(&lines, margin, &metric, &what)
 }

@@ -11,6 +11,9 @@ const WIDTH: usize = 41;
 /// How many letters a label has.
 const LABEL: usize = 28;
 
+/// Where the drawing begins: behind a label and a blank.
+const LEFT: usize = LABEL + 1;
+
 /// How to read [`forest_text`].
 #[must_use]
 pub fn forest_caption(lines: &[Line], margin: f64, metric: &str) -> String {
@@ -22,7 +25,7 @@ pub fn forest_caption(lines: &[Line], margin: f64, metric: &str) -> String {
     )
 }
 
-/// The planned contrasts, a line each, below the name of what they have in common. None where there is none.
+/// The planned contrasts, a line each, below the name of what they have in common, and the axis below them all. None where there is none.
 #[must_use]
 pub fn forest_text(lines: &[Line], margin: f64) -> Option<String> {
     if lines.is_empty() {
@@ -55,7 +58,17 @@ pub fn forest_text(lines: &[Line], margin: f64) -> Option<String> {
             text.push_str(&format!("  {label:<26} {drawn} {:>7}\n", plus(line.mean)));
         }
     }
+    text.push_str(&format!("{}\n", ticks(low, high, column(0.0))));
     Some(text)
+}
+
+/// The axis: its ends and zero below their columns. What names an end leans outwards, and a letter further where zero stands beside it.
+fn ticks(low: f64, high: f64, zero: usize) -> String {
+    let (first, middle, last) = (LEFT, LEFT + zero, LEFT + WIDTH - 1);
+    let (end, begin) = ((first + 1).min(middle - 1), last.max(middle + 2));
+    let before = format!("{:>end$}", plus(low));
+    let (left, right) = (" ".repeat(middle - end), " ".repeat(begin - middle - 1));
+    format!("{before}{left}0{right}{}", plus(high))
 }
 
 #[cfg(test)]
@@ -90,8 +103,30 @@ mod tests {
         let soup = format!("  {:<26} {}:{}", "W: soup *", " ".repeat(18), " ");
         assert_eq!(shown[1], format!("{soup}----------o----------  +0.100"));
         assert!(shown[2].starts_with("  M: a merge whose name is … o----------       : | :"));
+        let blanks = |count: usize| " ".repeat(count);
+        assert_eq!(
+            shown[3],
+            format!("{}−0.200{}0{}+0.200", blanks(24), blanks(19), blanks(19))
+        );
+        assert_eq!(shown.len(), 4);
+        // Its zero stands below that of the contrasts.
+        assert_eq!(
+            shown[2].chars().position(|letter| letter == '|'),
+            Some(49),
+            "{text}"
+        );
+        assert_eq!(shown[3].chars().nth(49), Some('0'));
         assert!(shown.iter().all(|line| line.chars().count() <= 80), "{text}");
         assert!(forest_caption(&lines, 0.02, "NDCG@5").ends_with("* not of the same compute"));
         assert!(forest_text(&[], 0.02).is_none());
+    }
+
+    #[test]
+    fn ends_of_the_axis_keep_clear_of_a_zero_beside_them() {
+        for (low, high, zero, before) in [(-0.02, 0.9, 1, "−0.020 0"), (-0.02, 0.4, 2, "−0.020 0")] {
+            assert!(ticks(low, high, zero).trim_start().starts_with(before));
+        }
+        assert!(ticks(-0.9, 0.02, WIDTH - 2).ends_with("0 +0.020"));
+        assert!(ticks(-0.9, 0.02, WIDTH - 2).chars().count() <= 80);
     }
 }

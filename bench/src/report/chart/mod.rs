@@ -26,19 +26,20 @@ pub struct Chart {
     pub svg: String,
 }
 
-/// Every chart that a scenario has the numbers for; differences within `margin` count as none.
+/// Every chart that a scenario has the numbers for, with a word for what it is about; differences within `margin` count as none.
 #[must_use]
-pub fn charts(analysis: &Analysis, margin: f64) -> Vec<Chart> {
+pub fn charts(analysis: &Analysis, margin: f64) -> Vec<(&'static str, Chart)> {
     let drawn = [
-        differences::methods(analysis, margin),
-        differences::members(analysis, margin),
-        cost::accuracy(analysis),
-        loss::curves(analysis),
+        ("differences", differences::methods(analysis, margin)),
+        ("differences", differences::members(analysis, margin)),
+        ("cost", cost::accuracy(analysis)),
+        ("loss", loss::curves(analysis)),
     ];
     let along = along(analysis.scenario);
+    let along = along.iter().map(|along| ("weights", weights::course(along)));
     drawn
         .into_iter()
-        .flatten()
-        .chain(along.iter().map(weights::course))
+        .filter_map(|(word, chart)| Some((word, chart?)))
+        .chain(along)
         .collect()
 }

@@ -41,8 +41,9 @@ pub fn cells(analysis: &Analysis) -> Option<Table> {
         .map(line)
         .collect();
     Table::new(
-        "The cells that each row was read from, in the order of its replicates. What a cell computed lies in its record.json, in the report's \
-         folder below records/ and in the work folder below cells/",
+        "The cells that each row was read from, in the order of its replicates. What a cell computed lies in its record.json, in the work \
+         folder below cells/ and, where records are kept with the report, in its folder below records/; the command makes again what is in \
+         neither",
         &["Row", "Replicates", "Ranked in", "Adapters, recommenders"],
         &[] as &[&str],
         rows,

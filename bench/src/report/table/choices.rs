@@ -1,6 +1,7 @@
 //! What was chosen by looking at results, and on whose.
 
 use super::{Cell, Table};
+use crate::experiment::weighing::LAMBDA;
 use crate::report::input::{Choice, Study};
 use crate::report::number::NONE;
 
@@ -49,12 +50,26 @@ pub fn choices(study: &Study) -> Option<Table> {
         })
         .collect();
     Table::new(
-        "Choices: what was set by looking at results, replicate by replicate; nothing is reported on the users it was selected on. α: weight \
-         of the neutral likelihood; c: scale of the merged update; w: weight of what is added. The weights λ within a merge are equal and \
-         nobody's choice",
+        format!(
+            "Choices: what was set by looking at results, replicate by replicate; nothing is reported on the users it was selected on. α: \
+             weight of the neutral likelihood; c: scale of the merged update; w: weight of what is added{}",
+            of_weights(study)
+        ),
         &["Scenario", "Row", "What", "Value", "Selected on", "Replicates"],
         &[] as &[&str],
         rows,
     )
     .unless_empty()
+}
+
+/// What is said of the weights within merges: nothing where nothing is merged.
+fn of_weights(study: &Study) -> &'static str {
+    if study.choices.iter().any(|choice| choice.what == LAMBDA) {
+        return "; λ: weights within a merge, which are equal in rows without a line for them";
+    }
+    let mut rows = study.scenarios.iter().flat_map(|scenario| &scenario.rows);
+    match rows.any(|row| row.runs.iter().any(|run| run.members.len() > 1)) {
+        true => ". The weights λ within a merge are equal and nobody's choice",
+        false => "",
+    }
 }

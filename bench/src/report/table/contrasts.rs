@@ -6,7 +6,7 @@ use crate::decision::{Decision, Standing};
 use crate::metric::Metric;
 use crate::report::across::Pairing;
 use crate::report::analysed::Analysed;
-use crate::report::analysis::{Analysis, BASELINE};
+use crate::report::analysis::Analysis;
 use crate::report::compute;
 use crate::report::learned::Bar;
 use crate::report::number::{bounds, p_value, plus};
@@ -211,10 +211,11 @@ pub fn repeated(analysed: &Analysed, analysis: &Analysis) -> Option<Table> {
     .unless_empty()
 }
 
-/// Each competing row beside the target's own adapter: a description, with intervals and without tests.
+/// Each row but members beside the target's own adapter, or the best floor where there is none: a description, with intervals and without
+/// tests.
 #[must_use]
 pub fn differences(analysis: &Analysis) -> Option<Table> {
-    analysis.baseline?;
+    let reference = analysis.beside_what()?;
     let metric = analysis.metrics[analysis.primary()].label();
     let mut rows = Vec::new();
     for numbers in &analysis.rows {
@@ -234,8 +235,7 @@ pub fn differences(analysis: &Analysis) -> Option<Table> {
     }
     Table::new(
         format!(
-            "Described, not tested: each row minus {} in {metric}, paired by replicate and user",
-            analysis.label(BASELINE)
+            "Described, not tested: each row minus {reference} in {metric}, paired by replicate and user"
         ),
         &["Method"],
         &[

@@ -128,10 +128,14 @@ impl Cell {
     }
 }
 
-/// What the marks of a study's tables mean.
+/// What the marks of a study's tables mean, or that there is nothing to mark.
 #[must_use]
 pub fn legend(analysed: &Analysed) -> String {
     let claims = &analysed.study.claims;
+    let contrasts = analysed.planned.iter().flat_map(|planned| &planned.family);
+    if contrasts.flat_map(|claim| &claim.result.parts).next().is_none() {
+        return "No row is marked, as no planned contrast is made here. Intervals are for reading and decide nothing.".to_owned();
+    }
     let woven = analysed.label(&claims.woven);
     format!(
         "†/‡: {woven} is better/worse than this row by a planned contrast (adjusted p below {}, {} replicates or more, with the same sign \

@@ -49,7 +49,8 @@ const STRATA: [Stratum; 8] = [
     },
 ];
 
-/// The primary metric of every competing row by how popular the target is, how long the history, and whether training has seen the item.
+/// The primary metric of every competing row by how popular the target is, how long the whole history, and whether training has seen the
+/// item.
 #[must_use]
 pub fn strata(analysis: &Analysis) -> Option<Table> {
     let cases = &analysis.scenario.cases;

@@ -117,6 +117,41 @@ fn differences_are_drawn_as_they_are_paired_and_axes_say_what_they_show() {
 }
 
 #[test]
+fn folds_and_legends_promise_what_is_there_and_nothing_else() {
+    let mut claimless = study(3);
+    claimless.claims.kinds.clear();
+    let scenario = &mut claimless.scenarios[0];
+    scenario.cases.iter_mut().for_each(|case| {
+        (case.descends, case.popularity, case.history) = (false, None, None);
+    });
+    // Two rows that count and learn nothing.
+    scenario
+        .rows
+        .retain(|row| matches!(row.method.as_str(), "random" | "popularity"));
+    let shown = |study: &Study, file: &str| text(std::slice::from_ref(study), file);
+    let title = "<summary>Every metric, differences and cost</summary>";
+    for file in ["report.md", "report.html"] {
+        let report = shown(&claimless, file);
+        assert!(report.contains(title), "{file}: {report}");
+        assert!(!report.contains('†'), "{file} explains marks that nothing has");
+        assert!(report.contains("No row is marked"), "{file}: {report}");
+    }
+    assert!(
+        !terminal::render(std::slice::from_ref(&claimless), false)
+            .unwrap()
+            .contains('†')
+    );
+    let html = shown(&claimless, "report.html");
+    assert!(html.contains("<summary>Charts: differences</summary>"), "{html}");
+    // A single row stands beside nothing, and there is no drawing to fold away.
+    claimless.scenarios[0].rows.truncate(1);
+    let html = shown(&claimless, "report.html");
+    assert!(!html.contains("<summary>Charts") && html.contains("<summary>Every metric and cost</summary>"));
+    let full = shown(&study(5), "report.html");
+    assert!(full.contains("<summary>Charts: differences, cost and loss</summary>") && full.contains('†'));
+}
+
+#[test]
 fn a_number_can_be_traced_to_its_cells_and_to_the_command_that_makes_it() {
     let (mut study, command) = (study(3), "weaverec reproduce --profile tiny");
     study.scenarios[0].units = vec![2, 4, 5];

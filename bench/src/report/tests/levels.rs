@@ -108,6 +108,46 @@ fn differences_are_paired_by_replicate_and_user() {
 }
 
 #[test]
+fn without_the_targets_own_adapter_rows_are_described_beside_the_best_floor() {
+    let mut study = study(3);
+    for method in ["target-only", "weaverec"] {
+        fixture::remove(&mut study.scenarios[0], method);
+    }
+    study.claims.kinds.clear();
+    let popularity = "Popularity (the highest floor on these very users)";
+    let all = text(std::slice::from_ref(&study), "report.md");
+    assert!(
+        all.contains(&format!("each row minus {popularity} in NDCG@5")),
+        "{all}"
+    );
+    let html = text(std::slice::from_ref(&study), "report.html");
+    assert!(html.contains(&format!("Each row minus {popularity} in NDCG@5")));
+    let results = results(std::slice::from_ref(&study));
+    assert_eq!(results["studies"][0]["scenarios"][0]["baseline"], "popularity");
+    {
+        let analysis = Analysis::new(&study, &study.scenarios[0], Standing::Claim).unwrap();
+        let (soup, floor) = (
+            analysis.find("soup").unwrap(),
+            analysis.find("popularity").unwrap(),
+        );
+        let versus = analysis.rows[soup].versus.as_ref().unwrap();
+        close(versus.mean, analysis.level(soup) - analysis.level(floor));
+        assert!(analysis.rows[floor].versus.is_none());
+    }
+    // The one that validation users chose, though another is higher here; without a floor there is nothing to stand beside.
+    let beside = |study: &Study| {
+        let analysis = Analysis::new(study, &study.scenarios[0], Standing::Claim).unwrap();
+        (analysis.beside_what(), table::differences(&analysis).is_some())
+    };
+    study.scenarios[0].best_floor = Some("random".to_owned());
+    let random = "Random (the best floor on validation)".to_owned();
+    assert_eq!(beside(&study), (Some(random), true));
+    study.scenarios[0].best_floor = None;
+    study.scenarios[0].rows.retain(|row| row.family != Family::Floor);
+    assert_eq!(beside(&study), (None, false));
+}
+
+#[test]
 fn a_deterministic_row_counts_for_every_replicate() {
     let study = tiny();
     let analysis = Analysis::new(&study, &study.scenarios[0], Standing::Claim).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::report::fixture::study;
-use crate::report::input::{Family, Place, Row};
+use crate::report::input::{Family, Import, Place, Row};
 
 /// A study with a row of another program that made one run, and one that knows the best of the catalogue alone.
 fn with_others(listed: bool) -> Study {
@@ -116,4 +116,46 @@ fn a_list_without_places_in_the_catalogue_is_refused() {
     twice.scenarios[0].lists[0].method = "other".into();
     let error = format!("{:#}", contents(&[twice]).unwrap_err());
     assert!(error.contains("two rows are named `other`"), "{error}");
+}
+
+#[test]
+fn a_row_of_another_program_says_by_what_command_it_came_and_what_made_its_file() {
+    let mut study = with_others(false);
+    let options = "--target Drama --row other --label 'Oth_er' --replicate 0";
+    let import = |made_by: Option<&str>| {
+        Some(Import {
+            options: options.to_owned(),
+            file: "ab12".to_owned(),
+            made_by: made_by.map(str::to_owned),
+        })
+    };
+    let scenario = &mut study.scenarios[0];
+    scenario.rows.last_mut().unwrap().runs[0].import = import(Some("a <program>, seed 2024"));
+    scenario.lists[0].runs[0].import = import(None);
+    let command = format!("weaverec score import FILE --profile tiny {options}");
+    let markdown = text(std::slice::from_ref(&study), "report.md");
+    let lines: Vec<&str> = markdown.lines().filter(|line| line.contains(&command)).collect();
+    assert_eq!(
+        lines,
+        [
+            format!("- Other, replicate 0: `{command}`; FILE is `ab12`, made by: a \\<program>, seed 2024"),
+            format!("- Best of all, replicate 0: `{command}`; FILE is `ab12`, what made it was not said"),
+        ]
+    );
+    let ours = "All of this scenario but rows of other programs: `weaverec reproduce --profile tiny";
+    assert!(markdown.contains(ours), "{markdown}");
+    let html = text(std::slice::from_ref(&study), "report.html").replace("&#x27;", "'");
+    assert!(html.contains(&command) && html.contains("made by: a &lt;program&gt;, seed 2024"));
+    let results = results(std::slice::from_ref(&study));
+    let scenario = &results["studies"][0]["scenarios"][0];
+    let rows = scenario["rows"].as_array().unwrap();
+    assert_eq!(
+        rows.last().unwrap()["imported"][0]["made_by"],
+        "a <program>, seed 2024"
+    );
+    assert_eq!(scenario["lists"][0]["imported"][0]["file"], "ab12");
+    assert!(rows[0].get("imported").is_none());
+    // Where all rows are ours, one command makes them all.
+    let markdown = text(&[crate::report::fixture::study(3)], "report.md");
+    assert!(markdown.contains("All of this scenario: `") && !markdown.contains("score import"));
 }

@@ -422,3 +422,54 @@ fn choices_of_all_replicates_stand_in_one_line() {
     study.choices = vec![choice(0, "1.3"), choice(1, "1.3")];
     assert_eq!(table::choices(&study).unwrap().rows[0][3].text, "1.3");
 }
+
+#[test]
+fn more_of_the_target_is_held_to_the_tokens_of_the_weave_whose_prompts_it_matches() {
+    let mut study = study(3);
+    let scenario = &mut study.scenarios[0];
+    let mut row = scenario
+        .rows
+        .iter()
+        .find(|row| row.method == "weaverec")
+        .unwrap()
+        .clone();
+    (row.method, row.label, row.family) = (
+        "more-target".to_owned(),
+        "More target".to_owned(),
+        Family::Control,
+    );
+    row.runs
+        .iter_mut()
+        .for_each(|run| run.train_tokens = run.train_tokens * 13 / 10);
+    scenario.rows.push(row);
+    let analysed = Analysed::new(&study).unwrap();
+    let table = table::compute(&analysed.scenarios[0], "weaverec").unwrap();
+    let row = table
+        .rows
+        .iter()
+        .find(|row| row[0].text == "More target")
+        .unwrap();
+    assert_eq!(
+        (row[1].text.as_str(), row[4].text.as_str()),
+        ("not matched: +30 %", "1.30")
+    );
+}
+
+#[test]
+fn weights_within_merges_are_called_equal_only_where_nobody_chose_them() {
+    let mut study = study(3);
+    let said = |study: &Study| table::choices(study).unwrap().caption;
+    assert!(said(&study).contains("are equal and nobody's choice"));
+    let mut chosen = study.clone();
+    chosen.choices[0].what = "λ".to_owned();
+    let caption = said(&chosen);
+    assert!(
+        !caption.contains("nobody's choice") && caption.contains("λ: weights within a merge"),
+        "{caption}"
+    );
+    // Where nothing is merged, nothing is said of weights.
+    for run in study.scenarios[0].rows.iter_mut().flat_map(|row| &mut row.runs) {
+        run.members.clear();
+    }
+    assert!(!said(&study).contains('λ'));
+}

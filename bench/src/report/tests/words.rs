@@ -47,6 +47,17 @@ fn where_no_tuned_row_beats_the_best_floor_the_first_sentence_says_so() {
 }
 
 #[test]
+fn what_qualifies_levels_stands_in_the_summary_that_other_texts_are_made_of() {
+    let mut study = study(3);
+    study.scenarios[0].caveats = vec!["Joint ended with its budget".to_owned()];
+    let results = results(&[study]);
+    assert_eq!(
+        results["summary"]["caveats"],
+        serde_json::json!(["Comedy → Drama: Joint ended with its budget"])
+    );
+}
+
+#[test]
 fn a_table_in_which_nothing_was_learned_is_headed_so() {
     let mut study = study(5);
     let tuned: Vec<String> = study.scenarios[0]

@@ -224,10 +224,12 @@ fn a_row_over_codes_stands_beside_the_others_and_fitted_rows_go_out_and_come_bac
     let mut systems = Vec::new();
     for key in cells(at, "recommenders") {
         let place = at.join("work/cells/recommenders").join(key).join("record.json");
-        let configuration = read(&place)["configuration"].clone();
+        let record = read(&place);
+        let configuration = record["configuration"].clone();
         let kind = configuration["system"]["kind"].as_str().unwrap().to_owned();
         // Who reads titles says so in its key, with the domains that its vectors are of.
         assert_eq!(configuration["vectors"].is_null(), kind == "sasrec");
+        assert_eq!(record["codes"]["levels"].is_array(), kind == "tiger", "{record}");
         if kind == "tiger" {
             let (all, own) = (&configuration["vectors"]["domains"], &configuration["domains"]);
             assert_eq!(all, own);
@@ -236,6 +238,8 @@ fn a_row_over_codes_stands_beside_the_others_and_fitted_rows_go_out_and_come_bac
     }
     systems.sort();
     assert_eq!(systems, ["sasrec", "tiger"]);
+    let report = fs::read_to_string(at.join("out/report.md")).unwrap();
+    assert!(report.contains("TIGER-like on a: codes of "), "{report}");
 
     let target = ["--profile", "fitted.toml", "--work", "work", "--target", "a"];
     let export = |row: &str, file: &str, more: &[&str]| {
@@ -302,4 +306,120 @@ fn a_row_over_codes_stands_beside_the_others_and_fitted_rows_go_out_and_come_bac
     let said = error(export("sasrec", "none.csv", &[]));
     assert!(said.contains("the weights of SASRec (CE) fitted to a"), "{said}");
     assert!(!at.join("none.csv").exists());
+}
+
+#[test]
+fn a_profile_says_how_its_rows_are_fitted_and_its_report_says_so_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let fitted =
+        "[fitted]\nschedule = { epochs = 2, patience = 1 }\n\n[fitted.rows.sasrec]\nwidth = 16\n\n[rank]";
+    let profile = PROFILE
+        .replacen("\"counting\", \"sasrec\"", "\"sasrec\", \"gru4rec\"", 1)
+        .replacen("replicates = 2", "replicates = 1", 1)
+        .replacen("[rank]", fitted, 1);
+    fs::write(at.join("fitted.toml"), &profile).unwrap();
+    succeed(at, &RUN);
+    let mut widths = Vec::new();
+    for key in cells(at, "recommenders") {
+        let place = at.join("work/cells/recommenders").join(key).join("record.json");
+        let record = read(&place);
+        let system = &record["configuration"]["system"];
+        assert_eq!(
+            (&system["schedule"]["epochs"], &system["schedule"]["patience"]),
+            (&Value::from(2), &Value::from(1))
+        );
+        assert!(
+            record["training"]["epochs"]["all"].as_u64().unwrap() <= 2,
+            "{record}"
+        );
+        widths.push((
+            system["kind"].as_str().unwrap().to_owned(),
+            system["width"].as_u64().unwrap(),
+        ));
+    }
+    widths.sort();
+    assert_eq!(widths, [("gru4rec".to_owned(), 64), ("sasrec".to_owned(), 16)]);
+    let report = fs::read_to_string(at.join("out/report.md")).unwrap();
+    assert!(
+        report.contains("fitted rows: at most 2 epochs, patience 1"),
+        "{report}"
+    );
+    assert!(report.contains("SASRec (CE), fitted: width 16"), "{report}");
+    fs::write(
+        at.join("fitted.toml"),
+        profile.replacen("width = 16", "widht = 16", 1),
+    )
+    .unwrap();
+    let error = fail(at, &RUN);
+    assert!(
+        error.contains("rows.sasrec") && error.contains("nearest is width"),
+        "{error}"
+    );
+}
+
+#[test]
+fn text_knn_goes_by_the_vectors_of_a_profile_and_goes_out_and_comes_back_with_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let of = |vectors: &str| {
+        let profile = PROFILE
+            .replacen("\"counting\", \"sasrec\"", "\"text-knn\"", 1)
+            .replacen("replicates = 2", "replicates = 1", 1)
+            .replacen("[rank]", &format!("{vectors}\n[rank]"), 1);
+        fs::write(at.join("fitted.toml"), profile).unwrap();
+        let _ = fs::remove_dir_all(at.join("out"));
+        succeed(at, &RUN);
+        read(&at.join("out/results.json"))["studies"][0]["scenarios"][0].clone()
+    };
+    let words = row(&of(""), "text-knn").clone();
+    let rankings = cells(at, "rankings");
+    let vectors = row(
+        &of("[vectors]\nkind = \"tf-idf\"\nwidth = 4\ncentre = true\n"),
+        "text-knn",
+    )
+    .clone();
+    assert_ne!(words["metrics"], vectors["metrics"]);
+    // Popularity is the ranking that it was.
+    assert_eq!(cells(at, "rankings").len(), rankings.len() + 1);
+    let target = ["--profile", "fitted.toml", "--work", "work", "--target", "a"];
+    let export = [
+        "score",
+        "export",
+        "--records",
+        "out/records",
+        "--scope",
+        "catalogue",
+    ];
+    let what = ["--row", "text-knn", "--out", "knn.parquet"];
+    succeed(at, &[&export[..], &target, &what].concat());
+    let import = [
+        "score",
+        "import",
+        "knn.parquet",
+        "--row",
+        "copy",
+        "--label",
+        "copy",
+        "--out",
+        "out",
+        "--deterministic",
+    ];
+    let told = ["--scope", "catalogue", "--history", "kept"];
+    succeed(at, &[&import[..], &target, &told].concat());
+    let report = [
+        "report",
+        "--profile",
+        "fitted.toml",
+        "--work",
+        "work",
+        "--out",
+        "out",
+    ];
+    succeed(at, &report);
+    let results = read(&at.join("out/results.json"));
+    let scenario = &results["studies"][0]["scenarios"][0];
+    let copy = row(scenario, "copy");
+    assert!(copy["catalogue"]["hr@10"]["mean"].is_number(), "{copy}");
+    assert_eq!(row(scenario, "text-knn")["catalogue"], copy["catalogue"]);
 }

@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+mod choice;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::{Device, Var};
@@ -7,6 +9,7 @@ use super::super::tiger::tests::{choosing, scores as all_scores, tiger, vectors,
 use super::super::{Source, Vectors, load};
 use super::*;
 use crate::backbone::Pass;
+use crate::lora::TrainableLora;
 use crate::op::with_threads;
 use crate::train::{Checkpoint, Example, Seeds, train_lora};
 
@@ -49,6 +52,14 @@ impl World {
             train: walks(),
             source: source(),
             validation: choosing(),
+        }
+    }
+
+    /// Where nobody chooses: adapter and gate stay, whatever they come to.
+    fn without_choice() -> Self {
+        World {
+            validation: Vec::new(),
+            ..World::new()
         }
     }
 
@@ -110,11 +121,8 @@ fn a_gate_that_is_shut_leaves_the_decoder_of_all_domains() {
 
 #[test]
 fn a_gate_that_is_open_leaves_the_decoder_with_an_adapter() {
-    let world = World {
-        // Nobody chooses, as in the other training.
-        validation: Vec::new(),
-        ..World::new()
-    };
+    // Nobody chooses, as in the other training.
+    let world = World::without_choice();
     let settings = gencdr(2, Gate::Fixed(1.0));
     let (ours, _) = world.fit(&settings, None, &mut |_| ());
     let (joint, _) = world.joint(&settings);
@@ -173,7 +181,7 @@ fn chances(logits: &[f32]) -> Vec<f64> {
 
 #[test]
 fn an_items_chance_is_that_of_the_mixture_token_by_token_and_all_sum_to_one() {
-    let world = World::new();
+    let world = World::without_choice();
     for gate in [Gate::Learned, Gate::Fixed(0.3)] {
         let (ours, _) = world.fit(&gencdr(3, gate), None, &mut |_| ());
         let (tokens, universal) = (ours.universal.tokens(), ours.universal.decoder());
@@ -227,15 +235,40 @@ fn an_items_chance_is_that_of_the_mixture_token_by_token_and_all_sum_to_one() {
 
 #[test]
 fn gate_and_adapter_move_and_the_mixtures_loss_falls() {
-    let world = World::new();
-    let (ours, outcome) = world.fit(&gencdr(6, Gate::Learned), None, &mut |_| ());
+    let world = World::without_choice();
+    let settings = gencdr(6, Gate::Learned);
+    let (mut told, mut seconds) = (Vec::new(), Vec::new());
+    let (ours, outcome) = world.fit(&settings, None, &mut |p| {
+        assert_eq!(p.total, 90);
+        told.push(p.step);
+        seconds.push(p.seconds);
+    });
     let adapted = ours.adapted.as_ref().unwrap();
     let gate = adapted.gate.as_ref().unwrap().flatten_all().unwrap();
     assert!(gate.to_vec1::<f32>().unwrap().iter().all(|value| *value != 0.0));
+    let begun = TrainableLora::new(ours.universal.decoder(), settings.lora(), 3).unwrap();
+    let begun = begun.adapter().unwrap();
+    assert_eq!(begun.modules.len(), adapted.adapter.modules.len());
+    for (name, module) in &adapted.adapter.modules {
+        for (before, after) in [
+            (&begun.modules[name].a, &module.a),
+            (&begun.modules[name].b, &module.b),
+        ] {
+            let values = |factor: &Tensor| factor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_ne!(values(before), values(after), "{name}");
+        }
+    }
     // Ten steps an epoch of all domains, five of the target.
     assert_eq!((outcome.steps, outcome.epochs), (60 + 30, 12));
-    assert_eq!(outcome.ndcg.len(), 12);
-    assert!(outcome.best_epoch > 6);
+    let ends: Vec<usize> = (1..=6)
+        .map(|epoch| 10 * epoch)
+        .chain((1..=6).map(|epoch| 60 + 5 * epoch))
+        .collect();
+    assert_eq!(outcome.epoch_steps, ends);
+    assert_eq!((outcome.best_epoch, outcome.ndcg.len()), (12, 0), "nobody chose");
+    // One course of both: seconds of the second training come after those of the first.
+    assert_eq!(told, (1..=90).collect::<Vec<_>>());
+    assert!(seconds.is_sorted() && seconds[89] <= outcome.seconds);
     let mean = |steps: &[(u64, f64)]| steps.iter().map(|(_, loss)| loss).sum::<f64>() / steps.len() as f64;
     let target = &outcome.curve[60..];
     assert_eq!(target[0].0, 61);
@@ -323,7 +356,7 @@ fn gradients_of_the_mixtures_loss_are_those_of_differences() {
 
 #[test]
 fn it_is_read_as_it_was_saved_and_the_threads_decide_nothing() {
-    let world = World::new();
+    let world = World::without_choice();
     for gate in [Gate::Learned, Gate::Fixed(0.0), Gate::Fixed(0.5)] {
         let settings = gencdr(1, gate);
         let (one, _) = with_threads(1, || world.fit(&settings, None, &mut |_| ()));

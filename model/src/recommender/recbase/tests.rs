@@ -5,11 +5,11 @@ use super::*;
 use crate::op::mix;
 
 /// Items of each domain: so many that what is learnt of users is the groups, which take turns.
-const ITEMS: usize = 96;
-const GROUPS: usize = 4;
+pub(in crate::recommender) const ITEMS: usize = 96;
+pub(in crate::recommender) const GROUPS: usize = 4;
 
 /// Vectors of items whose groups lie far from each other, and at the same places in every domain.
-fn vectors(domain: u64) -> Vectors {
+pub(in crate::recommender) fn vectors(domain: u64) -> Vectors {
     let value = |item: usize, place: usize| {
         let drawn = (mix(domain << 40 | (item as u64) << 8 | place as u64) % 1000) as f32 / 1000.0;
         let group = if place == item % GROUPS { 100.0 } else { 0.0 };
@@ -23,7 +23,7 @@ fn vectors(domain: u64) -> Vectors {
 }
 
 /// Users who go from group to group in turn, to any item of each.
-fn rounds(users: u64) -> Vec<Vec<u32>> {
+pub(in crate::recommender) fn rounds(users: u64) -> Vec<Vec<u32>> {
     let item = |user: u64, step: u64| {
         let group = (mix(user) % GROUPS as u64 + step) % GROUPS as u64;
         let within = mix(user << 8 | step) % (ITEMS / GROUPS) as u64;

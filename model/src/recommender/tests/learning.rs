@@ -1,26 +1,37 @@
 //! What systems learn: sequences by heart, planted rules, and nothing where there is none.
 
+use super::every::{Beside, every, first_values, gencdr, item_decoder, over_texts, tiger};
 use super::*;
 use crate::recommender::ndcg_at_10;
 
 #[test]
 fn every_parameter_moves() {
     let train = noise(60, 7, 15);
-    for (name, system) in all(&schedule(2, 1e-2)) {
-        let before = model(&system, 15, 5);
-        let (recommender, outcome) = fitted(&system, &data(15, &train, &[]));
-        let after = tensors(&*recommender);
-        assert_eq!(after.len(), before.parameters().iter().count(), "{name}");
-        assert_eq!(outcome.parameters, before.parameters().count(), "{name}");
-        let values = before.parameters().values().unwrap();
-        for ((parameter, _), before) in before.parameters().iter().zip(values) {
-            let moved = after[parameter]
-                .iter()
-                .zip(before)
-                .map(|(after, before)| (after - before).abs());
-            // A value that has a gradient moves by about a hundredth a step.
+    let beside = Beside::of(15);
+    let sources = beside.sources();
+    let data = beside.with(&sources, data(15, &train, &[]));
+    for (name, system) in every(&schedule(2, 1e-2)) {
+        let before = first_values(&system, &data, 5);
+        let (recommender, outcome) = fitted(&system, &data);
+        let mut after = tensors(&*recommender);
+        after.remove("vectors");
+        assert!(after.keys().eq(before.keys()), "{name}");
+        let count: usize = before.values().map(Vec::len).sum();
+        match &system {
+            // Its adapter and its gate lie in files of their own.
+            System::Gencdr(_) => assert!(outcome.parameters > count, "{name}"),
+            _ => assert_eq!(outcome.parameters, count, "{name}"),
+        }
+        // A value that has a gradient moves by about a hundredth a step; less where the rate falls, or noise turns it round.
+        let least = match &system {
+            System::Sasrec(_) | System::Gru4rec(_) | System::Bert4rec(_) => 5e-3,
+            _ => 2e-3,
+        };
+        for (parameter, before) in &before {
+            let pairs = after[parameter].iter().zip(before);
+            let moved = pairs.map(|(after, before)| (after - before).abs());
             let most = moved.fold(0.0, f32::max);
-            assert!(most > 5e-3, "{name}: {parameter} moved by {most}");
+            assert!(most > least, "{name}: {parameter} moved by {most}");
         }
         assert!(outcome.curve.iter().all(|(_, loss)| loss.is_finite()), "{name}");
     }
@@ -58,6 +69,109 @@ fn fifty_users_are_learnt_by_heart() {
             })
             .sum();
         assert!((sum / 50.0 - best).abs() < 1e-3, "{name}: {} {best}", sum / 50.0);
+    }
+}
+
+/// The mean over users, among all items.
+fn mean_ndcg(recommender: &dyn Recommender, items: usize, asked: &[(Vec<u32>, u32)]) -> f64 {
+    mean_ndcg_but_for(recommender, items, asked, |_| Vec::new())
+}
+
+/// The same, what they had left out.
+fn mean_ndcg_of_others(recommender: &dyn Recommender, items: usize, asked: &[(Vec<u32>, u32)]) -> f64 {
+    let rows = |history: &[u32]| history.iter().map(|item| item - 1).collect();
+    mean_ndcg_but_for(recommender, items, asked, rows)
+}
+
+fn mean_ndcg_but_for(
+    recommender: &dyn Recommender,
+    items: usize,
+    asked: &[(Vec<u32>, u32)],
+    left_out: impl Fn(&[u32]) -> Vec<u32>,
+) -> f64 {
+    let histories: Vec<&[u32]> = asked.iter().map(|(history, _)| history.as_slice()).collect();
+    let found = scores(recommender, items, &histories);
+    let each = found.chunks_exact(items).zip(asked);
+    let sum: f64 = each
+        .map(|(scores, (history, next))| ndcg_at_10(scores, *next as usize - 1, &left_out(history)))
+        .sum();
+    sum / asked.len() as f64
+}
+
+#[test]
+fn fifty_users_are_learnt_by_heart_over_tokens_and_texts_too() {
+    let train = noise(50, 6, 40);
+    let validation = leave_one_out(&train);
+    let beside = Beside::of(40);
+    let sources = beside.sources();
+    let data = beside.with(&sources, data(40, &train, &validation));
+    // Any order of the items gives 0.13.
+    let texts = over_texts(&schedule(120, 5e-3)).into_iter();
+    let mut systems: Vec<(&str, System, f64)> = texts
+        .filter(|(_, system)| !system.is_zero_shot())
+        .map(|(name, system)| (name, system, 0.5))
+        .collect();
+    systems.push((
+        "item-decoder",
+        System::ItemDecoder(item_decoder(&schedule(120, 5e-3))),
+        0.7,
+    ));
+    systems.push(("tiger", System::Tiger(tiger(&schedule(160, 5e-3))), 0.5));
+    for (name, system, least) in systems {
+        let (recommender, outcome) = fitted(&system, &data);
+        let best = outcome.best_ndcg().unwrap();
+        assert!(best > least, "{name}: {best}");
+        assert!(outcome.ndcg.iter().all(|(_, ndcg)| *ndcg <= best), "{name}");
+        // Those of the best epoch were kept, and are what is asked.
+        let asked = mean_ndcg_of_others(&*recommender, 40, &validation);
+        assert!((asked - best).abs() < 1e-2, "{name}: {asked} {best}");
+    }
+}
+
+#[test]
+fn nothing_is_found_where_items_follow_no_rule() {
+    let all = noise(260, 7, 40);
+    let (train, others) = all.split_at(60);
+    // To have an item again would be a rule.
+    let mut asked = leave_one_out(others);
+    asked.retain(|(history, next)| !history.contains(next));
+    let beside = Beside::of(40);
+    let sources = beside.sources();
+    for (name, system) in every(&schedule(3, 5e-3)) {
+        let (recommender, _) = fitted(&system, &beside.with(&sources, data(40, train, &[])));
+        let found = mean_ndcg_of_others(&*recommender, 40, &asked);
+        // Any order of the 34 items or so that are left gives 0.13, and of 170 users that is known to 0.02.
+        assert!((0.05..0.22).contains(&found), "{name}: {found}");
+    }
+}
+
+#[test]
+fn a_planted_rule_is_found_over_tokens_and_texts_too() {
+    let train = planted(100, 0);
+    let validation = leave_one_out(&planted(100, 1000));
+    let turned: Vec<(Vec<u32>, u32)> = validation
+        .iter()
+        .map(|(history, next)| (history.iter().rev().copied().collect(), *next))
+        .collect();
+    let beside = Beside::of(20);
+    let sources = beside.sources();
+    let data = beside.with(&sources, data(20, &train, &validation));
+    let of = |epochs| Schedule {
+        batch_size: 10,
+        ..schedule(epochs, 5e-3)
+    };
+    let texts = over_texts(&of(40)).into_iter();
+    let mut systems: Vec<(&str, System)> = texts.filter(|(_, system)| !system.is_zero_shot()).collect();
+    systems.push(("item-decoder", System::ItemDecoder(item_decoder(&of(40)))));
+    systems.push(("tiger", System::Tiger(tiger(&of(40)))));
+    systems.push(("gencdr", System::Gencdr(gencdr(&of(25)))));
+    for (name, system) in systems {
+        let (recommender, outcome) = fitted(&system, &data);
+        let whole = mean_ndcg(&*recommender, 20, &validation);
+        let turned = mean_ndcg(&*recommender, 20, &turned);
+        // The rule alone gives 0.9 and more; of twenty items in no order ten places give 0.23.
+        assert!(whole > 0.5, "{name}: {:?}", outcome.ndcg);
+        assert!(turned < whole - 0.1, "{name}: {whole} {turned}");
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod behaviour;
+mod codes_cut;
+mod every;
 mod known_truth;
 mod learning;
 mod needs;
@@ -76,7 +78,7 @@ fn bert4rec(schedule: Schedule) -> System {
     })
 }
 
-/// Every system, form and loss.
+/// Every system over items as they are, form and loss; [`every`](every::every) has the others too.
 fn all(schedule: &Schedule) -> Vec<(&'static str, System)> {
     let form = |flavour, loss| sasrec(flavour, loss, schedule.clone());
     let original = |loss| form(Flavour::Original, loss);

@@ -12,6 +12,7 @@ use crate::recommender::ndcg_at_10;
 use crate::train::Task;
 use crate::train::task::Mode;
 
+mod course;
 mod pytorch;
 mod refused;
 mod resume;
@@ -69,7 +70,7 @@ fn permuted(vectors: &Vectors) -> Vectors {
     }
 }
 
-fn sasrec_text(adapter: Adapter, schedule: Schedule) -> SasrecText {
+pub(super) fn sasrec_text(adapter: Adapter, schedule: Schedule) -> SasrecText {
     SasrecText {
         adapter,
         width: 32,
@@ -82,14 +83,14 @@ fn sasrec_text(adapter: Adapter, schedule: Schedule) -> SasrecText {
     }
 }
 
-fn mlp() -> Adapter {
+pub(super) fn mlp() -> Adapter {
     Adapter::Mlp {
         hidden: 24,
         dropout: 0.2,
     }
 }
 
-fn unisrec(zero_shot: bool, epochs: usize, schedule: Schedule) -> Unisrec {
+pub(super) fn unisrec(zero_shot: bool, epochs: usize, schedule: Schedule) -> Unisrec {
     Unisrec {
         zero_shot,
         width: 32,

@@ -254,6 +254,10 @@ impl Recommender for Fitted {
         scores(ranker, &self.tokens, self.sizes.history, histories, out)
     }
 
+    fn code_report(&self) -> Option<&CodeReport> {
+        self.report()
+    }
+
     fn save(&self, folder: &Path) -> Result<()> {
         atomic::write_folder(folder, MARKS, |folder| self.save_into(folder))
     }

@@ -89,7 +89,7 @@ pub(in crate::recommender) struct Study<'a> {
 /// Trains a model on sequences of items; what it came to, and NDCG@10 of the first thousand validation users by the values that were kept.
 ///
 /// # Errors
-/// Items that have no tokens, and those of [`fit`](fit()).
+/// Users without items, items that have no tokens, and those of [`fit`](fit()).
 pub(in crate::recommender) fn learn<L: Learner>(
     learner: &L,
     study: &Study,
@@ -105,9 +105,15 @@ pub(in crate::recommender) fn learn<L: Learner>(
             examples.extend(tokens.windows(items, sizes.history)?);
         }
     }
-    let held_out = study
-        .validation
-        .iter()
+    if examples.is_empty() {
+        let users: usize = study.learnt.iter().map(|(_, sequences)| sequences.len()).sum();
+        return Err(Error::Usage(format!(
+            "{users} users, none of them with an item in the training part: there is nothing to train on"
+        )));
+    }
+    // A user without a history is told nothing by a recommender, and so chooses nothing.
+    let validation = study.validation.iter().filter(|(history, _)| !history.is_empty());
+    let held_out = validation
         .map(|(history, next)| study.target.held_out(history, *next, sizes.history))
         .collect::<Result<Vec<Sequence>>>()?;
     let catalogue = study.target.catalogue()?;

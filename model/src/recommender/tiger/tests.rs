@@ -172,8 +172,10 @@ fn every_item_of_a_long_sequence_is_learnt_once_and_after_half_a_window_at_least
             learnt += own - (window.loss_from - 1) / TOKENS;
         }
         assert_eq!(learnt, length);
+        assert_eq!(Tokens::count_windows(length, 6), windows.len());
     }
     assert!(tokens.windows(&[], 6).unwrap().is_empty());
+    assert_eq!(Tokens::count_windows(0, 6), 0);
 }
 
 #[test]
@@ -284,7 +286,7 @@ fn a_fit_that_was_killed_goes_on_to_the_same_bits() {
         vectors: Some(&vectors),
         sources: &[],
     };
-    let fit = |most: usize, first: &mut usize| {
+    let fit = |tiger: Tiger, most: usize, first: &mut usize| {
         let mut course = |p: crate::train::Progress| {
             *first = (*first).min(p.step);
             assert!(p.step <= most, "killed");
@@ -294,12 +296,23 @@ fn a_fit_that_was_killed_goes_on_to_the_same_bits() {
             checkpoint: Some(&checkpoint),
             progress: &mut course,
         };
-        tiger(3).fit(&data, course).unwrap()
+        tiger.fit(&data, course).unwrap()
     };
-    let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fit(7, &mut 0)));
-    assert!(killed.is_err());
+    let killed = |tiger: Tiger, most: usize| {
+        let mut begun = usize::MAX;
+        let fit = || fit(tiger, most, &mut begun);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(fit)).is_err());
+        begun
+    };
+    assert_eq!(killed(tiger(3), 7), 1);
+    // Validation users that are ranked in another way may choose another epoch.
+    let otherwise = Tiger {
+        mass: Mass::Vocabulary,
+        ..tiger(3)
+    };
+    assert_eq!(killed(otherwise, 0), 1, "another mass begins anew");
     let mut begun = usize::MAX;
-    let (again, _) = fit(usize::MAX, &mut begun);
+    let (again, _) = fit(tiger(3), usize::MAX, &mut begun);
     assert_eq!(begun, 6, "an epoch of five steps was in the checkpoint");
     let history: &[u32] = &[5, 6, 7];
     assert_eq!(scores(&again, &[history]), scores(&whole, &[history]));

@@ -100,6 +100,15 @@ impl Tokens {
         Ok(Sequence { tokens, loss_from })
     }
 
+    /// How many [windows](Self::windows) there are of a sequence of so many items.
+    pub fn count_windows(items: usize, most: usize) -> usize {
+        let length = most + 1;
+        match items {
+            0 => 0,
+            _ => 1 + items.saturating_sub(length).div_ceil(length.div_ceil(2)),
+        }
+    }
+
     /// A user's sequence as runs of as many items as are read, in which every item is learnt once: of a later run, which begins half a run
     /// before the last one's end, what is new.
     ///

@@ -14,16 +14,18 @@ const FILE: &str = "pretrained.safetensors";
 const REQUEST: &str = "request";
 const CAME_TO: &str = "came_to";
 
-/// What a pre-training took.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// What a pre-training took, and the loss of each of its steps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Finished {
     pub steps: usize,
     pub tokens: u64,
     pub seconds: f64,
+    #[serde(default)]
+    pub curve: Vec<(u64, f64)>,
 }
 
 /// Puts the values of a pre-training that went through in the place of the parameters' own, or goes through it and keeps them. One of another
-/// request is not taken up.
+/// request is not taken up, nor one of a version that kept no losses.
 pub(super) fn or_else(
     checkpoint: Option<&Checkpoint>,
     request: &str,
@@ -37,7 +39,20 @@ pub(super) fn or_else(
     };
     if let Some(path) = path.as_ref().filter(|path| path.exists()) {
         let metadata = safetensors::metadata(path)?;
-        if metadata.get(REQUEST).is_some_and(|own| own == request) {
+        let of_this = metadata.get(REQUEST).is_some_and(|own| own == request);
+        let finished = of_this
+            .then(|| {
+                let came_to = metadata
+                    .get(CAME_TO)
+                    .ok_or_else(|| damaged("what it took is missing".into()))?;
+                serde_json::from_str::<Finished>(came_to).map_err(|error| damaged(error.to_string()))
+            })
+            .transpose()?;
+        if let Some(mut finished) = finished.filter(|finished| finished.curve.len() == finished.steps) {
+            // Losses are f32 values; reading decimal text may miss the last bit of an f64, which this puts right.
+            for (_, loss) in &mut finished.curve {
+                *loss = f64::from(*loss as f32);
+            }
             let mut tensors = safetensors::read(path)?;
             let mut values = Vec::new();
             for (name, parameter) in parameters.iter() {
@@ -49,10 +64,7 @@ pub(super) fn or_else(
                 }
             }
             parameters.set(values)?;
-            let came_to = metadata
-                .get(CAME_TO)
-                .ok_or_else(|| damaged("what it took is missing".into()))?;
-            return serde_json::from_str(came_to).map_err(|error| damaged(error.to_string()));
+            return Ok(finished);
         }
     }
     let trained = go_through()?;
@@ -60,12 +72,13 @@ pub(super) fn or_else(
         steps: trained.steps,
         tokens: trained.tokens,
         seconds: trained.seconds,
+        curve: trained.curve,
     };
-    if let Some((_, loss)) = trained.curve.last() {
+    if let Some((_, loss)) = finished.curve.last() {
         tracing::info!(
             "pre-training: {} steps, {} positions, {loss:.3} nats a position at the last",
-            trained.steps,
-            trained.tokens
+            finished.steps,
+            finished.tokens
         );
     }
     if let Some(path) = &path {

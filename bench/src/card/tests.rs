@@ -76,14 +76,15 @@ fn outcome(held_out_loss: Option<f64>) -> Outcome {
 fn text(folders: Vec<&Manifest>, ratio: Option<f64>, held_out_loss: Option<f64>) -> String {
     let config: TrainConfig =
         serde_json::from_value(json!({"learning_rate": 0.0002, "epochs": 2, "batch_size": 8})).unwrap();
+    let mixture = Mixture { cap: 40, ratio };
     let training = Trained {
+        taken: taken(mixture, folders.len()),
         folders,
-        mixture: Mixture { cap: 40, ratio },
         prompts: 32,
         held_out: 5,
         lora: &LoraConfig::new(4, 8.0),
         config: &config,
-        seed: 7,
+        seed: "7".into(),
         base: &base_of("smollm2-135m"),
         outcome: &outcome(held_out_loss),
     };

@@ -1,20 +1,89 @@
-//! Settings of a system by their names, as the command line gives them.
+//! Settings of a fitted row's system by their names, as the command line and profiles give them.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use weaverec_model::recommender::System;
 
 /// What tells systems apart, and is no setting.
 const KIND: &str = "kind";
 
-/// The same system with another value of one setting. Settings within others are named with a dot between.
+/// Where systems have how long and how fast they are fitted: those over items as tokens as a training has it.
+const SCHEDULES: [&str; 2] = ["schedule", "train"];
+
+/// The same system with another value of one setting, as text. Settings within others are named with a dot between.
 ///
 /// # Errors
 /// A name that the system does not have, with the nearest one, or a value that the setting cannot take.
 pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
+    set(system, key, |before| {
+        match (before, serde_json::from_str(value)) {
+            (_, Ok(read @ (Value::Object(_) | Value::Array(_)))) => read,
+            // A word may look like a number.
+            (Value::String(_), _) | (_, Err(_)) => Value::String(value.to_owned()),
+            (_, Ok(read)) => read,
+        }
+    })
+}
+
+/// The same system with the settings of a table, in the order of their names. Of a table within it the settings that it has are set, and the
+/// others stay; a choice that has settings itself may be another one.
+///
+/// # Errors
+/// Those of [`with`].
+pub fn with_table(system: &System, table: &Map<String, Value>) -> Result<System> {
+    let sorted: BTreeMap<&String, &Value> = table.iter().collect();
+    let one = |system: System, (key, value): (&String, &Value)| with_value(&system, key, value);
+    sorted.into_iter().try_fold(system.clone(), one)
+}
+
+fn with_value(system: &System, key: &str, value: &Value) -> Result<System> {
+    let json = serde_json::to_value(system)?;
+    if let (Value::Object(table), Some(Value::Object(own))) = (value, at(&json, key))
+        && table.keys().any(|name| own.contains_key(name))
+    {
+        let within = table.iter();
+        let within: Map<String, Value> = within
+            .map(|(name, value)| (format!("{key}.{name}"), value.clone()))
+            .collect();
+        return with_table(system, &within);
+    }
+    set(system, key, |_| value.clone())
+}
+
+/// The same system with keys of a common [schedule](weaverec_model::recommender::Schedule); where a system has a training in its place, those
+/// keys that this has too. A system of which nobody chooses an epoch stays as it is: it would go through all that it is given.
+///
+/// # Errors
+/// A value that a setting cannot take.
+pub fn with_schedule(system: &System, schedule: &Map<String, Value>) -> Result<System> {
+    if schedule.is_empty() || system.is_zero_shot() {
+        return Ok(system.clone());
+    }
+    let json = serde_json::to_value(system)?;
+    let mut found = system.clone();
+    for place in SCHEDULES {
+        let own = at(&json, place).and_then(Value::as_object);
+        for (key, value) in schedule {
+            if own.is_some_and(|own| own.contains_key(key)) {
+                found = set(&found, &format!("{place}.{key}"), |_| value.clone())?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What stands under a whole name.
+fn at<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
+    name.split('.').try_fold(json, |at, part| at.get(part))
+}
+
+/// The same system with what `value` makes of the value that a setting has.
+fn set(system: &System, key: &str, value: impl FnOnce(&Value) -> Value) -> Result<System> {
     let mut json = serde_json::to_value(system)?;
     if key == KIND {
-        bail!("which system it is says --method");
+        bail!("`kind` is no setting: which system it is says the row (--method)");
     }
     let known = names(&json);
     // The last part of a name is enough where one setting alone is called so.
@@ -42,15 +111,16 @@ pub fn with(system: &System, key: &str, value: &str) -> Result<System> {
         );
     };
     let before = place.clone();
-    *place = match (&before, serde_json::from_str(value)) {
-        (_, Ok(read @ (Value::Object(_) | Value::Array(_)))) => read,
-        // A word may look like a number.
-        (Value::String(_), _) | (_, Err(_)) => Value::String(value.to_owned()),
-        (_, Ok(read)) => read,
-    };
+    *place = value(&before);
+    let given = said(place);
     serde_json::from_value(json).with_context(|| {
-        format!("{path} cannot be {value}, where it was {before}: give a value of that kind")
+        format!("{path} cannot be {given}, where it was {before}: give a value of that kind")
     })
+}
+
+/// A value as it was given: text without quotes.
+fn said(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The same system with so many epochs at most, in every stage of its fit.
@@ -107,6 +177,9 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::json;
+    use weaverec_model::recommender::{Bert4rec, Sasrec, Tiger, Unisrec};
+
     use super::*;
     use crate::method::{How, METHODS};
 
@@ -116,6 +189,10 @@ mod tests {
             _ => None,
         };
         METHODS.iter().filter_map(|row| of(row.how())).collect()
+    }
+
+    fn table(json: Value) -> Map<String, Value> {
+        json.as_object().unwrap().clone()
     }
 
     /// The value of a setting.
@@ -226,6 +303,82 @@ mod tests {
                 .contains(r#""negatives":8"#)
         );
         assert_eq!(with(&fewer, "loss", "ce").unwrap(), plain);
+    }
+
+    #[test]
+    fn a_table_sets_what_it_names_and_leaves_the_rest() {
+        let plain = System::Sasrec(Sasrec::default());
+        let of = |json: Value| with_table(&plain, &table(json));
+        let both = of(json!({ "schedule": { "epochs": 30 }, "width": 8 })).unwrap();
+        let expected = with(&with(&plain, "schedule.epochs", "30").unwrap(), "width", "8").unwrap();
+        assert_eq!(both, expected);
+        // As --set takes them: by the last part of a name, or by the whole.
+        assert_eq!(of(json!({ "epochs": 30, "width": 8 })).unwrap(), both);
+        assert_eq!(of(json!({ "schedule.epochs": 30, "width": 8 })).unwrap(), both);
+        // A choice may be another one, whatever the order that keys are written in, or keep what it has.
+        let sampled = json!({ "negatives": 8, "loss": { "sampled": { "negatives": 64 } } });
+        let sampled = of(sampled).unwrap();
+        assert_eq!(
+            value(&serde_json::to_value(&sampled).unwrap(), "loss.sampled.negatives"),
+            8
+        );
+        let gbce = with_table(&sampled, &table(json!({ "loss": { "gbce": { "t": 0.5 } } }))).unwrap();
+        let gbce = with_table(&gbce, &table(json!({ "loss": { "gbce": { "negatives": 9 } } }))).unwrap();
+        let loss = value(&serde_json::to_value(&gbce).unwrap(), "loss");
+        assert_eq!(loss, json!({ "gbce": { "negatives": 9, "t": 0.5 } }));
+        let error = |json: Value| format!("{:#}", of(json).unwrap_err());
+        let misspelt = error(json!({ "schedule": { "epochs": 3, "patiense": 1 } }));
+        assert!(misspelt.contains("no setting schedule.patiense"), "{misspelt}");
+        let alone = error(json!({ "schedule": { "patiense": 1 } }));
+        assert!(
+            alone.contains("patiense") && alone.contains("schedule cannot be"),
+            "{alone}"
+        );
+        assert!(
+            error(json!({ "schedule": { "epochs": "many" } })).contains("schedule.epochs cannot be many")
+        );
+        assert!(error(json!({ "kind": "tiger" })).contains("no setting"));
+    }
+
+    #[test]
+    fn a_common_schedule_is_of_every_system_whose_epoch_is_chosen_and_of_no_other() {
+        let schedule = table(json!({ "epochs": 200, "patience": 10, "rate": "cosine" }));
+        for system in systems() {
+            assert_eq!(with_schedule(&system, &Map::new()).unwrap(), system);
+            let (before, after) = (
+                serde_json::to_value(&system).unwrap(),
+                serde_json::to_value(with_schedule(&system, &schedule).unwrap()).unwrap(),
+            );
+            if system.is_zero_shot() {
+                assert_eq!(after, before);
+                continue;
+            }
+            let place = SCHEDULES
+                .into_iter()
+                .find(|place| before[*place].is_object())
+                .unwrap();
+            assert_eq!(
+                (&after[place]["epochs"], &after[place]["patience"]),
+                (&json!(200), &json!(10))
+            );
+            // All else is what it was, a pre-training among it.
+            let mut same = before.clone();
+            for (key, value) in &schedule {
+                if before[place].get(key).is_some() {
+                    same[place][key] = value.clone();
+                }
+            }
+            assert_eq!(after, same);
+        }
+        let of = |system: &System| serde_json::to_value(with_schedule(system, &schedule).unwrap()).unwrap();
+        assert_eq!(
+            of(&System::Bert4rec(Bert4rec::default()))["schedule"]["patience"],
+            10
+        );
+        assert_eq!(of(&System::Tiger(Tiger::default()))["train"]["epochs"], 200);
+        let unisrec = System::Unisrec(Unisrec::default());
+        let pretraining = serde_json::to_value(&unisrec).unwrap()["pretraining"].clone();
+        assert_eq!(of(&unisrec)["pretraining"], pretraining);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use weaverec_pipeline::schema::Split;
 pub struct Trained<'a> {
     /// The manifests of the prepared folders, the target's first.
     pub folders: Vec<&'a Manifest>,
-    /// How their prompts were mixed.
-    pub mixture: Mixture,
+    /// What was taken of them, as a sentence.
+    pub taken: String,
     /// Prompts trained on, of all folders together.
     pub prompts: usize,
     /// Prompts that chose the step.
@@ -32,8 +32,8 @@ pub struct Trained<'a> {
     pub lora: &'a LoraConfig,
     /// The settings of the training.
     pub config: &'a TrainConfig,
-    /// The seed.
-    pub seed: u64,
+    /// The seed, or the seeds by name.
+    pub seed: String,
     /// The base.
     pub base: &'a Base,
     /// How it went.
@@ -161,6 +161,17 @@ fn base(base: &Base) -> String {
     )
 }
 
+/// What a mixture takes of so many folders, as a sentence.
+pub fn taken(mixture: Mixture, folders: usize) -> String {
+    let cap = mixture.cap;
+    match (folders, mixture.ratio) {
+        (0 | 1, _) | (_, None) => format!("Of each at most {cap} prompts were taken."),
+        (_, Some(ratio)) => format!(
+            "Of each at most {cap} prompts were taken, and of each after the first at most {ratio} for each prompt of the first."
+        ),
+    }
+}
+
 /// The prepared folders, and what must be known of their data sets.
 fn data(training: &Trained) -> String {
     let mut text = String::from(
@@ -179,14 +190,7 @@ fn data(training: &Trained) -> String {
         );
     }
     text.push('\n');
-    let cap = training.mixture.cap;
-    let _ = match (training.folders.len(), training.mixture.ratio) {
-        (0 | 1, _) | (_, None) => writeln!(text, "Of each at most {cap} prompts were taken."),
-        (_, Some(ratio)) => writeln!(
-            text,
-            "Of each at most {cap} prompts were taken, and of each after the first at most {ratio} for each prompt of the first."
-        ),
-    };
+    let _ = writeln!(text, "{}", markdown(&training.taken));
     for folder in &training.folders {
         if !folder.synthetic_fields.is_empty() {
             let _ = writeln!(
