@@ -13,7 +13,9 @@ use weaverec_pipeline::schema::{Prompt, Split};
 use super::folder::{Contents, contents};
 use super::{fail, succeed, weaverec};
 
+#[path = "fit/every_row.rs"]
 mod every_row;
+#[path = "fit/study.rs"]
 pub(super) mod study;
 
 /// Most runs that are started until one of them is met at work.
