@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use weaverec_bench::experiment::cut::{Cut, Lot};
+use weaverec_bench::cut::{Cut, Lot};
 use weaverec_bench::method::log::Histories;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
@@ -13,7 +13,9 @@ use weaverec_pipeline::schema::{Prompt, Split};
 use super::folder::{Contents, contents};
 use super::{fail, succeed, weaverec};
 
+#[path = "fit/every_row.rs"]
 mod every_row;
+#[path = "fit/study.rs"]
 pub(super) mod study;
 
 /// Most runs that are started until one of them is met at work.

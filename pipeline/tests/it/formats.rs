@@ -17,6 +17,7 @@ use weaverec_pipeline::Error;
 use weaverec_pipeline::dataset::DatasetDescription;
 use weaverec_pipeline::raw::{NoProgress, RawTables, ReadOptions, read};
 
+#[path = "formats/damage.rs"]
 mod damage;
 
 const GENERIC_CSV: &str = "time = \"%d/%m/%Y %H:%M\"\n[columns]\nuser = \"customer\"\nitem = \"article\"\nrating = \"stars\"\n\
