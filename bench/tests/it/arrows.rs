@@ -24,7 +24,7 @@ fn named(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]\n").next().unwrap().lines();
+            let code = text.split("\nmod tests {").next().unwrap().lines();
             let code = code.filter(|line| !line.trim_start().starts_with("//"));
             let uses = found.entry(module.to_owned()).or_default();
             for line in code {
