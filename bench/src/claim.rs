@@ -5,6 +5,7 @@
 //! deployment claim **D** is about the woven row with counting added to it, and a family of its own. The profile lists the claims, and
 //! they are hashed into the study's record.
 
+pub mod decision;
 mod evidence;
 mod judge;
 

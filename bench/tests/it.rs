@@ -9,6 +9,8 @@ mod alone;
 #[cfg(unix)]
 #[path = "it/array.rs"]
 mod array;
+#[path = "it/arrows.rs"]
+mod arrows;
 #[path = "it/bound.rs"]
 mod bound;
 #[cfg(unix)]

@@ -10,7 +10,7 @@
 //! both are comparisons of the claim: a claim needs both, and pays for nothing but the larger p-value.
 
 use super::{ClaimKind, Claims, Differences, Evidence};
-use crate::decision::{Decision, Outcome, Standing, decide};
+use crate::claim::decision::{Decision, Outcome, Standing, decide};
 use crate::statistics::average::{Stratum, average};
 use crate::statistics::family::ascending;
 use crate::statistics::{Contrast, hochberg, holm};

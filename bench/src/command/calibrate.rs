@@ -11,16 +11,16 @@ use weaverec_model::rank::{Normalisation, Query};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, PromptFormat, Split};
 
-use crate::calibration::{CALIBRATION, Calibration, VERSION, fingerprint, neutral_titles};
 use crate::command::adapter::{Adapters, doubt};
 use crate::command::base::Base;
 use crate::command::rank::BATCH_TOKENS;
-use crate::experiment::cut::{Cut, First, Lot};
+use crate::cut::{Cut, First, Lot};
+use crate::experiment::answers;
+use crate::experiment::calibration::{CALIBRATION, Calibration, VERSION, fingerprint, neutral_titles};
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
-use crate::experiment::protocol::{Protocol, union};
-use crate::method::language_model;
 use crate::progress::{Meter, say};
+use crate::protocol::{Protocol, union};
 use crate::scoring::{self, Case};
 
 /// Choose how an adapter's likelihoods become scores, on users who are held out and on whom nothing is reported.
@@ -173,7 +173,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
                     .folded(&merge::uniform_scaled(&[adapter], *scale)?)
                     .with_context(|| format!("the adapter cannot be used on {}", model.base.name))?,
             };
-            let scores = language_model::scores(&decoder, &queries, &config, &meter)?;
+            let scores = answers::scores(&decoder, &queries, &config, &meter)?;
             let titles: Vec<Vec<u32>> = queries
                 .iter()
                 .flat_map(|query| query.candidates.iter().cloned())

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weaverec_pipeline::schema::PromptFormat;
 
-use crate::calibration::Calibration;
 use crate::experiment::backbone::LanguageModel;
+use crate::experiment::calibration::Calibration;
 use crate::progress::say;
 
 /// By which scores candidates are ranked.

@@ -9,7 +9,7 @@ use weaverec_output::{Claim, Input};
 use weaverec_pipeline::prepared::Prepared;
 
 use super::target::Named;
-use crate::experiment::cut::Cut;
+use crate::cut::Cut;
 use crate::experiment::domain::{self, Wanted};
 use crate::experiment::outside::cases::{Cases, FOLDER, REPLACED};
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::decision::Standing;
+use crate::claim::decision::Standing;
 use crate::report::across::{Across, Pairing};
 use crate::report::folder::Folder;
 use crate::report::json::{MACHINE, SUMMARY};

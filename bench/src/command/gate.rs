@@ -8,7 +8,7 @@ use clap::Args;
 use weaverec_output::write_file;
 
 use super::number;
-use crate::decision::{non_inferior, shown_drop};
+use crate::claim::decision::{non_inferior, shown_drop};
 use crate::report::across::Pairing;
 use crate::report::folder::{Folder, RowResults, ScenarioResults, StudyResults};
 use crate::report::junit::{Case, Outcome, Suites};

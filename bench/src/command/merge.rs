@@ -27,8 +27,8 @@ use weaverec_model::merge::setting::Setting;
 use weaverec_output::{Claim, Input};
 
 use crate::allocator::return_memory_after;
-use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::card;
+use crate::command::adapter::{Adapters, base_of, doubt, doubt_of_name};
 use crate::output::{MERGE, MERGED, write_json};
 use crate::progress::say;
 

@@ -16,12 +16,12 @@ use self::reported::Reported;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::command::calibrated::{Calibrated, warn_of_other};
+use crate::experiment::answers;
 use crate::experiment::encoder::Encoder;
 use crate::experiment::profile::Rank;
-use crate::experiment::protocol::{Protocol, union};
-use crate::method::language_model;
 use crate::metric::{Metric, Place, Tally};
 use crate::progress::Meter;
+use crate::protocol::{Protocol, union};
 use crate::scoring::{self, Case};
 
 /// Prompt tokens that go through the decoder at one time.
@@ -141,11 +141,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .zip(&unions)
             .map(|(prompt, (candidates, _))| encoder.query(prompt, candidates, &items))
             .collect::<Result<_>>()?;
-        let mut scores = language_model::scores(&decoder, &queries, &config, &meter)?;
+        let mut scores = answers::scores(&decoder, &queries, &config, &meter)?;
         if let Some(calibration) = &calibration {
             calibration.apply(&decoder, &encoder, &queries, &mut scores, &meter)?;
         }
-        let invalid = language_model::invalid_output_rate(&decoder, &encoder, test, &items, &config, format)?;
+        let invalid = answers::invalid_output_rate(&decoder, &encoder, test, &items, &config, format)?;
         Ok((scores, invalid))
     })?;
     let among = |protocol| places(test, &unions, &scores, protocol);

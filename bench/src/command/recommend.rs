@@ -17,10 +17,10 @@ use weaverec_pipeline::schema::{Item, Prompt, PromptFormat, Split};
 use weaverec_pipeline::stage::prompt::{Instance, PromptStyle, Wording};
 use weaverec_pipeline::title::clean;
 
-use crate::calibration::Calibration;
 use crate::command::adapter::Adapters;
 use crate::command::base::Base;
 use crate::command::calibrated::{Calibrated, warn_of_other};
+use crate::experiment::calibration::Calibration;
 use crate::experiment::encoder::Encoder;
 use crate::progress::Meter;
 

@@ -21,12 +21,12 @@ use crate::experiment::outside::written::{Form, Scored, write};
 use crate::experiment::outside::{self, History, Scope, Source, cases, given, import, levels};
 use crate::experiment::plan::Plan;
 use crate::experiment::profile::Scenario;
-use crate::experiment::protocol::Protocol;
 use crate::experiment::replicate::Replicate;
 use crate::experiment::store::Kept;
 use crate::experiment::study_record::StudyRecord;
 use crate::output::RECORDS;
 use crate::progress::say;
+use crate::protocol::Protocol;
 use crate::scoring::Reading;
 
 /// Import the scores of another program as a row, or write those of a row of ours.

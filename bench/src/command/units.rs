@@ -10,9 +10,9 @@ use crate::experiment::memory::{Peak, gigabytes};
 use crate::experiment::missing::Missing;
 use crate::experiment::plan::Unit;
 use crate::experiment::profile::Stated;
-use crate::experiment::runner::Workshop;
 use crate::experiment::unit::Units;
 use crate::experiment::work::Work;
+use crate::experiment::workshop::Workshop;
 use crate::progress::duration;
 use crate::report::number::power_of_ten;
 

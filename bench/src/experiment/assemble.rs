@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 
 use super::cell::Record;
-use super::cut::Cut;
 use super::environment::Environment;
 use super::library::Library;
 use super::plan::Plan;
 use super::profile::Backbone;
 use super::study_record::StudyRecord;
+use crate::cut::Cut;
 use crate::report::input::{self, Backbones};
 use records::Records;
 

@@ -5,12 +5,13 @@ use weaverec_model::recommender::codes::CodeReport;
 use weaverec_model::train::Outcome;
 
 use super::cost::Cost;
-use super::curve::WeightCurve;
-use super::cut::Cut;
 use super::environment::Environment;
 use super::numerics::NUMERICS;
 use super::outside::Told;
-use crate::metric::Place;
+pub use crate::choice::Choice;
+use crate::cut::Cut;
+pub use crate::scored_case::ScoredCase;
+use crate::weight_curve::WeightCurve;
 
 /// Changes when the meaning of a record changes, so that old records are not taken for new ones.
 pub const SCHEMA: u32 = 3;
@@ -210,19 +211,6 @@ impl Epochs {
     }
 }
 
-/// Something that was chosen, and on which users.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// What: `step`, `epoch`, `alpha`.
-    pub what: String,
-    /// Which one was taken.
-    pub value: serde_json::Value,
-    /// Whose users were asked.
-    pub cut: Cut,
-    /// How many; 0 where nobody was, as where weights are learnt on training prompts.
-    pub users: usize,
-}
-
 /// A finished ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
@@ -258,39 +246,6 @@ pub struct Recall {
     pub asked: usize,
     /// Titles that were recalled.
     pub recalled: usize,
-}
-
-/// One user's candidates under one scale of the merged update, and all that is needed to rank them in whatever way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScoredCase {
-    /// The user.
-    pub user_id: String,
-    /// The part that the user plays.
-    pub cut: Cut,
-    /// What the merged update was multiplied by; 1 for rows that have none.
-    pub scale: f32,
-    /// Where among the candidates the item stands that came next.
-    pub target: u32,
-    /// Dense item ids: those of every protocol, each once.
-    pub candidates: Vec<u32>,
-    /// Which [protocols](super::protocol::Protocol) each candidate belongs to, a bit for each; the target belongs to all.
-    pub protocols: Vec<u8>,
-    /// log p(title | history) of each, or the row's score where it has no likelihood.
-    pub scores: Vec<f32>,
-    /// log p(title | neutral history) of each; empty where it was not asked for.
-    pub neutral: Vec<f32>,
-    /// Tokens of each title; empty where the row has no likelihood.
-    pub tokens: Vec<u32>,
-    /// How often each occurs in the target's training part.
-    pub popularity: Vec<u32>,
-    /// Where the target stands among all items that are not in the history, by `scores`; none where the catalogue was not scored.
-    pub catalogue: Option<Place>,
-    /// Items that the user had before; in records of earlier versions those that the prompt shows.
-    pub history: u32,
-    /// Whether the target's id is below that of the last item in the history.
-    pub descends: bool,
-    /// Whether the target shares its time with the item before.
-    pub ties: bool,
 }
 
 #[cfg(test)]

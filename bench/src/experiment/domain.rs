@@ -13,12 +13,12 @@ use weaverec_pipeline::stage::window::time_text;
 use weaverec_pipeline::stage::{self, DomainFilter, KCore, SplitPolicy};
 use weaverec_pipeline::{fetch, synth};
 
-use super::cut::{Cut, First, Lot, Sizes};
 use super::ids::Ids;
 use super::profile::{Data, Domain, Prepare, Profile, Source, Study};
-use super::protocol::union;
+use crate::cut::{Cut, First, Lot, Sizes};
 use crate::method::log::{Histories, Log};
 use crate::progress::{Stages, say};
+use crate::protocol::union;
 
 /// A prepared domain, read.
 pub struct DomainData {

@@ -20,7 +20,7 @@ use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat, TITLE_SEPARATOR};
 
 pub use self::bound::Bound;
-use super::protocol::union;
+use crate::protocol::union;
 
 /// Turns prompts of one format into tokens of one tokenizer, or those of one domain into the codes of their items.
 pub enum Encoder<'a> {

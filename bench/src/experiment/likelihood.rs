@@ -15,7 +15,6 @@ use weaverec_pipeline::seed;
 use super::backbone::LanguageModel;
 use super::cell::Choice;
 use super::contamination;
-use super::cut::Cut;
 use super::domain::DomainData;
 use super::encoder::{CodeEncoder, Encoder};
 use super::materials::Bench;
@@ -24,9 +23,10 @@ use super::plan::AdapterKey;
 use super::profile::Profile;
 use super::ranking::{Scored, Scores, Subject, catalogue};
 use super::replicate::{self, Replicate};
-use super::runner::Workshop;
-use crate::calibration::neutral_items;
-use crate::method::language_model;
+use super::workshop::Workshop;
+use crate::cut::Cut;
+use crate::experiment::answers;
+use crate::experiment::calibration::neutral_items;
 use crate::metric::Place;
 use crate::progress::Meter;
 use crate::scoring;
@@ -78,7 +78,7 @@ impl Likelihood<'_> {
         if self.stranger.is_none() {
             scored.validation_loss = loss(&target.diagnosis)?;
             scored.selection_loss = loss(&target.selection)?;
-            scored.invalid_output_rate = language_model::invalid_output_rate(
+            scored.invalid_output_rate = answers::invalid_output_rate(
                 &plain,
                 self.encoder,
                 &target.ranked,
@@ -186,7 +186,7 @@ impl Likelihood<'_> {
         queries: &[Query],
     ) -> Result<Vec<Scores>> {
         let asked: Vec<Query> = some.iter().map(|number| queries[*number].clone()).collect();
-        let scores = language_model::scores(decoder, &asked, &self.profile.rank, self.meter)?;
+        let scores = answers::scores(decoder, &asked, &self.profile.rank, self.meter)?;
         let neutral = self.neutral(decoder, some, subjects, queries)?;
         let length = |candidate: &Vec<u32>| candidate.len() as u32;
         let all = some.iter().zip(asked).zip(scores);

@@ -16,10 +16,11 @@ use super::item_vectors::ItemVectors;
 use super::item_vectors::study::{self, Space};
 use super::library::Library;
 use super::plan::{Plan, Unit};
+use super::pretraining;
 use super::profile::{Backbone, Data, Profile, Study};
-use super::runner::Workshop;
 use super::study_record::StudyRecord;
 use super::words::Words;
+use super::workshop::Workshop;
 use crate::progress::say;
 
 /// A study's domains, and the language model where it is fetched.
@@ -58,7 +59,7 @@ impl Materials {
         let words = profile
             .backbone
             .own()
-            .map(|own| backbone::words(own, &domains, vectors)?.held_to(most, &domains));
+            .map(|own| pretraining::words(own, &domains, vectors)?.held_to(most, &domains));
         let words = words.transpose()?;
         if let Some(Words::Codes(book)) = &words {
             say(format!("  {}", book.describe()));
@@ -107,7 +108,7 @@ impl Materials {
         }
         match profile.backbone.own().zip(self.words.as_ref()) {
             Some((own, words)) => {
-                let config = backbone::decoder_config(own, words)?;
+                let config = pretraining::decoder_config(own, words)?;
                 StudyRecord::new(profile, study, domains, Some((words, &config)), None)
             }
             None => StudyRecord::new(profile, study, domains, None, None),

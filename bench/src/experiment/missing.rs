@@ -9,8 +9,8 @@ use super::library::Library;
 use super::materials::Bench;
 use super::plan::{AdapterCell, BackboneCell, RankingCell, Unit};
 use super::recommender::RecommenderCell;
-use super::runner::Workshop;
 use super::work::Work;
+use super::workshop::Workshop;
 
 /// What is missing of a unit, here.
 #[derive(Debug, Default)]

@@ -7,15 +7,16 @@
 //! A unit is a scenario and a replicate: what a machine does in one go. Records are exported when a unit is finished, without weights; the
 //! report is made from records alone, and whoever continues elsewhere does so from them.
 
+mod adapter;
+pub mod answers;
 pub mod assemble;
 pub mod backbone;
+pub mod calibration;
 pub mod case;
 pub mod cell;
 pub mod coded;
 mod contamination;
 pub mod cost;
-pub mod curve;
-pub mod cut;
 pub mod domain;
 pub mod encoder;
 pub mod environment;
@@ -32,8 +33,9 @@ pub mod missing;
 pub mod numerics;
 pub mod outside;
 pub mod plan;
+mod pretrain;
+mod pretraining;
 pub mod profile;
-pub mod protocol;
 pub mod pseudo;
 pub mod ranking;
 pub mod recommender;
@@ -51,3 +53,4 @@ pub mod unit;
 pub mod weighing;
 pub mod words;
 pub mod work;
+pub mod workshop;

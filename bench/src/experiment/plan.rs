@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 pub use self::adapter::{AdapterCell, AdapterKey};
 pub use self::ranking::{RankingCell, RankingKey};
 pub use self::scorer::{Scorer, alone, inapplicable, members, rows, scorer};
-use super::backbone;
 use super::cell::Cell;
+use super::pretraining;
 use super::recommender::{self, RecommenderCell, RecommenderKey};
 use super::replicate::Replicate;
 use super::study_record::StudyRecord;
@@ -65,7 +65,13 @@ impl Plan {
         let mut plan = Plan::default();
         if let Some(own) = study.profile.backbone.own() {
             for replicate in 0..study.facts.bases.len() as Replicate {
-                let cell = backbone::cell(own, &study.profile, study.study(), &study.facts, replicate);
+                let cell = pretraining::cell(
+                    own,
+                    &study.profile,
+                    study.study(),
+                    (&study.facts.fingerprints(), study.facts.vectors.as_ref()),
+                    replicate,
+                );
                 let text = study.facts.pretraining.unwrap_or_default();
                 let work = study.facts.operations.pretraining(text, own.pretrain().epochs);
                 plan.backbones.insert(

@@ -26,10 +26,10 @@ pub use rank::{Choosing, Rank};
 pub use stated::{Length, Stated, StatedDomain};
 pub use study::{Domain, Scenario, Source, Study, Training};
 
-use super::cut::Cut;
 use super::item_vectors::ItemVectors;
 use super::replicate::Replicate;
 use crate::claim::Claims;
+use crate::cut::Cut;
 
 /// An experiment: what is compared, on what, at which budget.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -18,12 +18,11 @@ pub use self::work::ranking;
 
 use super::cell::{Cell, Choice, Epochs, Training};
 use super::coded::described;
-use super::cut::{Cut, First, Lot};
 use super::item_vectors::study;
 use super::materials::{Bench, Materials};
-use super::runner::Workshop;
 use super::schedule::Finished;
-use super::store::Store;
+use super::workshop::Workshop;
+use crate::cut::{Cut, First, Lot};
 use crate::method::log::{Histories, Log};
 use crate::output::{CURVE, RECOMMENDER};
 use crate::progress::{Meter, say};
@@ -285,12 +284,6 @@ fn check(items: usize, sequences: &[Vec<u32>]) -> Result<usize> {
 /// Users of whom something follows something.
 fn learners(sequences: &[Vec<u32>]) -> usize {
     sequences.iter().filter(|items| items.len() > 1).count()
-}
-
-/// The folder of a recommender that was fitted here; none where only its record is at hand.
-pub fn stored(store: &Store, cell: &Cell) -> Option<PathBuf> {
-    let folder = store.folder(cell).join(RECOMMENDER);
-    (store.has(cell) && folder.is_dir()).then_some(folder)
 }
 
 /// The course of a fit, as JSON lines: that of its [training](weaverec_model::train::Outcome::json_lines), then `epoch` and `ndcg@10` of

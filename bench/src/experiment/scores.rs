@@ -33,9 +33,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::cell::ScoredCase;
-use super::cut::Cut;
-use super::protocol::Protocol;
+use crate::cut::Cut;
 use crate::metric::Place;
+use crate::protocol::Protocol;
 
 /// Users read at a time.
 const BATCH: usize = 8192;

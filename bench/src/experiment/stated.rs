@@ -5,12 +5,12 @@ use weaverec_pipeline::stage::Recipe;
 
 use super::cell::Record;
 use super::cost::Cost;
-use super::cut::Sizes;
 use super::environment::Environment;
 use super::materials::Bench;
 use super::profile::{Length, Profile, Stated, StatedDomain, Study};
 use super::study_record::{DomainFacts, Facts, StudyRecord};
 use super::work::{OpCounts, Text};
+use crate::cut::Sizes;
 
 /// What stands where a study that was prepared has hashes: no cell of it can be taken for one of a run.
 const STATED: &str = "stated";

@@ -12,17 +12,17 @@ use weaverec_model::train::Example;
 use weaverec_pipeline::schema::{PromptFormat, Split};
 
 use self::notes::notes;
-use super::backbone;
 use super::cell::{Cell, Kind, Record};
-use super::cut::Sizes;
 use super::domain::{DomainData, Domains};
 use super::encoder::Encoder;
+use super::pretraining;
 use super::profile::{Profile, Study};
-use super::protocol::union;
 use super::replicate::Replicate;
 use super::training_set;
 use super::words::Words;
 use super::work::{OpCounts, Text};
+use crate::cut::Sizes;
+use crate::protocol::union;
 
 /// Prompts of a split that are encoded to learn how long they are.
 const SAMPLE: usize = 100;
@@ -94,6 +94,14 @@ pub struct DomainFacts {
     pub queries: Text,
 }
 
+impl Facts {
+    /// What tells the preparations of the domains from others, by the domains' names.
+    pub fn fingerprints(&self) -> Vec<&str> {
+        let domains = self.domains.values();
+        domains.map(|domain| domain.fingerprint.as_str()).collect()
+    }
+}
+
 impl StudyRecord {
     /// The cell of a study.
     ///
@@ -137,10 +145,11 @@ impl StudyRecord {
         };
         if let (Some(own), Some((words, _))) = (profile.backbone.own(), model) {
             let count = if own.is_shared() { 1 } else { profile.replicates };
-            let cells = (0..count).map(|r| backbone::cell(own, profile, study, &facts, r));
+            let of = (&facts.fingerprints()[..], facts.vectors.as_ref());
+            let cells = (0..count).map(|r| pretraining::cell(own, profile, study, of, r));
             facts.bases = cells.map(|cell| cell.key).collect();
-            let (examples, _) =
-                backbone::auxiliary_text(words, format, &backbone::auxiliary(study), domains)?;
+            let auxiliary = pretraining::auxiliary(study);
+            let (examples, _) = pretraining::auxiliary_text(words, format, &auxiliary, domains)?;
             facts.pretraining = Some(Text::of(&examples, examples.len()));
         }
         let mut of = Self::named(profile, study)?;

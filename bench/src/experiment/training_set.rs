@@ -5,15 +5,17 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use weaverec_model::recommender::ItemCodes;
-use weaverec_model::train::Example;
+use weaverec_model::train::{Example, Outcome};
 use weaverec_model::weave::{Diet, Mixture, mix_domains, mix_portions};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Item, Prompt, Split};
 use weaverec_pipeline::seed;
 use weaverec_pipeline::stage::Recipe;
 
+use super::cell::Choice;
 use super::encoder::Encoder;
 use super::words::Words;
+use crate::cut::Cut;
 use crate::progress::Meter;
 
 /// A training prompt: which folder's, and its place there.
@@ -252,4 +254,15 @@ impl Part<'_> {
         }
         Ok((usable, held_out))
     }
+}
+
+/// The choice of a step, by so many held-out prompts, each of another user.
+pub fn chosen_step(outcome: &Outcome, users: usize) -> Vec<Choice> {
+    let chosen = outcome.held_out_loss.map(|_| Choice {
+        what: "step".into(),
+        value: format!("{} of {}", outcome.best_step, outcome.steps).into(),
+        cut: Cut::Selection,
+        users,
+    });
+    chosen.into_iter().collect()
 }

@@ -14,8 +14,6 @@ use weaverec_pipeline::schema::{Item, Prompt, PromptFormat};
 
 use super::backbone::LanguageModel;
 use super::cell::Choice;
-use super::curve::{WeightCurve, WeightPoint};
-use super::cut::Cut;
 use super::domain::DomainData;
 use super::encoder::Encoder;
 use super::materials::Materials;
@@ -23,9 +21,12 @@ use super::merged::Merged;
 use super::plan::AdapterKey;
 use super::profile::Profile;
 use super::pseudo;
-use crate::calibration::neutral_items;
+use crate::choice::LAMBDA;
+use crate::cut::Cut;
+use crate::experiment::calibration::neutral_items;
 use crate::progress::Meter;
 use crate::scoring::LEAST;
+use crate::weight_curve::{WeightCurve, WeightPoint};
 
 /// Calibration users on whose prompts entropy is made small: no more than must be there for any choice, since every step goes through them.
 const WITHOUT_ANSWERS: usize = LEAST;
@@ -41,9 +42,6 @@ pub const TRAINING: usize = 400;
 pub const PSEUDO_USERS: usize = 100;
 /// What gradients may keep of what their backward could compute again.
 const ACTIVATIONS: usize = 512 << 20;
-
-/// What the choice of weights is called in records.
-pub const LAMBDA: &str = "λ";
 
 /// What weights are chosen with.
 pub(super) struct Weighing<'a> {

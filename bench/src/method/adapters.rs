@@ -3,7 +3,7 @@
 use weaverec_model::weave::Recipe;
 
 use super::{How, MergeBy, MergeRule, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// A row that is made of adapters.
 pub struct Adapters {

@@ -1,7 +1,7 @@
 //! Rows that are the better of several at the tuning that all rows get: the choice is made on selection users.
 
 use super::{How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// A row that is one of others.
 pub struct Best {

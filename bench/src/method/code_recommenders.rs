@@ -3,7 +3,7 @@
 use weaverec_model::recommender::{Gencdr, ItemDecoder, Recbase, System};
 
 use super::recommenders::{Recommender, row};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// One token an item, and no text.
 pub const ITEM_DECODER: Recommender = row(

@@ -12,9 +12,9 @@ use super::links::{DECAY, Links};
 use super::log::{ItemScores, Log};
 use super::next_item::transitions;
 use super::{Counted, Everything, Fitted, Fitting, How, Method};
-use crate::experiment::cell;
-use crate::experiment::cut::Cut;
-use crate::report::input::Family;
+use crate::choice;
+use crate::cut::Cut;
+use crate::family::Family;
 use crate::statistics::{mean, sd};
 
 pub use search::{Asked, Choice, Found, MIN_CASES};
@@ -164,7 +164,7 @@ impl Counted for CountingRow {
         let scores = counting.with_weights(choice.weights);
         Ok(Fitted {
             scores: Box::new(Everything::new(scores, data.items.len())),
-            choices: vec![cell::Choice {
+            choices: vec![choice::Choice {
                 what: "weights".into(),
                 value: format!("{value}{standing}").into(),
                 cut: Cut::Calibration,

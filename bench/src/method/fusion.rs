@@ -1,7 +1,7 @@
 //! Rows that add what a floor knows to a content score, with a weight that calibration users choose: what one would deploy.
 
 use super::{How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// A row that is a sum of two others.
 pub struct Fusion {

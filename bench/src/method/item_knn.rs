@@ -8,7 +8,7 @@ use weaverec_pipeline::schema::Item;
 use super::links::{DECAY, LinkScores, Links};
 use super::log::Log;
 use super::{Counted, Everything, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// Neighbours of an item; up to twice as many where they tie with the last.
 pub const NEIGHBOURS: usize = 100;

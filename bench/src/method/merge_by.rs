@@ -55,10 +55,7 @@ impl MergeBy {
         };
         let weights = weights(settings);
         let goal = weights.as_ref().ok().and_then(Weights::goal);
-        matches!(
-            goal,
-            Some(Goal::CandidateEntropy(_) | Goal::VocabularyEntropy(_))
-        )
+        matches!(goal, Some(Goal::CandidateEntropy(_) | Goal::VocabularyEntropy(_)))
     }
 
     /// In a word.

@@ -7,7 +7,7 @@
 use weaverec_model::weave::Recipe;
 
 use super::adapters::{Adapters, row};
-use crate::report::input::Family;
+use crate::family::Family;
 
 const fn naive(id: &'static str, label: &'static str, reference: &'static str) -> Adapters {
     row(id, label, Family::NaiveMerging, reference, |_| {

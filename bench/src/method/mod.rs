@@ -9,7 +9,6 @@ pub mod code_recommenders;
 pub mod counting;
 pub mod fusion;
 pub mod item_knn;
-pub mod language_model;
 mod links;
 pub mod log;
 mod merge_by;
@@ -32,8 +31,8 @@ use weaverec_model::weave::Recipe;
 use weaverec_pipeline::schema::Item;
 
 pub use self::merge_by::{MEASURED_PROMPTS, MergeBy, MergeRule, TARGET, weights};
-use crate::experiment::cell::Choice;
-use crate::report::input::Family;
+use crate::choice::Choice;
+use crate::family::Family;
 
 /// A row of the table.
 pub trait Method: Sync {

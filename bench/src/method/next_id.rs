@@ -7,7 +7,7 @@ use weaverec_pipeline::prepared::IdOrder;
 use weaverec_pipeline::schema::Item;
 
 use super::{CaseScores, Counted, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// The row. Of the candidates behind the last item of the history by id, the nearer comes first; all before it share the lowest score.
 pub struct NextId;

@@ -7,7 +7,7 @@ use weaverec_pipeline::schema::Item;
 use super::links::{DECAY, LinkScores, Links};
 use super::log::Log;
 use super::{Counted, Everything, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// Counts a log; titles are nothing to it.
 pub fn fit(log: &Log, _: &[Item]) -> LinkScores {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use weaverec_pipeline::schema::Item;
 
 use super::{CaseScores, Counted, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// The row.
 pub struct Popularity;

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::next_id::ByDistance;
 use super::{Counted, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// The row. Of the candidates before the last item of the history by id, the nearer comes first; all behind it share the lowest score.
 pub struct PreviousId;

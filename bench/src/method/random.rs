@@ -4,7 +4,7 @@ use anyhow::Result;
 use weaverec_pipeline::seed;
 
 use super::{CaseScores, Counted, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// The row.
 pub struct Random;

@@ -3,7 +3,7 @@
 use weaverec_model::recommender::{Bert4rec, Gru4rec, Loss, Sasrec, System, Tiger};
 
 use super::{How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// Items that a target is told from where a sample stands for the catalogue: as gSASRec and public runs of SASRec on the same files have it.
 const NEGATIVES: usize = 256;

@@ -9,7 +9,7 @@ use weaverec_pipeline::schema::Item;
 use super::links::{DECAY, recency, round};
 use super::log::{ItemScores, Log};
 use super::{CaseScores, Counted, Everything, Fitted, Fitting, How, Method};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// Items by the words of their titles.
 #[derive(Clone, Debug)]

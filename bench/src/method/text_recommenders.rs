@@ -4,7 +4,7 @@
 use weaverec_model::recommender::{SasrecText, System, Unisrec};
 
 use super::recommenders::{Recommender, row};
-use crate::report::input::Family;
+use crate::family::Family;
 
 /// Self-attention over the texts of items, fitted to the target alone.
 pub const SASREC_TEXT: Recommender = row(

@@ -2,7 +2,7 @@
 
 use super::folder::{Folder, RowResults, StudyResults};
 use super::input::Family;
-use crate::decision::{Decision, Standing, decide};
+use crate::claim::decision::{Decision, Standing, decide};
 use crate::statistics::{Contrast, holm};
 use anyhow::{Context, Result};
 

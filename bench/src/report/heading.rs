@@ -3,7 +3,7 @@
 use super::analysis::Analysis;
 use super::input::{Cut, Study};
 use super::learned::Informative;
-use crate::decision::Standing;
+use crate::claim::decision::Standing;
 
 /// The heading of a table whose rows say nothing about methods.
 pub const UNINFORMATIVE: &str = "uninformative at this budget";

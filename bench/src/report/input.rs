@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::claim::Claims;
-pub use crate::experiment::curve::{WeightCurve, WeightPoint};
-pub use crate::experiment::cut::Cut;
+pub use crate::cut::Cut;
+pub use crate::direction::{ScenarioKind, direction};
+pub use crate::family::Family;
 pub use crate::metric::Place;
 pub use crate::scoring::Reading;
+pub use crate::weight_curve::{WeightCurve, WeightPoint};
 
 /// Several scenarios that belong together: one profile, one kind of data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,33 +84,6 @@ pub struct Choice {
     pub value: String,
     /// The users it was chosen on, such as `C (312 users)`.
     pub users: String,
-}
-
-/// Where the knowledge that reaches the target comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScenarioKind {
-    /// One source domain of the target's platform.
-    SingleSource,
-    /// Several source domains, of whatever platforms.
-    MultiSource,
-    /// One source domain, of another platform.
-    CrossPlatform,
-    /// No source: the rows are compared on the target alone.
-    SingleDomain,
-}
-
-impl ScenarioKind {
-    /// The kind in words.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::SingleSource => "single-source",
-            Self::MultiSource => "multi-source",
-            Self::CrossPlatform => "cross-platform",
-            Self::SingleDomain => "single-domain",
-        }
-    }
 }
 
 /// One comparison: every row ranks the same candidates for the same users of one target domain.
@@ -187,15 +162,6 @@ impl Scenario {
     }
 }
 
-/// Where knowledge comes from and where it goes, in words: `comedy + drama → action`, or `action` where there are no sources.
-#[must_use]
-pub fn direction(sources: &[String], target: &str) -> String {
-    match sources {
-        [] => target.to_owned(),
-        _ => format!("{} → {target}", sources.join(" + ")),
-    }
-}
-
 /// What the untuned model recalls to the letter of sequences that it was not trained on here: a published model may have seen them before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contamination {
@@ -220,99 +186,6 @@ pub struct Case {
     /// How many items of the history are shown.
     #[serde(default)]
     pub history: Option<u32>,
-}
-
-/// What a method has been given; it decides how a row may be spoken about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// Learns nothing from text: random order, popularity, counting.
-    Floor,
-    /// Reads an answer from what must not hold one, such as the order of ids; it measures a leak, and is no competitor.
-    Probe,
-    /// A recommender over sequences of items that is fitted to the target; it competes, and is no tuned language model.
-    Sequence,
-    /// A recommender over sequences of items that are read by their texts, of several domains or of the target alone; likewise.
-    TextTransfer,
-    /// A recommender over sequences of items that are read as codes of their texts; likewise.
-    SemanticIds,
-    /// The language model as it is, without training.
-    Untuned,
-    /// One adapter of one domain.
-    Single,
-    /// One adapter trained on the data of all domains.
-    Joint,
-    /// A merge of single-domain adapters.
-    NaiveMerging,
-    /// A merge of the target's adapter with hybrids, as in WeaveRec.
-    Woven,
-    /// The sum of a row's score and a floor's; it competes with floors, and says nothing of tuning.
-    Fusion,
-    /// A trained row that lacks the one thing under test, such as a weave without sources.
-    Control,
-    /// A part of some merge, evaluated alone on the target; shown in the diagnosis and never as a competitor.
-    Member,
-    /// Another program's ranking of the same cases, imported; what it was given and what it took is not known here, and it is in no claim.
-    Outside,
-}
-
-impl Family {
-    /// The family in words.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::Probe => "probe",
-            Self::Sequence => "sequence model",
-            Self::TextTransfer => "text transfer",
-            Self::SemanticIds => "semantic ids",
-            Self::Untuned => "untuned",
-            Self::Single => "single",
-            Self::Joint => "joint",
-            Self::NaiveMerging => "naive merging",
-            Self::Woven => "woven",
-            Self::Fusion => "fusion",
-            Self::Control => "control",
-            Self::Member => "member",
-            Self::Outside => "outside",
-        }
-    }
-
-    /// Whether its scores are likelihoods of titles.
-    #[must_use]
-    pub fn has_likelihoods(self) -> bool {
-        !matches!(
-            self,
-            Self::Floor
-                | Self::Probe
-                | Self::Sequence
-                | Self::TextTransfer
-                | Self::SemanticIds
-                | Self::Outside
-        )
-    }
-
-    /// Whether the row stands for a trained language model that competes in the table.
-    #[must_use]
-    pub fn is_tuned(self) -> bool {
-        matches!(
-            self,
-            Self::Single | Self::Joint | Self::NaiveMerging | Self::Woven | Self::Control
-        )
-    }
-
-    /// Whether two reports are gated by the row unless others are asked for: neither floors, nor probes, nor other programs, which no
-    /// training of ours changes.
-    #[must_use]
-    pub fn is_gated(self) -> bool {
-        !matches!(self, Self::Floor | Self::Probe | Self::Outside)
-    }
-
-    /// Whether the row competes: neither a part of another nor a probe, which reads what no recommender may.
-    #[must_use]
-    pub fn competes(self) -> bool {
-        !matches!(self, Self::Member | Self::Probe)
-    }
 }
 
 /// One method, with a run for each replicate.

@@ -5,7 +5,7 @@
 
 use super::input::{Family, Scenario, Study};
 use super::scores::Scores;
-use crate::decision::{Decision, Outcome, Standing, decide};
+use crate::claim::decision::{Decision, Outcome, Standing, decide};
 use anyhow::Result;
 use serde::Serialize;
 

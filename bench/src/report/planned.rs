@@ -3,8 +3,8 @@
 
 use super::analysis::Analysis;
 use super::input::{Reading, Study};
+use crate::claim::decision::{Decision, Outcome, Standing, decide};
 use crate::claim::{AVERAGE, ClaimResult, Evidence, apart, judge};
-use crate::decision::{Decision, Outcome, Standing, decide};
 use anyhow::Result;
 use serde::Serialize;
 

@@ -9,7 +9,7 @@ use super::number::{p_words, percent, plus, signed};
 use super::planned::{Claim, Finding, Planned};
 use super::weights::{Along, along};
 use crate::claim::apart;
-use crate::decision::{Decision, Outcome, Standing};
+use crate::claim::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
 
 /// The row whose sources mean nothing.

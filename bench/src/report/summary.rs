@@ -10,7 +10,7 @@ use super::input::Family;
 use super::planned::{Claim, Finding, Planned};
 use super::sentence::decision_words;
 use crate::claim::apart;
-use crate::decision::{Decision, Outcome, Standing};
+use crate::claim::decision::{Decision, Outcome, Standing};
 use crate::metric::Metric;
 use crate::statistics::Interval;
 use serde::{Deserialize, Serialize};

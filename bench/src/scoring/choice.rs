@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::score::primary;
 use super::{Case, Scoring, holds, scored, users};
-use crate::experiment::cell::ScoredCase;
-use crate::experiment::cut::Cut;
-use crate::experiment::protocol::Protocol;
+use crate::cut::Cut;
+use crate::protocol::Protocol;
+use crate::scored_case::ScoredCase;
 use crate::statistics::{mean, sd};
 
 /// Fewer calibration users choose nothing: with 24 of them the choice of α alone moves NDCG@5 by .03.

@@ -22,9 +22,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::cell::ScoredCase;
-use crate::experiment::cut::Cut;
-use crate::experiment::protocol::Protocol;
+use crate::cut::Cut;
+use crate::protocol::Protocol;
+use crate::scored_case::ScoredCase;
 
 pub use choice::{ALPHAS, Chosen, LEAST, alpha, choose_scale, chosen_scale, scale};
 pub use fusion::{Added, WEIGHTS, Weighing, standardised};

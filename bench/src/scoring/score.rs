@@ -1,8 +1,8 @@
 //! What a case's candidates score under a reading, and where the target then stands.
 
 use super::{Case, Scoring};
-use crate::experiment::protocol::Protocol;
 use crate::metric::{Metric, Place};
+use crate::protocol::Protocol;
 use crate::statistics::mean;
 
 /// The score of every candidate. A row without neutral scores is read by its scores under both scorings; with α = 0 the content score is

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use weaverec_bench::experiment::cut::Cut;
+use weaverec_bench::cut::Cut;
 use weaverec_bench::experiment::domain::{self, DomainData, Domains, Wanted};
 use weaverec_bench::experiment::encoder::Encoder;
-use weaverec_bench::experiment::protocol::union;
 use weaverec_bench::experiment::training_set::{ChosenBy, Keys, Part, TrainingSet, supply};
 use weaverec_bench::experiment::words::Words;
 use weaverec_bench::progress::Meter;
+use weaverec_bench::protocol::union;
 use weaverec_model::backbone::Tokenizer;
 use weaverec_model::train::Example;
 use weaverec_model::weave::{Diet, Portion};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use weaverec_bench::experiment::cut::Lot;
+use weaverec_bench::cut::Lot;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 

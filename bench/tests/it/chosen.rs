@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use weaverec_bench::claim::AT_ONE;
+use weaverec_bench::cut::Cut;
 use weaverec_bench::experiment::cell::ScoredCase;
-use weaverec_bench::experiment::cut::Cut;
 use weaverec_bench::experiment::scores;
 use weaverec_bench::method::log::Histories;
 use weaverec_bench::scoring::LEAST;

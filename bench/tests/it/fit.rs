@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use weaverec_bench::experiment::cut::{Cut, Lot};
+use weaverec_bench::cut::{Cut, Lot};
 use weaverec_bench::method::log::Histories;
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};

@@ -127,8 +127,8 @@ fn costs(scenario: &Value, users: usize) -> Option<Costs> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::claim::decision::Standing;
     use crate::claim::{Claims, Evidence, judge};
-    use crate::decision::Standing;
     use serde_json::json;
 
     fn report(replicates: usize) -> Value {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use weaverec_pipeline::prepared::Prepared;
 use weaverec_pipeline::schema::{Prompt, Split};
 
-use crate::experiment::cut::{First, Lot};
+use crate::cut::{First, Lot};
 use crate::experiment::ids::Ids;
 
 /// Test users of the parts of the cut that are reported.

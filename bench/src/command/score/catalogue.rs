@@ -11,9 +11,10 @@ use crate::experiment::domain::DomainData;
 use crate::experiment::outside::written::Scored;
 use crate::experiment::plan::{self, Plan};
 use crate::experiment::ranking::{by_vectors, catalogue_scores, catalogue_scores_by};
-use crate::experiment::recommender::{RecommenderCell, stored};
+use crate::experiment::recommender::RecommenderCell;
 use crate::experiment::replicate;
 use crate::experiment::study_record::StudyRecord;
+use crate::experiment::workshop::stored;
 use crate::method::{self, How};
 
 /// All items, or with `top` the first so many that the user did not have.

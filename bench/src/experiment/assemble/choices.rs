@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::records::Records;
+use crate::cut::Cut;
 use crate::experiment::cell;
-use crate::experiment::cut::Cut;
 use crate::experiment::replicate::Replicate;
 use crate::report::input::{self, Choice, Family};
 use crate::scoring::Chosen;

@@ -3,8 +3,8 @@
 use super::records::Records;
 use crate::experiment::cell::Epochs;
 use crate::experiment::coded::described;
-use crate::experiment::protocol::Protocol;
 use crate::method::{self, Method};
+use crate::protocol::Protocol;
 use crate::report::input::Reading;
 use crate::scoring::{LEAST, Scoring};
 

@@ -8,8 +8,8 @@ use super::read;
 use super::records::Records;
 use crate::experiment::cell::{Ranking, Record};
 use crate::experiment::outside::{Extent, Source, Told, largest_cut};
-use crate::experiment::protocol::Protocol;
 use crate::experiment::study_record::DomainFacts;
+use crate::protocol::Protocol;
 use crate::report::input::{Case, Family, Import, Row, Run};
 use crate::scoring::users;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::cut::Cut;
 use crate::experiment::cell::ScoredCase;
-use crate::experiment::cut::Cut;
 use crate::experiment::outside::levels::place_listed;
-use crate::experiment::protocol::Protocol;
 use crate::metric::{Metric, Place};
+use crate::protocol::Protocol;
 use crate::report::input::Top;
 use crate::scoring::{
     Added, Case, Chosen, LEAST, Reading, Scoring, Weighing, alpha, holds, place, scale, scored, users,

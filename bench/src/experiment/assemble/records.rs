@@ -7,9 +7,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 
 use super::read::Setting;
+use crate::cut::Cut;
 use crate::experiment::cell::{Cell, Choice, Kind, Ranking, Record, ScoredCase, Training};
-use crate::experiment::curve::WeightCurve;
-use crate::experiment::cut::Cut;
 use crate::experiment::environment::Environment;
 use crate::experiment::library::Library;
 use crate::experiment::outside::Source;
@@ -17,6 +16,7 @@ use crate::experiment::plan::{Plan, RankingKey, Unit};
 use crate::experiment::ranking::scored_hash;
 use crate::experiment::replicate::Replicate;
 use crate::experiment::study_record::{DomainFacts, StudyRecord};
+use crate::weight_curve::WeightCurve;
 
 /// The records of a study, and what they were made by.
 pub struct Records<'a> {

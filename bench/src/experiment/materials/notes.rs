@@ -7,8 +7,8 @@ use weaverec_pipeline::stage::Recipe;
 use super::distance::Apart;
 use crate::experiment::domain::DomainData;
 use crate::experiment::profile::Prepare;
-use crate::experiment::protocol::union;
 use crate::experiment::words::Words;
+use crate::protocol::union;
 
 /// Prompts of a kind that are looked at to say how many are shortened.
 const LOOKED_AT: usize = 100;

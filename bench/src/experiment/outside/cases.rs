@@ -23,7 +23,7 @@ use weaverec_output::{Again, Kind};
 use weaverec_pipeline::export;
 use weaverec_pipeline::schema::{Prompt, Split};
 
-use crate::experiment::cut::Cut;
+use crate::cut::Cut;
 use crate::experiment::domain::DomainData;
 use crate::output::write_json;
 

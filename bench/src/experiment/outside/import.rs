@@ -13,10 +13,10 @@ use crate::experiment::cell::{Cell, Kind, Ranking, Record, ScoredCase};
 use crate::experiment::cost::Cost;
 use crate::experiment::domain::DomainData;
 use crate::experiment::environment::Environment;
-use crate::experiment::protocol::{Protocol, union};
 use crate::experiment::ranking::scored_hash;
 use crate::method;
 use crate::metric::Place;
+use crate::protocol::{Protocol, union};
 
 /// The score of a candidate that a file does not have: below all that it has.
 pub const UNLISTED: f32 = f32::NEG_INFINITY;
@@ -397,7 +397,7 @@ mod tests {
                 name: "drama".into(),
                 fingerprint: "f".into(),
                 candidates: "c".into(),
-                cut: crate::experiment::cut::Cut::Dev,
+                cut: crate::cut::Cut::Dev,
             },
             history: History::Kept,
             scope: Scope::Catalogue,

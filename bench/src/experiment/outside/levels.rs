@@ -3,8 +3,8 @@
 use super::Extent;
 use super::import::UNLISTED;
 use crate::experiment::cell::ScoredCase;
-use crate::experiment::protocol::Protocol;
 use crate::metric::{Metric, Place, Tally};
+use crate::protocol::Protocol;
 use crate::scoring;
 
 /// Where the target of an imported case stands among the candidates of a protocol; one that is not listed is missed.

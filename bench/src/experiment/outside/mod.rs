@@ -15,7 +15,7 @@ pub mod written;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::cut::Cut;
+use crate::cut::Cut;
 use crate::metric::Metric;
 
 /// What a file scores.

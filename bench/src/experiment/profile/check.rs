@@ -6,8 +6,8 @@ use weaverec_model::train::Keep;
 use weaverec_pipeline::schema::PromptFormat;
 
 use super::{Backbone, ItemText, Profile, Scenario};
+use crate::direction::ScenarioKind;
 use crate::method::{self, How, Method};
-use crate::report::input::ScenarioKind;
 
 impl Profile {
     /// Fails where nothing could come of it, or something else than whoever wrote it meant.

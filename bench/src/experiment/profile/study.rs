@@ -10,8 +10,8 @@ use super::prepare::Order;
 use super::rank::Choosing;
 use super::{FittedRows, Profile};
 use crate::claim::Claims;
+use crate::direction::{ScenarioKind, direction};
 use crate::method::{self, How, Method};
-use crate::report::input::{ScenarioKind, direction};
 
 /// Which runs a study belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

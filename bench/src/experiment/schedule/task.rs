@@ -6,7 +6,7 @@ use anyhow::Result;
 use weaverec_model::recommender::codes::CodeReport;
 
 use crate::experiment::cell::{Cell, Choice, Ranking, Training};
-use crate::experiment::curve::WeightCurve;
+use crate::weight_curve::WeightCurve;
 
 /// What came of a cell.
 #[derive(Default)]

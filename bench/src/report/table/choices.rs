@@ -1,7 +1,7 @@
 //! What was chosen by looking at results, and on whose.
 
 use super::{Cell, Table};
-use crate::experiment::weighing::LAMBDA;
+use crate::choice::LAMBDA;
 use crate::report::input::{Choice, Study};
 use crate::report::number::NONE;
 

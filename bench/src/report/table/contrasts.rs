@@ -2,7 +2,7 @@
 
 use super::{Cell, Table};
 use crate::claim::apart;
-use crate::decision::{Decision, Standing};
+use crate::claim::decision::{Decision, Standing};
 use crate::metric::Metric;
 use crate::report::across::Pairing;
 use crate::report::analysed::Analysed;

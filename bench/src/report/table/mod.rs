@@ -13,7 +13,7 @@ mod weights;
 
 use super::analysed::Analysed;
 use super::number::NONE;
-use crate::decision::Standing;
+use crate::claim::decision::Standing;
 use serde::Serialize;
 
 pub use cells::cells;

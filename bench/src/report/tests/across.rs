@@ -1,7 +1,7 @@
 //! Two reports side by side, from what was written of them.
 
 use super::*;
-use crate::decision::Outcome;
+use crate::claim::decision::Outcome;
 use crate::report::across::Pairing;
 use crate::report::fixture::{set, study};
 use crate::report::folder::Folder;

@@ -1,7 +1,7 @@
 //! What becomes of claims, one finding at a time, and what is marked.
 
 use super::*;
-use crate::decision::Outcome;
+use crate::claim::decision::Outcome;
 use crate::report::fixture::{remove, set, study};
 use crate::report::planned::{Finding, Planned};
 

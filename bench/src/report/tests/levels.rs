@@ -1,7 +1,7 @@
 //! Numbers that were computed by hand.
 
 use super::*;
-use crate::decision::Standing;
+use crate::claim::decision::Standing;
 use crate::metric::Metric;
 use crate::report::analysis::Analysis;
 use crate::report::fixture::{at, set, study};

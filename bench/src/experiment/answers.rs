@@ -8,20 +8,9 @@ use weaverec_model::rank::{Query, generate, score_with_progress};
 use weaverec_model::recommender::codes::TOKENS;
 use weaverec_pipeline::schema::{Item, LETTERS, Prompt, PromptFormat};
 
-use crate::experiment::encoder::Encoder;
-use crate::experiment::profile::Rank;
+use super::encoder::Encoder;
+use super::profile::Rank;
 use crate::progress::Meter;
-
-/// The prompts and their candidates as a model reads them.
-///
-/// # Errors
-/// A candidate without anything to read.
-pub fn queries(encoder: &Encoder, prompts: &[Prompt], items: &[Item]) -> Result<Vec<Query>> {
-    prompts
-        .iter()
-        .map(|prompt| encoder.query(prompt, &prompt.candidates, items))
-        .collect()
-}
 
 /// Log-likelihoods of every candidate of every query.
 ///

@@ -11,8 +11,8 @@ use weaverec_output::write_file;
 use weaverec_pipeline::schema::Item;
 use weaverec_pipeline::seed;
 
-use crate::experiment::backbone::LanguageModel;
-use crate::experiment::encoder::Encoder;
+use super::backbone::LanguageModel;
+use super::encoder::Encoder;
 use crate::progress::Meter;
 
 /// Its file in an adapter's folder.
