@@ -156,6 +156,6 @@ fn a_row_of_another_program_says_by_what_command_it_came_and_what_made_its_file(
     assert_eq!(scenario["lists"][0]["imported"][0]["file"], "ab12");
     assert!(rows[0].get("imported").is_none());
     // Where all rows are ours, one command makes them all.
-    let markdown = text(&[fixture::study(3)], "report.md");
+    let markdown = text(&[study(3)], "report.md");
     assert!(markdown.contains("All of this scenario: `") && !markdown.contains("score import"));
 }
