@@ -13,7 +13,7 @@ use super::materials::{Bench, Materials};
 use super::plan::AdapterCell;
 use super::replicate::{self, written};
 use super::schedule::Finished;
-use super::training_set::{ChosenBy, Keys, Part, TrainingSet, chosen_step};
+use super::training_set::{ChosenBy, Keys, Part, TrainingSet};
 use super::workshop::{ADAPTER, Workshop};
 use crate::card::{self, Trained};
 use crate::output::CURVE;

@@ -9,7 +9,6 @@ use super::environment::Environment;
 use super::numerics::NUMERICS;
 use super::outside::Told;
 pub use crate::choice::Choice;
-use crate::cut::Cut;
 pub use crate::scored_case::ScoredCase;
 use crate::weight_curve::WeightCurve;
 

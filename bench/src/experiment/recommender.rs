@@ -3,8 +3,6 @@
 mod planned;
 mod work;
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use weaverec_model::recommender::{self, Course, Data, Source, System, Vectors};
@@ -16,7 +14,7 @@ use weaverec_pipeline::schema::Split;
 pub use self::planned::{RecommenderCell, RecommenderKey, cell, space};
 pub use self::work::ranking;
 
-use super::cell::{Cell, Choice, Epochs, Training};
+use super::cell::{Choice, Epochs, Training};
 use super::coded::described;
 use super::item_vectors::study;
 use super::materials::{Bench, Materials};

@@ -1,7 +1,7 @@
 //! Rows of other programs, some of which tell less than ours.
 
 use super::*;
-use crate::report::fixture::study;
+use crate::report::fixture::{self, study};
 use crate::report::input::{Family, Import, Place, Row};
 
 /// A study with a row of another program that made one run, and one that knows the best of the catalogue alone.
@@ -156,6 +156,6 @@ fn a_row_of_another_program_says_by_what_command_it_came_and_what_made_its_file(
     assert_eq!(scenario["lists"][0]["imported"][0]["file"], "ab12");
     assert!(rows[0].get("imported").is_none());
     // Where all rows are ours, one command makes them all.
-    let markdown = text(&[study(3)], "report.md");
+    let markdown = text(&[fixture::study(3)], "report.md");
     assert!(markdown.contains("All of this scenario: `") && !markdown.contains("score import"));
 }
