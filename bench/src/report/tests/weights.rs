@@ -113,7 +113,7 @@ fn a_report_draws_and_lists_both_along_the_same_weights() {
     let html = text(std::slice::from_ref(&study), "report.html");
     assert_eq!(html.matches("<svg").count(), 6, "one more than without");
     for words in [
-        "cost, loss, weights</summary>",
+        "cost, loss and weights</summary>",
         ">entropy (nats)<",
         ">NDCG of calibration users<",
         ">weight of the adapter of Drama<",
