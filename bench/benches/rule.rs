@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use weaverec_bench::claim::{Claims, Evidence, judge};
 use weaverec_bench::claim::decision::{Standing, decide};
+use weaverec_bench::claim::{Claims, Evidence, judge};
 use weaverec_bench::metric::{Metric, Place, Tally};
 use weaverec_bench::statistics::average::{Stratum, average};
 use weaverec_bench::statistics::contrast::TwoWay;
