@@ -39,7 +39,7 @@ pub fn with_table(system: &System, table: &Map<String, Value>) -> Result<System>
 }
 
 fn with_value(system: &System, key: &str, value: &Value) -> Result<System> {
-    let json = serde_json::to_value(system)?;
+    let json = whole(system)?;
     if let (Value::Object(table), Some(Value::Object(own))) = (value, at(&json, key))
         && table.keys().any(|name| own.contains_key(name))
     {
@@ -61,7 +61,7 @@ pub fn with_schedule(system: &System, schedule: &Map<String, Value>) -> Result<S
     if schedule.is_empty() || system.is_zero_shot() {
         return Ok(system.clone());
     }
-    let json = serde_json::to_value(system)?;
+    let json = whole(system)?;
     let mut found = system.clone();
     for place in SCHEDULES {
         let own = at(&json, place).and_then(Value::as_object);
@@ -74,6 +74,15 @@ pub fn with_schedule(system: &System, schedule: &Map<String, Value>) -> Result<S
     Ok(found)
 }
 
+/// All settings of a system, also those that are not written where they ask for nothing.
+fn whole(system: &System) -> Result<Value> {
+    let mut json = serde_json::to_value(system)?;
+    if let Some(Value::Object(schedule)) = json.get_mut("schedule") {
+        schedule.entry("patience_steps").or_insert_with(|| 0.into());
+    }
+    Ok(json)
+}
+
 /// What stands under a whole name.
 fn at<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
     name.split('.').try_fold(json, |at, part| at.get(part))
@@ -81,7 +90,7 @@ fn at<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
 
 /// The same system with what `value` makes of the value that a setting has.
 fn set(system: &System, key: &str, value: impl FnOnce(&Value) -> Value) -> Result<System> {
-    let mut json = serde_json::to_value(system)?;
+    let mut json = whole(system)?;
     if key == KIND {
         bail!("`kind` is no setting: which system it is says the row (--method)");
     }
@@ -128,7 +137,7 @@ fn said(value: &Value) -> String {
 /// # Errors
 /// A system without such a setting.
 pub fn with_epochs(system: &System, epochs: usize) -> Result<System> {
-    let known = names(&serde_json::to_value(system)?);
+    let known = names(&whole(system)?);
     let stages = called(&known, "epochs");
     if stages.is_empty() {
         bail!("this row has no epochs: leave --epochs out");
@@ -342,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_common_schedule_is_of_every_system_whose_epoch_is_chosen_and_of_no_other() {
-        let schedule = table(json!({ "epochs": 200, "patience": 10, "rate": "cosine" }));
+        let schedule = table(json!({ "epochs": 200, "patience": 10, "rate": "cosine", "patience_steps": 500 }));
         for system in systems() {
             assert_eq!(with_schedule(&system, &Map::new()).unwrap(), system);
             let (before, after) = (
@@ -364,7 +373,7 @@ mod tests {
             // All else is what it was, a pre-training among it.
             let mut same = before.clone();
             for (key, value) in &schedule {
-                if before[place].get(key).is_some() {
+                if place == "schedule" || before[place].get(key).is_some() {
                     same[place][key] = value.clone();
                 }
             }

@@ -32,10 +32,19 @@ pub struct Schedule {
     pub rows: usize,
     /// Epochs without a better validation NDCG@10 after which the fit ends; 0 goes through all.
     pub patience: usize,
+    /// Steps that patience lasts at least. Where an epoch is a few steps, ten of them say nothing: popular items are learnt at once, and
+    /// then nothing gets better for a while.
+    #[serde(skip_serializing_if = "none")]
+    pub patience_steps: usize,
     /// Largest norm of the gradient; larger ones are scaled down.
     pub clip: f64,
     /// Decoupled weight decay, of tables and maps; biases and norms have none.
     pub weight_decay: f64,
+}
+
+/// Whether a setting asks for nothing, and is not written: what was fitted before there was one keeps its name.
+fn none(steps: &usize) -> bool {
+    *steps == 0
 }
 
 impl Default for Schedule {
@@ -47,6 +56,7 @@ impl Default for Schedule {
             batch_size: 256,
             rows: 16_384,
             patience: 3,
+            patience_steps: 0,
             clip: 1.0,
             weight_decay: 0.0,
         }
@@ -57,6 +67,14 @@ impl Schedule {
     /// Steps an epoch over so many examples.
     pub(super) fn steps_an_epoch(&self, examples: usize) -> usize {
         examples.div_ceil(self.batch_size.max(1))
+    }
+
+    /// Epochs of so many steps that patience lasts.
+    fn patience_over(&self, steps: usize) -> usize {
+        match self.patience {
+            0 => 0,
+            patience => patience.max(self.patience_steps.div_ceil(steps.max(1))),
+        }
     }
 
     /// The same for the loop: a look and a checkpoint after every epoch.
@@ -73,7 +91,7 @@ impl Schedule {
             weight_decay: self.weight_decay,
             clip: self.clip,
             evaluate_every: steps,
-            patience: self.patience,
+            patience: self.patience_over(steps),
             keep: Keep::Best,
             checkpoint_every: steps,
         }

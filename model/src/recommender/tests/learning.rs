@@ -235,6 +235,26 @@ fn a_planted_rule_is_found_where_it_is_and_not_in_shuffled_histories() {
 }
 
 #[test]
+fn patience_lasts_as_many_steps_as_it_is_told_where_epochs_are_short() {
+    let over = |patience, patience_steps, users| {
+        let schedule = Schedule {
+            batch_size: 10,
+            patience,
+            patience_steps,
+            ..Schedule::default()
+        };
+        schedule.config(users).patience
+    };
+    // Four steps an epoch, then ninety.
+    assert_eq!([over(10, 0, 40), over(10, 200, 40), over(10, 202, 40)], [10, 50, 51]);
+    assert_eq!([over(10, 200, 900), over(0, 200, 40)], [10, 0]);
+    let written = |schedule: Schedule| serde_json::to_value(schedule).unwrap();
+    assert!(written(Schedule::default()).get("patience_steps").is_none());
+    let asked: Schedule = serde_json::from_str(r#"{"patience_steps": 7}"#).unwrap();
+    assert_eq!(written(asked)["patience_steps"], 7);
+}
+
+#[test]
 fn a_fit_ends_when_nothing_gets_better() {
     let (train, validation) = (noise(40, 6, 30), leave_one_out(&noise(30, 4, 30)));
     let patient = Schedule {
