@@ -246,7 +246,10 @@ fn patience_lasts_as_many_steps_as_it_is_told_where_epochs_are_short() {
         schedule.config(users).patience
     };
     // Four steps an epoch, then ninety.
-    assert_eq!([over(10, 0, 40), over(10, 200, 40), over(10, 202, 40)], [10, 50, 51]);
+    assert_eq!(
+        [over(10, 0, 40), over(10, 200, 40), over(10, 202, 40)],
+        [10, 50, 51]
+    );
     assert_eq!([over(10, 200, 900), over(0, 200, 40)], [10, 0]);
     let written = |schedule: Schedule| serde_json::to_value(schedule).unwrap();
     assert!(written(Schedule::default()).get("patience_steps").is_none());
