@@ -351,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_common_schedule_is_of_every_system_whose_epoch_is_chosen_and_of_no_other() {
-        let schedule = table(json!({ "epochs": 200, "patience": 10, "rate": "cosine", "patience_steps": 500 }));
+        let schedule =
+            table(json!({ "epochs": 200, "patience": 10, "rate": "cosine", "patience_steps": 500 }));
         for system in systems() {
             assert_eq!(with_schedule(&system, &Map::new()).unwrap(), system);
             let (before, after) = (
