@@ -7,7 +7,6 @@ use clap::Args;
 use weaverec_output::{Claim, Input};
 
 use super::reproduce::{Experiment, Setting, exchange, write_report};
-use crate::experiment::cell::Kind;
 use crate::experiment::library::Library;
 use crate::experiment::materials::Bench;
 use crate::experiment::store::Store;
@@ -65,7 +64,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let mut store = Store::open(own)?;
     if let Some(place) = &setting.store {
         store = store.sharing(place)?;
-        store.fetch_all(Kind::Outside)?;
     }
     let library = Library::new(store, there.find(|place| *place != own).cloned())?;
     let mut benches = Vec::new();

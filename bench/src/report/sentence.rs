@@ -1,4 +1,4 @@
-//! What a scenario allows to be said, in plain sentences. What was found says `decision.rs`; here it is put into words.
+//! What a scenario allows to be said, in plain sentences. What was found says `claim::decision`; here it is put into words.
 
 use super::analysis::Analysis;
 use super::compute;

@@ -32,8 +32,7 @@ pub struct Schedule {
     pub rows: usize,
     /// Epochs without a better validation NDCG@10 after which the fit ends; 0 goes through all.
     pub patience: usize,
-    /// Steps that patience lasts at least. Where an epoch is a few steps, ten of them say nothing: popular items are learnt at once, and
-    /// then nothing gets better for a while.
+    /// Steps that patience lasts at least. Where an epoch is a few steps, ten of them without a gain say nothing of what is to come.
     #[serde(skip_serializing_if = "none")]
     pub patience_steps: usize,
     /// Largest norm of the gradient; larger ones are scaled down.

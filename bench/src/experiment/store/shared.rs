@@ -121,22 +121,6 @@ impl Store {
         Ok(exchanged)
     }
 
-    /// Brings all cells of a kind here that others have put there: of those that no plan knows, as outside rows.
-    ///
-    /// # Errors
-    /// A place that cannot be read.
-    pub fn fetch_all(&self, kind: Kind) -> Result<()> {
-        let Some(shared) = &self.shared else {
-            return Ok(());
-        };
-        for key in shared.keys(kind)? {
-            if !self.place(kind, &key).join(RECORD).is_file() {
-                self.fetch(kind, &key)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Brings a cell here if somebody has put it there; whether it is here now.
     pub(super) fn fetch(&self, kind: Kind, key: &str) -> Result<bool> {
         let Some(shared) = &self.shared else {

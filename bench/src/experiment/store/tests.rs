@@ -326,7 +326,8 @@ fn what_others_have_finished_is_fetched_and_what_nobody_has_is_put_there() {
     assert_eq!(one.exchange([&mine, &theirs]).unwrap(), both);
     assert_eq!(one.exchange([&mine, &theirs]).unwrap(), Exchanged::default());
     assert!(one.has(&theirs) && !other.has(&mine));
-    other.fetch_all(Kind::Ranking).unwrap();
+    let fetched = Exchanged { fetched: 1, put: 0 };
+    assert_eq!(other.exchange([&mine]).unwrap(), fetched);
     assert!(other.has(&mine));
 
     // One that is damaged is named, and nothing of it comes here.
